@@ -1,0 +1,77 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Options and notes of every module that takes devices."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """How devices are declared, and what a task does with them."""
+
+    DOCUMENTATION = r"""
+options:
+  state:
+    description:
+      - V(present) makes the host as declared. What a policy took before and no longer declares is given back.
+      - V(absent) gives back everything that the policy took, and removes its rules file. Devices that somebody else
+        changed since are left alone.
+    type: str
+    choices: [present, absent]
+    default: present
+  now:
+    description: Change the drivers at once. With V(false) the rules file is written and the devices wait for the next boot.
+    type: bool
+    default: true
+  at_boot:
+    description:
+      - Write the policy's rules file below C(/etc/udev/rules.d), so that every boot, and a device plugged in later, ends
+        as declared.
+      - With V(false) the rules are below C(/run/udev/rules.d) and end with the next boot.
+    type: bool
+    default: true
+  force:
+    description:
+      - Guards given up for this task. V(network), an interface with a default route is on the device; V(storage), a
+        mounted file system or swap is on it; V(console), the firmware shows its display on it.
+    type: list
+    elements: str
+    choices: [network, storage, console]
+    default: []
+  timeout:
+    description: Seconds to wait for a driver to bind or to let go.
+    type: int
+    default: 10
+attributes:
+  check_mode:
+    description: Can run in C(check_mode); the result is the same plan, and nothing is written or loaded.
+    support: full
+    details:
+      - The name of a VFIO variant driver is known only once its module is loaded. Where it is not, check mode says
+        V(null), and C(driver_of_MODULE) in the diff.
+  diff_mode:
+    description: Shows the drivers and the rules files before and after.
+    support: full
+  platform:
+    description: Target operating systems that it can run on.
+    support: full
+    platforms: linux
+notes:
+  - "A device is declared as a mapping: C(match), a mapping of device fields to wanted values, of which all must fit;
+    C(driver), V(auto) (the default, the best VFIO driver by the kernel's alias table), V(native) (no override) or the name
+    of a driver; C(count), exactly so many devices must match; C(optional), a match without any device is no error;
+    C(iommu_group), V(refuse) (the default) fails with the group's other members that keep VFIO from it, V(extend) takes
+    these too, V(ignore) does not look."
+  - "Fields that C(match) may name: any scalar field of a device as M(vfio.host.pci_facts#module) returns it (C(address),
+    C(vendor), C(device), C(class), C(driver), C(path), C(serial), C(iommu_group), ...), C(net) and C(mac) of its network
+    interfaces, and on s390 C(uid), C(function_id), C(pchid), C(pft), C(pfgid), C(vfn), C(port). A value is a text, a glob
+    or a list of these; ids and the class fit by their beginning, and must be quoted, since YAML reads C(0300) as a number."
+  - What a match saw and VFIO hides afterwards (interface names, MAC addresses, NVMe serials, the native driver) is
+    remembered in the rules file, so the second run finds the same devices.
+  - A device with a VFIO file open in some process is never unbound, since the kernel would wait for it for ever. The task
+    fails and names the process before anything is touched.
+  - It is all or nothing. Every problem is found and reported before the first write, and where a step fails after that,
+    all devices of the task are put back.
+  - Needs root.
+"""

@@ -1,0 +1,146 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Which driver serves a device: the kernel's own answer, read from its module aliases. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+VFIO = "vfio_pci:"
+NATIVE = "pci:"
+
+# The base driver, which serves every endpoint (source: drivers/vfio/pci/vfio_pci.c, names of module and driver).
+BASE_MODULE = "vfio_pci"
+BASE_DRIVER = "vfio-pci"
+
+_FIELDS = re.compile(
+    r"v(?P<v>\*|[0-9A-Fa-f]{8})d(?P<d>\*|[0-9A-Fa-f]{8})"
+    r"sv(?P<sv>\*|[0-9A-Fa-f]{8})sd(?P<sd>\*|[0-9A-Fa-f]{8})"
+    r"bc(?P<bc>\*|[0-9A-Fa-f]{2})sc(?P<sc>\*|[0-9A-Fa-f]{2})i(?P<i>\*|[0-9A-Fa-f]{2})\*?\Z"
+)
+
+
+@dataclass(frozen=True)
+class Alias:
+    """One line of the kernel's alias table: ``pattern`` is claimed by ``module``."""
+
+    pattern: str
+    module: str
+    source: str
+
+    def fields(self):
+        """The seven fields after the prefix, '*' or upper-case hex; None for a pattern of another shape."""
+        found = _FIELDS.match(self.pattern.split(":", 1)[1])
+        return None if found is None else tuple(part.upper() for part in found.groups())
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The driver for one device, and why. ``driver`` is None until a module that only it can name is loaded."""
+
+    module: str
+    driver: str
+    source: str
+    alias: str = None
+    ties: list = field(default_factory=list)
+    blacklisted: list = field(default_factory=list)
+    reason: str = ""
+
+    def facts(self):
+        """The evidence as a task returns it."""
+        return dict(vars(self))
+
+
+def parse_modules_alias(text, prefix, source="modules.alias"):
+    """The aliases of ``prefix`` in the text of a modules.alias file, in its order."""
+    text = "\n" + text
+    needle = "\nalias " + prefix
+    found = []
+    start = text.find(needle)
+    while start >= 0:
+        end = text.find("\n", start + 1)
+        words = text[start:end if end >= 0 else len(text)].split()
+        if len(words) == 3:
+            found.append(Alias(words[1], words[2].replace("-", "_"), source))
+        start = text.find(needle, start + 1)
+    return found
+
+
+def parse_builtin_modinfo(blob, prefix, source="modules.builtin.modinfo"):
+    """The aliases of ``prefix`` in the bytes of a modules.builtin.modinfo file: NUL-separated module.key=value."""
+    found = []
+    for record in blob.decode("utf-8", "replace").split("\0"):
+        key, separator, value = record.partition("=")
+        if separator and key.endswith(".alias") and value.startswith(prefix):
+            found.append(Alias(value, key[: -len(".alias")].replace("-", "_"), source))
+    return found
+
+
+def matching(aliases, modalias):
+    """The aliases that match a device, as (number of '*', alias), in the table's order.
+
+    The rule: the device's modalias with its prefix replaced is compared field by field; a field matches when the
+    pattern has '*' or the same value (source: libvirt virPCIDeviceFindBestVFIOVariant, linux PCI_DEVICE_ID tables).
+    """
+    device = _FIELDS.match(modalias.split(":", 1)[-1])
+    if device is None:
+        return []
+    wanted = tuple(part.upper() for part in device.groups())
+    found = []
+    for alias in aliases:
+        fields = alias.fields()
+        if fields and all(one in ("*", other) for one, other in zip(fields, wanted)):
+            found.append((fields.count("*"), alias))
+    return found
+
+
+def choose(aliases, modalias, disabled=()):
+    """The best VFIO driver for a device as a Choice whose ``driver`` is still None for a variant.
+
+    The fewest '*' wins, on a tie the first line; nothing matched means the base driver.
+    ``disabled`` names modules that an administrator blacklisted: they are passed over and named.
+    """
+    found = matching(aliases, modalias)
+    blacklisted = sorted({alias.module for dummy, alias in found if alias.module in disabled})
+    open_to_all = [(stars, alias) for stars, alias in found if alias.module not in disabled]
+    note = ""
+    if blacklisted:
+        note = "; {0} would serve it too and is blacklisted".format(", ".join(blacklisted))
+    if not open_to_all:
+        return Choice(
+            BASE_MODULE, BASE_DRIVER, "auto", blacklisted=blacklisted,
+            reason="no vfio_pci alias matches, the base driver serves it" + note,
+        )
+    fewest, best = min(open_to_all, key=lambda pair: pair[0])
+    ties = sorted({
+        alias.module for stars, alias in open_to_all if stars == fewest and alias.module != best.module
+    })
+    if best.module == BASE_MODULE:
+        reason = "no variant declares it, the base driver serves it"
+    else:
+        reason = "variant {0} declares it in {1}".format(best.module, best.source)
+    if ties:
+        reason += "; as exactly as {0}, the first line wins".format(", ".join(ties))
+    return Choice(
+        best.module, BASE_DRIVER if best.module == BASE_MODULE else None, "auto",
+        alias=best.pattern, ties=ties, blacklisted=blacklisted, reason=reason + note,
+    )
+
+
+__all__ = (
+    "Alias",
+    "BASE_DRIVER",
+    "BASE_MODULE",
+    "Choice",
+    "NATIVE",
+    "VFIO",
+    "choose",
+    "matching",
+    "parse_builtin_modinfo",
+    "parse_modules_alias",
+)

@@ -1,0 +1,181 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Carries a plan out, reads every device back, and puts all of them back where one step fails."""
+
+from __future__ import annotations
+
+import errno
+
+from ansible_collections.vfio.host.plugins.module_utils._device import plan as planning
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, KernelRefusal
+
+_POLL = 0.05  # seconds between two looks at a link that the kernel is about to change
+_CLEAR = "\n"  # an empty write is a no-op; "(null)" would become a name
+
+_HINTS = {
+    errno.EINVAL: "the driver refuses this device (vfio-pci: it has no IOMMU group, or is on the driver's denylist)",
+    errno.EBUSY: "another driver has it, its VFs are in use, or its IOMMU group is given to user space",
+    errno.ENODEV: "it is gone, or the driver does not claim it",
+}
+
+
+class Applier:
+    """Applies one plan through ``fs`` and ``files``. ``timeout``: seconds for a bind to show."""
+
+    def __init__(self, fs, files, modules, is_vfio, timeout):
+        self._fs = fs
+        self._files = files
+        self._modules = modules
+        self._is_vfio = is_vfio
+        self._timeout = timeout
+
+    def apply(self, plan):
+        """Do all of it, or put everything back and raise ApplyError with what failed and what could not be put back."""
+        touched = []
+        try:
+            self._put(plan.files)
+            for one in plan.devices:
+                if one.steps:
+                    touched.append(one.device)
+                    self._change(one)
+            for one in plan.devices:
+                self._prove(one)
+            self._put(plan.last_files)
+        except ApplyError as error:
+            raise ApplyError(*(error.messages + self._put_back(plan, touched))) from error
+
+    def _put(self, files):
+        for path, text in files.items():
+            self._files.put(path, text)
+        if files:
+            self._reload_udev()
+
+    def _reload_udev(self):
+        # Without a running udevd there is nothing to tell; it reads the rules when it starts.
+        if self._fs.exists(self._fs.udev_control):
+            status, dummy, complaint = self._fs.run(["udevadm", "control", "--reload"])
+            if status:
+                raise ApplyError(f"udev does not read its rules again: udevadm says: {complaint.strip()}")
+
+    def _change(self, one):
+        device = one.device
+        actions = {
+            planning.LOAD: self._modules.load,
+            planning.LOAD_NATIVE: self._modules.load_native,
+            planning.OVERRIDE: lambda value: self._override(device.address, value),
+            planning.UNBIND: lambda value: self._unbind(device.address, value),
+            planning.BIND: lambda value: self._bind(device.address, value),
+            planning.PROBE: lambda value: self._probe(device.address, one.must_bind),
+        }
+        for step in one.steps:
+            try:
+                actions[step.action](step.value)
+            except (ApplyError, KernelRefusal) as error:
+                raise ApplyError(f"{device.address} ({device.name}): {error.messages[0]}") from error
+
+    def _override(self, address, value):
+        path = f"{self._fs.pci_devices}/{address}/driver_override"
+        self._fs.write(path, value or _CLEAR)
+        if (self._override_now(address) or "") != value:
+            raise ApplyError(f"the kernel did not keep driver_override {value!r}")
+
+    def _unbind(self, address, driver):
+        if self._driver_now(address) == driver:
+            self._fs.write(f"{self._fs.pci_drivers}/{driver}/unbind", address)
+        if self._wait_for(lambda: self._driver_now(address) != driver):
+            return
+        raise ApplyError(f"driver {driver} did not let go of it in {self._timeout} seconds")
+
+    def _bind(self, address, driver):
+        # Loading the driver may have bound it already, and then a bind answers EBUSY.
+        if self._driver_now(address) == driver:
+            return
+        refusal = ""
+        try:
+            self._fs.write(f"{self._fs.pci_drivers}/{driver}/bind", address)
+        except KernelRefusal as error:
+            # EAGAIN: the kernel tries again by itself.
+            if error.errno != errno.EAGAIN and self._driver_now(address) != driver:
+                hint = _HINTS.get(error.errno)
+                raise ApplyError(f"{driver} does not bind: {error.messages[0]}{'; ' + hint if hint else ''}") from error
+            refusal = f": {error.messages[0]}"
+        if not self._wait_for(lambda: self._driver_now(address) == driver):
+            has = self._driver_now(address) or "no driver"
+            raise ApplyError(f"{driver} did not bind in {self._timeout} seconds, the device has {has}{refusal}")
+
+    def _probe(self, address, must_bind):
+        if self._driver_now(address) is None:
+            self._fs.write(f"{self._fs.pci}/drivers_probe", address)
+        if must_bind and not self._wait_for(lambda: self._driver_now(address) is not None):
+            raise ApplyError(
+                f"no native driver took it back in {self._timeout} seconds; see what the kernel log says of it"
+            )
+        now = self._driver_now(address)
+        if self._is_vfio(now):
+            raise ApplyError(
+                f"{now} took it again without an override: ids= or new_id of that driver name it; remove them"
+            )
+
+    def _prove(self, one):
+        """Read the device back and compare with the plan: a write that succeeded proves nothing."""
+        address = one.device.address
+        driver, override = self._driver_now(address), self._override_now(address)
+        native = one.status == planning.RELEASED
+        driver_is_right = not self._is_vfio(driver) if native else driver == one.driver
+        if one.steps and not (driver_is_right and override == one.override):
+            raise ApplyError(
+                f"{address} ({one.device.name}): after all steps it has driver {driver} and override {override}, not "
+                f"{one.driver} and {one.override}"
+            )
+
+    def _put_back(self, plan, touched):
+        """Restore devices and files; one sentence for what was put back, and one for each that could not be."""
+        problems = []
+        for device in reversed(touched):
+            try:
+                self._restore(device)
+            except (ApplyError, KernelRefusal) as error:
+                problems.append(
+                    f"{device.address} ({device.name}) could not be put back to driver {device.driver} and override "
+                    f"{device.driver_override}: {error.messages[0]}"
+                )
+        try:
+            self._put({path: plan.before.get(path) for path in reversed(list(plan.files))})
+        except ApplyError as error:
+            problems.append(error.messages[0])
+        return problems or ["everything that this task had changed was put back as it was"]
+
+    def _restore(self, device):
+        address = device.address
+        driver = self._driver_now(address)
+        if self._override_now(address) != device.driver_override:
+            self._override(address, device.driver_override or "")
+        if driver == device.driver:
+            return
+        if driver is not None:
+            self._unbind(address, driver)
+        if device.driver is not None:
+            self._bind(address, device.driver)
+
+    def _driver_now(self, address):
+        return self._fs.link(f"{self._fs.pci_devices}/{address}/driver")
+
+    def _override_now(self, address):
+        value = self._fs.read(f"{self._fs.pci_devices}/{address}/driver_override")
+        return None if value in ("(null)", "") else value
+
+    def _wait_for(self, condition):
+        waited = 0.0
+        while not condition():
+            if waited >= self._timeout:
+                return False
+            self._fs.pause(_POLL)
+            waited += _POLL
+        return True
+
+
+__all__ = ("Applier",)

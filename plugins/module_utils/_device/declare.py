@@ -1,0 +1,145 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What a user declares, checked for shape before anything of the host is looked at. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ansible_collections.vfio.host.plugins.module_utils._device.match import Match, parse_match
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+
+AUTO, NATIVE = "auto", "native"
+REFUSE, EXTEND, IGNORE = "refuse", "extend", "ignore"
+
+_POLICY = re.compile(r"[a-z0-9-]+\Z")
+_DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
+_MAX_NAME = 64
+_GROUP_WAYS = (REFUSE, EXTEND, IGNORE)
+_BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
+_OPTIONS = ("match", "driver", "count", "iommu_group", "optional")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One declaration of a policy: which devices, and the driver for them. ``where`` names it in messages."""
+
+    policy: str
+    where: str
+    match: Match
+    driver: str = AUTO
+    count: int = None
+    iommu_group: str = REFUSE
+    optional: bool = False
+
+
+def parse_policy_name(name):
+    """The name, or InputError: it becomes part of a file's name."""
+    if not isinstance(name, str) or not _POLICY.match(name) or len(name) > _MAX_NAME:
+        raise InputError(
+            "policy {0!r}: a policy's name has lower-case letters, digits and '-' only, at most {1}".format(
+                name, _MAX_NAME)
+        )
+    return name
+
+
+def parse_matches(values):
+    """The matches of ``pci_facts`` as a list of Match; all errors at once."""
+    return _collect(
+        (lambda index=index, value=value: parse_match(value, "match[{0}]".format(index)))
+        for index, value in enumerate(values)
+    )
+
+
+def parse_declarations(policies):
+    """Policy name -> list of Entry, from policy name -> list of the user's mappings; all errors at once."""
+    problems, found = [], {}
+    for name, values in policies.items():
+        try:
+            parse_policy_name(name)
+            if not isinstance(values, list):
+                raise InputError("policy {0}: its devices must be a list, not {1!r}".format(name, values))
+            if not values:
+                raise InputError(
+                    f"policy {name}: it declares no devices; to give back what it took, say state: absent"
+                )
+            found[name] = _collect(
+                (lambda index=index, value=value: _parse_entry(name, index, value))
+                for index, value in enumerate(values)
+            )
+        except InputError as error:
+            problems += error.messages
+    if problems:
+        raise InputError(*problems)
+    return found
+
+
+def _collect(parsers):
+    found, problems = [], []
+    for parse in parsers:
+        try:
+            found.append(parse())
+        except InputError as error:
+            problems += error.messages
+    if problems:
+        raise InputError(*problems)
+    return found
+
+
+def _parse_entry(policy, index, value):
+    where = "policy {0}, devices[{1}]".format(policy, index)
+    if not isinstance(value, dict):
+        raise InputError("{0}: must be a mapping with 'match', not {1!r}".format(where, value))
+    problems = [
+        "{0}: unknown option {1!r}; there are: {2}".format(where, key, ", ".join(_OPTIONS))
+        for key in value if key not in _OPTIONS
+    ]
+    match = None
+    try:
+        match = parse_match(value.get("match"), where)
+    except InputError as error:
+        problems += error.messages
+    driver = value.get("driver", AUTO)
+    if not isinstance(driver, str) or not _DRIVER.match(driver) or len(driver) > _MAX_NAME:
+        problems.append(
+            "{0}: driver {1!r}: a driver's name has letters, digits, '_', '-' and '.' only; "
+            "or say auto or native".format(where, driver)
+        )
+    count = _number(value.get("count"))
+    if count is not None and count < 0:
+        problems.append("{0}: count {1!r} must be a whole number from 0".format(where, value["count"]))
+    group = value.get("iommu_group", REFUSE)
+    if group not in _GROUP_WAYS:
+        problems.append("{0}: iommu_group {1!r} must be one of {2}".format(where, group, ", ".join(_GROUP_WAYS)))
+    optional = _BOOLEANS.get(str(value.get("optional", False)).lower())
+    if optional is None:
+        problems.append("{0}: optional {1!r} must be true or false".format(where, value["optional"]))
+    if problems:
+        raise InputError(*problems)
+    return Entry(policy, where, match, driver, count, group, optional)
+
+
+def _number(value):
+    """The number that a YAML value or a rendered template means; -1 for what is none."""
+    if value is None:
+        return None
+    text = str(value)
+    return int(text) if text.isdigit() and not isinstance(value, bool) else -1
+
+
+__all__ = (
+    "AUTO",
+    "EXTEND",
+    "Entry",
+    "IGNORE",
+    "NATIVE",
+    "REFUSE",
+    "parse_declarations",
+    "parse_matches",
+    "parse_policy_name",
+)

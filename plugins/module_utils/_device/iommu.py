@@ -1,0 +1,46 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""IOMMU groups: what VFIO can take, and what stands in its way. Pure."""
+
+from __future__ import annotations
+
+# Drivers that do no DMA for themselves, beside VFIO's own (source: driver_managed_dma in the kernel's PCI drivers).
+_WITHOUT_DMA = frozenset(("pci-stub", "pcieport"))
+
+
+def groups_of(devices):
+    """Group -> its members' addresses, sorted, from an iterable of devices."""
+    groups = {}
+    for device in devices:
+        if device.iommu_group is not None:
+            groups.setdefault(device.iommu_group, []).append(device.address)
+    return {group: sorted(members) for group, members in groups.items()}
+
+
+def blocks_group(device, driver, is_vfio):
+    """Whether a member bound to ``driver`` keeps its group from user space.
+
+    The kernel's rule: a group can be given away only when no member is bound to a driver that manages DMA itself;
+    an unbound member is harmless (source: iommu_group_claim_dma_owner, drivers/iommu/iommu.c).
+    """
+    return not (driver is None or is_vfio or driver in _WITHOUT_DMA or device.is_bridge)
+
+
+def why_not_bindable(device, has_base_module, noiommu):
+    """Why vfio-pci would refuse this function, or None (source: vfio_pci_core_register_device, vfio_pci_probe)."""
+    if device.is_bridge:
+        return "a bridge (PCI header type {0}): VFIO takes endpoints only".format(
+            "unknown" if device.header_type is None else device.header_type
+        )
+    if not has_base_module:
+        return "this kernel has no module vfio_pci"
+    if device.iommu_group is None and not noiommu:
+        return "no IOMMU group: the IOMMU is off, absent, or does not cover it"
+    return None
+
+
+__all__ = ("blocks_group", "groups_of", "why_not_bindable")

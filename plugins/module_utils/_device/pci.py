@@ -1,0 +1,172 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""A PCI function as a value: its address, its identity, its facts. Pure: no file is touched here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
+_SHORT_ADDRESS = re.compile(r"[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
+
+# The ids that tell what a function is; together with the address they pin one device.
+IDENTITY = ("vendor", "device", "subsystem_vendor", "subsystem_device", "class")
+
+# Why the host itself may need a device.
+NETWORK, STORAGE, CONSOLE = GUARDS = ("network", "storage", "console")
+
+BRIDGE_CLASS = "0604"
+
+
+def normalize_address(text):
+    """'0000:02:00.0' for '02:00.0' or '0000:02:00.0' in any case; None for what is no PCI address."""
+    lowered = text.strip().lower()
+    if _SHORT_ADDRESS.match(lowered):
+        return "0000:" + lowered
+    return lowered if ADDRESS.match(lowered) else None
+
+
+def parse_modalias(modalias):
+    """The ids in a kernel modalias as a dict of lower-case hex, or None where it has another shape.
+
+    The shape is fixed: pci:v<8>d<8>sv<8>sd<8>bc<2>sc<2>i<2> (source: pci_uevent() in drivers/pci/pci-driver.c).
+    """
+    if len(modalias) != 53 or not modalias.startswith("pci:v"):
+        return None
+    text = modalias.lower()
+    return {
+        "vendor": text[9:13],
+        "device": text[18:22],
+        "subsystem_vendor": text[28:32],
+        "subsystem_device": text[38:42],
+        "class": text[44:46] + text[48:50] + text[51:53],
+    }
+
+
+def slot_path(sysfs_target):
+    """'06.0-00.0' for '…/pci0000:00/0000:00:06.0/0000:02:00.0': slots and functions from the root, no bus numbers."""
+    return "-".join(
+        part.rsplit(":", 1)[1] for part in sysfs_target.split("/") if ADDRESS.match(part)
+    )
+
+
+def last_address(sysfs_target):
+    """The PCI function that a device's path goes through last; None where it goes through none."""
+    for part in reversed(sysfs_target.split("/")):
+        if ADDRESS.match(part):
+            return part
+    return None
+
+
+def addresses_in(sysfs_target):
+    """All PCI functions on a device's path, from the root."""
+    return [part for part in sysfs_target.split("/") if ADDRESS.match(part)]
+
+
+@dataclass(frozen=True)
+class Device:
+    """One PCI function. ``ids`` has the keys of IDENTITY; the rest are the facts of the same names."""
+
+    address: str
+    ids: dict
+    modalias: str = ""
+    revision: str = None
+    driver: str = None
+    driver_override: str = None
+    iommu_group: str = None
+    numa_node: int = None
+    header_type: int = None
+    path: str = None
+    physfn: str = None
+    sriov: dict = None
+    reset_methods: list = field(default_factory=list)
+    boot_vga: bool = False
+    serial: str = None
+    net: list = field(default_factory=list)
+    block: list = field(default_factory=list)
+    zpci: dict = None
+    vendor_name: str = None
+    device_name: str = None
+    vfio: dict = None
+    holders: list = field(default_factory=list)
+    guards: list = field(default_factory=list)
+
+    @property
+    def is_bridge(self):
+        """vfio-pci refuses every function whose header is not type 0 (source: vfio_pci_probe)."""
+        if self.header_type is None:
+            return self.ids["class"].startswith(BRIDGE_CLASS)
+        return self.header_type != 0
+
+    @property
+    def name(self):
+        """What a person calls it: the names of pci.ids, else the ids."""
+        if self.device_name:
+            return "{0} {1}".format(self.vendor_name, self.device_name)
+        return "{0} [{1}:{2}]".format(
+            self.vendor_name or "device", self.ids["vendor"], self.ids["device"]
+        )
+
+    def identity(self):
+        """What stays when addresses move: the ids, and where known serial, path and the s390 uid."""
+        known = dict(self.ids)
+        known["serial"] = self.serial
+        known["path"] = self.path
+        known["uid"] = (self.zpci or {}).get("uid")
+        known["name"] = self.name
+        return known
+
+    def facts(self):
+        """The device as ``pci_facts`` returns it; a field that the host does not have is None or empty."""
+        ids = self.ids
+        return {
+            "address": self.address,
+            "vendor": ids["vendor"],
+            "device": ids["device"],
+            "subsystem_vendor": ids["subsystem_vendor"],
+            "subsystem_device": ids["subsystem_device"],
+            "class": ids["class"],
+            "revision": self.revision,
+            "driver": self.driver,
+            "driver_override": self.driver_override,
+            "modalias": self.modalias,
+            "iommu_group": self.iommu_group,
+            "numa_node": self.numa_node,
+            "header_type": self.header_type,
+            "path": self.path,
+            "is_vf": self.physfn is not None,
+            "physfn": self.physfn,
+            "sriov": self.sriov,
+            "reset_methods": self.reset_methods,
+            "boot_vga": self.boot_vga,
+            "serial": self.serial,
+            "net": self.net,
+            "block": self.block,
+            "zpci": self.zpci,
+            "vendor_name": self.vendor_name,
+            "device_name": self.device_name,
+            "vfio": self.vfio,
+            "holders": self.holders,
+            "guards": self.guards,
+        }
+
+
+__all__ = (
+    "ADDRESS",
+    "CONSOLE",
+    "Device",
+    "GUARDS",
+    "IDENTITY",
+    "NETWORK",
+    "STORAGE",
+    "addresses_in",
+    "last_address",
+    "normalize_address",
+    "parse_modalias",
+    "slot_path",
+)

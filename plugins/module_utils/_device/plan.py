@@ -1,0 +1,241 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""From targets and records to a plan: every step and every file, in order, before anything is done. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ansible_collections.vfio.host.plugins.module_utils._device import udev
+from ansible_collections.vfio.host.plugins.module_utils._device.alias import Choice
+from ansible_collections.vfio.host.plugins.module_utils._device.declare import NATIVE, parse_declarations, parse_policy_name
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS, Device
+from ansible_collections.vfio.host.plugins.module_utils._device.resolve import resolve
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
+
+# What is done to a device. OVERRIDE "" clears; BIND names a driver; PROBE lets the kernel pick.
+OVERRIDE, UNBIND, LOAD, LOAD_NATIVE, BIND, PROBE = "override", "unbind", "load", "load_native", "bind", "probe"
+
+UNCHANGED, BOUND, RELEASED, PENDING = "unchanged", "bound", "released", "pending"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One action on one device; ``value`` is the driver, module or modalias that the action needs."""
+
+    action: str
+    value: str
+
+
+@dataclass(frozen=True)
+class DevicePlan:
+    """What happens to one device: ``driver`` and ``override`` are how it ends.
+
+    ``rebinds``: it changes its driver, now or at the next boot; ``must_bind``: it was given back, and some native driver
+    must have it in the end.
+    """
+
+    device: Device
+    policy: str
+    status: str
+    driver: str
+    override: str
+    choice: Choice
+    steps: list = field(default_factory=list)
+    rebinds: bool = False
+    must_bind: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole of a run. ``files``: path -> text or None, in writing order; ``last_files``: after all steps."""
+
+    devices: list
+    files: dict
+    last_files: dict
+    before: dict
+    unsettled: list
+    warnings: list
+
+    @property
+    def changed(self):
+        """Whether applying it changes anything."""
+        written = dict(self.files, **self.last_files)
+        return any(one.steps for one in self.devices) or any(
+            text != self.before.get(path) for path, text in written.items()
+        )
+
+    @property
+    def reboot_required(self):
+        """Whether a device waits for the next boot."""
+        return any(one.status == PENDING for one in self.devices)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a task asks for. ``policies`` maps names to the user's device lists; None: every policy on the host."""
+
+    policies: dict
+    present: bool = True
+    now: bool = True
+    at_boot: bool = True
+    force: tuple = ()
+
+    def declared(self, on_host):
+        """Policy -> list of Entry; for state absent each policy is there and empty. Raises InputError."""
+        if not (self.now or self.at_boot):
+            raise InputError("now and at_boot are both false, so there is nothing to do; say which of them you mean")
+        unknown = sorted(set(self.force) - set(GUARDS))
+        if unknown:
+            raise InputError(f"force: {', '.join(unknown)} is no guard; there are: {', '.join(GUARDS)}")
+        if self.present:
+            return parse_declarations(self.policies)
+        return {parse_policy_name(name): [] for name in (on_host if self.policies is None else self.policies)}
+
+
+def make_plan(host, request):
+    """The Plan for a Request on a host as it was read. Raises InputError, PlanError with every reason at once."""
+    declared = request.declared(host.policies)
+    survey = host.survey
+    resolution = resolve(survey, declared, host.policies)
+    plans = [_take(survey, target, request) for target in resolution.targets.values()]
+    gone = [(policy, record, _release(survey, policy, record, request)) for policy, record in resolution.leaving]
+    plans += [one for dummy, dummy, one in gone]
+    problems = resolution.problems + [
+        problem for one in plans for problem in _guarded(survey, one, request.force) + _held(one)
+    ]
+    if problems:
+        raise PlanError(*problems)
+    first, last = {}, {}
+    for policy in declared:
+        kept = [
+            _record(survey, target, host.policies)
+            for target in resolution.targets.values() if target.entry.policy == policy and not target.is_native
+        ]
+        released = [replace(record, released=True) for owner, record, dummy in gone if owner == policy]
+        _write(policy, kept, released, request, host, first, last)
+    return Plan(
+        devices=plans, files=first, last_files=last, before=host.files,
+        unsettled=sorted({target.choice.module for target in resolution.targets.values() if _is_unsettled(target)}),
+        warnings=_warnings(host.policies, declared),
+    )
+
+
+def _is_unsettled(target):
+    return not target.is_native and target.choice.driver is None
+
+
+def _warnings(policies, declared):
+    return [
+        f"policy {policy} has devices on this host and is not declared here: it is left as it is"
+        for policy in sorted(set(policies) - set(declared)) if any(not one.released for one in policies[policy])
+    ]
+
+
+def _write(policy, kept, released, request, host, first, last):
+    """The files of one policy: its rules, and a list of the devices on their way back, which a reboot ends.
+
+    The list is written before the first device is touched, so that a run that was killed is gone on with by the next.
+    """
+    boot_path, volatile_path = host.rules_paths(policy)
+    volatile = [] if request.at_boot else kept
+    ends = {
+        volatile_path: udev.render(policy, volatile + released),
+        boot_path: udev.render(policy, kept if request.at_boot else []),
+    }
+    if released and request.now:
+        last[volatile_path] = udev.render(policy, volatile)
+    first.update({path: text for path, text in ends.items() if text != host.files.get(path)})
+
+
+def _take(survey, target, request):
+    device, choice, policy = target.device, target.choice, target.entry.policy
+    if target.is_native:
+        return _give_native(survey, device, policy, choice, None, request, target.is_met)
+    rebinds = not target.is_met and (choice.driver is None or device.driver != choice.driver)
+    if target.is_met or not request.now:
+        status = UNCHANGED if target.is_met else PENDING
+        return DevicePlan(device, policy, status, device.driver, device.driver_override, choice, rebinds=rebinds)
+    steps = []
+    if choice.driver is None or not survey.modules.is_registered(choice.driver):
+        steps.append(Step(LOAD, choice.module))
+    if device.driver_override != choice.driver:
+        steps.append(Step(OVERRIDE, choice.driver))
+    if rebinds and device.driver is not None:
+        steps.append(Step(UNBIND, device.driver))
+    if rebinds:
+        steps.append(Step(BIND, choice.driver))
+    return DevicePlan(device, policy, BOUND, choice.driver, choice.driver, choice, steps, rebinds)
+
+
+def _release(survey, policy, record, request):
+    choice = Choice(None, None, NATIVE, reason=f"policy {policy} no longer declares it")
+    device = survey.devices[record.address]
+    return _give_native(survey, device, policy, choice, record.was["driver"], request, False)
+
+
+def _give_native(survey, device, policy, choice, expected, request, is_met):
+    """Clear the override and let the kernel pick; ``expected`` is the driver that the device had before, or None."""
+    if is_met:
+        return DevicePlan(device, policy, UNCHANGED, device.driver, device.driver_override, choice)
+    later = expected or survey.native_driver(device)
+    rebinds = survey.is_vfio(device.driver) or device.driver is None or later not in (None, device.driver)
+    if not request.now:
+        return DevicePlan(device, policy, PENDING, device.driver, device.driver_override, choice, rebinds=rebinds)
+    steps = []
+    if device.driver_override is not None:
+        steps.append(Step(OVERRIDE, ""))
+    if rebinds and device.driver is not None:
+        steps.append(Step(UNBIND, device.driver))
+    if rebinds:
+        steps += [Step(LOAD_NATIVE, device.modalias), Step(PROBE, "")]
+    return DevicePlan(
+        device, policy, RELEASED, later if rebinds else device.driver, None, choice, steps, rebinds,
+        must_bind=rebinds and later is not None,
+    )
+
+
+def _guarded(survey, plan, force):
+    """Why the host needs a device that would lose its driver. A device that VFIO has serves the host no more."""
+    device = plan.device
+    if not plan.rebinds or survey.is_vfio(device.driver):
+        return []
+    return [
+        f"{device.address} ({device.name}) is needed by this host: {guard['reason']}; "
+        f"to give it up all the same, say force: [{guard['kind']}]"
+        for guard in device.guards if guard["kind"] not in force
+    ]
+
+
+def _held(plan):
+    if not any(step.action == UNBIND for step in plan.steps):
+        return []
+    return [
+        f"{plan.device.address} ({plan.device.name}) is in use by process {holder['pid']} ({holder['command']}): the kernel "
+        "would wait for ever to unbind it; stop that process, then run again"
+        for holder in plan.device.holders or ()
+    ]
+
+
+def _record(survey, target, policies):
+    device, choice = target.device, target.choice
+    was = {
+        "driver": None if survey.is_vfio(device.driver) else device.driver,
+        "net": device.net,
+        "serial": device.serial,
+    }
+    for record in (one for records in policies.values() for one in records):
+        if record.is_of(device) and device.driver_override == record.driver:
+            was = record.was
+    driver = choice.driver or f"driver_of_{choice.module}"
+    return udev.Record(device.address, device.ids, driver, choice.module, was)
+
+
+__all__ = (
+    "BIND", "BOUND", "DevicePlan", "LOAD", "LOAD_NATIVE", "OVERRIDE", "PENDING", "PROBE", "Plan", "RELEASED", "Request",
+    "Step", "UNBIND", "UNCHANGED", "make_plan",
+)

@@ -1,0 +1,226 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""From declarations and a survey to targets: which device, which driver, and why; or every reason why not. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ansible_collections.vfio.host.plugins.module_utils._device.alias import Choice, matching
+from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO, EXTEND, IGNORE, NATIVE, Entry
+from ansible_collections.vfio.host.plugins.module_utils._device.iommu import blocks_group
+from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import Device
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one device shall become. ``choice.driver`` is None for native, and for a variant still to be loaded.
+
+    ``is_vfio``: the driver serves user space; ``is_met``: the device is so already.
+    """
+
+    device: Device
+    entry: Entry
+    choice: Choice
+    is_vfio: bool
+    is_met: bool
+
+    @property
+    def is_native(self):
+        """Whether the device shall have no override."""
+        return self.choice.source == NATIVE
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """``targets``: address -> Target; ``leaving``: (policy, Record) pairs to give back; ``problems``: sentences."""
+
+    targets: dict
+    leaving: list
+    problems: list
+
+
+def resolve(survey, declared, policies):
+    """What the declarations mean on this host, and every reason why they cannot be met.
+
+    ``declared``: policy -> list of Entry; ``policies``: policy -> list of Record, as the host has them.
+    """
+    problems, targets = [], {}
+    selector = Selector(survey.devices, _remembered(survey, policies))
+    for entries in declared.values():
+        for entry in entries:
+            _claim(survey, selector, entry, targets, problems)
+    _extend_groups(survey, targets, problems)
+    targets = {address: targets[address] for address in sorted(targets)}
+    leaving = _leaving(survey, declared, policies, targets)
+    owners = {
+        record.address: policy
+        for policy, records in policies.items() if policy not in declared
+        for record in records if not record.released and record.is_of(survey.devices.get(record.address))
+    }
+    for address, target in targets.items():
+        if address in owners:
+            problems.append(
+                f"{address} belongs to policy {owners[address]}, and {target.entry.where} wants it too; "
+                "release it there first"
+            )
+        if target.is_vfio and not target.is_met and not target.device.vfio["bindable"]:
+            problems.append(f"{address} ({target.device.name}) cannot be taken: {target.device.vfio['reason']}")
+    problems += _group_refusals(survey, targets, {record.address for dummy, record in leaving})
+    return Resolution(targets, leaving, problems)
+
+
+def _remembered(survey, policies):
+    """Address -> what was known of the device before it was taken, for each record that is still of the device there."""
+    return {
+        record.address: record.was
+        for records in policies.values() for record in records
+        if record.is_of(survey.devices.get(record.address))
+    }
+
+
+def _leaving(survey, declared, policies, targets):
+    """What a declared policy took, no longer declares, and still has."""
+    return [
+        (policy, record)
+        for policy in declared for record in policies.get(policy, ())
+        if record.address not in targets and record.is_of(survey.devices.get(record.address))
+        and _is_ours(survey.devices[record.address], record)
+    ]
+
+
+def _is_ours(device, record):
+    """Whether the device is still as the policy left it; what somebody else changed since is theirs."""
+    if device.driver_override is not None:
+        return device.driver_override == record.driver
+    if device.driver is None:
+        return record.released  # a run that was killed on the way left it so
+    return device.driver == record.driver != record.was["driver"]
+
+
+def _claim(survey, selector, entry, targets, problems):
+    addresses = selector.select(entry.match)
+    if entry.count is not None and len(addresses) != entry.count:
+        problems.append(
+            f"{entry.where}: count is {entry.count}, but {entry.match.text} matches {len(addresses)}"
+            f"{': ' + ', '.join(addresses) if addresses else ''}"
+        )
+        return
+    if not addresses and entry.count is None and not entry.optional:
+        problems.append(
+            f"{entry.where}: {entry.match.text} matches no device of this host; say optional: true where that is right"
+        )
+    for address in addresses:
+        _add(survey, targets, problems, survey.devices[address], entry)
+
+
+def _add(survey, targets, problems, device, entry, note=""):
+    try:
+        choice, is_vfio = _choose(survey, device, entry)
+    except PlanError as error:
+        problems += error.messages
+        return
+    choice = replace(choice, reason=choice.reason + note)
+    target = Target(device, entry, choice, is_vfio, _is_met(survey, device, choice))
+    other = targets.setdefault(device.address, target)
+    if (other.choice.module, other.choice.driver) != (choice.module, choice.driver):
+        problems.append(
+            f"{device.address} is claimed twice: for {_wish(other)} by {other.entry.where}, "
+            f"for {_wish(target)} by {entry.where}{note}"
+        )
+
+
+def _is_met(survey, device, choice):
+    if choice.source == NATIVE:
+        return device.driver_override is None and not survey.is_vfio(device.driver) and (
+            device.driver is not None or survey.native_driver(device) is None
+        )
+    return choice.driver is not None and device.driver == device.driver_override == choice.driver
+
+
+def _wish(target):
+    return NATIVE if target.is_native else target.choice.driver or target.choice.module
+
+
+def _choose(survey, device, entry):
+    """(Choice, whether the driver serves VFIO) for one device of an entry."""
+    if entry.driver == NATIVE:
+        return Choice(None, None, NATIVE, reason="no override: the kernel picks the driver"), False
+    if entry.driver == AUTO:
+        return survey.choices.choice(device.modalias), True
+    return _pinned(survey, device, entry)
+
+
+def _pinned(survey, device, entry):
+    driver, modules = entry.driver, survey.modules
+    registered = modules.is_registered(driver)
+    module = (modules.driver_module(driver) if registered else None) or driver.replace("-", "_")
+    if not registered and modules.state(module) in ("absent", "builtin"):
+        raise PlanError(
+            f"{entry.where}: unknown driver {driver!r}: the PCI bus has no driver of that name, and kernel "
+            f"{survey.kernel} no module of it to load"
+        )
+    declared = modules.declared_by(module)
+    is_vfio = survey.is_vfio(driver) or any(alias.pattern.startswith("vfio_pci:") for alias in declared)
+    found = matching(declared, device.modalias)
+    # The kernel checks no id of a driver that an override names, so this is the only check there is.
+    if declared and not found:
+        raise PlanError(
+            f"{entry.where}: driver {driver} does not declare {device.address} ({device.name}): none of module "
+            f"{module}'s aliases matches {device.modalias}"
+        )
+    alias = min(found, key=lambda pair: pair[0])[1].pattern if found else None
+    return Choice(module, driver, "pinned", alias=alias, reason="the inventory names it"), is_vfio
+
+
+def _extend_groups(survey, targets, problems):
+    for address in sorted(targets):
+        target = targets[address]
+        if not target.is_vfio or target.entry.iommu_group != EXTEND or target.device.iommu_group is None:
+            continue
+        for member in survey.groups[target.device.iommu_group]:
+            device = survey.devices[member]
+            if member not in targets and not device.is_bridge:
+                entry = replace(target.entry, driver=AUTO)
+                _add(survey, targets, problems, device, entry, f"; in the IOMMU group of {address}")
+
+
+def _group_refusals(survey, targets, leaving):
+    """Why a target's IOMMU group would still not be given to user space, with every member that is in the way."""
+    found = []
+    for address in sorted(targets):
+        target = targets[address]
+        group = target.device.iommu_group
+        if not target.is_vfio or target.entry.iommu_group == IGNORE or group is None:
+            continue
+        blocking = [
+            f"{member} ({survey.devices[member].driver}, {survey.devices[member].name})"
+            for member in survey.groups[group]
+            if member not in targets or not targets[member].is_vfio
+            if blocks_group(survey.devices[member], *_later(survey, targets, leaving, member))
+        ]
+        if blocking:
+            found.append(
+                f"{address} ({target.device.name}): user space cannot have its IOMMU group {group}, since these members "
+                f"stay with the host: {', '.join(blocking)}; declare them too, or say iommu_group: extend"
+            )
+    return found
+
+
+def _later(survey, targets, leaving, member):
+    """(driver, whether it serves VFIO) of a group's member after the run, where no target gives it to VFIO."""
+    device = survey.devices[member]
+    if member in leaving or (member in targets and targets[member].is_native):
+        return NATIVE, False
+    if member in targets:
+        return targets[member].choice.driver, False
+    return device.driver, survey.is_vfio(device.driver)
+
+
+__all__ = ("Resolution", "Target", "resolve")

@@ -1,0 +1,315 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The one scan of a host's PCI functions and of what the kernel says about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ansible_collections.vfio.host.plugins.module_utils._device import iommu, names, usage
+from ansible_collections.vfio.host.plugins.module_utils._device.alias import (
+    BASE_DRIVER,
+    BASE_MODULE,
+    NATIVE,
+    VFIO,
+    choose,
+    matching,
+)
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import (
+    Device,
+    last_address,
+    parse_modalias,
+    slot_path,
+)
+from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import ABSENT, Modules
+
+_ARCHITECTURES = (("x86_64", "x86"), ("i", "x86"), ("s390x", "s390"), ("aarch64", "arm64"), ("arm64", "arm64"))
+_EXTENDED_CONFIG = 0x100
+_SERIAL_NUMBER_CAPABILITY = 0x0003
+_MEANINGLESS_SERIALS = frozenset((b"\0" * 8, b"\xff" * 8))
+_ZPCI = ("uid", "uid_is_unique", "function_id", "pchid", "pft", "pfgid", "vfn", "port")
+
+
+class Choices:
+    """The alias table's answer for each modalias, worked out once for each kind of device."""
+
+    def __init__(self, modules):
+        self._modules = modules
+        self._aliases = modules.aliases(VFIO)
+        self._known = {}
+
+    def choice(self, modalias):
+        """The Choice for a device; its ``driver`` is None while the variant's module is not loaded."""
+        if modalias not in self._known:
+            found = choose(self._aliases, modalias, self._modules.disabled())
+            if found.driver is None:
+                registered = self._modules.drivers(found.module)
+                found = replace(found, driver=registered[0] if len(registered) == 1 else None)
+            self._known[modalias] = found
+        return self._known[modalias]
+
+    def facts(self, modalias):
+        """The choice as the facts show it."""
+        found = self.choice(modalias)
+        return {"module": found.module, "driver": found.driver, "alias": found.alias, "ties": found.ties}
+
+
+@dataclass(frozen=True)
+class Survey:
+    """One host at one moment. ``devices``: address -> Device, sorted; ``modules``: what the kernel's modules offer."""
+
+    platform: str
+    kernel: str
+    iommu_enabled: bool
+    groups: dict
+    devices: dict
+    modules: Modules
+    choices: Choices
+    vfio_drivers: frozenset
+    noiommu: bool
+    warnings: list
+
+    def is_vfio(self, driver):
+        """Whether a driver of this name serves user space: vfio-pci or a variant that the kernel's table names."""
+        return driver in self.vfio_drivers
+
+    def native_driver(self, device):
+        """The driver that the kernel's table names for a device without an override; None where it names none.
+
+        A module that is not loaded has no driver yet: then its name stands for the driver's.
+        """
+        aliases = self.modules.aliases(NATIVE)
+        for dummy, found in matching(aliases, device.modalias):
+            if found.module not in self.modules.disabled():
+                return (self.modules.drivers(found.module) or [found.module])[0]
+        return None
+
+    def facts(self):
+        """The survey as ``pci_facts`` returns it."""
+        return {
+            "platform": self.platform,
+            "kernel": self.kernel,
+            "iommu": {"enabled": self.iommu_enabled, "groups": self.groups},
+            "devices": {address: device.facts() for address, device in self.devices.items()},
+        }
+
+
+@dataclass(frozen=True)
+class _Surroundings:
+    """What is read once and belongs to many devices: maps from an address, and ``names`` of vendor and device ids."""
+
+    net: dict
+    block: dict
+    nvme_serials: dict
+    names: object
+    is_s390: bool
+
+
+def survey(fs):
+    """Scan the host behind ``fs``. A function that vanishes during the scan is left out, with a warning."""
+    modules = Modules(fs)
+    warnings = []
+    raw = _scan(fs, warnings)
+    vfio_drivers = _vfio_drivers(fs, modules, raw)
+    noiommu = fs.read("{0}/vfio/parameters/enable_unsafe_noiommu_mode".format(fs.modules)) == "Y"
+    base = modules.state(BASE_MODULE) != ABSENT
+    choices = Choices(modules)
+    guards = usage.guards(fs, raw)
+    taken = any(device.driver in vfio_drivers for device in raw)
+    held = usage.holders(fs) if taken and fs.is_root else {}
+    if not fs.is_root:
+        warnings.append("not root: who holds a device, and serial numbers in the configuration space, are not known")
+    devices = {}
+    for device in raw:
+        reason = iommu.why_not_bindable(device, base, noiommu)
+        devices[device.address] = replace(
+            device,
+            vfio=dict(choices.facts(device.modalias), bindable=reason is None, reason=reason),
+            guards=guards.get(device.address, []),
+            holders=_holders_of(fs, device, held) if fs.is_root else None,
+        )
+    return Survey(
+        platform=_platform(fs),
+        kernel=fs.kernel,
+        iommu_enabled=bool(fs.names(fs.iommu_groups)),
+        groups=iommu.groups_of(raw),
+        devices=devices,
+        modules=modules,
+        choices=choices,
+        vfio_drivers=vfio_drivers,
+        noiommu=noiommu,
+        warnings=warnings,
+    )
+
+
+def _platform(fs):
+    machine = fs.machine
+    for start, platform in _ARCHITECTURES:
+        if machine.startswith(start):
+            return platform
+    if machine.startswith("ppc64") and fs.exists(fs.firmware + "/opal"):
+        return "p9"
+    return "other"
+
+
+def _vfio_drivers(fs, modules, devices):
+    """The names of all VFIO drivers that are registered now, and the base driver's."""
+    found = {BASE_DRIVER}
+    for module in {alias.module for alias in modules.aliases(VFIO)}:
+        found.update(modules.drivers(module))
+    one_of_each = {device.driver: device.address for device in devices if device.driver}
+    found.update(
+        driver for driver, address in one_of_each.items() if fs.exists(f"{fs.device_directory(address)}/vfio-dev")
+    )
+    return frozenset(found)
+
+
+def _holders_of(fs, device, held):
+    if not held:
+        return []
+    nodes = [device.iommu_group, "noiommu-{0}".format(device.iommu_group)]
+    nodes += fs.names(fs.device_directory(device.address) + "/vfio-dev")
+    found = []
+    for node in nodes:
+        found += [holder for holder in held.get(node, ()) if holder not in found]
+    return found
+
+
+def _scan(fs, warnings):
+    around = _Surroundings(
+        net=_interfaces(fs),
+        block=_disks(fs),
+        nvme_serials=_nvme_serials(fs),
+        names=names.Dictionary(fs.pci_ids, fs.read_file).names,
+        is_s390=fs.machine == "s390x",
+    )
+    found = []
+    for address in fs.names(fs.pci_devices):
+        device = _read_device(fs, address, around)
+        if device is None:
+            warnings.append(f"{address} vanished during the scan and is left out")
+        else:
+            found.append(device)
+    return found
+
+
+def _read_device(fs, address, around):
+    directory = fs.device_directory(address)
+    modalias = fs.read(directory + "/modalias")
+    ids = parse_modalias(modalias) if modalias else None
+    if ids is None:
+        return None
+    revision, header_type, serial = _read_config(fs, directory)
+    numa = fs.read(directory + "/numa_node")
+    override = fs.read(directory + "/driver_override")
+    physfn = fs.link(directory + "/physfn")
+    vendor_name, device_name = around.names(ids["vendor"], ids["device"])
+    return Device(
+        address=address,
+        ids=ids,
+        modalias=modalias,
+        revision=revision or (fs.read(directory + "/revision") or "0x")[2:] or None,
+        driver=fs.link(directory + "/driver"),
+        driver_override=None if override in ("(null)", "") else override,
+        iommu_group=fs.link(directory + "/iommu_group"),
+        numa_node=int(numa) if numa else None,
+        header_type=header_type,
+        path=slot_path(directory),
+        physfn=physfn,
+        sriov=None if physfn else _sriov(fs, directory),
+        reset_methods=(fs.read(directory + "/reset_method") or "").split(),
+        boot_vga=ids["class"].startswith("03") and fs.read(directory + "/boot_vga") == "1",
+        serial=serial or around.nvme_serials.get(address),
+        net=around.net.get(address, []),
+        block=around.block.get(address, []),
+        zpci=_zpci(fs, directory) if around.is_s390 else None,
+        vendor_name=vendor_name,
+        device_name=device_name,
+    )
+
+
+def _sriov(fs, directory):
+    total = fs.read(directory + "/sriov_totalvfs")
+    if total is None:
+        return None
+    # The VFs are counted: reading sriov_numvfs waits for the device's lock, and for ever behind a stuck unbind.
+    return {
+        "total": int(total),
+        "num": sum(1 for name in fs.names(directory) if name.startswith("virtfn")),
+        "autoprobe": fs.read(directory + "/sriov_drivers_autoprobe") == "1",
+    }
+
+
+def _zpci(fs, directory):
+    values = {key: fs.read(f"{directory}/{key}") for key in _ZPCI}
+    if values["function_id"] is None:
+        return None
+    return dict(values, uid_is_unique=values["uid_is_unique"] == "1")
+
+
+def _read_config(fs, directory):
+    """(revision, header type, serial number) from the configuration space; each None where it cannot be read.
+
+    Without root the kernel shows the first 64 bytes only. Offsets: PCI_REVISION_ID 8, PCI_HEADER_TYPE 14 and the
+    capability chain from 0x100 on (source: include/uapi/linux/pci_regs.h).
+    """
+    with fs.opened(directory + "/config") as read_at:
+        head = read_at(16, 0)
+        if len(head) < 16:
+            return None, None, None
+        return f"{head[8]:02x}", head[14] & 0x7F, _serial_number(read_at)
+
+
+def _serial_number(read_at):
+    """The Device Serial Number capability as lspci prints it, '52-54-00-ff-ff-12-34-56'; None where there is none."""
+    offset = _EXTENDED_CONFIG
+    for dummy in range(96):  # no more capabilities fit
+        header = read_at(12, offset)
+        if len(header) < 12:
+            return None
+        word = int.from_bytes(header[:4], "little")
+        if word & 0xFFFF == _SERIAL_NUMBER_CAPABILITY:
+            number = header[:3:-1]
+            return None if number in _MEANINGLESS_SERIALS else number.hex("-")
+        offset = (word >> 20) & 0xFFC
+        if word in (0, 0xFFFFFFFF) or offset < _EXTENDED_CONFIG:
+            return None
+    return None
+
+
+def _interfaces(fs):
+    """Address -> its network interfaces, [{name, mac}]."""
+    found = {}
+    for name in fs.names(fs.net):
+        address = last_address(fs.target("{0}/{1}".format(fs.net, name)) or "")
+        if address:
+            mac = fs.read("{0}/{1}/address".format(fs.net, name))
+            found.setdefault(address, []).append({"name": name, "mac": mac})
+    return found
+
+
+def _disks(fs):
+    """Address -> the names of its whole disks."""
+    found = {}
+    for name in fs.names(fs.block):
+        directory = "{0}/{1}".format(fs.block, name)
+        address = last_address(fs.target(directory) or "")
+        if address and not fs.exists(directory + "/partition"):
+            found.setdefault(address, []).append(name)
+    return found
+
+
+def _nvme_serials(fs):
+    found = {}
+    for name in fs.names(fs.nvme):
+        address = last_address(fs.target("{0}/{1}".format(fs.nvme, name)) or "")
+        if address:
+            found[address] = fs.read("{0}/{1}/serial".format(fs.nvme, name)) or None
+    return found
+
+
+__all__ = ("Choices", "Survey", "survey")

@@ -1,0 +1,144 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Rules files: what makes udev take a policy's devices, and the record of what the policy took. Pure.
+
+The rules run on ``add``: at boot (coldplug), at hot-plug, and when a VF appears. Writing the override, unbinding a native
+driver that was faster and asking for a new probe are plain attribute writes, done while rules are processed; the
+module is loaded after all rules, and binds then if it was not there before. No program of ours runs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import ADDRESS, IDENTITY
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+_FILE_NAME = re.compile(r"60-vfio-host-([a-z0-9-]+)\.rules\Z")
+_RECORD = re.compile(r"# (device|release) (\{.*\})\Z")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
+_HEX = re.compile(r"[0-9a-f]{4,6}\Z")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One device of a policy: pinned by ``address`` and ``ids`` together.
+
+    ``was`` holds what VFIO hides: driver, net and serial as they were before. ``released`` marks a device that the
+    policy gave up and that still waits for it.
+    """
+
+    address: str
+    ids: dict
+    driver: str
+    module: str
+    was: dict = field(default_factory=dict)
+    released: bool = False
+
+    def is_of(self, device):
+        """Whether the function at this address is still the one that was recorded."""
+        return device is not None and device.address == self.address and device.ids == self.ids
+
+
+def file_name(policy):
+    """The name of a policy's rules file, in /etc/udev/rules.d or, for this boot only, in /run/udev/rules.d."""
+    return f"60-vfio-host-{policy}.rules"
+
+
+def policy_of(name):
+    """The policy that a rules file's name belongs to; None for a file of others."""
+    found = _FILE_NAME.match(name)
+    return found.group(1) if found else None
+
+
+def render(policy, records):
+    """The text of a policy's rules file; None for no records, since then there is no file."""
+    if not records:
+        return None
+    lines = [
+        f'# Policy "{policy}" of the Ansible collection vfio.host. The next run undoes changes made by hand.',
+        "# Remove this file to give the devices back at the next boot.",
+    ]
+    drivers = []
+    for record in sorted(records, key=lambda one: (one.released, one.address)):
+        lines += ["", _comment(record)]
+        if not record.released:
+            lines.append(_device_rule(policy, record))
+            if (record.driver, record.module) not in drivers:
+                drivers.append((record.driver, record.module))
+    for driver, module in sorted(drivers):
+        lines += [""] + _driver_rules(policy, driver, module)
+    return "\n".join(lines) + "\n"
+
+
+def _comment(record):
+    kept = {
+        "address": record.address, "ids": record.ids, "driver": record.driver, "module": record.module,
+        "was": record.was,
+    }
+    return f"# {'release' if record.released else 'device'} {json.dumps(kept, sort_keys=True)}"
+
+
+def _device_rule(policy, record):
+    ids = ", ".join(f'ATTR{{{key}}}=="0x{record.ids[key]}"' for key in IDENTITY)
+    return (
+        f'ACTION=="add", SUBSYSTEM=="pci", KERNEL=="{record.address}", {ids}, '
+        f'ENV{{VFIO_HOST}}="{policy} {record.driver}", ATTR{{driver_override}}="{record.driver}"'
+    )
+
+
+def _driver_rules(policy, driver, module):
+    mine = f'ENV{{VFIO_HOST}}=="{policy} {driver}"'
+    return [
+        f'{mine}, DRIVER=="?*", DRIVER!="{driver}", ATTR{{driver/unbind}}="$kernel"',
+        f'{mine}, DRIVER!="{driver}", ATTR{{[subsystem/pci]drivers_probe}}="$kernel"',
+        f'{mine}, RUN{{builtin}}+="kmod load {module}"',
+    ]
+
+
+def parse(text, path):
+    """The records in a rules file's text. Raises PlanError naming ``path`` and the line that no run of ours wrote."""
+    records = []
+    for number, line in enumerate(text.splitlines(), 1):
+        found = _RECORD.match(line)
+        if not found:
+            continue
+        try:
+            records.append(_record(json.loads(found.group(2)), found.group(1) == "release"))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise PlanError(
+                f"{path}, line {number}: this record cannot be read ({error}); restore the file, or remove it and "
+                "reboot, which gives its devices back"
+            ) from error
+    return records
+
+
+def _record(kept, released):
+    ids = {key: _checked(_HEX, kept["ids"][key]) for key in IDENTITY}
+    return Record(
+        address=_checked(ADDRESS, kept["address"]),
+        ids=ids,
+        driver=_checked(_NAME, kept["driver"]),
+        module=_checked(_NAME, kept["module"]),
+        was={
+            "driver": None if kept["was"]["driver"] is None else _checked(_NAME, kept["was"]["driver"]),
+            "net": [{"name": str(one["name"]), "mac": str(one["mac"])} for one in kept["was"]["net"]],
+            "serial": None if kept["was"]["serial"] is None else str(kept["was"]["serial"]),
+        },
+        released=released,
+    )
+
+
+def _checked(shape, value):
+    if not isinstance(value, str) or not shape.match(value):
+        raise ValueError(f"{value!r} has the wrong shape")
+    return value
+
+
+__all__ = ("Record", "file_name", "parse", "policy_of", "render")

@@ -1,0 +1,179 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Who needs a device: the processes that hold it through VFIO, and the host itself (guards)."""
+
+from __future__ import annotations
+
+import os
+
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import (
+    CONSOLE,
+    NETWORK,
+    STORAGE,
+    addresses_in,
+)
+
+_REJECT_ROUTE = 0x0200  # RTF_REJECT, include/uapi/linux/route.h
+_VFIO_NODES = ("/dev/vfio/devices/", "/dev/vfio/noiommu-", "/dev/vfio/")
+# A root file system of these kinds has no disk that could be taken away.
+_DISKLESS = frozenset(("tmpfs", "ramfs", "rootfs", "nfs", "nfs4", "9p", "ceph", "cifs"))
+
+
+def holders(fs):
+    """VFIO node -> the processes that have it open, as [{pid, command}].
+
+    A node is a group's number or a character device's name ('vfio0'), as below /dev/vfio. The kernel blocks an unbind
+    for ever while a device's file is open, so this is asked before. Needs root to see every process.
+    """
+    found = {}
+    for pid in fs.names(fs.proc):
+        if not pid.isdigit():
+            continue
+        directory = "{0}/{1}/fd".format(fs.proc, pid)
+        for handle in fs.names(directory):
+            node = _vfio_node(fs.target("{0}/{1}".format(directory, handle)))
+            if node is None:
+                continue
+            holder = {"pid": int(pid), "command": fs.read("{0}/{1}/comm".format(fs.proc, pid))}
+            if holder not in found.setdefault(node, []):
+                found[node].append(holder)
+    return found
+
+
+def _vfio_node(target):
+    for prefix in _VFIO_NODES:
+        if target and target.startswith(prefix):
+            node = target[len(prefix):]
+            return None if node == "vfio" else node
+    return None
+
+
+def guards(fs, devices):
+    """Address -> the reasons why the host itself needs that function, as [{kind, reason}].
+
+    ``devices`` are the scanned functions; what cannot be resolved counts as needed.
+    """
+    found = {}
+    _network(fs, found)
+    _storage(fs, found, devices)
+    for device in devices:
+        if device.boot_vga:
+            _add(found, [device.address], CONSOLE, "it is the firmware's display (boot_vga)")
+    return found
+
+
+def _add(found, addresses, kind, reason):
+    for address in addresses:
+        reasons = found.setdefault(address, [])
+        if {"kind": kind, "reason": reason} not in reasons:
+            reasons.append({"kind": kind, "reason": reason})
+
+
+def _network(fs, found):
+    for name in sorted(_default_route_interfaces(fs)):
+        for chain, addresses in _net_chains(fs, [name]):
+            over = " over {0}".format(" over ".join(chain[1:])) if chain[1:] else ""
+            _add(found, addresses, NETWORK, "{0} carries the default route{1}".format(name, over))
+
+
+def _default_route_interfaces(fs):
+    names = set()
+    for line in (fs.read_file(fs.proc + "/net/route") or b"").decode().splitlines()[1:]:
+        words = line.split()
+        if len(words) > 7 and words[1] == words[7] == "00000000" and not int(words[3], 16) & _REJECT_ROUTE:
+            names.add(words[0])
+    for line in (fs.read_file(fs.proc + "/net/ipv6_route") or b"").decode().splitlines():
+        words = line.split()
+        if len(words) > 9 and words[0] == "0" * 32 and words[1] == "00" and not int(words[8], 16) & _REJECT_ROUTE:
+            names.add(words[9])
+    return names
+
+
+def _net_chains(fs, chain):
+    """The ways from an interface down to PCI functions: (interfaces on the way, addresses)."""
+    directory = "{0}/{1}".format(fs.net, chain[-1])
+    addresses = addresses_in(fs.target(directory) or "")
+    if addresses:
+        yield chain, addresses
+    for name in fs.names(directory):
+        if name.startswith("lower_") and name[len("lower_"):] not in chain:
+            for way in _net_chains(fs, chain + [name[len("lower_"):]]):
+                yield way
+
+
+def _storage(fs, found, devices):
+    root_is_known = False
+    for number, source, kind, use in _mounts(fs):
+        name = _block_name(fs, number, source)
+        ways = list(_block_chains(fs, [name])) if name else []
+        for chain, addresses in ways:
+            _add(found, addresses, STORAGE, "{0} is on {1}".format(use, " on ".join(chain)))
+        if use == "/" and (name or kind in _DISKLESS):
+            root_is_known = True
+    for line in (fs.read_file(fs.proc + "/swaps") or b"").decode("utf-8", "replace").splitlines()[1:]:
+        name = _block_name(fs, "", line.split()[0])
+        for chain, addresses in _block_chains(fs, [name]) if name else ():
+            _add(found, addresses, STORAGE, "swap is on {0}".format(" on ".join(chain)))
+    if not root_is_known:
+        for device in devices:
+            if device.ids["class"].startswith("01"):
+                _add(found, [device.address], STORAGE, "which disk carries / cannot be told, so every disk counts")
+
+
+def _mounts(fs):
+    """(major:minor, source, file system, mount point) of every mount (source: proc_pid_mountinfo(5))."""
+    for line in (fs.read_file(fs.proc + "/self/mountinfo") or b"").decode("utf-8", "surrogateescape").splitlines():
+        left, dummy, right = line.partition(" - ")
+        words, rest = left.split(" "), right.split(" ")
+        if len(words) > 4 and len(rest) > 1:
+            yield words[2], rest[1], rest[0], words[4]
+
+
+def _block_name(fs, number, source):
+    """The kernel's name of the block device behind a mount; None where there is none.
+
+    btrfs and others mount with a number of their own (major 0): there the source's node tells.
+    """
+    name = fs.link("{0}/{1}".format(fs.dev_block, number)) if number else None
+    if name is None and source.startswith("/dev/"):
+        name = os.path.basename(os.path.realpath(fs.root + source))
+        if not fs.exists("{0}/{1}".format(fs.block, name)):
+            name = None
+    return name
+
+
+def _block_chains(fs, chain):
+    """The ways from a block device down to PCI functions: (block devices on the way, addresses)."""
+    directory = "{0}/{1}".format(fs.block, chain[-1])
+    target = fs.target(directory) or ""
+    addresses = addresses_in(target)
+    if "/nvme-subsystem/" in target:
+        addresses = _subsystem_controllers(fs, chain[-1])
+    if addresses:
+        yield chain, addresses
+    lower = fs.names(directory + "/slaves")
+    parent = target.split("/")[-2] if "/" in target else ""
+    if not lower and not addresses and fs.exists("{0}/{1}".format(fs.block, parent)):
+        lower = [parent]  # a partition of a stacked disk (md0p1): its disk has the slaves
+    for name in lower:
+        if name not in chain:
+            for way in _block_chains(fs, chain + [name]):
+                yield way
+
+
+def _subsystem_controllers(fs, name):
+    """The PCI functions behind a multipath NVMe namespace, whose device hangs from no controller."""
+    directory = os.path.realpath("{0}/{1}".format(fs.block, name))
+    while directory and not os.path.basename(directory).startswith("nvme-subsys"):
+        directory = os.path.dirname(directory) if directory != "/" else ""
+    found = []
+    for entry in fs.names(directory) if directory else ():
+        found += addresses_in(fs.target("{0}/{1}".format(fs.nvme, entry)) or "")
+    return found
+
+
+__all__ = ("guards", "holders")

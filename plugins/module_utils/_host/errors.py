@@ -1,0 +1,58 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The errors that a user gets to read. They are translated to fail_json once, in a module's main()."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+
+class VfioHostError(Exception):
+    """Something the user can act on. ``messages`` holds one sentence a finding, all of them at once."""
+
+    def __init__(self, *messages):
+        super().__init__("; ".join(messages))
+        self.messages = list(messages)
+
+
+class InputError(VfioHostError):
+    """The task's own options are wrong; nothing of the host matters."""
+
+
+class PlanError(VfioHostError):
+    """The declaration cannot be met on this host; nothing was touched."""
+
+
+class ApplyError(VfioHostError):
+    """The host refused a step; the messages say what was put back and what could not be."""
+
+
+class KernelRefusal(VfioHostError):
+    """A write that the kernel answered with an errno (source: the OSError of that write)."""
+
+    def __init__(self, path, value, error):
+        self.errno = error.errno
+        super().__init__(
+            "writing {0!r} to {1}: {2}".format(value, path, errno_text(error.errno))
+        )
+
+
+def errno_text(number):
+    """'EBUSY (Device or resource busy)' for 16; unknown numbers stay numbers."""
+    name = errno.errorcode.get(number)
+    return "{0} ({1})".format(name or "errno {0}".format(number), os.strerror(number or 0))
+
+
+__all__ = (
+    "ApplyError",
+    "InputError",
+    "KernelRefusal",
+    "PlanError",
+    "VfioHostError",
+    "errno_text",
+)

@@ -1,0 +1,96 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Writer of configuration files: a file is the old one or the new one, at any moment and after a power cut."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text
+
+_LABEL = "security.selinux"
+
+
+class Files:
+    """The configuration files that this collection owns, below ``root``."""
+
+    def __init__(self, root="/"):
+        self.root = root.rstrip("/")
+        self.boot_rules = self.root + "/etc/udev/rules.d"
+        self.volatile_rules = self.root + "/run/udev/rules.d"
+
+    def names(self, directory):
+        """The names in a directory, sorted; [] where it is absent."""
+        try:
+            return sorted(os.listdir(directory))
+        except FileNotFoundError:
+            return []
+
+    def read(self, path):
+        """The text of a file; None where it is absent."""
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+                return stream.read()
+        except FileNotFoundError:
+            return None
+
+    def put(self, path, text):
+        """Make ``path`` hold ``text`` (root's, 0644), or not exist where text is None. Raises ApplyError."""
+        try:
+            if text is None:
+                self._remove(path)
+            else:
+                self._replace(path, text)
+        except OSError as error:
+            raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
+
+    def _replace(self, path, text):
+        directory = os.path.dirname(path)
+        os.makedirs(directory, mode=0o755, exist_ok=True)
+        # mkstemp creates with O_EXCL below a random name, and rename replaces a link instead of following it.
+        handle, temporary = tempfile.mkstemp(prefix=".vfio-host-", dir=directory)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(text.encode("utf-8", "surrogateescape"))
+                os.fchmod(stream.fileno(), 0o644)
+                _keep_label(path, stream.fileno())
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.rename(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        _sync(directory)
+
+    def _remove(self, path):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return
+        _sync(os.path.dirname(path))
+
+
+def _keep_label(path, handle):
+    """Give the new file the old one's SELinux label; a new file has its directory's."""
+    try:
+        os.setxattr(handle, _LABEL, os.getxattr(path, _LABEL, follow_symlinks=False))
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODATA, errno.EOPNOTSUPP):
+            raise
+
+
+def _sync(directory):
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+__all__ = ("Files",)

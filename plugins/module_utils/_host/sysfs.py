@@ -1,0 +1,181 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Reader and writer of the kernel's files, and the one root they all hang from.
+
+Absence is a value here: what the kernel does not offer reads as None, what it offers and leaves unset reads as "".
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from contextlib import contextmanager
+
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal
+
+# What reading an attribute answers when it, or the device behind it, is not there (any more).
+_ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO))
+# An attribute that exists and has no value for this device, or one that this user may not see.
+_UNREADABLE = frozenset((errno.EINVAL, errno.EIO, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP))
+
+# How every link in /sys/bus/pci/devices begins.
+_TO_DEVICES = "../../../devices/"
+
+
+class Sysfs:
+    """The kernel's side of a host: /sys, /proc and the modules directory below ``root``.
+
+    ``run`` starts a command: a list of words in, ``(exit status, stdout, stderr)`` out.
+    """
+
+    def __init__(self, root="/", run=None):
+        self.root = root.rstrip("/")
+        self.run = run
+        self.pci = self.root + "/sys/bus/pci"
+        self.pci_devices = self.pci + "/devices"
+        self.pci_drivers = self.pci + "/drivers"
+        self.net = self.root + "/sys/class/net"
+        self.block = self.root + "/sys/class/block"
+        self.nvme = self.root + "/sys/class/nvme"
+        self.dev_block = self.root + "/sys/dev/block"
+        self.iommu_groups = self.root + "/sys/kernel/iommu_groups"
+        self.modules = self.root + "/sys/module"
+        self.firmware = self.root + "/sys/firmware"
+        self.proc = self.root + "/proc"
+        self.udev_control = self.root + "/run/udev/control"
+        self.modprobe_d = [
+            self.root + place + "/modprobe.d"
+            for place in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
+        ]
+        self.pci_ids = [
+            self.root + place
+            for place in ("/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.ids", "/usr/share/pci.ids")
+        ]
+
+    @property
+    def kernel(self):
+        """The running kernel's release, '6.12.107+deb13-amd64' (source: /proc/sys/kernel/osrelease)."""
+        return self.read(self.proc + "/sys/kernel/osrelease") or os.uname().release
+
+    @property
+    def machine(self):
+        """The architecture as uname prints it, 'x86_64' (source: /proc/sys/kernel/arch, 6.1 and later, else uname)."""
+        return self.read(self.proc + "/sys/kernel/arch") or os.uname().machine
+
+    @property
+    def module_tree(self):
+        """The directory of the running kernel's modules."""
+        return "{0}/lib/modules/{1}".format(self.root, self.kernel)
+
+    @property
+    def is_root(self):
+        """Whether this process may read and write everything here."""
+        return os.geteuid() == 0
+
+    def read(self, path):
+        """The text of ``path`` without surrounding white space; None where it is absent or not to be read."""
+        data = self.read_bytes(path)
+        return None if data is None else data.decode("utf-8", "surrogateescape").strip()
+
+    def read_bytes(self, path, limit=65536):
+        """Up to ``limit`` bytes of ``path``; None where it is absent or not to be read."""
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            return _absent(error)
+        try:
+            return os.read(handle, limit)
+        except OSError as error:
+            return _absent(error)
+        finally:
+            os.close(handle)
+
+    def read_file(self, path):
+        """All bytes of a regular or procfs file that may be large; None where absent."""
+        try:
+            with open(path, "rb") as stream:
+                return stream.read()
+        except OSError as error:
+            return _absent(error)
+
+    def names(self, path):
+        """The names in a directory, sorted; [] where it is absent."""
+        try:
+            return sorted(os.listdir(path))
+        except OSError as error:
+            _absent(error)
+            return []
+
+    def target(self, path):
+        """Where a symbolic link points, as written in it; None where there is none."""
+        try:
+            return os.readlink(path)
+        except OSError as error:
+            return _absent(error)
+
+    def link(self, path):
+        """The last component of a symbolic link's target ('e1000e' for …/driver); None where there is none."""
+        target = self.target(path)
+        return None if target is None else target.rsplit("/", 1)[-1]
+
+    def device_directory(self, address):
+        """The sysfs directory of a PCI function by its real path, which the kernel walks faster than the bus's link."""
+        target = self.target(f"{self.pci_devices}/{address}")
+        if target is None or not target.startswith(_TO_DEVICES):
+            return f"{self.pci_devices}/{address}"
+        return f"{self.root}/sys/devices/{target[len(_TO_DEVICES):]}"
+
+    @contextmanager
+    def opened(self, path):
+        """A function (length, offset) -> bytes over a binary attribute; it gives b"" where that cannot be read."""
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            _absent(error)
+            yield lambda length, offset: b""
+            return
+        try:
+            yield lambda length, offset: _pread(handle, length, offset)
+        finally:
+            os.close(handle)
+
+    def exists(self, path):
+        """Whether ``path`` is there."""
+        return os.path.exists(path)
+
+    def write(self, path, value):
+        """Write ``value`` to a kernel attribute in one write(2). Raises KernelRefusal with the kernel's errno."""
+        try:
+            handle = os.open(path, os.O_WRONLY)
+            try:
+                os.write(handle, value.encode("ascii"))
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise KernelRefusal(path, value, error) from error
+
+    def pause(self, seconds):
+        """Wait for the kernel, ``seconds`` long."""
+        time.sleep(seconds)
+
+
+def _pread(handle, length, offset):
+    try:
+        return os.pread(handle, length, offset)
+    except OSError as error:
+        _absent(error)
+        return b""
+
+
+def _absent(error):
+    if error.errno in _ABSENT or error.errno in _UNREADABLE:
+        return None
+    raise error
+
+
+__all__ = ("Sysfs",)

@@ -1,0 +1,136 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: driver_override
+short_description: Decide which driver serves a PCI device, now and at every boot
+version_added: 0.1.0
+description:
+  - Takes PCI devices for VFIO, or pins them to a driver, through the kernel's C(driver_override), and gives them back.
+  - The driver is chosen by the kernel's own alias table, so a device with a VFIO variant driver gets that driver.
+  - A policy is a named set of devices. It owns one udev rules file, which is the only thing that stays on the host. No
+    program of this collection runs between plays.
+author:
+  - vfio.host authors (@vfio-host)
+extends_documentation_fragment:
+  - vfio.host.devices
+options:
+  policy:
+    description: The policy's name, of lower-case letters, digits and C(-).
+    type: str
+    default: default
+  devices:
+    description: The devices of the policy; the notes say how one is declared. Required for O(state=present).
+    type: list
+    elements: dict
+seealso:
+  - module: vfio.host.pci_facts
+  - module: vfio.host.passthrough
+"""
+
+EXAMPLES = r"""
+- name: Two GPUs of one vendor to VFIO, and nothing if there are not exactly two
+  vfio.host.driver_override:
+    policy: gpus
+    devices:
+      - match:
+          vendor: "10de"
+          class: "0300"
+        count: 2
+        iommu_group: extend
+
+- name: A network card by its MAC address and a disk by its serial number
+  vfio.host.driver_override:
+    policy: guests
+    devices:
+      - match:
+          mac: "52:54:00:12:34:56"
+      - match:
+          serial: S5H9NS0N986704R
+
+- name: What the facts say, asked with JMESPath on the controller
+  vfio.host.driver_override:
+    policy: functions
+    devices: "{{ ansible_facts.vfio_host | vfio.host.pci_query('[?is_vf]') }}"
+
+- name: Give everything back
+  vfio.host.driver_override:
+    policy: gpus
+    state: absent
+"""
+
+RETURN = r"""
+devices:
+  description: Every device that the policy declares or gives back. In check mode, as it would be.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    address:
+      description: The device's address.
+      returned: success
+      type: str
+      sample: "0000:02:00.0"
+    policy:
+      description: The policy that it belongs to.
+      returned: success
+      type: str
+    identity:
+      description: Its ids, and where known serial, path, s390 uid and name.
+      returned: success
+      type: dict
+    driver_before:
+      description: The driver that had it before; V(null) for none.
+      returned: success
+      type: str
+      sample: e1000e
+    driver:
+      description: The driver that has it now, read back.
+      returned: success
+      type: str
+      sample: vfio-pci
+    override:
+      description: The C(driver_override) that it has now.
+      returned: success
+      type: str
+      sample: vfio-pci
+    choice:
+      description: Why this driver. C(module), C(driver), C(source) (V(auto), V(pinned), V(native)), C(alias) (the line of
+        the kernel's table), C(ties) (modules that claim it as exactly), C(blacklisted), C(reason).
+      returned: success
+      type: dict
+    status:
+      description: V(unchanged), V(bound), V(released), or V(pending) (waits for a boot).
+      returned: success
+      type: str
+reboot_required:
+  description: Whether a device waits for the next boot.
+  returned: success
+  type: bool
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.vfio.host.plugins.module_utils._device.task import ARGUMENTS, run_task
+
+
+def main():
+    """One policy, one plan."""
+    module = AnsibleModule(
+        argument_spec=dict(
+            ARGUMENTS,
+            policy={"type": "str", "default": "default"},
+            devices={"type": "list", "elements": "dict"},
+        ),
+        required_if=[("state", "present", ["devices"])],
+        supports_check_mode=True,
+    )
+    run_task(module, {module.params["policy"]: module.params["devices"]})
+
+
+if __name__ == "__main__":
+    main()

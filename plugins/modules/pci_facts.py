@@ -1,0 +1,164 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pci_facts
+short_description: Gather facts about PCI devices and VFIO
+version_added: 0.1.0
+description:
+  - Reads every PCI function of the host, its IOMMU group, its drivers, which VFIO driver the kernel's own alias table
+    names for it, which processes hold it, and why the host itself may need it.
+  - Changes nothing, loads nothing. Works on any Linux, with or without an IOMMU, a PCI bus or root rights.
+    What needs root rights and cannot be read without them is V(null), with one warning.
+author:
+  - vfio.host authors (@vfio-host)
+extends_documentation_fragment:
+  - vfio.host.attributes.facts
+options:
+  match:
+    description:
+      - Return only the devices that one of these matches selects. An empty list means all.
+      - A match is a mapping of device fields to wanted values, as in M(vfio.host.driver_override#module).
+    type: list
+    elements: dict
+    default: []
+seealso:
+  - module: vfio.host.driver_override
+  - plugin: vfio.host.pci_query
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: See what is there
+  vfio.host.pci_facts:
+
+- name: Only display controllers of one vendor
+  vfio.host.pci_facts:
+    match:
+      - vendor: "10de"
+        class: "0300"
+
+- name: Addresses of all functions that VFIO could take
+  ansible.builtin.debug:
+    msg: "{{ ansible_facts.vfio_host.devices.values() | selectattr('vfio.bindable') | map(attribute='address') }}"
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: The facts.
+  returned: success
+  type: dict
+  contains:
+    vfio_host:
+      description: What the host has.
+      returned: success
+      type: dict
+      contains:
+        platform:
+          description: V(x86), V(s390), V(p9) (POWER, bare metal), V(arm64) or V(other).
+          returned: success
+          type: str
+          sample: x86
+        kernel:
+          description: The running kernel's release.
+          returned: success
+          type: str
+          sample: 6.12.107+deb13-amd64
+        iommu:
+          description:
+            - RV(ansible_facts.vfio_host.iommu.enabled) and RV(ansible_facts.vfio_host.iommu.groups),
+              a group's number to the addresses of its members. Numbers change between boots.
+          returned: success
+          type: dict
+          contains:
+            enabled:
+              description: Whether the kernel has IOMMU groups.
+              returned: success
+              type: bool
+            groups:
+              description: Group number to member addresses.
+              returned: success
+              type: dict
+          sample:
+            enabled: true
+            groups: {"11": ["0000:02:00.0"]}
+        devices:
+          description:
+            - Address to device. Ids are lower-case hexadecimal without C(0x). A field that the host does not have is
+              V(null) or empty, never missing.
+          returned: success
+          type: dict
+          sample:
+            "0000:02:00.0":
+              address: "0000:02:00.0"
+              vendor: "8086"
+              device: "10d3"
+              subsystem_vendor: "8086"
+              subsystem_device: "0000"
+              class: "020000"
+              revision: "00"
+              driver: e1000e
+              driver_override: null
+              modalias: pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00
+              iommu_group: "11"
+              numa_node: -1
+              header_type: 0
+              path: "06.0-00.0"
+              is_vf: false
+              physfn: null
+              sriov: null
+              reset_methods: [flr, bus]
+              boot_vga: false
+              serial: 52-54-00-ff-ff-12-34-56
+              net: [{name: enp2s0, mac: "52:54:00:12:34:56"}]
+              block: []
+              zpci: null
+              vendor_name: Intel Corporation
+              device_name: 82574L Gigabit Network Connection
+              vfio:
+                module: vfio_pci
+                driver: vfio-pci
+                alias: "vfio_pci:v*d*sv*sd*bc*sc*i*"
+                ties: []
+                bindable: true
+                reason: null
+              holders: []
+              guards: []
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.vfio.host.plugins.module_utils._device.declare import parse_matches
+from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
+from ansible_collections.vfio.host.plugins.module_utils._device.survey import survey
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
+from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+
+def main():
+    """Read the host, return its facts."""
+    module = AnsibleModule(
+        argument_spec={"match": {"type": "list", "elements": "dict", "default": []}},
+        supports_check_mode=True,
+    )
+    try:
+        matches = parse_matches(module.params["match"])
+        found = survey(Sysfs(run=module.run_command))
+        facts = found.facts()
+    except VfioHostError as error:
+        module.fail_json(msg="\n".join(error.messages))
+    if matches:
+        selector = Selector(found.devices)
+        wanted = {address for match in matches for address in selector.select(match)}
+        facts["devices"] = {address: facts["devices"][address] for address in sorted(wanted)}
+    for warning in found.warnings:
+        module.warn(warning)
+    module.exit_json(ansible_facts={"vfio_host": facts})
+
+
+if __name__ == "__main__":
+    main()

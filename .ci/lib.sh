@@ -1,0 +1,72 @@
+# shellcheck shell=bash
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# What the stages share; each sources it first.
+#
+#   ROOT      the checkout
+#   STAGE     the staged copy of the collection, at .../ansible_collections/vfio/host
+#   use_dev   puts the development virtualenv first on the PATH
+#   stage     stages the checkout and enters the copy
+#   skip      says aloud what does not run, and why
+
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$ROOT"
+
+export VFIO_HOST_CACHE=${VFIO_HOST_CACHE:-${HOME:-/root}/.cache/vfio.host}
+# Ansible refuses to run without UTF-8, and nobody is there to answer a prompt.
+export LC_ALL=C.UTF-8
+export ANSIBLE_NOCOLOR=1 NO_COLOR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+unset ANSIBLE_FORCE_COLOR FORCE_COLOR
+
+note() { printf -- '-- %s\n' "$*"; }
+fail() {
+    printf 'ERROR: %s\n' "$*" >&2
+    exit 1
+}
+
+# Skips are collected, so that .ci/run can repeat them where they are read.
+skip() {
+    printf 'SKIP: %s\n' "$*"
+    if [[ -n ${VFIO_HOST_SKIPS:-} ]]; then printf '%s\n' "$*" >>"$VFIO_HOST_SKIPS"; fi
+}
+
+use_dev() {
+    local python=${PYTHON:-python3} venv
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "$python is older than 3.11, which ansible-core 2.19 needs: set PYTHON to a newer one"
+    venv=$(tests/tools/venv dev "$python" -r requirements-dev.txt)
+    # For people: ". .venv/bin/activate". A real directory there is somebody's own.
+    if [[ -L .venv || ! -e .venv ]]; then ln -sfn "$venv" .venv; fi
+    export PATH="$venv/bin:$PATH" VIRTUAL_ENV=$venv
+}
+
+# COLLECTIONS is where FQCNs resolve; Python reads the same tree by PYTHONPATH.
+stage() {
+    STAGE=$(python3 tests/tools/stage.py)
+    use_collections "${STAGE%/ansible_collections/vfio/host}"
+    cd "$STAGE"
+}
+
+use_collections() {
+    COLLECTIONS=$1
+    export ANSIBLE_COLLECTIONS_PATH=$COLLECTIONS PYTHONPATH=$COLLECTIONS
+}
+
+# Builds the collection from the staged copy and installs it where nothing else is,
+# so that what users get is tested, not what lies in the checkout.
+ARTIFACTS=
+install_collection() {
+    local stage_parent
+    stage
+    stage_parent=$COLLECTIONS
+    ARTIFACTS=$stage_parent/artifacts
+    rm -rf "$ARTIFACTS" "$stage_parent/installed"
+    ansible-galaxy collection build --force --output-path "$ARTIFACTS"
+    use_collections "$stage_parent/installed"
+    ansible-galaxy collection install --force --collections-path "$COLLECTIONS" "$ARTIFACTS"/vfio-host-*.tar.gz
+    cd "$COLLECTIONS/ansible_collections/vfio/host"
+}

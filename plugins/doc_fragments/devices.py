@@ -63,7 +63,7 @@ notes:
     of a driver; C(count), exactly so many devices must match; C(optional), a match without any device is no error;
     C(iommu_group), V(refuse) (the default) fails with the group's other members that keep VFIO from it, V(extend) takes
     these too, V(ignore) does not look."
-  - "Fields that C(match) may name: any scalar field of a device as M(vfio.host.pci_facts#module) returns it (C(address),
+  - "Fields that C(match) may name: any scalar field of a device as M(vfio.host.pci_facts) returns it (C(address),
     C(vendor), C(device), C(class), C(driver), C(path), C(serial), C(iommu_group), ...), C(net) and C(mac) of its network
     interfaces, and on s390 C(uid), C(function_id), C(pchid), C(pft), C(pfgid), C(vfn), C(port). A value is a text, a glob
     or a list of these; ids and the class fit by their beginning, and must be quoted, since YAML reads C(0300) as a number."

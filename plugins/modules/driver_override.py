@@ -111,11 +111,18 @@ reboot_required:
   description: Whether a device waits for the next boot.
   returned: success
   type: bool
+reboot_reasons:
+  description: Which devices, one sentence each.
+  returned: success
+  type: list
+  elements: str
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.host.plugins.module_utils._device.task import ARGUMENTS, run_task
+from ansible_collections.vfio.host.plugins.module_utils._device.area import DeviceArea
+from ansible_collections.vfio.host.plugins.module_utils._device.options import ARGUMENTS, device_request
+from ansible_collections.vfio.host.plugins.module_utils._host.task import run_task
 
 
 def main():
@@ -129,7 +136,8 @@ def main():
         required_if=[("state", "present", ["devices"])],
         supports_check_mode=True,
     )
-    run_task(module, {module.params["policy"]: module.params["devices"]})
+    request = device_request(module.params, {module.params["policy"]: module.params["devices"]})
+    run_task(module, lambda fs, files: [(DeviceArea(fs, files), request)])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ short_description: Make a whole host as declared for VFIO device assignment
 version_added: 0.1.0
 description:
   - Everything that is declared for a host, in one call and one plan, which is made before the first write.
-  - The same options, results and messages as M(vfio.host.driver_override#module) for each policy, since it is the same
+  - The same options, results and messages as M(vfio.host.driver_override) for each policy, since it is the same
     code. All policies are refused where one cannot be met.
 author:
   - vfio.host authors (@vfio-host)
@@ -48,7 +48,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 devices:
-  description: Every device of every policy, as M(vfio.host.driver_override#module) returns it.
+  description: Every device of every policy, as M(vfio.host.driver_override) returns it.
   returned: success
   type: list
   elements: dict
@@ -56,11 +56,18 @@ reboot_required:
   description: Whether something waits for the next boot.
   returned: success
   type: bool
+reboot_reasons:
+  description: What waits, one sentence each.
+  returned: success
+  type: list
+  elements: str
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.host.plugins.module_utils._device.task import ARGUMENTS, run_task
+from ansible_collections.vfio.host.plugins.module_utils._device.area import DeviceArea
+from ansible_collections.vfio.host.plugins.module_utils._device.options import ARGUMENTS, device_request
+from ansible_collections.vfio.host.plugins.module_utils._host.task import run_task
 
 
 def main():
@@ -70,7 +77,8 @@ def main():
         required_if=[("state", "present", ["devices"])],
         supports_check_mode=True,
     )
-    run_task(module, module.params["devices"])
+    request = device_request(module.params, module.params["devices"])
+    run_task(module, lambda fs, files: [(DeviceArea(fs, files), request)])
 
 
 if __name__ == "__main__":

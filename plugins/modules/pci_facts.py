@@ -22,7 +22,7 @@ options:
   match:
     description:
       - Return only the devices that one of these matches selects. An empty list means all.
-      - A match is a mapping of device fields to wanted values, as in M(vfio.host.driver_override#module).
+      - A match is a mapping of device fields to wanted values, as in M(vfio.host.driver_override).
     type: list
     elements: dict
     default: []

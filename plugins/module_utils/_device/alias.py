@@ -43,10 +43,10 @@ class Alias:
 class Choice:
     """The driver for one device, and why. ``driver`` is None until a module that only it can name is loaded."""
 
-    module: str
-    driver: str
+    module: str | None
+    driver: str | None
     source: str
-    alias: str = None
+    alias: str | None = None
     ties: list = field(default_factory=list)
     blacklisted: list = field(default_factory=list)
     reason: str = ""
@@ -110,7 +110,7 @@ def choose(aliases, modalias, disabled=()):
     open_to_all = [(stars, alias) for stars, alias in found if alias.module not in disabled]
     note = ""
     if blacklisted:
-        note = "; {0} would serve it too and is blacklisted".format(", ".join(blacklisted))
+        note = f"; {', '.join(blacklisted)} would serve it too and is blacklisted"
     if not open_to_all:
         return Choice(
             BASE_MODULE, BASE_DRIVER, "auto", blacklisted=blacklisted,
@@ -123,9 +123,9 @@ def choose(aliases, modalias, disabled=()):
     if best.module == BASE_MODULE:
         reason = "no variant declares it, the base driver serves it"
     else:
-        reason = "variant {0} declares it in {1}".format(best.module, best.source)
+        reason = f"variant {best.module} declares it in {best.source}"
     if ties:
-        reason += "; as exactly as {0}, the first line wins".format(", ".join(ties))
+        reason += f"; as exactly as {', '.join(ties)}, the first line wins"
     return Choice(
         best.module, BASE_DRIVER if best.module == BASE_MODULE else None, "auto",
         alias=best.pattern, ties=ties, blacklisted=blacklisted, reason=reason + note,

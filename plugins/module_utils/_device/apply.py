@@ -46,7 +46,14 @@ class Applier:
                 self._prove(one)
             self._put(plan.last_files)
         except ApplyError as error:
-            raise ApplyError(*(error.messages + self._put_back(plan, touched))) from error
+            problems = self._put_back(plan, touched) or ["everything that this task had changed was put back as it was"]
+            raise ApplyError(*(error.messages + problems)) from error
+
+    def undo(self, plan):
+        """Put back what an applied plan changed. Raises ApplyError with what could not be."""
+        problems = self._put_back(plan, [one.device for one in plan.devices if one.steps])
+        if problems:
+            raise ApplyError(*problems)
 
     def _put(self, files):
         for path, text in files.items():
@@ -133,7 +140,7 @@ class Applier:
             )
 
     def _put_back(self, plan, touched):
-        """Restore devices and files; one sentence for what was put back, and one for each that could not be."""
+        """Restore devices and files; one sentence for each that could not be."""
         problems = []
         for device in reversed(touched):
             try:
@@ -144,10 +151,10 @@ class Applier:
                     f"{device.driver_override}: {error.messages[0]}"
                 )
         try:
-            self._put({path: plan.before.get(path) for path in reversed(list(plan.files))})
+            self._put({path: plan.host.files.get(path) for path in reversed(list(plan.files))})
         except ApplyError as error:
             problems.append(error.messages[0])
-        return problems or ["everything that this task had changed was put back as it was"]
+        return problems
 
     def _restore(self, device):
         address = device.address

@@ -57,85 +57,37 @@ class DeviceArea:
         return Host(survey(self._fs), policies, texts, self._files.boot_rules, self._files.volatile_rules)
 
     def plan(self, host, request):
-        """The plan for a request; nothing is touched."""
+        """The plan for a request; nothing is touched. Raises InputError, PlanError."""
         return make_plan(host, request)
 
-    def settle(self, host, plan, request):
-        """(host, plan) with every driver's name known: a variant's is, once its module is loaded."""
-        if not (plan.unsettled and request.now):
-            return host, plan
+    def apply(self, plan):
+        """Carry the plan out and return it as carried out. Raises ApplyError, with everything put back that could be."""
+        plan = self._settle(plan)
+        self._applier(plan).apply(plan)
+        return plan
+
+    def undo(self, plan):
+        """Put an applied plan's devices and files back. Raises ApplyError with what could not be."""
+        self._applier(plan).undo(plan)
+
+    def _applier(self, plan):
+        survey_ = plan.host.survey
+        return Applier(self._fs, self._files, survey_.modules, survey_.is_vfio, plan.request.timeout)
+
+    def _settle(self, plan):
+        """The plan with every driver's name known: a variant's is, once its module is loaded."""
+        if not (plan.unsettled and plan.request.now):
+            return plan
         for module in plan.unsettled:
-            host.survey.modules.load(module)
-        host = self.read()
-        plan = self.plan(host, request)
-        for module in plan.unsettled:
-            raise ApplyError(
-                f"module {module} is loaded and registers {len(host.survey.modules.drivers(module))} PCI drivers, not one: "
-                "name the driver in the inventory"
-            )
-        return host, plan
-
-    def apply(self, host, plan, timeout):
-        """Carry the plan out. Raises ApplyError, with everything put back that could be."""
-        Applier(self._fs, self._files, host.survey.modules, host.survey.is_vfio, timeout).apply(plan)
-
-    def run(self, request, check, timeout):
-        """Read, plan, apply unless ``check``, report: the result of a task as a dict."""
-        host = self.read()
-        plan = self.plan(host, request)
-        if not check and plan.changed:
-            host, plan = self.settle(host, plan, request)
-            self.apply(host, plan, timeout)
-        return report(host, plan)
+            plan.host.survey.modules.load(module)
+        plan = self.plan(self.read(), plan.request)
+        if plan.unsettled:
+            raise ApplyError(*(
+                f"module {module} is loaded and does not register one PCI driver, but "
+                f"{', '.join(plan.host.survey.modules.drivers(module)) or 'none'}: name the driver in the inventory"
+                for module in plan.unsettled
+            ))
+        return plan
 
 
-def report(host, plan):
-    """What a task returns: changed, devices, reboot_required, diff, and warnings."""
-    return {
-        "changed": plan.changed,
-        "devices": [_device(one) for one in plan.devices],
-        "reboot_required": plan.reboot_required,
-        "diff": _diff(plan),
-        "warnings": host.survey.warnings + plan.warnings,
-    }
-
-
-def _device(one):
-    return {
-        "address": one.device.address,
-        "policy": one.policy,
-        "identity": one.device.identity(),
-        "driver_before": one.device.driver,
-        "driver": one.driver,
-        "override": one.override,
-        "choice": one.choice.facts(),
-        "status": one.status,
-    }
-
-
-def _diff(plan):
-    changing = [one for one in plan.devices if one.steps]
-    found = []
-    if changing:
-        found.append({
-            "before_header": "PCI devices", "after_header": "PCI devices",
-            "before": _state((one.device.address, one.device.driver, one.device.driver_override) for one in changing),
-            "after": _state((one.device.address, one.driver, one.override) for one in changing),
-        })
-    for path, text in dict(plan.files, **plan.last_files).items():
-        if text != plan.before.get(path):
-            found.append({
-                "before_header": path, "after_header": path,
-                "before": plan.before.get(path) or "", "after": text or "",
-            })
-    return found
-
-
-def _state(rows):
-    return "".join(
-        f"{address} driver={driver or '(none)'} driver_override={override or '(none)'}\n"
-        for address, driver, override in rows
-    )
-
-
-__all__ = ("DeviceArea", "Host", "report")
+__all__ = ("DeviceArea", "Host")

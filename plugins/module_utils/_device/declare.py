@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 
 from ansible_collections.vfio.host.plugins.module_utils._device.match import Match, parse_match
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
@@ -33,7 +34,7 @@ class Entry:
     where: str
     match: Match
     driver: str = AUTO
-    count: int = None
+    count: int | None = None
     iommu_group: str = REFUSE
     optional: bool = False
 
@@ -42,18 +43,14 @@ def parse_policy_name(name):
     """The name, or InputError: it becomes part of a file's name."""
     if not isinstance(name, str) or not _POLICY.match(name) or len(name) > _MAX_NAME:
         raise InputError(
-            "policy {0!r}: a policy's name has lower-case letters, digits and '-' only, at most {1}".format(
-                name, _MAX_NAME)
+            f"policy {name!r}: a policy's name has lower-case letters, digits and '-' only, at most {_MAX_NAME}"
         )
     return name
 
 
 def parse_matches(values):
     """The matches of ``pci_facts`` as a list of Match; all errors at once."""
-    return _collect(
-        (lambda index=index, value=value: parse_match(value, "match[{0}]".format(index)))
-        for index, value in enumerate(values)
-    )
+    return _collect(lambda index, value: parse_match(value, f"match[{index}]"), values)
 
 
 def parse_declarations(policies):
@@ -63,15 +60,12 @@ def parse_declarations(policies):
         try:
             parse_policy_name(name)
             if not isinstance(values, list):
-                raise InputError("policy {0}: its devices must be a list, not {1!r}".format(name, values))
+                raise InputError(f"policy {name}: its devices must be a list, not {values!r}")
             if not values:
                 raise InputError(
                     f"policy {name}: it declares no devices; to give back what it took, say state: absent"
                 )
-            found[name] = _collect(
-                (lambda index=index, value=value: _parse_entry(name, index, value))
-                for index, value in enumerate(values)
-            )
+            found[name] = _collect(partial(_parse_entry, name), values)
         except InputError as error:
             problems += error.messages
     if problems:
@@ -79,11 +73,12 @@ def parse_declarations(policies):
     return found
 
 
-def _collect(parsers):
+def _collect(parse, values):
+    """What ``parse(index, value)`` makes of each value; the problems of all values in one InputError."""
     found, problems = [], []
-    for parse in parsers:
+    for index, value in enumerate(values):
         try:
-            found.append(parse())
+            found.append(parse(index, value))
         except InputError as error:
             problems += error.messages
     if problems:
@@ -92,12 +87,11 @@ def _collect(parsers):
 
 
 def _parse_entry(policy, index, value):
-    where = "policy {0}, devices[{1}]".format(policy, index)
+    where = f"policy {policy}, devices[{index}]"
     if not isinstance(value, dict):
-        raise InputError("{0}: must be a mapping with 'match', not {1!r}".format(where, value))
+        raise InputError(f"{where}: must be a mapping with 'match', not {value!r}")
     problems = [
-        "{0}: unknown option {1!r}; there are: {2}".format(where, key, ", ".join(_OPTIONS))
-        for key in value if key not in _OPTIONS
+        f"{where}: unknown option {key!r}; there are: {', '.join(_OPTIONS)}" for key in value if key not in _OPTIONS
     ]
     match = None
     try:
@@ -107,18 +101,18 @@ def _parse_entry(policy, index, value):
     driver = value.get("driver", AUTO)
     if not isinstance(driver, str) or not _DRIVER.match(driver) or len(driver) > _MAX_NAME:
         problems.append(
-            "{0}: driver {1!r}: a driver's name has letters, digits, '_', '-' and '.' only; "
-            "or say auto or native".format(where, driver)
+            f"{where}: driver {driver!r}: a driver's name has letters, digits, '_', '-' and '.' only; "
+            "or say auto or native"
         )
     count = _number(value.get("count"))
     if count is not None and count < 0:
-        problems.append("{0}: count {1!r} must be a whole number from 0".format(where, value["count"]))
+        problems.append(f"{where}: count {value['count']!r} must be a whole number from 0")
     group = value.get("iommu_group", REFUSE)
     if group not in _GROUP_WAYS:
-        problems.append("{0}: iommu_group {1!r} must be one of {2}".format(where, group, ", ".join(_GROUP_WAYS)))
+        problems.append(f"{where}: iommu_group {group!r} must be one of {', '.join(_GROUP_WAYS)}")
     optional = _BOOLEANS.get(str(value.get("optional", False)).lower())
     if optional is None:
-        problems.append("{0}: optional {1!r} must be true or false".format(where, value["optional"]))
+        problems.append(f"{where}: optional {value['optional']!r} must be true or false")
     if problems:
         raise InputError(*problems)
     return Entry(policy, where, match, driver, count, group, optional)

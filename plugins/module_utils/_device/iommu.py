@@ -33,9 +33,8 @@ def blocks_group(device, driver, is_vfio):
 def why_not_bindable(device, has_base_module, noiommu):
     """Why vfio-pci would refuse this function, or None (source: vfio_pci_core_register_device, vfio_pci_probe)."""
     if device.is_bridge:
-        return "a bridge (PCI header type {0}): VFIO takes endpoints only".format(
-            "unknown" if device.header_type is None else device.header_type
-        )
+        shown = "unknown" if device.header_type is None else device.header_type
+        return f"a bridge (PCI header type {shown}): VFIO takes endpoints only"
     if not has_base_module:
         return "this kernel has no module vfio_pci"
     if device.iommu_group is None and not noiommu:

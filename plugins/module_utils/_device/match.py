@@ -51,6 +51,7 @@ FIELDS = {
 _ID = re.compile(r"[0-9a-f*?\[\]!-]{1,8}\Z")
 _ADDRESS_GLOB = re.compile(r"[0-9a-f:.*?\[\]!-]+\Z")
 _HEX = re.compile(r"(0x)?[0-9a-f]+\Z")
+_NUMBER = re.compile(r"-?\d+\Z")
 _MAGIC = re.compile(r"[*?\[]")
 # Fields whose plain values lead to few devices: these are looked up, not searched.
 _INDEXED = ("address", "serial", "mac", "net", "path", "uid", "function_id", "physfn")
@@ -67,23 +68,22 @@ class Match:
 def parse_match(value, where):
     """A Match from a user's mapping. Raises InputError naming ``where`` and the key."""
     if not isinstance(value, dict) or not value:
-        raise InputError("{0}: match must be a mapping of at least one device field".format(where))
+        raise InputError(f"{where}: match must be a mapping of at least one device field")
     wanted, problems = {}, []
     for key in sorted(value, key=str):
         if key not in FIELDS:
-            problems.append("{0}: {1!r} is no field of a device; there are: {2}".format(
-                where, key, ", ".join(sorted(FIELDS))))
+            problems.append(f"{where}: {key!r} is no field of a device; there are: {', '.join(sorted(FIELDS))}")
             continue
         given = value[key] if isinstance(value[key], list) else [value[key]]
         if not given:
-            problems.append("{0}: {1} is an empty list, which nothing can match".format(where, key))
+            problems.append(f"{where}: {key} is an empty list, which nothing can match")
         try:
             wanted[key] = tuple(_pattern(key, one) for one in given)
         except ValueError as error:
-            problems.append("{0}: {1}: {2}".format(where, key, error))
+            problems.append(f"{where}: {key}: {error}")
     if problems:
         raise InputError(*problems)
-    return Match(wanted, " ".join("{0}={1}".format(key, _show(value[key])) for key in sorted(value)))
+    return Match(wanted, " ".join(f"{key}={_show(value[key])}" for key in sorted(value)))
 
 
 def _show(value):
@@ -91,34 +91,48 @@ def _show(value):
 
 
 def _pattern(key, value):
-    kind = FIELDS[key]
+    """The text that values of this field are compared with. Raises ValueError for what none can equal."""
     if isinstance(value, (dict, list)) or value is None:
-        raise ValueError("{0!r} is neither text, number nor boolean".format(value))
-    text = str(value).strip().lower()
-    if kind == ID and not isinstance(value, str):
-        raise ValueError("write it in quotes: YAML reads {0!r} as a number, and 0300 or 10e5 as other ones".format(value))
-    if kind == ID:
-        text = text[2:] if text.startswith("0x") else text
-        if not _ID.match(text):
-            raise ValueError("{0!r} is no hexadecimal id".format(value))
-    elif kind == ADDRESS:
-        text = text if _MAGIC.search(text) else normalize_address(text) or ""
-        if not _ADDRESS_GLOB.match(text):
-            raise ValueError("{0!r} is no PCI address; one looks like 0000:02:00.0".format(value))
-    elif kind == NUMBER:
-        if not re.match(r"-?\d+\Z", text):
-            raise ValueError("{0!r} is no number".format(value))
-    elif kind == FLAG:
-        if text not in ("true", "false", "yes", "no"):
-            raise ValueError("{0!r} is no boolean".format(value))
-        text = {"yes": "true", "no": "false"}.get(text, text)
-    elif kind == HEX:
-        if not _HEX.match(text):
-            raise ValueError("{0!r} is no hexadecimal number".format(value))
-        text = "{0:x}".format(int(text, 16))
-    elif not text:
-        raise ValueError("an empty text matches nothing")
-    return text
+        raise ValueError(f"{value!r} is neither text, number nor boolean")
+    if FIELDS[key] == ID and not isinstance(value, str):
+        raise ValueError(f"write it in quotes: YAML reads {value!r} as a number, and 0300 or 10e5 as other ones")
+    found = _PATTERNS[FIELDS[key]](str(value).strip().lower())
+    if not found:
+        raise ValueError(f"{value!r} is no {_KINDS[FIELDS[key]]}")
+    return found
+
+
+def _id(text):
+    text = text[2:] if text.startswith("0x") else text
+    return text if _ID.match(text) else None
+
+
+def _address(text):
+    if _MAGIC.search(text):
+        return text if _ADDRESS_GLOB.match(text) else None
+    return normalize_address(text)
+
+
+def _hex(text):
+    return f"{int(text, 16):x}" if _HEX.match(text) else None
+
+
+_PATTERNS = {
+    ID: _id,
+    ADDRESS: _address,
+    TEXT: lambda text: text,
+    NUMBER: lambda text: text if _NUMBER.match(text) else None,
+    FLAG: {"true": "true", "yes": "true", "false": "false", "no": "false"}.get,
+    HEX: _hex,
+}
+_KINDS = {
+    ID: "hexadecimal id",
+    ADDRESS: "PCI address; one looks like 0000:02:00.0",
+    TEXT: "text that something could match",
+    NUMBER: "number",
+    FLAG: "boolean",
+    HEX: "hexadecimal number",
+}
 
 
 class Selector:
@@ -179,7 +193,7 @@ class Selector:
             return [device.ids[key]]
         if FIELDS[key] == HEX or key == "port":
             text = (device.zpci or {}).get(key)
-            return [] if text is None else ["{0:x}".format(int(text, 16))]
+            return [] if text is None else [f"{int(text, 16):x}"]
         values = [device.physfn is not None if key == "is_vf" else getattr(device, key), seen.get(key)]
         return [str(value).lower() for value in values if value is not None]
 

@@ -28,14 +28,14 @@ class Dictionary:
         key = vendor + device
         if key not in self._known:
             name, start, end = self._vendor(vendor)
-            self._known[key] = (name, self._entry("\n\t{0}  ".format(device), start, end) if name else None)
+            self._known[key] = (name, self._entry(f"\n\t{device}  ", start, end) if name else None)
         return self._known[key]
 
     def _vendor(self, vendor):
         if vendor not in self._vendors:
             text = self._load()
-            name = self._entry("\n{0}  ".format(vendor), 0, len(text))
-            start = text.find("\n{0}  ".format(vendor)) + 1
+            name = self._entry(f"\n{vendor}  ", 0, len(text))
+            start = text.find(f"\n{vendor}  ") + 1
             self._vendors[vendor] = (name, start, self._section_end(start)) if name else (None, 0, 0)
         return self._vendors[vendor]
 

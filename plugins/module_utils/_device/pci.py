@@ -75,24 +75,24 @@ class Device:
     address: str
     ids: dict
     modalias: str = ""
-    revision: str = None
-    driver: str = None
-    driver_override: str = None
-    iommu_group: str = None
-    numa_node: int = None
-    header_type: int = None
-    path: str = None
-    physfn: str = None
-    sriov: dict = None
+    revision: str | None = None
+    driver: str | None = None
+    driver_override: str | None = None
+    iommu_group: str | None = None
+    numa_node: int | None = None
+    header_type: int | None = None
+    path: str | None = None
+    physfn: str | None = None
+    sriov: dict | None = None
     reset_methods: list = field(default_factory=list)
     boot_vga: bool = False
-    serial: str = None
+    serial: str | None = None
     net: list = field(default_factory=list)
     block: list = field(default_factory=list)
-    zpci: dict = None
-    vendor_name: str = None
-    device_name: str = None
-    vfio: dict = None
+    zpci: dict | None = None
+    vendor_name: str | None = None
+    device_name: str | None = None
+    vfio: dict | None = None
     holders: list = field(default_factory=list)
     guards: list = field(default_factory=list)
 
@@ -107,10 +107,8 @@ class Device:
     def name(self):
         """What a person calls it: the names of pci.ids, else the ids."""
         if self.device_name:
-            return "{0} {1}".format(self.vendor_name, self.device_name)
-        return "{0} [{1}:{2}]".format(
-            self.vendor_name or "device", self.ids["vendor"], self.ids["device"]
-        )
+            return f"{self.vendor_name} {self.device_name}"
+        return f"{self.vendor_name or 'device'} [{self.ids['vendor']}:{self.ids['device']}]"
 
     def identity(self):
         """What stays when addresses move: the ids, and where known serial, path and the s390 uid."""

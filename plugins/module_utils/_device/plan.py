@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.vfio.host.plugins.module_utils._device import udev
+from ansible_collections.vfio.host.plugins.module_utils._device import report, udev
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import Choice
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import NATIVE, parse_declarations, parse_policy_name
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS, Device
@@ -51,39 +51,18 @@ class DevicePlan:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The whole of a run. ``files``: path -> text or None, in writing order; ``last_files``: after all steps."""
-
-    devices: list
-    files: dict
-    last_files: dict
-    before: dict
-    unsettled: list
-    warnings: list
-
-    @property
-    def changed(self):
-        """Whether applying it changes anything."""
-        written = dict(self.files, **self.last_files)
-        return any(one.steps for one in self.devices) or any(
-            text != self.before.get(path) for path, text in written.items()
-        )
-
-    @property
-    def reboot_required(self):
-        """Whether a device waits for the next boot."""
-        return any(one.status == PENDING for one in self.devices)
-
-
-@dataclass(frozen=True)
 class Request:
-    """What a task asks for. ``policies`` maps names to the user's device lists; None: every policy on the host."""
+    """What a task asks for. ``policies`` maps names to the user's device lists; None: every policy on the host.
+
+    ``timeout``: seconds for a bind to show.
+    """
 
     policies: dict
     present: bool = True
     now: bool = True
     at_boot: bool = True
     force: tuple = ()
+    timeout: int = 10
 
     def declared(self, on_host):
         """Policy -> list of Entry; for state absent each policy is there and empty. Raises InputError."""
@@ -95,6 +74,49 @@ class Request:
         if self.present:
             return parse_declarations(self.policies)
         return {parse_policy_name(name): [] for name in (on_host if self.policies is None else self.policies)}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole of a run. ``files``: path -> text or None, in writing order; ``last_files``: after all steps.
+
+    ``unsettled``: variant modules whose driver's name is not known before they are loaded.
+    """
+
+    host: object
+    request: Request
+    devices: list
+    files: dict
+    last_files: dict
+    unsettled: list
+    warnings: list
+
+    @property
+    def changed(self):
+        """Whether applying it changes anything."""
+        return any(one.steps for one in self.devices) or bool(self.changed_files())
+
+    @property
+    def reboot_reasons(self):
+        """Why a reboot is needed: one sentence for each device that waits for one."""
+        return [
+            f"{one.device.address} ({one.device.name}) waits for the next boot"
+            for one in self.devices if one.status == PENDING
+        ]
+
+    @property
+    def diff(self):
+        """Drivers and files, before and after, as Ansible shows them."""
+        return report.diff(self)
+
+    def result(self):
+        """The area's own part of a task's result."""
+        return {"devices": report.devices(self)}
+
+    def changed_files(self):
+        """Path -> text or None in the end, for each file that ends otherwise than it is."""
+        ends = dict(self.files, **self.last_files)
+        return {path: text for path, text in ends.items() if text != self.host.files.get(path)}
 
 
 def make_plan(host, request):
@@ -119,9 +141,9 @@ def make_plan(host, request):
         released = [replace(record, released=True) for owner, record, dummy in gone if owner == policy]
         _write(policy, kept, released, request, host, first, last)
     return Plan(
-        devices=plans, files=first, last_files=last, before=host.files,
+        host=host, request=request, devices=plans, files=first, last_files=last,
         unsettled=sorted({target.choice.module for target in resolution.targets.values() if _is_unsettled(target)}),
-        warnings=_warnings(host.policies, declared),
+        warnings=survey.warnings + _warnings(host.policies, declared),
     )
 
 

@@ -115,7 +115,7 @@ def survey(fs):
     warnings = []
     raw = _scan(fs, warnings)
     vfio_drivers = _vfio_drivers(fs, modules, raw)
-    noiommu = fs.read("{0}/vfio/parameters/enable_unsafe_noiommu_mode".format(fs.modules)) == "Y"
+    noiommu = fs.read(f"{fs.modules}/vfio/parameters/enable_unsafe_noiommu_mode") == "Y"
     base = modules.state(BASE_MODULE) != ABSENT
     choices = Choices(modules)
     guards = usage.guards(fs, raw)
@@ -171,7 +171,7 @@ def _vfio_drivers(fs, modules, devices):
 def _holders_of(fs, device, held):
     if not held:
         return []
-    nodes = [device.iommu_group, "noiommu-{0}".format(device.iommu_group)]
+    nodes = [device.iommu_group, f"noiommu-{device.iommu_group}"]
     nodes += fs.names(fs.device_directory(device.address) + "/vfio-dev")
     found = []
     for node in nodes:
@@ -285,9 +285,9 @@ def _interfaces(fs):
     """Address -> its network interfaces, [{name, mac}]."""
     found = {}
     for name in fs.names(fs.net):
-        address = last_address(fs.target("{0}/{1}".format(fs.net, name)) or "")
+        address = last_address(fs.target(f"{fs.net}/{name}") or "")
         if address:
-            mac = fs.read("{0}/{1}/address".format(fs.net, name))
+            mac = fs.read(f"{fs.net}/{name}/address")
             found.setdefault(address, []).append({"name": name, "mac": mac})
     return found
 
@@ -296,7 +296,7 @@ def _disks(fs):
     """Address -> the names of its whole disks."""
     found = {}
     for name in fs.names(fs.block):
-        directory = "{0}/{1}".format(fs.block, name)
+        directory = f"{fs.block}/{name}"
         address = last_address(fs.target(directory) or "")
         if address and not fs.exists(directory + "/partition"):
             found.setdefault(address, []).append(name)
@@ -306,9 +306,9 @@ def _disks(fs):
 def _nvme_serials(fs):
     found = {}
     for name in fs.names(fs.nvme):
-        address = last_address(fs.target("{0}/{1}".format(fs.nvme, name)) or "")
+        address = last_address(fs.target(f"{fs.nvme}/{name}") or "")
         if address:
-            found[address] = fs.read("{0}/{1}/serial".format(fs.nvme, name)) or None
+            found[address] = fs.read(f"{fs.nvme}/{name}/serial") or None
     return found
 
 

@@ -33,12 +33,12 @@ def holders(fs):
     for pid in fs.names(fs.proc):
         if not pid.isdigit():
             continue
-        directory = "{0}/{1}/fd".format(fs.proc, pid)
+        directory = f"{fs.proc}/{pid}/fd"
         for handle in fs.names(directory):
-            node = _vfio_node(fs.target("{0}/{1}".format(directory, handle)))
+            node = _vfio_node(fs.target(f"{directory}/{handle}"))
             if node is None:
                 continue
-            holder = {"pid": int(pid), "command": fs.read("{0}/{1}/comm".format(fs.proc, pid))}
+            holder = {"pid": int(pid), "command": fs.read(f"{fs.proc}/{pid}/comm")}
             if holder not in found.setdefault(node, []):
                 found[node].append(holder)
     return found
@@ -76,8 +76,8 @@ def _add(found, addresses, kind, reason):
 def _network(fs, found):
     for name in sorted(_default_route_interfaces(fs)):
         for chain, addresses in _net_chains(fs, [name]):
-            over = " over {0}".format(" over ".join(chain[1:])) if chain[1:] else ""
-            _add(found, addresses, NETWORK, "{0} carries the default route{1}".format(name, over))
+            over = f" over {' over '.join(chain[1:])}" if chain[1:] else ""
+            _add(found, addresses, NETWORK, f"{name} carries the default route{over}")
 
 
 def _default_route_interfaces(fs):
@@ -95,14 +95,13 @@ def _default_route_interfaces(fs):
 
 def _net_chains(fs, chain):
     """The ways from an interface down to PCI functions: (interfaces on the way, addresses)."""
-    directory = "{0}/{1}".format(fs.net, chain[-1])
+    directory = f"{fs.net}/{chain[-1]}"
     addresses = addresses_in(fs.target(directory) or "")
     if addresses:
         yield chain, addresses
     for name in fs.names(directory):
         if name.startswith("lower_") and name[len("lower_"):] not in chain:
-            for way in _net_chains(fs, chain + [name[len("lower_"):]]):
-                yield way
+            yield from _net_chains(fs, chain + [name[len("lower_"):]])
 
 
 def _storage(fs, found, devices):
@@ -111,13 +110,13 @@ def _storage(fs, found, devices):
         name = _block_name(fs, number, source)
         ways = list(_block_chains(fs, [name])) if name else []
         for chain, addresses in ways:
-            _add(found, addresses, STORAGE, "{0} is on {1}".format(use, " on ".join(chain)))
+            _add(found, addresses, STORAGE, f"{use} is on {' on '.join(chain)}")
         if use == "/" and (name or kind in _DISKLESS):
             root_is_known = True
     for line in (fs.read_file(fs.proc + "/swaps") or b"").decode("utf-8", "replace").splitlines()[1:]:
         name = _block_name(fs, "", line.split()[0])
         for chain, addresses in _block_chains(fs, [name]) if name else ():
-            _add(found, addresses, STORAGE, "swap is on {0}".format(" on ".join(chain)))
+            _add(found, addresses, STORAGE, f"swap is on {' on '.join(chain)}")
     if not root_is_known:
         for device in devices:
             if device.ids["class"].startswith("01"):
@@ -138,17 +137,17 @@ def _block_name(fs, number, source):
 
     btrfs and others mount with a number of their own (major 0): there the source's node tells.
     """
-    name = fs.link("{0}/{1}".format(fs.dev_block, number)) if number else None
+    name = fs.link(f"{fs.dev_block}/{number}") if number else None
     if name is None and source.startswith("/dev/"):
         name = os.path.basename(os.path.realpath(fs.root + source))
-        if not fs.exists("{0}/{1}".format(fs.block, name)):
+        if not fs.exists(f"{fs.block}/{name}"):
             name = None
     return name
 
 
 def _block_chains(fs, chain):
     """The ways from a block device down to PCI functions: (block devices on the way, addresses)."""
-    directory = "{0}/{1}".format(fs.block, chain[-1])
+    directory = f"{fs.block}/{chain[-1]}"
     target = fs.target(directory) or ""
     addresses = addresses_in(target)
     if "/nvme-subsystem/" in target:
@@ -157,22 +156,21 @@ def _block_chains(fs, chain):
         yield chain, addresses
     lower = fs.names(directory + "/slaves")
     parent = target.split("/")[-2] if "/" in target else ""
-    if not lower and not addresses and fs.exists("{0}/{1}".format(fs.block, parent)):
+    if not lower and not addresses and fs.exists(f"{fs.block}/{parent}"):
         lower = [parent]  # a partition of a stacked disk (md0p1): its disk has the slaves
     for name in lower:
         if name not in chain:
-            for way in _block_chains(fs, chain + [name]):
-                yield way
+            yield from _block_chains(fs, chain + [name])
 
 
 def _subsystem_controllers(fs, name):
     """The PCI functions behind a multipath NVMe namespace, whose device hangs from no controller."""
-    directory = os.path.realpath("{0}/{1}".format(fs.block, name))
+    directory = os.path.realpath(f"{fs.block}/{name}")
     while directory and not os.path.basename(directory).startswith("nvme-subsys"):
         directory = os.path.dirname(directory) if directory != "/" else ""
     found = []
     for entry in fs.names(directory) if directory else ():
-        found += addresses_in(fs.target("{0}/{1}".format(fs.nvme, entry)) or "")
+        found += addresses_in(fs.target(f"{fs.nvme}/{entry}") or "")
     return found
 
 

@@ -38,14 +38,14 @@ class KernelRefusal(VfioHostError):
     def __init__(self, path, value, error):
         self.errno = error.errno
         super().__init__(
-            "writing {0!r} to {1}: {2}".format(value, path, errno_text(error.errno))
+            f"writing {value!r} to {path}: {errno_text(error.errno)}"
         )
 
 
 def errno_text(number):
     """'EBUSY (Device or resource busy)' for 16; unknown numbers stay numbers."""
     name = errno.errorcode.get(number)
-    return "{0} ({1})".format(name or "errno {0}".format(number), os.strerror(number or 0))
+    return f"{name or f'errno {number}'} ({os.strerror(number or 0)})"
 
 
 __all__ = (

@@ -70,7 +70,7 @@ class Sysfs:
     @property
     def module_tree(self):
         """The directory of the running kernel's modules."""
-        return "{0}/lib/modules/{1}".format(self.root, self.kernel)
+        return f"{self.root}/lib/modules/{self.kernel}"
 
     @property
     def is_root(self):
@@ -87,11 +87,13 @@ class Sysfs:
         try:
             handle = os.open(path, os.O_RDONLY)
         except OSError as error:
-            return _absent(error)
+            _raise_unless_absent(error)
+            return None
         try:
             return os.read(handle, limit)
         except OSError as error:
-            return _absent(error)
+            _raise_unless_absent(error)
+            return None
         finally:
             os.close(handle)
 
@@ -101,14 +103,15 @@ class Sysfs:
             with open(path, "rb") as stream:
                 return stream.read()
         except OSError as error:
-            return _absent(error)
+            _raise_unless_absent(error)
+            return None
 
     def names(self, path):
         """The names in a directory, sorted; [] where it is absent."""
         try:
             return sorted(os.listdir(path))
         except OSError as error:
-            _absent(error)
+            _raise_unless_absent(error)
             return []
 
     def target(self, path):
@@ -116,7 +119,8 @@ class Sysfs:
         try:
             return os.readlink(path)
         except OSError as error:
-            return _absent(error)
+            _raise_unless_absent(error)
+            return None
 
     def link(self, path):
         """The last component of a symbolic link's target ('e1000e' for …/driver); None where there is none."""
@@ -136,7 +140,7 @@ class Sysfs:
         try:
             handle = os.open(path, os.O_RDONLY)
         except OSError as error:
-            _absent(error)
+            _raise_unless_absent(error)
             yield lambda length, offset: b""
             return
         try:
@@ -168,14 +172,14 @@ def _pread(handle, length, offset):
     try:
         return os.pread(handle, length, offset)
     except OSError as error:
-        _absent(error)
+        _raise_unless_absent(error)
         return b""
 
 
-def _absent(error):
-    if error.errno in _ABSENT or error.errno in _UNREADABLE:
-        return None
-    raise error
+def _raise_unless_absent(error):
+    """Let pass an error that means absence; other errors go on to the caller."""
+    if error.errno not in _ABSENT and error.errno not in _UNREADABLE:
+        raise error
 
 
 __all__ = ("Sysfs",)

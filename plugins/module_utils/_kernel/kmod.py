@@ -32,7 +32,7 @@ class Modules:
 
     def _text(self, name):
         if name not in self._texts:
-            data = self._fs.read_file("{0}/{1}".format(self._fs.module_tree, name)) or b""
+            data = self._fs.read_file(f"{self._fs.module_tree}/{name}") or b""
             self._texts[name] = data
         return self._texts[name]
 
@@ -54,7 +54,7 @@ class Modules:
         pattern = name.replace("_", "[-_]").encode()
         if re.search(rb"/" + pattern + rb"\.ko\s", self._text("modules.builtin") + b"\n"):
             return BUILTIN
-        if self._fs.exists("{0}/{1}".format(self._fs.modules, name)):
+        if self._fs.exists(f"{self._fs.modules}/{name}"):
             return LOADED
         if re.search(rb"/" + pattern + rb"\.ko(\.\w+)?:", self._text("modules.dep")):
             return LOADABLE
@@ -62,16 +62,16 @@ class Modules:
 
     def drivers(self, module):
         """The PCI drivers that a loaded or built-in module has registered (source: /sys/module/M/drivers)."""
-        directory = "{0}/{1}/drivers".format(self._fs.modules, normalize_module_name(module))
+        directory = f"{self._fs.modules}/{normalize_module_name(module)}/drivers"
         return [name[len("pci:"):] for name in self._fs.names(directory) if name.startswith("pci:")]
 
     def driver_module(self, driver):
         """The module behind a registered PCI driver; None where it is built in without a name, or not registered."""
-        return self._fs.link("{0}/{1}/module".format(self._fs.pci_drivers, driver))
+        return self._fs.link(f"{self._fs.pci_drivers}/{driver}/module")
 
     def is_registered(self, driver):
         """Whether the PCI bus knows a driver of exactly this name now."""
-        return self._fs.exists("{0}/{1}".format(self._fs.pci_drivers, driver))
+        return self._fs.exists(f"{self._fs.pci_drivers}/{driver}")
 
     def disabled(self):
         """The modules that 'blacklist', 'install … /bin/false' or modprobe.blacklist= keep from loading by alias."""
@@ -86,14 +86,14 @@ class Modules:
                 if not name.endswith(".conf") or name in seen:
                     continue
                 seen.add(name)
-                text = (self._fs.read_file("{0}/{1}".format(directory, name)) or b"").decode("utf-8", "replace")
+                text = (self._fs.read_file(f"{directory}/{name}") or b"").decode("utf-8", "replace")
                 for line in text.replace("\\\n", " ").splitlines():
                     words = line.split()
                     if len(words) >= 2 and words[0] == "blacklist":
                         yield normalize_module_name(words[1])
                     elif len(words) >= 3 and words[0] == "install" and words[2].split("/")[-1] in ("false", "true"):
                         yield normalize_module_name(words[1])
-        for word in (self._fs.read("{0}/cmdline".format(self._fs.proc)) or "").split():
+        for word in (self._fs.read(f"{self._fs.proc}/cmdline") or "").split():
             key, dummy, value = word.partition("=")
             if key in ("modprobe.blacklist", "module_blacklist"):
                 for module in value.split(","):
@@ -103,7 +103,7 @@ class Modules:
         """Load a module by its name. Raises ApplyError with modprobe's words."""
         status, dummy, complaint = self._fs.run(["modprobe", "--", module])
         if status:
-            raise ApplyError("module {0} does not load: modprobe says: {1}".format(module, complaint.strip()))
+            raise ApplyError(f"module {module} does not load: modprobe says: {complaint.strip()}")
 
     def load_native(self, modalias):
         """Load what the kernel would load for a device, blacklists respected; no such module is no error."""

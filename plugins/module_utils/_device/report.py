@@ -1,0 +1,55 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""A plan of devices as a task returns it, and as Ansible shows its difference. Pure."""
+
+from __future__ import annotations
+
+
+def devices(plan):
+    """One mapping for each device of the plan."""
+    return [
+        {
+            "address": one.device.address,
+            "policy": one.policy,
+            "identity": one.device.identity(),
+            "driver_before": one.device.driver,
+            "driver": one.driver,
+            "override": one.override,
+            "choice": one.choice.facts(),
+            "status": one.status,
+        }
+        for one in plan.devices
+    ]
+
+
+def diff(plan):
+    """The devices' state in one piece, then each file."""
+    found = []
+    changing = [one for one in plan.devices if one.steps]
+    if changing:
+        found.append(_piece(
+            "PCI devices",
+            _state((one.device.address, one.device.driver, one.device.driver_override) for one in changing),
+            _state((one.device.address, one.driver, one.override) for one in changing),
+        ))
+    return found + [
+        _piece(path, plan.host.files.get(path) or "", text or "") for path, text in plan.changed_files().items()
+    ]
+
+
+def _piece(header, before, after):
+    return {"before_header": header, "after_header": header, "before": before, "after": after}
+
+
+def _state(rows):
+    return "".join(
+        f"{address} driver={driver or '(none)'} driver_override={override or '(none)'}\n"
+        for address, driver, override in rows
+    )
+
+
+__all__ = ("devices", "diff")

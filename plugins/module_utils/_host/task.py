@@ -1,0 +1,34 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""From a module to its areas and back: the one place where errors become fail_json."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
+from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+
+def run_task(module, make_wishes):
+    """Run a module's task and leave through its exit_json or fail_json.
+
+    ``make_wishes``: called with (Sysfs, Files), gives the list of (area, request) in the order of applying.
+    """
+    try:
+        plans = run_areas(make_wishes(Sysfs(run=module.run_command), Files()), module.check_mode)
+    except VfioHostError as error:
+        module.fail_json(msg="\n".join(error.messages))
+    result = report(plans)
+    for plan in plans:
+        result.update(plan.result())
+    for warning in result.pop("warnings"):
+        module.warn(warning)
+    module.exit_json(**result)
+
+
+__all__ = ("run_task",)

@@ -1,0 +1,409 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import copy
+import random
+import re
+
+import pytest
+
+pytest.importorskip("jmespath")
+
+from ansible.errors import AnsibleFilterError
+from jinja2 import StrictUndefined, UndefinedError
+
+from ansible_collections.vfio.host.plugins.filter import pci_query as plugin
+
+pci_query = plugin.FilterModule().filters()["pci_query"]
+
+
+def device(address, ids, pci_class, **fields):
+    vendor, _colon, product = ids.partition(":")
+    facts = {
+        "address": address,
+        "vendor": vendor,
+        "device": product,
+        "class": pci_class,
+        "driver": None,
+        "iommu_group": "1",
+        "numa_node": 0,
+        "is_vf": False,
+        "physfn": None,
+        "sriov": None,
+        "net": [],
+        "guards": [],
+    }
+    return {**facts, **fields}
+
+
+GPU = device("0000:01:00.0", "10de:2684", "030000", driver="nouveau")
+GPU_AUDIO = device("0000:01:00.1", "10de:22ba", "040300", driver="snd_hda_intel")
+NIC = device(
+    "0000:02:00.0",
+    "8086:10d3",
+    "020000",
+    driver="e1000e",
+    iommu_group="11",
+    net=[{"name": "enp2s0", "mac": "52:54:00:00:00:01"}],
+    guards=[{"kind": "network", "reason": "enp2s0 carries the default route"}],
+)
+PF = device("0000:03:00.0", "8086:10c9", "020000", driver="igb", sriov={"total": 7, "num": 2, "autoprobe": False})
+VF0 = device("0000:03:10.0", "8086:10ca", "020000", is_vf=True, physfn="0000:03:00.0")
+VF1 = device("0000:03:10.2", "8086:10ca", "020000", is_vf=True, physfn="0000:03:00.0")
+NVME = device("10000:01:00.0", "144d:a808", "010802", driver="nvme", numa_node=1)
+DEVICES = [GPU, GPU_AUDIO, NIC, PF, VF0, VF1, NVME]
+
+
+@pytest.fixture
+def facts():
+    return {
+        "platform": "x86",
+        "iommu": {"enabled": True, "groups": {}},
+        "devices": {item["address"]: copy.deepcopy(item) for item in DEVICES},
+    }
+
+
+def entry(item, **options):
+    return {"match": {"address": item["address"], "vendor": item["vendor"], "device": item["device"]}, **options}
+
+
+def error(data, expression, **options):
+    """The message of the failure; any other exception than AnsibleFilterError is a failure of the test."""
+    with pytest.raises(AnsibleFilterError) as caught:
+        pci_query(data, expression, **options)
+    return str(caught.value)
+
+
+# --- selecting -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expression", "selected"),
+    [
+        ("[?vendor=='10de' && starts_with(class, '0300')]", [GPU]),
+        ("[?vendor=='10de']", [GPU, GPU_AUDIO]),
+        ("[?driver=='e1000e'].address", [NIC]),
+        ("[?net[?mac=='52:54:00:00:00:01']]", [NIC]),
+        ("[?sriov.total > `4`]", [PF]),
+        ("[?starts_with(class, '0200') && !guards && !sriov]", [VF0, VF1]),
+        ("[?address=='0000:03:10.2']", [VF1]),
+        ("[?driver && contains(driver, 'nv')]", [NVME]),
+        ("sort_by(@, &device)[0]", [PF]),
+        ("[0]", [GPU]),
+        ("[0].address", [GPU]),
+        ("[-1:]", [NVME]),
+        ("[?is_vf].{address: address, numa: numa_node}", [VF0, VF1]),
+        ("[?vendor=='ffff']", []),
+    ],
+)
+def test_an_expression_selects_devices_or_their_addresses(facts, expression, selected):
+    assert pci_query(facts, expression) == [entry(item) for item in selected]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda facts: facts,
+        lambda facts: facts["devices"],
+        lambda facts: list(facts["devices"].values()),
+        lambda facts: facts["devices"].values(),
+        lambda facts: (item for item in facts["devices"].values()),
+    ],
+    ids=["facts", "devices", "list", "view", "generator"],
+)
+def test_the_input_is_the_facts_or_their_devices_or_a_list_of_devices(facts, shape):
+    assert pci_query(shape(facts), "[?vendor=='144d']") == [entry(NVME)]
+
+
+def test_the_expression_sees_the_devices_sorted_by_address_as_numbers(facts):
+    shuffled = random.Random(2).sample(DEVICES, len(DEVICES))
+    assert pci_query(shuffled, "@") == [entry(item) for item in DEVICES]
+    assert pci_query(shuffled, "@")[-1]["match"]["address"] == "10000:01:00.0"
+
+
+def test_the_order_of_the_expression_is_kept(facts):
+    assert pci_query(facts, "reverse(@)") == [entry(item) for item in reversed(DEVICES)]
+
+
+def test_a_device_that_is_yielded_twice_gives_one_entry(facts):
+    assert pci_query(facts, "[?is_vf].physfn") == [entry(PF)]
+
+
+def test_addresses_of_an_expression_are_found_whatever_their_case_and_with_the_domain_left_out():
+    item = device("0000:0a:00.0", "8086:10d3", "020000")
+    assert pci_query([item], "['0000:0A:00.0', '0a:00.0']") == [entry(item)]
+
+
+def test_a_host_without_devices_has_nothing_to_select():
+    assert pci_query({"devices": {}}, "[?vendor=='10de']") == []
+    assert pci_query({}, "[?vendor=='10de']") == []
+
+
+def test_the_input_is_left_as_it_was(facts):
+    before = copy.deepcopy(facts)
+    pci_query(facts, "sort_by(@, &device)")
+    assert facts == before
+
+
+# --- entries ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_entry_pins_the_device_by_its_address_and_its_ids(facts):
+    assert pci_query(facts, "[?driver=='e1000e']") == [
+        {"match": {"address": "0000:02:00.0", "vendor": "8086", "device": "10d3"}}
+    ]
+
+
+def test_the_ids_of_an_entry_come_from_the_facts_and_not_from_the_expression(facts):
+    assert pci_query(facts, "[0].{address: address, vendor: 'ffff'}") == [entry(GPU)]
+
+
+def test_options_go_into_each_entry(facts):
+    assert pci_query(facts, "[?is_vf]", driver="auto", iommu_group="extend", optional=True) == [
+        entry(VF0, driver="auto", iommu_group="extend", optional=True),
+        entry(VF1, driver="auto", iommu_group="extend", optional=True),
+    ]
+
+
+def test_an_option_that_is_null_counts_as_not_given(facts):
+    assert pci_query(facts, "[0]", driver=None, iommu_group=None, optional=None, count=None) == [entry(GPU)]
+
+
+def test_options_may_come_as_the_strings_that_templates_make(facts):
+    assert pci_query(facts, "[0]", optional="no", count="1") == [entry(GPU, optional=False)]
+
+
+@pytest.mark.parametrize(("expression", "count"), [("[?is_vf]", 2), ("[?is_vf].physfn", 1), ("[?vendor=='ffff']", 0)])
+def test_a_count_that_is_met_is_no_part_of_the_entries(facts, expression, count):
+    assert pci_query(facts, expression, count=count) == pci_query(facts, expression)
+
+
+def test_a_count_that_is_not_met_fails_and_names_what_was_found(facts):
+    assert "expected 1 device(s), the expression selects 2: 0000:03:10.0, 0000:03:10.2" in error(
+        facts, "[?is_vf]", count=1
+    )
+    assert "expected 2 device(s), the expression selects 0" in error(facts, "[?vendor=='ffff']", count=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"drivr": "auto"}, ["unknown option 'drivr'", "driver, iommu_group, optional, count"]),
+        ({"driver": "vfio-pci\n"}, ["option 'driver' must be auto, native or the name of a driver"]),
+        ({"driver": 'a"b'}, ["option 'driver'"]),
+        ({"driver": ""}, ["option 'driver'"]),
+        ({"driver": "../x"}, ["option 'driver'"]),
+        ({"driver": ["auto"]}, ["option 'driver'", "a list of 1"]),
+        ({"iommu_group": "widen"}, ["option 'iommu_group' must be one of refuse, extend, ignore", "'widen'"]),
+        ({"iommu_group": []}, ["option 'iommu_group'"]),
+        ({"optional": "perhaps"}, ["option 'optional' must be true or false"]),
+        ({"count": -1}, ["option 'count' must be a whole number"]),
+        ({"count": True}, ["option 'count'", "got true"]),
+        ({"count": "two"}, ["option 'count'"]),
+        ({"driver": 5, "count": 1.5}, ["option 'driver'", "option 'count'"]),
+    ],
+)
+def test_options_are_checked_and_all_errors_come_at_once(facts, options, words):
+    message = error(facts, "[0]", **options)
+    assert [word for word in words if word not in message] == []
+
+
+# --- what ansible-core hands over ------------------------------------------------------------------------------------
+
+
+class TaggedStr(str):
+    __slots__ = ()
+
+
+class TaggedInt(int):
+    pass
+
+
+class LazyDict(dict):
+    pass
+
+
+class LazyList(list):
+    pass
+
+
+def tagged(value):
+    if isinstance(value, str):
+        return TaggedStr(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return TaggedInt(value)
+    if isinstance(value, dict):
+        return LazyDict((tagged(key), tagged(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return LazyList(tagged(item) for item in value)
+    return value
+
+
+def types(value):
+    found = {type(value)}
+    if isinstance(value, dict):
+        return found.union(*map(types, value), *map(types, value.values()))
+    if isinstance(value, list):
+        return found.union(*map(types, value))
+    return found
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "[?starts_with(class, '0300')]",
+        "[?contains(net[].name, 'enp2s0')].address",
+        "[?sriov && max(values(sriov)[?type(@)=='number']) == `7`]",
+        "[?join('-', [vendor, device])=='8086:10d3']",
+        "sort_by(@, &address)",
+        "[?length(net)==`1`]",
+        "[?abs(numa_node)==`1`]",
+    ],
+)
+def test_subclasses_of_the_json_types_work_in_functions_and_do_not_get_out(facts, expression):
+    result = pci_query(tagged(facts), TaggedStr(expression), driver=TaggedStr("auto"), optional=True)
+    assert result == pci_query(facts, expression, driver="auto", optional=True)
+    assert types(result) <= {list, dict, str, bool}
+
+
+def test_nothing_that_could_be_a_template_gets_out():
+    hostile = {**GPU, "vendor": "{{ 1 }}"}
+    assert "device 0000:01:00.0 of the input has no valid 'vendor' id" in error([hostile], "@")
+    assert "is no device with an address" in error([{**GPU, "address": "{{ 1 }}"}], "@")
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expression", "position", "words"),
+    [
+        ("[?vendor==8086]", 11, "'8086'"),
+        ("[?vendor=='10de]", 11, "Unclosed ' delimiter"),
+        ("[?vendor='10de']", 9, "Unknown token '='"),
+        ("[?vendor=='10de'", 17, "it ends too early"),
+        ("[?vendor==", 11, "it ends too early"),
+        ("vendor device", 8, "'device'"),
+        ("[?a=='b' && ]", 13, "']'"),
+        ("#", 1, "Unknown token #"),
+        ("[?begins_with(class, '03')]", 3, "Unknown function: begins_with()"),
+        ("[?starts_with(class)]", 3, "Expected 2 arguments for function starts_with(), received 1"),
+        ("[?starts_with(driver, 'nv')]", 3, "guard it: field && starts_with(field, ...)"),
+        ("[?abs(class)==`1`]", 3, "In function abs(), invalid type"),
+    ],
+)
+def test_a_bad_expression_is_reported_with_the_position_and_a_caret_below_it(facts, expression, position, words):
+    message = error(facts, expression)
+    lines = message.splitlines()
+    assert f"at character {position}: " in lines[0]
+    assert words in lines[0]
+    assert lines[1:] == [expression, " " * (position - 1) + "^"]
+
+
+def test_the_caret_stands_below_the_line_with_the_mistake(facts):
+    message = error(facts, "[?vendor=='10de' &&\n\tclass=='030000' && ||\n is_vf]")
+    assert message.splitlines()[1:] == ["\tclass=='030000' && ||", "\t" + " " * 19 + "^"]
+
+
+@pytest.mark.parametrize("expression", ["[::0]", "max_by(@, &driver)", "[" * 5000, "join(`1`, `2`)"])
+def test_whatever_jmespath_raises_becomes_one_clear_error(facts, expression):
+    assert error(facts, expression).startswith("pci_query: ")
+
+
+@pytest.mark.parametrize("expression", [None, "", " \n", 5, ["[0]"]])
+def test_an_expression_is_needed(facts, expression):
+    assert "a JMESPath expression is needed, got " in error(facts, expression)
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("[].driver", "the string 'nouveau' as item 1 of 5"),
+        ("length(@)", "it yields the number 7"),
+        ("`true`", "it yields true"),
+        ("[?vendor=='ffff'] | [0]", "it yields null"),
+        ("nothing", "it yields null"),
+        ("[?is_vf].[address]", "it yields a list of 1 as item 1 of 2; flatten it with []"),
+        ("[?sriov].sriov", "it yields a mapping with the keys total, num, autoprobe as item 1 of 1"),
+        ("[].{a: address}", "it yields a mapping with the keys a as item 1 of 7"),
+        ("&address", "it yields a _Expression"),
+        ("'0000:01:00.8'", "it yields the string '0000:01:00.8'"),
+    ],
+)
+def test_a_result_of_neither_devices_nor_addresses_is_refused_and_described(facts, expression, words):
+    assert words in error(facts, expression)
+
+
+def test_an_address_that_is_not_among_the_devices_is_refused(facts):
+    assert "yields the address 0000:7f:00.0 as item 2 of 2, which is none of the devices given" in error(
+        facts, "['0000:01:00.0', '0000:7f:00.0']"
+    )
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        (
+            '[?vendor=="10de"]',
+            'no device has the field "10de" to compare with; a string stands in single quotes: ',
+        ),
+        ('[?is_vf || !(driver!="e1000e")]', "'e1000e'"),
+        ("[?vendor==`8086`]", "the field vendor is a string and never equals the number `8086`; write '8086'"),
+        ("[?iommu_group==`11`].address", "write '11'"),
+    ],
+)
+def test_a_comparison_that_can_never_hold_is_an_error_and_not_an_empty_list(facts, expression, words):
+    message = error(facts, expression)
+    assert words in message
+    assert expression in message
+
+
+def test_a_comparison_of_two_fields_is_fine(facts):
+    assert pci_query(facts, "[?vendor==device]") == []
+    assert pci_query(facts, "[?sriov.num < sriov.total]") == [entry(PF)]
+    assert pci_query(facts, "[?numa_node==`1`]") == [entry(NVME)]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (None, "it is null"),
+        ("0000:01:00.0", "it is the string '0000:01:00.0'"),
+        (7, "it is the number 7"),
+        ({"platform": "x86"}, "it is a mapping with the keys platform"),
+        ({"devices": {"sda": {}}}, "it is a mapping with the keys sda"),
+        (GPU, "it is a mapping with the keys address, vendor"),
+        (["0000:01:00.0"], "item 1 of 1 of the input is no device with an address"),
+        ([GPU, {"match": {"address": "0000:01:00.0"}}], "item 2 of 2 of the input is no device with an address"),
+        ([{**NIC, "vendor": 8086}], "no valid 'vendor' id, but the number 8086"),
+        ([{"address": "0000:01:00.0"}], "device 0000:01:00.0 of the input has no valid 'vendor' id, but null"),
+    ],
+)
+def test_an_input_that_is_no_devices_is_refused_and_described(data, words):
+    assert words in error(data, "@")
+
+
+def test_a_missing_jmespath_names_the_package_to_install_on_the_controller(facts, monkeypatch):
+    monkeypatch.setattr(plugin, "HAS_JMESPATH", False)
+    message = error(facts, "[0]")
+    assert re.search(r"'jmespath' is missing on the controller; .*pip install jmespath.*python3-jmespath", message)
+
+
+@pytest.mark.parametrize("place", ["input", "expression", "driver"])
+def test_an_undefined_variable_is_reported_by_its_name(facts, place):
+    undefined = StrictUndefined(name="gpus")
+    data, expression, driver = (
+        undefined if place == name else value
+        for name, value in (("input", facts), ("expression", "@"), ("driver", "auto"))
+    )
+    with pytest.raises(UndefinedError, match="'gpus' is undefined"):
+        pci_query(data, expression, driver=driver)
+
+
+def test_errors_carry_no_other_exception_along(facts):
+    with pytest.raises(AnsibleFilterError) as caught:
+        pci_query(facts, "[?")
+    assert caught.value.__suppress_context__

@@ -1,0 +1,100 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""QEMU's command line, and the same devices as QMP takes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+from .boot import BOOTS
+from .host import NETWORK_MODELS, Device, Host
+from .machine import ARCHITECTURES, MACHINES
+
+# Enough to partition, small enough that no one fills it by accident.
+MEDIA_SIZE = 64 * 1024 * 1024
+
+
+def media(device: Device) -> Optional[Dict[str, Any]]:
+    """The block device behind a storage device: reads as zeroes and forgets what is written."""
+    if device.model != "nvme":
+        return None
+    return {"driver": "null-co", "node-name": f"{device.id}-media", "size": MEDIA_SIZE, "read-zeroes": True}
+
+
+def properties(device: Device) -> Dict[str, Any]:
+    """A device as JSON: the same for -device at start and for device_add later."""
+    result: Dict[str, Any] = {"driver": device.model, "id": device.id, "bus": device.bus}
+    if device.addr is not None:
+        result["addr"] = device.addr
+    if device.mac is not None:
+        result["mac"] = device.mac
+    if device.model in NETWORK_MODELS:
+        # No network boot: it costs seconds, and the package that holds the ROMs.
+        result["romfile"] = ""
+    if device.serial is not None:
+        result["serial"] = device.serial
+    backing = media(device)
+    if backing is not None:
+        result["drive"] = backing["node-name"]
+    result.update(device.options)
+    return result
+
+
+def kernel_command_line(host: Host) -> Tuple[str, ...]:
+    machine = MACHINES[host.machine]
+    return (
+        # By label: on some machines a test's own virtio disk takes the name vda.
+        "root=LABEL=root", "rw", f"systemd.hostname={host.name}",
+        # Tests read on the console what was bound before the login prompt: all of the kernel's messages, no colours.
+        f"console={machine.console}", "loglevel=7", "TERM=dumb",
+        *host.kernel_args,
+    )
+
+
+def _json(option: str, value: Dict[str, Any]) -> List[str]:
+    return [option, json.dumps(value)]
+
+
+def _accelerator(accel: str) -> List[str]:
+    if accel == "kvm":
+        return ["-accel", "kvm", "-cpu", "host"]
+    return ["-accel", "tcg,thread=multi", "-cpu", "max"]
+
+
+def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, ssh_port: int) -> Tuple[str, ...]:
+    """The whole command line. QEMU goes to the background once every device is made, and leaves its pid in a file."""
+    machine = MACHINES[host.machine]
+    line: List[str] = [ARCHITECTURES[host.architecture].qemu, "-name", host.name, *machine.arguments]
+    line += _accelerator(accel)
+    line += ["-smp", str(host.cpus), "-m", str(host.memory), "-display", "none", "-vga", "none"]
+    line += machine.iommus[host.iommu]
+    line += BOOTS[host.boot].arguments(image, kernel_command_line(host))
+
+    # no-flush: a killed QEMU loses nothing that the guest has written, only a crash of this machine would.
+    disk = {"driver": "file", "filename": str(overlay), "cache": {"no-flush": True}}
+    line += _json("-blockdev", {"driver": "qcow2", "node-name": "system", "discard": "unmap",
+                                "cache": {"no-flush": True}, "file": disk})
+    line += _json("-device", {**properties(host.disk), "drive": "system"})
+    line += ["-netdev", f"user,id=ssh,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"]
+    line += _json("-device", {**properties(host.nic), "netdev": "ssh"})
+
+    for port in host.ports:
+        line += _json("-device", {"driver": machine.port_model, "id": port.id, "bus": machine.root_bus,
+                                  "addr": port.addr, "slot": port.slot, "chassis": port.slot})
+    for device in host.devices:
+        if device.present:
+            backing = media(device)
+            if backing is not None:
+                line += _json("-blockdev", backing)
+            line += _json("-device", properties(device))
+
+    line += ["-chardev", f"file,id=console,path={state / 'console.log'}", "-serial", "chardev:console"]
+    line += ["-qmp", f"unix:{state / 'qmp.sock'},server=on,wait=off"]
+    line += ["-daemonize", "-pidfile", str(state / "qemu.pid")]
+    return tuple(line)
+
+
+__all__ = ("command", "kernel_command_line", "media", "properties")

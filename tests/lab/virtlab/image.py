@@ -1,0 +1,102 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Builds images from recipes: mmdebstrap, a tree, mke2fs -d, qcow2. No loop devices, no mounts of the lab's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Callable, List
+
+from . import apt, packages, paths, recipe
+from .boot import BOOTS
+from .errors import LabError
+from .host import Host
+from .process import run
+
+# A foreign image under emulation takes eight minutes; a slow mirror some more.
+BUILD_TIMEOUT = 1800
+# What no lab host needs on its disk.
+EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*")
+
+
+def key() -> Path:
+    """The private key that opens every host of this cache; made once."""
+    path = paths.cache() / "ssh-key"
+    if not path.exists():
+        with paths.locked(paths.cache() / "ssh-key.lock", "the ssh key", 60):
+            if not path.exists():
+                run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "vfio.host lab", "-f", str(path)], timeout=60)
+    return path
+
+
+def ensure(host: Host, say: Callable[[str], None]) -> Path:
+    """The directory of the host's image: from the cache, or built now."""
+    packages.ensure(host, build=False)
+    wanted = recipe.of(host, Path(f"{key()}.pub").read_text(encoding="utf-8").strip())
+    images = paths.cache() / "images"
+    images.mkdir(exist_ok=True)
+    path = images / wanted.name
+    if path.is_dir():
+        return path
+    with paths.locked(images / f"{wanted.name}.lock", f"image {wanted.name}", BUILD_TIMEOUT):
+        if path.is_dir():
+            return path
+        packages.ensure(host, build=True)
+        say(f"building image {wanted.name} (minutes)")
+        _build(wanted, path)
+    return path
+
+
+def _build(wanted: recipe.Recipe, path: Path) -> None:
+    log = path.with_suffix(".log")
+    log.write_bytes(b"")
+    for left in path.parent.glob(f".{wanted.name}.*"):
+        # From a build that was killed; this one holds the lock.
+        shutil.rmtree(left, ignore_errors=True)
+    # Beside its final place, so that the last step is one rename: an image is there whole, or not at all.
+    with tempfile.TemporaryDirectory(prefix=f".{wanted.name}.", dir=path.parent) as temporary:
+        work = Path(temporary)
+        # mmdebstrap drops its privileges for downloads, and has to pass through here.
+        work.chmod(0o755)
+        image, tree, tar, raw = work / "image", work / "tree", work / "root.tar", work / "disk.raw"
+        image.mkdir()
+        run(_mmdebstrap(wanted, tar), timeout=BUILD_TIMEOUT, log=log)
+        # One run under fakeroot, else owners are forgotten between unpacking and mke2fs.
+        script = (
+            'set -eu; mkdir "$1"; tar -C "$1" --numeric-owner -xf "$2"; sh "$3" "$1";'
+            ' truncate -s "$5" "$4"; mke2fs -q -t ext4 -L root -E lazy_itable_init=1,nodiscard -d "$1" "$4"'
+        )
+        as_root: List[str] = [] if os.geteuid() == 0 else ["fakeroot", "--"]
+        run(
+            [*as_root, "sh", "-c", script, "sh", str(tree), str(tar), str(paths.IMAGE_SCRIPTS / "finish.sh"), str(raw),
+             wanted.disk_size],
+            timeout=BUILD_TIMEOUT, log=log,
+            env={"SSH_MAC": wanted.ssh_mac, "SSH_KEY": wanted.ssh_key,
+                 "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
+        )
+        run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(image / "disk.qcow2")],
+            timeout=BUILD_TIMEOUT, log=log)
+        BOOTS[wanted.boot].take(tree, image)
+        shutil.copyfile(tree / "etc/ssh/ssh_host_ed25519_key.pub", image / "host-key.pub")
+        try:
+            os.rename(image, path)
+        except OSError as error:
+            raise LabError(f"cannot put the image into {path} ({error.strerror})", "is the cache writable?") from None
+
+
+def _mmdebstrap(wanted: recipe.Recipe, tar: Path) -> List[str]:
+    line = ["mmdebstrap", "--variant=apt", f"--architectures={wanted.architecture}", "--format=tar",
+            # It would empty machine-id and the like; finish.sh decides about those.
+            "--skip=cleanup/reproducible,output/dev", "--dpkgopt=force-unsafe-io"]
+    line += [f"--aptopt={option}" for option in apt.carried_options()]
+    line += [f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED]
+    line += [f"--essential-hook=sh '{paths.IMAGE_SCRIPTS / 'essential.sh'}' \"$1\""]
+    line += [f"--include={','.join(wanted.packages)}", wanted.suite, str(tar), apt.mirror()]
+    return line
+
+
+__all__ = ("ensure", "key")

@@ -1,0 +1,205 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starting, rebooting, cutting off and stopping a host."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from pathlib import Path
+from typing import Callable, Iterator, List, Optional
+
+from . import accel, command, image, paths, process, record, ssh
+from .errors import GuestDied, LabError
+from .host import Host
+from .qmp import Qmp
+
+QEMU_START = 120
+# A kernel under KVM has spoken long before; here and there KVM opens and its guests die without a word.
+KVM_FIRST_WORD = 8
+KVM_UP = 120
+SHUTDOWN = 90
+SETTLE = 60
+CONSOLE_TAIL = 25
+# What a guest prints last when it will never come up.
+DEAD_ENDS = ("Kernel panic - not syncing", "\n(initramfs) ")
+
+
+class Guest:
+    """One virtual host of this user: its description, and its state directory."""
+
+    def __init__(self, host: Host, say: Callable[[str], None]) -> None:
+        self.host = host
+        self.state = paths.state(host.name)
+        self._say = say
+
+    @property
+    def console(self) -> Path:
+        return self.state / "console.log"
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        with paths.locked(self.state / "lock", f"host {self.host.name}", 600):
+            yield
+
+    def run(self) -> record.Run:
+        run = record.running(self.state)
+        if run is None:
+            raise LabError(f"host {self.host.name} does not run", f"start it: vlab start {self.host.name}")
+        return run
+
+    def ssh(self, run: record.Run) -> List[str]:
+        return ssh.argv(self.state, self.host.name, run.port, image.key())
+
+    def qmp(self) -> Qmp:
+        self.run()
+        return Qmp(self.state / "qmp.sock")
+
+    def start(self, *, keep: bool, timeout: float) -> record.Run:
+        """Boot the host and wait until it answers: from a fresh copy of its image, or from the disk it had."""
+        base = image.ensure(self.host, self._say)
+        with self._alone():
+            if record.running(self.state):
+                raise LabError(f"host {self.host.name} runs already", f"stop it first: vlab stop {self.host.name}")
+            if keep:
+                base = record.disk_image(self.state)
+            choices = accel.candidates(self.host)
+            for index, choice in enumerate(choices):
+                if not keep:
+                    self._fresh_disk(base)
+                last = index == len(choices) - 1
+                try:
+                    run = self._boot(base, choice, timeout if last else min(timeout, KVM_UP))
+                except LabError as error:
+                    if last:
+                        raise
+                    self._say(f"KVM does not work here ({error}); falling back to TCG")
+                    continue
+                # Only a guest that came up proves anything: a host that boots by neither says nothing about KVM.
+                if len(choices) > 1:
+                    accel.remember(kvm=choice == "kvm")
+                return run
+        raise AssertionError("there is always one accelerator to try")
+
+    def _fresh_disk(self, base: Path) -> None:
+        overlay = self.state / "disk.qcow2"
+        overlay.unlink(missing_ok=True)
+        process.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base / "disk.qcow2"),
+                     str(overlay)], timeout=60)
+        record.save_disk(self.state, base)
+
+    def _boot(self, base: Path, choice: str, timeout: float) -> record.Run:
+        for name in ("qemu.pid", "qmp.sock", "console.log", "ssh.sock"):
+            (self.state / name).unlink(missing_ok=True)
+        key = (base / "host-key.pub").read_text(encoding="utf-8")
+        (self.state / "known_hosts").write_text(f"{self.host.name} {key}", encoding="utf-8")
+        port = _free_port()
+        try:
+            process.run(command.command(host=self.host, accel=choice, image=base, overlay=self.state / "disk.qcow2",
+                                        state=self.state, ssh_port=port), timeout=QEMU_START)
+            run = record.Run(pid=self._pid(), port=port, accel=choice)
+            run.save(self.state)
+            self._wait(run, timeout, before=None)
+        except BaseException:
+            # Also when the user interrupts: nothing that was started here outlives a failed start.
+            pid = self._written_pid()
+            if pid is not None:
+                process.kill(pid, record.mark(self.state))
+            record.Run.forget(self.state)
+            raise
+        return run
+
+    def _written_pid(self) -> Optional[int]:
+        with contextlib.suppress(OSError, ValueError):
+            return int((self.state / "qemu.pid").read_text(encoding="ascii"))
+        return None
+
+    def _pid(self) -> int:
+        pid = self._written_pid()
+        if pid is None:
+            raise GuestDied("QEMU ended as it started", "try vlab start once more")
+        return pid
+
+    def _wait(self, run: record.Run, timeout: float, before: Optional[str]) -> None:
+        """Wait until the host answers with a boot id; with another one than before, where one is given."""
+        base = self.ssh(run)
+        # A connection made while the old system goes down must not become the shared one.
+        probe = base if before is None else [base[0], "-o", "ControlPath=none", *base[1:]]
+        begin = time.monotonic()
+        while time.monotonic() - begin < timeout:
+            waited = time.monotonic() - begin
+            if not process.is_ours(run.pid, record.mark(self.state)):
+                raise GuestDied(f"QEMU of host {self.host.name} ended after {waited:.0f} s", "look at its console",
+                                self.tail())
+            if before is None and any(sign in self.tail() for sign in DEAD_ENDS):
+                raise GuestDied(f"host {self.host.name} cannot boot", "look at its console", self.tail())
+            if run.accel == "kvm" and waited > KVM_FIRST_WORD and not self.tail():
+                raise GuestDied(f"host {self.host.name} printed nothing for {KVM_FIRST_WORD} s",
+                                "try another accelerator")
+            if ssh.greets(run.port, 3):
+                now = ssh.boot_id(probe, 60)
+                if now and now != before:
+                    # ssh is up before every device has met its driver; who looks now must not see half of them.
+                    ssh.run(base, f"udevadm settle --timeout={SETTLE}", SETTLE + 30)
+                    return
+            time.sleep(0.3)
+        raise GuestDied(f"host {self.host.name} did not answer by ssh within {timeout:.0f} s",
+                        "look at its console, or give it more: --timeout", self.tail())
+
+    def tail(self) -> str:
+        """The last lines that the guest printed."""
+        with contextlib.suppress(OSError):
+            return "\n".join(self.console.read_text(encoding="utf-8", errors="replace").splitlines()[-CONSOLE_TAIL:])
+        return ""
+
+    def reboot(self, *, timeout: float) -> None:
+        """Have the guest reboot itself, and wait for its new boot."""
+        with self._alone():
+            run = self.run()
+            base = self.ssh(run)
+            before = ssh.boot_id(base, 60)
+            if before is None:
+                raise LabError(f"host {self.host.name} does not answer by ssh", "power-cut it and start it with --keep")
+            ssh.run(base, "systemctl --no-block reboot", 60)
+            ssh.close(base, self.state)
+            self._wait(run, timeout, before)
+
+    def power_cut(self) -> None:
+        """End QEMU as a power failure ends a machine; the disk stays as it is."""
+        with self._alone():
+            run = self.run()
+            process.kill(run.pid, record.mark(self.state))
+            self._clean(run)
+
+    def stop(self, *, now: bool) -> bool:
+        """Shut the guest down, or have QEMU quit; False where it did not run."""
+        with self._alone():
+            run = record.running(self.state)
+            if run is None:
+                return False
+            if not now and ssh.greets(run.port, 5):
+                ssh.run(self.ssh(run), "systemctl --no-block poweroff", 30)
+                process.wait_gone(run.pid, record.mark(self.state), SHUTDOWN)
+            if process.is_ours(run.pid, record.mark(self.state)):
+                with contextlib.suppress(LabError, OSError), self.qmp() as qmp:
+                    qmp.execute("quit")
+                process.wait_gone(run.pid, record.mark(self.state), 10)
+            process.kill(run.pid, record.mark(self.state))
+            self._clean(run)
+            return True
+
+    def _clean(self, run: record.Run) -> None:
+        ssh.close(self.ssh(run), self.state)
+        (self.state / "qmp.sock").unlink(missing_ok=True)
+        record.Run.forget(self.state)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+__all__ = ("Guest",)

@@ -1,0 +1,63 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What differs between architectures and between QEMU's machines: one row each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Mapping, Tuple
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A Debian architecture: its kernel package, and what runs it here."""
+
+    kernel_package: str
+    # As the machine that runs QEMU names itself: KVM is for the own kind only.
+    uname: str
+    qemu: str
+    qemu_package: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A QEMU machine: arguments before any device, the console, and how its ports look."""
+
+    architecture: str
+    arguments: Tuple[str, ...]
+    console: str
+    root_bus: str
+    bus_pattern: str
+    port_model: str
+    # QEMU arguments of each IOMMU that the machine can have; they precede the devices that it serves.
+    iommus: Mapping[str, Tuple[str, ...]]
+
+    def owns_bus(self, bus: str) -> bool:
+        return re.fullmatch(self.bus_pattern, bus) is not None
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "amd64": Architecture(
+        kernel_package="linux-image-amd64", uname="x86_64", qemu="qemu-system-x86_64", qemu_package="qemu-system-x86"
+    ),
+}
+
+MACHINES: Mapping[str, Machine] = {
+    "q35": Machine(
+        architecture="amd64",
+        # Interrupt remapping needs the split interrupt chip under KVM; TCG does not mind.
+        arguments=("-nodefaults", "-machine", "q35,kernel-irqchip=split"),
+        console="ttyS0",
+        root_bus="pcie.0",
+        bus_pattern=r"pcie\.0",
+        port_model="pcie-root-port",
+        iommus={
+            "none": (),
+            "intel": ("-device", "intel-iommu,intremap=on,caching-mode=on"),
+        },
+    ),
+}
+
+__all__ = ("ARCHITECTURES", "Architecture", "MACHINES", "Machine")

@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Programs that the lab needs on the controller: find what is missing, install it or say how."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+from . import apt, paths
+from .errors import LabError
+from .host import Host
+from .machine import ARCHITECTURES
+from .process import run
+
+# program -> package
+RUN = {"qemu-img": "qemu-utils", "ssh": "openssh-client", "ssh-keygen": "openssh-client"}
+BUILD = {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "qemu-img": "qemu-utils", "zstd": "zstd", "tar": "tar"}
+# QEMU has igb, and so SR-IOV, since 8.0; Debian 12 has 7.2, and a later one in its backports.
+QEMU_MAJOR = 8
+
+
+def _find(program: str) -> bool:
+    # An ordinary user's PATH leaves out where Debian keeps mke2fs.
+    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is not None
+
+
+def _qemu_suffices(host: Host) -> bool:
+    qemu = ARCHITECTURES[host.architecture].qemu
+    if not _find(qemu):
+        return False
+    models = run([qemu, "-device", "help"], timeout=60)
+    return all(f'"{device.model}"' in models for device in host.devices)
+
+
+def missing(host: Host, build: bool) -> Tuple[str, ...]:
+    """Packages to install for this host; for a build as well, where one is wanted."""
+    wanted: Dict[str, str] = {**RUN, **(BUILD if build else {})}
+    if build and os.geteuid() != 0:
+        # What mmdebstrap and mke2fs stand in for root with.
+        wanted.update({"fakeroot": "fakeroot", "newuidmap": "uidmap"})
+    packages = {package for program, package in wanted.items() if not _find(program)}
+    if not _qemu_suffices(host):
+        packages.add(ARCHITECTURES[host.architecture].qemu_package)
+    return tuple(sorted(packages))
+
+
+def ensure(host: Host, build: bool) -> None:
+    """Have everything, or fail with the names and the command."""
+    packages = missing(host, build)
+    if not packages:
+        return
+    names = " ".join(packages)
+    if not shutil.which("apt-get"):
+        raise LabError(f"this machine lacks {names} (Debian's names), and has no apt-get",
+                       f"install them; QEMU has to be {QEMU_MAJOR}.0 or later")
+    if os.geteuid() != 0:
+        raise LabError(f"this machine lacks {names}",
+                       f"run: sudo apt-get install --no-install-recommends {names}{_backports_hint(packages)}")
+    with paths.locked(paths.cache() / "packages.lock", "installing packages", 1200):
+        _install(packages)
+    still = missing(host, build)
+    if still:
+        raise LabError(f"{' '.join(still)}: installed, but not enough for host {host.name}",
+                       f"QEMU has to be {QEMU_MAJOR}.0 or later and know every model of the host")
+
+
+def _codename() -> str:
+    text = Path("/etc/os-release").read_text(encoding="utf-8")
+    return apt.dict_of(text).get("VERSION_CODENAME", "")
+
+
+def _needs_backports(packages: Tuple[str, ...]) -> bool:
+    qemu = [package for package in packages if package.startswith("qemu-system-")]
+    if not qemu:
+        return False
+    for line in run(["apt-cache", "policy", qemu[0]], timeout=60).splitlines():
+        name, dummy, version = line.strip().partition(": ")
+        if name == "Candidate" and version != "(none)":
+            return int(version.partition(":")[2].partition(".")[0] or 0) < QEMU_MAJOR
+    return False
+
+
+def _backports_hint(packages: Tuple[str, ...]) -> str:
+    return f" (QEMU from {_codename()}-backports: -t {_codename()}-backports)" if _needs_backports(packages) else ""
+
+
+def _install(packages: Tuple[str, ...]) -> None:
+    work = paths.cache() / "apt"
+    (work / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+    log = work / "apt.log"
+    log.write_bytes(b"")
+    env = {"DEBIAN_FRONTEND": "noninteractive"}
+    # The machine's own configuration stays as it is: lists, and the added source, are the lab's.
+    options = ["-o", f"Dir::State::Lists={work / 'lists'}", "-o", "DPkg::Lock::Timeout=300"]
+    run(["apt-get", *options, "update"], timeout=300, log=log, env=env)
+    target: List[str] = []
+    if _needs_backports(packages):
+        suite = f"{_codename()}-backports"
+        source = apt.main_archive(apt.read())
+        signed = f"[signed-by={source.signed_by}] " if source.signed_by else ""
+        own = Path("/etc/apt/sources.list")
+        listed = own.read_text(encoding="utf-8") if own.is_file() else ""
+        added = work / "sources.list"
+        added.write_text(f"{listed}\ndeb {signed}{apt.mirror()} {suite} main\n", encoding="utf-8")
+        options += ["-o", f"Dir::Etc::SourceList={added}"]
+        target = ["-t", suite]
+        run(["apt-get", *options, "update"], timeout=300, log=log, env=env)
+    run(["apt-get", *options, "install", "-y", "--no-install-recommends", *target, *packages],
+        timeout=1200, log=log, env=env)
+
+
+__all__ = ("ensure", "missing")

@@ -1,0 +1,88 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from virtlab import command, host
+
+
+def pairs(line, option):
+    return [line[index + 1] for index, word in enumerate(line) if word == option]
+
+
+def devices(line):
+    return {item["id"]: item for item in map(json.loads, (d for d in pairs(line, "-device") if d.startswith("{")))}
+
+
+@pytest.fixture
+def line(description):
+    return command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
+                           overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222)
+
+
+def test_the_same_host_gives_the_same_line(description, line):
+    again = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
+                            overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222)
+    assert again == line
+
+
+def test_ssh_is_forwarded_on_the_loopback_alone(line):
+    assert pairs(line, "-netdev") == ["user,id=ssh,hostfwd=tcp:127.0.0.1:2222-:22"]
+    assert devices(line)["system-nic"]["netdev"] == "ssh"
+
+
+def test_a_port_is_a_root_port_with_its_slot(line):
+    assert devices(line)["slot2"] == {
+        "driver": "pcie-root-port", "id": "slot2", "bus": "pcie.0", "addr": "06", "slot": 2, "chassis": 2,
+    }
+
+
+def test_a_nic_has_its_mac_and_no_boot_rom(line):
+    assert devices(line)["nic-a"] == {
+        "driver": "e1000e", "id": "nic-a", "bus": "slot1", "mac": "52:54:00:76:01:01", "romfile": "",
+    }
+
+
+def test_an_absent_device_is_not_there_at_start(line):
+    assert "disk-a" not in devices(line)
+    assert "disk-a-media" not in " ".join(line)
+
+
+def test_an_nvme_comes_after_its_medium(description):
+    description["devices"][1]["present"] = True
+    line = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
+                           overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222)
+    media = next(index for index, word in enumerate(line) if '"disk-a-media"' in word and "null-co" in word)
+    device = next(index for index, word in enumerate(line) if '"serial": "NV01"' in word)
+    assert media < device
+    assert devices(line)["disk-a"]["drive"] == "disk-a-media"
+
+
+def test_the_iommu_precedes_what_it_serves(line):
+    iommu = line.index("intel-iommu,intremap=on,caching-mode=on")
+    assert all(iommu < index for index, word in enumerate(line) if '"driver": "e1000e"' in word)
+
+
+def test_a_host_without_iommu_has_none(description):
+    description["iommu"] = "none"
+    line = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
+                           overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222)
+    assert not any("iommu," in word for word in line)
+
+
+def test_the_kernel_speaks_on_the_serial_console(description):
+    words = command.kernel_command_line(host.parse("box", description))
+    assert {"console=ttyS0", "loglevel=7", "systemd.hostname=box", "intel_iommu=on"} <= set(words)
+    assert "quiet" not in words
+
+
+@pytest.mark.parametrize("accel, words", [("kvm", ["kvm", "host"]), ("tcg", ["tcg,thread=multi", "max"])])
+def test_the_accelerator_decides_the_cpu(description, accel, words):
+    line = command.command(host=host.parse("box", description), accel=accel, image=Path("/cache/image"),
+                           overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222)
+    assert pairs(line, "-accel") + pairs(line, "-cpu") == words

@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from virtlab import host
+from virtlab.errors import LabError
+
+
+def refused(description, *words):
+    with pytest.raises(LabError) as caught:
+        host.parse("box", description)
+    for word in words:
+        assert re.search(word, str(caught.value)), str(caught.value)
+
+
+def test_every_host_of_the_lab_is_valid():
+    assert "x86-trixie" in host.names()
+    for name in host.names():
+        assert host.load(name).name == name
+
+
+def test_a_description_becomes_values(description):
+    parsed = host.parse("box", description)
+    assert (parsed.cpus, parsed.memory, parsed.disk_size) == (2, 2048, "4G")
+    assert parsed.device("nic-a").present
+    assert not parsed.device("disk-a").present
+
+
+def test_an_unknown_host_is_named_with_those_that_exist():
+    with pytest.raises(LabError, match=r"no host 'nope': there are .*x86-trixie"):
+        host.load("nope")
+
+
+def test_an_unknown_device_is_named_with_those_that_exist(description):
+    with pytest.raises(LabError, match=r"no device x: it has nic-a, disk-a"):
+        host.parse("box", description).device("x")
+
+
+def test_text_that_is_not_yaml_is_one_line(tmp_path):
+    (tmp_path / "box.yml").write_text("a: [", encoding="utf-8")
+    with pytest.raises(LabError) as caught:
+        host.load("box", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [None, [], "text"])
+def test_a_description_has_to_be_a_mapping(data):
+    refused(data, "host box is not a mapping")
+
+
+@pytest.mark.parametrize("key", ["summary", "architecture", "machine", "suite", "disk", "nic", "boot"])
+def test_a_missing_key_is_named(description, key):
+    del description[key]
+    refused(description, f"lacks {key}")
+
+
+def test_an_unknown_key_is_named(description):
+    description["memmory"] = 1
+    refused(description, "unknown key 'memmory'")
+
+
+@pytest.mark.parametrize("value", ["2", True, 1.5])
+def test_a_number_has_to_be_a_number(description, value):
+    description["cpus"] = value
+    refused(description, "cpus is", "int")
+
+
+@pytest.mark.parametrize("key, known", [("machine", "q35"), ("iommu", "intel, none"), ("boot", "direct"),
+                                        ("architecture", "amd64")])
+def test_an_unknown_choice_comes_with_the_known_ones(description, key, known):
+    description[key] = "other"
+    refused(description, f"{key} 'other' is not known", f"choose from .*{known}")
+
+
+@pytest.mark.parametrize("mac", [None, "52:54:00:76:01", "53:54:00:76:01:01", "52:54:00:76:01:0A"])
+def test_a_nic_needs_a_fixed_unicast_mac(description, mac):
+    description["devices"][0]["mac"] = mac
+    refused(description, r"devices\[0\] \(nic-a\) needs a fixed mac")
+
+
+def test_an_nvme_needs_a_serial(description):
+    del description["devices"][1]["serial"]
+    refused(description, r"\(disk-a\) needs a serial")
+
+
+def test_a_bus_has_to_exist(description):
+    description["devices"][0]["bus"] = "slot9"
+    refused(description, "nic-a is on bus slot9, which does not exist")
+
+
+@pytest.mark.parametrize("change, what", [
+    ({"id": "nic-a", "model": "edu", "bus": "pcie.0"}, "id nic-a"),
+    ({"id": "other", "model": "e1000e", "bus": "pcie.0", "mac": "52:54:00:76:01:01"}, "mac 52:54:00:76:01:01"),
+    ({"id": "other", "model": "nvme", "bus": "pcie.0", "serial": "NV01"}, "serial NV01"),
+    ({"id": "other", "model": "edu", "bus": "slot1"}, "slot occupied at start slot1"),
+    ({"id": "other", "model": "edu", "bus": "pcie.0", "addr": "06"}, "place pcie.0 06"),
+])
+def test_what_has_to_be_unique_is_refused_twice(description, change, what):
+    description["devices"].append(change)
+    refused(description, f"{what} is used twice")
+
+
+def test_two_devices_may_share_a_slot_when_one_is_absent_at_start(description):
+    description["devices"].append({"id": "other", "model": "edu", "bus": "slot2"})
+    assert host.parse("box", description).device("other").bus == "slot2"
+
+
+@pytest.mark.parametrize("size", ["4", "4T", 4, "G"])
+def test_a_disk_size_has_a_unit(description, size):
+    description["disk"]["size"] = size
+    refused(description, "disk size")

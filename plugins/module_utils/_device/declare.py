@@ -123,7 +123,7 @@ def _number(value):
     if value is None:
         return None
     text = str(value)
-    return int(text) if text.isdigit() and not isinstance(value, bool) else -1
+    return int(text) if text.isdecimal() and not isinstance(value, bool) else -1
 
 
 __all__ = (

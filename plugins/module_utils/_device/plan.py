@@ -133,9 +133,10 @@ def make_plan(host, request):
     if problems:
         raise PlanError(*problems)
     first, last = {}, {}
+    recorded = {record.address: record for records in host.policies.values() for record in records}
     for policy in declared:
         kept = [
-            _record(survey, target, host.policies)
+            _record(survey, target, recorded.get(target.device.address))
             for target in resolution.targets.values() if target.entry.policy == policy and not target.is_native
         ]
         released = [replace(record, released=True) for owner, record, dummy in gone if owner == policy]
@@ -204,8 +205,8 @@ def _give_native(survey, device, policy, choice, expected, request, is_met):
     """Clear the override and let the kernel pick; ``expected`` is the driver that the device had before, or None."""
     if is_met:
         return DevicePlan(device, policy, UNCHANGED, device.driver, device.driver_override, choice)
-    later = expected or survey.native_driver(device)
-    rebinds = survey.is_vfio(device.driver) or device.driver is None or later not in (None, device.driver)
+    rebinds = device.driver is None or not survey.is_native(device) or expected not in (None, device.driver)
+    later = (expected or survey.native_driver(device)) if rebinds else device.driver
     if not request.now:
         return DevicePlan(device, policy, PENDING, device.driver, device.driver_override, choice, rebinds=rebinds)
     steps = []
@@ -216,8 +217,7 @@ def _give_native(survey, device, policy, choice, expected, request, is_met):
     if rebinds:
         steps += [Step(LOAD_NATIVE, device.modalias), Step(PROBE, "")]
     return DevicePlan(
-        device, policy, RELEASED, later if rebinds else device.driver, None, choice, steps, rebinds,
-        must_bind=rebinds and later is not None,
+        device, policy, RELEASED, later, None, choice, steps, rebinds, must_bind=rebinds and later is not None,
     )
 
 
@@ -243,16 +243,14 @@ def _held(plan):
     ]
 
 
-def _record(survey, target, policies):
+def _record(survey, target, known):
+    """What the rules file shall say of a target; ``known``: what it says of that address now, or None."""
     device, choice = target.device, target.choice
-    was = {
-        "driver": None if survey.is_vfio(device.driver) else device.driver,
-        "net": device.net,
-        "serial": device.serial,
-    }
-    for record in (one for records in policies.values() for one in records):
-        if record.is_of(device) and device.driver_override == record.driver:
-            was = record.was
+    if known is not None and known.is_of(device) and device.driver_override == known.driver:
+        was = known.was  # it is taken, so what the device shows now is what VFIO leaves of it
+    else:
+        native = None if survey.is_vfio(device.driver) else device.driver
+        was = {"driver": native, "net": device.net, "serial": device.serial}
     driver = choice.driver or f"driver_of_{choice.module}"
     return udev.Record(device.address, device.ids, driver, choice.module, was)
 

@@ -77,6 +77,16 @@ class Survey:
         """Whether a driver of this name serves user space: vfio-pci or a variant that the kernel's table names."""
         return driver in self.vfio_drivers
 
+    def is_native(self, device):
+        """Whether a device has a driver that it would have without an override, too."""
+        driver = device.driver
+        if driver is None or self.is_vfio(driver):
+            return False
+        if driver != device.driver_override:
+            return True
+        declared = self.modules.declared_by(self.modules.driver_module(driver) or driver)
+        return bool(matching(declared, device.modalias))
+
     def native_driver(self, device):
         """The driver that the kernel's table names for a device without an override; None where it names none.
 

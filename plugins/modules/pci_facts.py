@@ -130,13 +130,18 @@ ansible_facts:
               guards: []
 """
 
-from ansible.module_utils.basic import AnsibleModule
+import gc
+import json
+import sys
 
-from ansible_collections.vfio.host.plugins.module_utils._device.declare import parse_matches
-from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.warnings import get_deprecation_messages, get_warning_messages
+
 from ansible_collections.vfio.host.plugins.module_utils._device.survey import survey
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+MANY = 256
 
 
 def main():
@@ -145,19 +150,47 @@ def main():
         argument_spec={"match": {"type": "list", "elements": "dict", "default": []}},
         supports_check_mode=True,
     )
+    gc.disable()  # of all the values made here, none can go before the end
     try:
-        matches = parse_matches(module.params["match"])
+        select = selection(module.params["match"])
         found = survey(Sysfs(run=module.run_command))
-        facts = found.facts()
     except VfioHostError as error:
         module.fail_json(msg="\n".join(error.messages))
-    if matches:
-        selector = Selector(found.devices)
-        wanted = {address for match in matches for address in selector.select(match)}
-        facts["devices"] = {address: facts["devices"][address] for address in sorted(wanted)}
+    facts = found.facts()
+    facts["devices"] = select(found.devices, facts["devices"])
     for warning in found.warnings:
         module.warn(warning)
-    module.exit_json(ansible_facts={"vfio_host": facts})
+    leave(module, ansible_facts={"vfio_host": facts})
+
+
+def selection(values):
+    """A function from (devices, their facts) to the facts that the option ``match`` asks for."""
+    if not values:
+        return lambda devices, facts: facts
+    # Compiled on the host each time, so only where they are asked for.
+    from ansible_collections.vfio.host.plugins.module_utils._device.declare import parse_matches
+    from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
+
+    matches = parse_matches(values)
+
+    def select(devices, facts):
+        selector = Selector(devices)
+        wanted = {address for match in matches for address in selector.select(match)}
+        return {address: facts[address] for address in sorted(wanted)}
+
+    return select
+
+
+def leave(module, **result):
+    """exit_json; for a host of many devices without its search of every value for secrets, of which there are none.
+
+    For 4,096 devices that search takes longer than the whole scan. What Ansible itself has to tell goes its own way.
+    """
+    many = len(result["ansible_facts"]["vfio_host"]["devices"]) > MANY
+    if not many or get_warning_messages() or get_deprecation_messages():
+        module.exit_json(**result)
+    sys.stdout.write(json.dumps(dict(result, invocation={"module_args": module.params})) + "\n")
+    raise SystemExit(0)
 
 
 if __name__ == "__main__":

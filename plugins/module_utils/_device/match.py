@@ -135,6 +135,13 @@ _KINDS = {
 }
 
 
+def _glob(pattern):
+    try:
+        return re.compile(fnmatch.translate(pattern)).match
+    except re.error:  # a range of which nothing can be, '[z-a]', before Python 3.10
+        return lambda dummy: None
+
+
 class Selector:
     """Selects among ``devices`` (address -> Device).
 
@@ -180,7 +187,7 @@ class Selector:
         if not _MAGIC.search(pattern):
             return value.startswith(pattern) if kind == ID else value == pattern
         if pattern not in self._compiled:
-            self._compiled[pattern] = re.compile(fnmatch.translate(pattern + "*" if kind == ID else pattern)).match
+            self._compiled[pattern] = _glob(pattern + "*" if kind == ID else pattern)
         return self._compiled[pattern](value) is not None
 
     def _values(self, address, key):

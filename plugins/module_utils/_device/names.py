@@ -8,6 +8,11 @@
 
 from __future__ import annotations
 
+import re
+
+# A line that is no device, no comment and not empty.
+_SECTION_END = re.compile(r"\n(?=[^\t#\n])")
+
 
 class Dictionary:
     """Looks ids up in the text of the first pci.ids that ``read_file`` finds among ``paths``.
@@ -40,10 +45,8 @@ class Dictionary:
         return self._vendors[vendor]
 
     def _section_end(self, start):
-        end = self._text.find("\n", start)
-        while 0 <= end < len(self._text) - 1 and self._text[end + 1] in "\t#\n":
-            end = self._text.find("\n", end + 1)
-        return len(self._text) if end < 0 else end
+        found = _SECTION_END.search(self._text, start)
+        return found.start() if found else len(self._text)
 
     def _entry(self, needle, start, end):
         found = self._text.find(needle, start, end)

@@ -8,10 +8,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, field
 
 ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
+_SLOT = re.compile(r"/[0-9a-f]{4,8}:[0-9a-f]{2}:([01][0-9a-f]\.[0-7])(?![^/])")
 _SHORT_ADDRESS = re.compile(r"[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 
 # The ids that tell what a function is; together with the address they pin one device.
@@ -31,9 +33,11 @@ def normalize_address(text):
     return lowered if ADDRESS.match(lowered) else None
 
 
+@functools.lru_cache(maxsize=None)
 def parse_modalias(modalias):
     """The ids in a kernel modalias as a dict of lower-case hex, or None where it has another shape.
 
+    Functions of one kind share the dict.
     The shape is fixed: pci:v<8>d<8>sv<8>sd<8>bc<2>sc<2>i<2> (source: pci_uevent() in drivers/pci/pci-driver.c).
     """
     if len(modalias) != 53 or not modalias.startswith("pci:v"):
@@ -50,9 +54,7 @@ def parse_modalias(modalias):
 
 def slot_path(sysfs_target):
     """'06.0-00.0' for '…/pci0000:00/0000:00:06.0/0000:02:00.0': slots and functions from the root, no bus numbers."""
-    return "-".join(
-        part.rsplit(":", 1)[1] for part in sysfs_target.split("/") if ADDRESS.match(part)
-    )
+    return "-".join(_SLOT.findall(sysfs_target))
 
 
 def last_address(sysfs_target):
@@ -95,6 +97,10 @@ class Device:
     vfio: dict | None = None
     holders: list = field(default_factory=list)
     guards: list = field(default_factory=list)
+
+    def knowing(self, **findings):
+        """The same device with more known of it: dataclasses.replace in a quarter of its time."""
+        return Device(**dict(vars(self), **findings))
 
     @property
     def is_bridge(self):

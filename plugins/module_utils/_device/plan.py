@@ -142,7 +142,7 @@ def make_plan(host, request):
         released = [replace(record, released=True) for owner, record, dummy in gone if owner == policy]
         _write(policy, kept, released, request, host, first, last)
     return Plan(
-        host=host, request=request, devices=plans, files=first, last_files=last,
+        host=host, request=request, devices=plans, files=_in_safe_order(first, host.files), last_files=last,
         unsettled=sorted({target.choice.module for target in resolution.targets.values() if _is_unsettled(target)}),
         warnings=survey.warnings + _warnings(host.policies, declared),
     )
@@ -173,6 +173,18 @@ def _write(policy, kept, released, request, host, first, last):
     if released and request.now:
         last[volatile_path] = udev.render(policy, volatile)
     first.update({path: text for path, text in ends.items() if text != host.files.get(path)})
+
+
+def _in_safe_order(files, before):
+    """Files that lose a device come last: a run that is killed between two of them leaves every device recorded."""
+    def loses(path):
+        return not _addresses(before.get(path)) <= _addresses(files[path])
+
+    return {path: files[path] for path in sorted(files, key=loses)}
+
+
+def _addresses(text):
+    return {record.address for record in udev.parse(text or "", "")}
 
 
 def _take(survey, target, request):

@@ -199,6 +199,8 @@ def _group_refusals(survey, targets, leaving):
         group = target.device.iommu_group
         if not target.is_vfio or target.entry.iommu_group == IGNORE or group is None:
             continue
+        if not target.device.vfio["bindable"]:
+            continue  # refused for that already, and no other member could mend it
         blocking = [
             f"{member} ({survey.devices[member].driver}, {survey.devices[member].name})"
             for member in survey.groups[group]

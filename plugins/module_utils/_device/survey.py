@@ -8,17 +8,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ansible_collections.vfio.host.plugins.module_utils._device import iommu, names, usage
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import (
     BASE_DRIVER,
     BASE_MODULE,
-    NATIVE,
     VFIO,
-    choose,
     matching,
 )
+from ansible_collections.vfio.host.plugins.module_utils._device.choices import Choices
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import (
     Device,
     last_address,
@@ -32,30 +31,6 @@ _EXTENDED_CONFIG = 0x100
 _SERIAL_NUMBER_CAPABILITY = 0x0003
 _MEANINGLESS_SERIALS = frozenset((b"\0" * 8, b"\xff" * 8))
 _ZPCI = ("uid", "uid_is_unique", "function_id", "pchid", "pft", "pfgid", "vfn", "port")
-
-
-class Choices:
-    """The alias table's answer for each modalias, worked out once for each kind of device."""
-
-    def __init__(self, modules):
-        self._modules = modules
-        self._aliases = modules.aliases(VFIO)
-        self._known = {}
-
-    def choice(self, modalias):
-        """The Choice for a device; its ``driver`` is None while the variant's module is not loaded."""
-        if modalias not in self._known:
-            found = choose(self._aliases, modalias, self._modules.disabled())
-            if found.driver is None:
-                registered = self._modules.drivers(found.module)
-                found = replace(found, driver=registered[0] if len(registered) == 1 else None)
-            self._known[modalias] = found
-        return self._known[modalias]
-
-    def facts(self, modalias):
-        """The choice as the facts show it."""
-        found = self.choice(modalias)
-        return {"module": found.module, "driver": found.driver, "alias": found.alias, "ties": found.ties}
 
 
 @dataclass(frozen=True)
@@ -88,15 +63,8 @@ class Survey:
         return bool(matching(declared, device.modalias))
 
     def native_driver(self, device):
-        """The driver that the kernel's table names for a device without an override; None where it names none.
-
-        A module that is not loaded has no driver yet: then its name stands for the driver's.
-        """
-        aliases = self.modules.aliases(NATIVE)
-        for dummy, found in matching(aliases, device.modalias):
-            if found.module not in self.modules.disabled():
-                return (self.modules.drivers(found.module) or [found.module])[0]
-        return None
+        """The driver that the kernel's table names for a device without an override; None where it names none."""
+        return self.choices.native_driver(device.modalias)
 
     def facts(self):
         """The survey as ``pci_facts`` returns it."""
@@ -130,17 +98,16 @@ def survey(fs):
     choices = Choices(modules)
     guards = usage.guards(fs, raw)
     taken = any(device.driver in vfio_drivers for device in raw)
-    held = usage.holders(fs) if taken and fs.is_root else {}
-    if not fs.is_root:
+    is_root = fs.is_root
+    held = usage.holders(fs) if taken and is_root else {}
+    if not is_root:
         warnings.append("not root: who holds a device, and serial numbers in the configuration space, are not known")
     devices = {}
     for device in raw:
-        reason = iommu.why_not_bindable(device, base, noiommu)
-        devices[device.address] = replace(
-            device,
-            vfio=dict(choices.facts(device.modalias), bindable=reason is None, reason=reason),
+        devices[device.address] = device.knowing(
+            vfio=choices.facts(device.modalias, iommu.why_not_bindable(device, base, noiommu)),
             guards=guards.get(device.address, []),
-            holders=_holders_of(fs, device, held) if fs.is_root else None,
+            holders=_holders_of(fs, device, held) if is_root else None,
         )
     return Survey(
         platform=_platform(fs),
@@ -322,4 +289,4 @@ def _nvme_serials(fs):
     return found
 
 
-__all__ = ("Choices", "Survey", "survey")
+__all__ = ("Survey", "survey")

@@ -24,6 +24,9 @@ class Files:
         self.root = root.rstrip("/")
         self.boot_rules = self.root + "/etc/udev/rules.d"
         self.volatile_rules = self.root + "/run/udev/rules.d"
+        self.modprobe_conf = self.root + "/etc/modprobe.d/vfio-host.conf"
+        self.modules_load_conf = self.root + "/etc/modules-load.d/vfio-host.conf"
+        self.module_options = self.root + "/run/vfio-host/module-options"
 
     def names(self, directory):
         """The names in a directory, sorted; [] where it is absent."""
@@ -40,17 +43,21 @@ class Files:
         except FileNotFoundError:
             return None
 
-    def put(self, path, text):
-        """Make ``path`` hold ``text`` (root's, 0644), or not exist where text is None. Raises ApplyError."""
+    def is_executable(self, path):
+        """Whether a file is there and can be run."""
+        return os.access(path, os.X_OK)
+
+    def put(self, path, text, mode=0o644):
+        """Make ``path`` hold ``text`` (root's), or not exist where text is None. Raises ApplyError."""
         try:
             if text is None:
                 self._remove(path)
             else:
-                self._replace(path, text)
+                self._replace(path, text, mode)
         except OSError as error:
             raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
 
-    def _replace(self, path, text):
+    def _replace(self, path, text, mode):
         directory = os.path.dirname(path)
         os.makedirs(directory, mode=0o755, exist_ok=True)
         # mkstemp creates with O_EXCL below a random name, and rename replaces a link instead of following it.
@@ -58,25 +65,25 @@ class Files:
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(text.encode("utf-8", "surrogateescape"))
-                os.fchmod(stream.fileno(), 0o644)
-                _keep_label(path, stream.fileno())
+                os.fchmod(stream.fileno(), mode)
+                copy_label(path, stream.fileno())
                 stream.flush()
                 os.fsync(stream.fileno())
             os.rename(temporary, path)
         except BaseException:
             os.unlink(temporary)
             raise
-        _sync(directory)
+        sync_directory(directory)
 
     def _remove(self, path):
         try:
             os.unlink(path)
         except FileNotFoundError:
             return
-        _sync(os.path.dirname(path))
+        sync_directory(os.path.dirname(path))
 
 
-def _keep_label(path, handle):
+def copy_label(path, handle):
     """Give the new file the old one's SELinux label; a new file has its directory's."""
     try:
         os.setxattr(handle, _LABEL, os.getxattr(path, _LABEL, follow_symlinks=False))
@@ -85,7 +92,8 @@ def _keep_label(path, handle):
             raise
 
 
-def _sync(directory):
+def sync_directory(directory):
+    """Have a directory's names on disk."""
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -93,4 +101,4 @@ def _sync(directory):
         os.close(handle)
 
 
-__all__ = ("Files",)
+__all__ = ("Files", "copy_label", "sync_directory")

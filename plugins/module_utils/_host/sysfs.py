@@ -14,14 +14,15 @@ from __future__ import annotations
 import errno
 import os
 import time
-from contextlib import contextmanager
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal
 
 # What reading an attribute answers when it, or the device behind it, is not there (any more).
 _ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO))
 # An attribute that exists and has no value for this device, or one that this user may not see.
-_UNREADABLE = frozenset((errno.EINVAL, errno.EIO, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP))
+_UNREADABLE = frozenset((
+    errno.EINVAL, errno.EIO, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.EISDIR, errno.ELOOP,
+))
 
 # How every link in /sys/bus/pci/devices begins.
 _TO_DEVICES = "../../../devices/"
@@ -52,6 +53,10 @@ class Sysfs:
             self.root + place + "/modprobe.d"
             for place in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
         ]
+        self.modules_load_d = [
+            self.root + place + "/modules-load.d" for place in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
+        ]
+        self.etc_modules = self.root + "/etc/modules"
         self.pci_ids = [
             self.root + place
             for place in ("/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.ids", "/usr/share/pci.ids")
@@ -71,6 +76,16 @@ class Sysfs:
     def module_tree(self):
         """The directory of the running kernel's modules."""
         return f"{self.root}/lib/modules/{self.kernel}"
+
+    @property
+    def kernel_configs(self):
+        """Where the running kernel's configuration may be, the surest first."""
+        return [
+            self.proc + "/config.gz",
+            self.module_tree + "/config",
+            self.module_tree + "/build/.config",
+            "{0}/boot/config-{1}".format(self.root, self.kernel),
+        ]
 
     @property
     def is_root(self):
@@ -134,23 +149,29 @@ class Sysfs:
             return f"{self.pci_devices}/{address}"
         return f"{self.root}/sys/devices/{target[len(_TO_DEVICES):]}"
 
-    @contextmanager
     def opened(self, path):
-        """A function (length, offset) -> bytes over a binary attribute; it gives b"" where that cannot be read."""
-        try:
-            handle = os.open(path, os.O_RDONLY)
-        except OSError as error:
-            _raise_unless_absent(error)
-            yield lambda length, offset: b""
-            return
-        try:
-            yield lambda length, offset: _pread(handle, length, offset)
-        finally:
-            os.close(handle)
+        """A context that gives a function (length, offset) -> bytes over a binary attribute; b"" where unreadable."""
+        return _Opened(path)
 
     def exists(self, path):
         """Whether ``path`` is there."""
         return os.path.exists(path)
+
+    def is_writable(self, path):
+        """Whether the kernel takes writes to an attribute: root may open any, so its mode tells."""
+        try:
+            return bool(os.stat(path).st_mode & 0o200)
+        except OSError as error:
+            _raise_unless_absent(error)
+            return False
+
+    def inode(self, path):
+        """The inode number of ``path``, which sysfs gives to no other object in this boot; None where it is absent."""
+        try:
+            return os.stat(path).st_ino
+        except OSError as error:
+            _raise_unless_absent(error)
+            return None
 
     def write(self, path, value):
         """Write ``value`` to a kernel attribute in one write(2). Raises KernelRefusal with the kernel's errno."""
@@ -168,12 +189,32 @@ class Sysfs:
         time.sleep(seconds)
 
 
-def _pread(handle, length, offset):
-    try:
-        return os.pread(handle, length, offset)
-    except OSError as error:
-        _raise_unless_absent(error)
-        return b""
+class _Opened:
+    """A file that is open inside a ``with``; contextlib's way takes longer than the system calls in it."""
+
+    def __init__(self, path):
+        self._path = path
+        self._handle = None
+
+    def __enter__(self):
+        try:
+            self._handle = os.open(self._path, os.O_RDONLY)
+        except OSError as error:
+            _raise_unless_absent(error)
+        return self._read_at
+
+    def __exit__(self, *dummy):
+        if self._handle is not None:
+            os.close(self._handle)
+
+    def _read_at(self, length, offset):
+        if self._handle is None:
+            return b""
+        try:
+            return os.pread(self._handle, length, offset)
+        except OSError as error:
+            _raise_unless_absent(error)
+            return b""
 
 
 def _raise_unless_absent(error):

@@ -4,21 +4,36 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""Kernel modules as the running kernel knows them: names, states, aliases, drivers, and what modprobe.d forbids."""
+"""Kernel modules as the running kernel knows them: names, states, aliases, drivers, parameters, users."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from ansible_collections.vfio.host.plugins.module_utils._device import alias
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
+from ansible_collections.vfio.host.plugins.module_utils._kernel import modprobe
+from ansible_collections.vfio.host.plugins.module_utils._kernel.module_value import Parameter
 
 LOADED, BUILTIN, LOADABLE, ABSENT = "loaded", "builtin", "loadable", "absent"
 
 
-def normalize_module_name(name):
-    """'vfio_pci' for 'vfio-pci': the kernel and kmod hold '-' and '_' for one."""
-    return name.replace("-", "_")
+_FILE = re.compile(rb"^(?:[^\n:]*/)?([A-Za-z0-9_-]+)\.ko(?:\.\w+)?(?::|$)", re.MULTILINE)
+_PARAMETER = re.compile(r"([A-Za-z0-9_.-]+):(?:.*\(([a-z ]+)\))?", re.DOTALL)
+# How a parameter shows one word out of several: 'default [performance] powersave'.
+_CHOICE = re.compile(r"(?:^|\s)\[(\w+)\](?:\s|$)")
+
+normalize_module_name = modprobe.module_name
+
+
+@dataclass(frozen=True)
+class Users:
+    """What keeps a loaded module from being unloaded. ``references`` is None where the kernel cannot unload at all."""
+
+    references: int
+    holders: tuple = ()
+    devices: tuple = ()
 
 
 class Modules:
@@ -28,7 +43,9 @@ class Modules:
         self._fs = fs
         self._texts = {}
         self._aliases = {}
+        self._parameters = {}
         self._disabled = None
+        self._names = None
 
     def _text(self, name):
         if name not in self._texts:
@@ -51,7 +68,7 @@ class Modules:
     def state(self, module):
         """'loaded', 'builtin', 'loadable' or 'absent'."""
         name = normalize_module_name(module)
-        pattern = name.replace("_", "[-_]").encode()
+        pattern = re.escape(name).replace("_", "[-_]").encode()
         if re.search(rb"/" + pattern + rb"\.ko\s", self._text("modules.builtin") + b"\n"):
             return BUILTIN
         if self._fs.exists(f"{self._fs.modules}/{name}"):
@@ -59,6 +76,14 @@ class Modules:
         if re.search(rb"/" + pattern + rb"\.ko(\.\w+)?:", self._text("modules.dep")):
             return LOADABLE
         return ABSENT
+
+    def kind(self, module):
+        """'loadable', 'builtin' or 'absent'. Code that is never a module is in no table, and has no initstate."""
+        name = normalize_module_name(module)
+        found = self.state(name)
+        if found == LOADED and not self.is_loaded(name) and name not in self.all_names():
+            return BUILTIN
+        return LOADABLE if found == LOADED else found
 
     def drivers(self, module):
         """The PCI drivers that a loaded or built-in module has registered (source: /sys/module/M/drivers)."""
@@ -76,38 +101,160 @@ class Modules:
     def disabled(self):
         """The modules that 'blacklist', 'install … /bin/false' or modprobe.blacklist= keep from loading by alias."""
         if self._disabled is None:
-            self._disabled = frozenset(self._read_disabled())
+            self._disabled = modprobe.Configuration(self._directives()).disabled()
         return self._disabled
 
-    def _read_disabled(self):
-        seen = set()
-        for directory in self._fs.modprobe_d:
-            for name in self._fs.names(directory):
-                if not name.endswith(".conf") or name in seen:
-                    continue
-                seen.add(name)
-                text = (self._fs.read_file(f"{directory}/{name}") or b"").decode("utf-8", "replace")
-                for line in text.replace("\\\n", " ").splitlines():
-                    words = line.split()
-                    if len(words) >= 2 and words[0] == "blacklist":
-                        yield normalize_module_name(words[1])
-                    elif len(words) >= 3 and words[0] == "install" and words[2].split("/")[-1] in ("false", "true"):
-                        yield normalize_module_name(words[1])
-        for word in (self._fs.read(f"{self._fs.proc}/cmdline") or "").split():
-            key, dummy, value = word.partition("=")
-            if key in ("modprobe.blacklist", "module_blacklist"):
-                for module in value.split(","):
-                    yield normalize_module_name(module)
+    def configuration(self, ours=()):
+        """What modprobe.d, modules-load.d and the command line say; the files ``ours`` are left out."""
+        loads = modprobe.parse_cmdline_load(self._decoded(f"{self._fs.proc}/cmdline"))
+        for path in self._paths(self._fs.modules_load_d, [], ours) + [self._fs.etc_modules]:
+            for module, where in modprobe.parse_load(self._decoded(path), path).items():
+                loads.setdefault(module, where)
+        return modprobe.Configuration(self._directives(ours), loads)
 
-    def load(self, module):
-        """Load a module by its name. Raises ApplyError with modprobe's words."""
-        status, dummy, complaint = self._fs.run(["modprobe", "--", module])
+    def _directives(self, ours=()):
+        found = []
+        tables = [("modules.softdep", f"{self._fs.module_tree}/modules.softdep")]
+        for path in self._paths(self._fs.modprobe_d, tables, ours):
+            found += modprobe.parse_conf(self._decoded(path), path)
+        return tuple(found + modprobe.parse_cmdline(self._decoded(f"{self._fs.proc}/cmdline")))
+
+    def _paths(self, directories, found, ours):
+        """The paths of the .conf files that count, in the order of their names, with ``found``, (name, path) each."""
+        found = dict(found)
+        for directory in directories:
+            for name in self._fs.names(directory):
+                path = f"{directory}/{name}"
+                if name.endswith(".conf") and not name.startswith(".") and path not in ours:
+                    found.setdefault(name, path)
+        return [path for dummy, path in sorted(found.items())]
+
+    def _decoded(self, path):
+        return (self._fs.read_file(path) or b"").decode("utf-8", "replace")
+
+    def all_names(self):
+        """Every module that this kernel has, as a file or built in."""
+        if self._names is None:
+            self._names = sorted({
+                normalize_module_name(name.decode())
+                for table in ("modules.dep", "modules.builtin") for name in _FILE.findall(self._text(table))
+            })
+        return self._names
+
+    def loaded_order(self, modules):
+        """``modules`` with each one behind those that it depends on (source: modules.dep)."""
+        depths = {module: len(self.dependencies(module)) for module in modules}
+        return sorted(modules, key=lambda module: (depths[module], module))
+
+    def dependencies(self, module):
+        """The modules that modprobe loads before this one."""
+        pattern = normalize_module_name(module).replace("_", "[-_]").encode()
+        line = re.search(
+            rb"^(?:[^:\n]*/)?" + pattern + rb"\.ko(?:\.\w+)?:(.*)$", self._text("modules.dep"), re.MULTILINE
+        )
+        files = line.group(1).split() if line else ()
+        return [normalize_module_name(one.rsplit(b"/", 1)[-1].split(b".ko")[0].decode()) for one in files]
+
+    def parameters(self, module):
+        """Name -> Parameter of everything that a module takes; None where neither tables nor modinfo can say."""
+        name = normalize_module_name(module)
+        if name not in self._parameters:
+            self._parameters[name] = self._read_parameters(name)
+        return self._parameters[name]
+
+    def _read_parameters(self, name):
+        shown = self._fs.names(f"{self._fs.modules}/{name}/parameters")
+        found = {normalize_module_name(one): Parameter(normalize_module_name(one)) for one in shown}
+        if self.kind(name) == BUILTIN:
+            told = self._builtin_parameters(name) if shown or self._text("modules.builtin.modinfo") else None
+        else:
+            told = self._modinfo_parameters(name)
+        if told is None:
+            return None
+        found.update(told)
+        return found
+
+    def _builtin_parameters(self, name):
+        found = {}
+        for record in self._text("modules.builtin.modinfo").decode("utf-8", "replace").split("\0"):
+            key, dummy, value = record.partition("=")
+            module, dummy, field = key.rpartition(".")
+            if field in ("parm", "parmtype") and normalize_module_name(module) == name:
+                option, dummy, kind = value.partition(":")
+                option = normalize_module_name(option)
+                if field == "parmtype" or option not in found:
+                    found[option] = Parameter(option, kind.strip() if field == "parmtype" else "")
+        return found
+
+    def _modinfo_parameters(self, name):
+        status, text, dummy = self._fs.run(["modinfo", "-0", "-F", "parm", name])
         if status:
-            raise ApplyError(f"module {module} does not load: modprobe says: {complaint.strip()}")
+            return None
+        entries = text.split("\0") if "\0" in text else text.splitlines()
+        matches = [_PARAMETER.match(one.strip()) for one in entries]
+        return {
+            normalize_module_name(one.group(1)): Parameter(normalize_module_name(one.group(1)), one.group(2) or "")
+            for one in matches if one
+        }
+
+    def live(self, module, parameter):
+        """(value now, whether it may be written) of a loaded or built-in module's parameter; None: it is not shown."""
+        directory = f"{self._fs.modules}/{normalize_module_name(module)}/parameters"
+        for name in self._fs.names(directory):
+            if normalize_module_name(name) == parameter:
+                path = f"{directory}/{name}"
+                value = self._fs.read(path)
+                choice = _CHOICE.search(value or "")
+                return (choice.group(1) if choice else value), self._fs.is_writable(path)
+        return None, False
+
+    def set_live(self, module, parameter, value):
+        """Write a parameter of a loaded module. Raises KernelRefusal."""
+        directory = f"{self._fs.modules}/{normalize_module_name(module)}/parameters"
+        for name in self._fs.names(directory):
+            if normalize_module_name(name) == parameter:
+                self._fs.write(f"{directory}/{name}", value)
+
+    def is_loaded(self, module):
+        """Whether a module from a file is in the kernel now; a built-in one has no initstate."""
+        return self._fs.exists(f"{self._fs.modules}/{normalize_module_name(module)}/initstate")
+
+    def instance(self, module):
+        """What tells this load of a module from an earlier one: its inode in sysfs; None where it is not loaded."""
+        return self._fs.inode(f"{self._fs.modules}/{normalize_module_name(module)}")
+
+    def users(self, module):
+        """What uses a loaded module now."""
+        directory = f"{self._fs.modules}/{normalize_module_name(module)}"
+        references = self._fs.read(f"{directory}/refcnt")
+        devices = []
+        for driver in self._fs.names(f"{directory}/drivers"):
+            path = f"{directory}/drivers/{driver}"
+            devices += [
+                name for name in self._fs.names(path)
+                if name != "module" and self._fs.target(f"{path}/{name}") is not None
+            ]
+        return Users(
+            int(references) if references and references.isdigit() else None,
+            tuple(self._fs.names(f"{directory}/holders")), tuple(sorted(devices)),
+        )
+
+    def load(self, module, options=()):
+        """Load a module by its name, with ``options``, (name, value) each. Raises ApplyError with modprobe's words."""
+        words = [f"{name}={value}" for name, value in options]
+        status, dummy, complaint = self._fs.run(["modprobe", "--", module] + words)
+        if status:
+            raise ApplyError("module {0} does not load: modprobe says: {1}".format(module, complaint.strip()))
+
+    def unload(self, module):
+        """Unload a module, and no other. Raises ApplyError with rmmod's words."""
+        status, dummy, complaint = self._fs.run(["rmmod", "--", module])
+        if status:
+            raise ApplyError(f"module {module} does not unload: rmmod says: {complaint.strip()}")
 
     def load_native(self, modalias):
         """Load what the kernel would load for a device, blacklists respected; no such module is no error."""
         self._fs.run(["modprobe", "--use-blacklist", "--quiet", "--", modalias])
 
 
-__all__ = ("ABSENT", "BUILTIN", "LOADABLE", "LOADED", "Modules", "normalize_module_name")
+__all__ = ("ABSENT", "BUILTIN", "LOADABLE", "LOADED", "Modules", "Users", "normalize_module_name")

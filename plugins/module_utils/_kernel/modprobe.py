@@ -1,0 +1,196 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""modprobe.d and modules-load.d as kmod and systemd read them, whoever wrote them. Pure.
+
+The rules are those of kmod (libkmod-config.c, libkmod-module.c): files of all directories in the order of their names,
+of two with one name the one of the first directory; options add up and the last value wins; of install and softdep
+lines of a module only the first counts; the kernel command line comes last.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from dataclasses import dataclass
+
+CMDLINE = "/proc/cmdline"
+
+_BLANKS = re.compile(r"[\t ]+")
+_KEEPS_LOADING = re.compile(r"modprobe\b.*\s(--ignore-install|-[a-zA-Z]*i[a-zA-Z]*)\b")
+
+
+def module_name(name):
+    """'vfio_pci' for 'vfio-pci': the kernel and kmod hold '-' and '_' for one."""
+    return name.replace("-", "_")
+
+
+@dataclass(frozen=True)
+class Directive:
+    """One line of a configuration: 'options', 'vfio_pci', 'ids=8086:10d3', and where it stands."""
+
+    verb: str
+    module: str
+    rest: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A module's option as some file or the command line sets it; ``value`` is None for a bare flag."""
+
+    name: str
+    value: str
+    where: str
+
+
+def logical_lines(text):
+    """(number of its first line, line) for each line; a backslash at a line's end joins it with the next."""
+    number = 1
+    for line in text.replace("\0", "").replace("\\\n", "\\\0").split("\n"):
+        yield number, line.replace("\\\0", "")
+        number += 1 + line.count("\\\0")
+
+
+def parse_conf(text, path):
+    """The directives of one modprobe.d file, in its order. Lines that kmod does not understand are left out."""
+    found = []
+    for number, line in logical_lines(text):
+        words = _BLANKS.split(line.strip("\t "), 2)
+        if line.startswith("#") or len(words) < 2:
+            continue
+        rest = words[2] if len(words) > 2 else ""
+        found.append(Directive(words[0], module_name(words[1]), rest, f"{path}:{number}"))
+    return found
+
+
+def split_options(text):
+    """[(name, value)] of a module's or the kernel's parameters (source: linux lib/cmdline.c next_arg)."""
+    words, word, quoted = [], "", False
+    for char in text:
+        if char == '"':
+            quoted = not quoted
+        if char.isspace() and not quoted:
+            words.append(word)
+            word = ""
+        else:
+            word += char
+    words.append(word)
+    found = []
+    for one in words:
+        if one.startswith('"'):
+            one = one[1:-1] if one.endswith('"') and len(one) > 1 else one[1:]
+        name, equals, value = one.partition("=")
+        if value.startswith('"'):
+            value = value[1:-1] if value.endswith('"') and len(value) > 1 else value[1:]
+        if name:
+            found.append((name, value if equals else None))
+    return found
+
+
+def parse_cmdline(text):
+    """The directives that a kernel command line gives to kmod and the kernel's module loader."""
+    found = []
+    for name, value in split_options(text):
+        if name == "modprobe.blacklist":
+            found += [Directive("blacklist", module_name(one), "", CMDLINE) for one in (value or "").split(",") if one]
+        elif name == "module_blacklist":
+            found += [Directive("forbid", module_name(one), "", CMDLINE) for one in (value or "").split(",") if one]
+        elif "." in name:
+            module, dummy, parameter = name.partition(".")
+            setting = parameter if value is None else f"{parameter}={value}"
+            found.append(Directive("options", module_name(module), setting, CMDLINE))
+    return found
+
+
+def soft_dependencies(text):
+    """(modules before, modules after) of a softdep line's rest."""
+    found = {"pre:": [], "post:": []}
+    current = None
+    for word in _BLANKS.split(text.strip("\t ")):
+        if word in found:
+            current = found[word]
+        elif word and current is not None:
+            current.append(module_name(word))
+    return found["pre:"], found["post:"]
+
+
+def parse_load(text, path):
+    """{module: where} of one modules-load.d file, or of /etc/modules."""
+    found = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        name = line.strip()
+        if name and name[0] not in "#;":
+            found.setdefault(module_name(name.split()[0]), f"{path}:{number}")
+    return found
+
+
+def parse_cmdline_load(text):
+    """{module: where} of the modules that the command line has systemd load."""
+    return {
+        module_name(module): CMDLINE
+        for name, value in split_options(text)
+        if name.replace("_", "-") in ("modules-load", "rd.modules-load")
+        for module in (value or "").split(",") if module
+    }
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What everybody but this collection has configured. ``directives`` in kmod's order; ``loads``: module -> where."""
+
+    directives: tuple = ()
+    loads: dict | None = None
+
+    def settings(self, module, builtin=False):
+        """Every setting of a module's options, in kmod's order; of a built-in module only the command line counts."""
+        return [
+            Setting(module_name(name), value, one.where)
+            for one in self.directives
+            if one.verb == "options" and one.module == module and (one.where == CMDLINE or not builtin)
+            for name, value in split_options(one.rest)
+        ]
+
+    def blacklisted(self, module):
+        """Where a module is kept from loading by alias and at boot."""
+        return [one.where for one in self.directives if one.verb == "blacklist" and one.module == module]
+
+    def forbidden(self, module):
+        """Where the kernel is told to refuse a module (source: linux kernel/module/main.c, module_blacklist=)."""
+        return [one.where for one in self.directives if one.verb == "forbid" and one.module == module]
+
+    def install(self, module):
+        """The install line that stands in for loading a module; None where there is none, or it loads the module."""
+        for one in self.directives:
+            if one.verb == "install" and fnmatch.fnmatchcase(module, one.module):
+                return None if _KEEPS_LOADING.search(one.rest) else one
+        return None
+
+    def softdep(self, module):
+        """The first softdep line of a module, which is the only one that counts; None where there is none."""
+        for one in self.directives:
+            if one.verb == "softdep" and fnmatch.fnmatchcase(module, one.module):
+                return one
+        return None
+
+    def disabled(self):
+        """The modules that do not load by alias."""
+        return frozenset(
+            one.module for one in self.directives
+            if one.verb in ("blacklist", "forbid") or (one.verb == "install" and does_nothing(one))
+        )
+
+
+def does_nothing(directive):
+    """Whether an install line runs /bin/true or /bin/false, and so loads nothing."""
+    command = directive.rest.split()
+    return bool(command) and command[0].rsplit("/", 1)[-1] in ("false", "true")
+
+
+__all__ = (
+    "CMDLINE", "Configuration", "Directive", "Setting", "does_nothing", "logical_lines", "module_name", "parse_cmdline",
+    "parse_cmdline_load", "parse_conf", "parse_load", "soft_dependencies", "split_options",
+)

@@ -1,0 +1,211 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The area of kernel modules and kernel configuration: one area, since both write the same two files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._kernel import (
+    module_memory,
+    module_plan,
+    module_record,
+    module_report,
+)
+from ansible_collections.vfio.host.plugins.module_utils._kernel.kconfig import Config, parse_wanted
+from ansible_collections.vfio.host.plugins.module_utils._kernel.kconfig_verdict import CMDLINE, judge
+from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import Modules
+from ansible_collections.vfio.host.plugins.module_utils._kernel.module_apply import Applier
+from ansible_collections.vfio.host.plugins.module_utils._kernel.module_wish import ABSENT, CLEAR, ENABLED, parse_wishes
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a task asks for. ``modules``: the user's list; ``config``: the user's symbols; None: not asked for.
+
+    ``carries_args``: somebody puts ``cmdline_args`` of the plan on the kernel command line, so that what waits for them
+    is not unmet. ``config_key``: the result's key for the symbols.
+    """
+
+    modules: list | None = None
+    config: dict | None = None
+    enforce: bool = True
+    now: bool = True
+    carries_args: bool = False
+    config_key: str = "options"
+
+
+@dataclass(frozen=True)
+class State:
+    """The host as it is: ``host`` for the modules, ``config`` for the symbols."""
+
+    host: module_plan.Host
+    config: Config
+    command_line: str
+
+
+@dataclass(frozen=True)
+class KernelPlan:
+    """One plan for modules and symbols. ``applier`` is None until it is applied."""
+
+    modules: module_plan.ModulesPlan
+    verdicts: list
+    request: Request
+    applier: Applier | None = None
+    cmdline_args: dict = field(default_factory=dict)
+
+    @property
+    def changed(self):
+        """Whether applying it changes anything."""
+        return self.modules.changed
+
+    @property
+    def diff(self):
+        """Modules and files, before and after, as Ansible shows them."""
+        return module_report.diff(self.modules)
+
+    @property
+    def reboot_reasons(self):
+        """One sentence for each thing that waits for the next boot."""
+        waiting = [
+            f"{one.symbol} is met by the kernel argument {key}={value} from the next boot on"
+            for one in self.verdicts if one.met for key, value in one.args.items()
+        ]
+        return self.modules.reboot_reasons + waiting
+
+    @property
+    def warnings(self):
+        """Arguments that options of built-in modules need, where nobody in this run writes them."""
+        if self.request.carries_args:
+            return []
+        return [
+            f"{name}={value}: the module is built into the kernel, so the option has to be on the kernel command line "
+            "for the next boots (vfio.host.kernel_cmdline)"
+            for name, value in self.modules.cmdline_args.items()
+        ]
+
+    def result(self):
+        """The area's own part of a task's result."""
+        found = {"cmdline_args": self.cmdline_args, "modules": module_report.modules(self.modules)}
+        if self.request.config is not None:
+            found[self.request.config_key] = {one.symbol: one.facts() for one in self.verdicts}
+        return found
+
+
+class KernelArea:
+    """Modules and configuration of one host's kernel, through ``fs`` (the kernel's files) and ``files``."""
+
+    def __init__(self, fs, files):
+        self._fs = fs
+        self._files = files
+
+    def read(self):
+        """The host as it is now."""
+        if not self._fs.is_root:
+            raise InputError("this task reads and changes what only root may: run it with become: true")
+        modules = Modules(self._fs)
+        paths = self._files.modprobe_conf, self._files.modules_load_conf
+        texts = {path: self._files.read(path) for path in paths}
+        remembered = module_memory.parse(self._files.read(self._files.module_options))
+        host = module_plan.Host(
+            modules=modules, release=self._fs.kernel, foreign=modules.configuration(paths), texts=texts,
+            records=module_record.parse_records(texts[paths[0]], paths[0], texts[paths[1]], paths[1]),
+            modprobe_path=paths[0], load_path=paths[1],
+            remembered={
+                module: options for module, (instance, options) in remembered.items()
+                if instance == modules.instance(module)
+            },
+        )
+        return State(host, Config(self._fs, modules), self._fs.read(f"{self._fs.proc}/cmdline") or "")
+
+    def plan(self, state, request):
+        """The plan for a Request; nothing is touched. Raises InputError, PlanError."""
+        wishes, wanted = _parse(request)
+        problems = _problems(state, wishes, request)
+        verdicts = [
+            self._settled(
+                state, judge(state.config, state.host.modules, state.command_line, symbol, values), request,
+                wishes if request.enforce else [], problems,
+            )
+            for symbol, values in wanted.items()
+        ]
+        unmet = [
+            f"{one.symbol}: wanted {' or '.join(one.wanted)}: {one.reason}" for one in verdicts
+            if request.enforce and not one.met
+        ]
+        if request.enforce:
+            wishes = wishes + [wish for one in verdicts if one.met for wish in one.wishes]
+        if unmet:
+            raise PlanError(*(unmet + problems))
+        modules = module_plan.make_plan(state.host, wishes, request.now)
+        args = {key: value for one in verdicts for key, value in one.args.items()}
+        return KernelPlan(modules, verdicts, request, cmdline_args=dict(args, **modules.cmdline_args))
+
+    def _settled(self, state, verdict, request, others, problems):
+        """The verdict, once it is known whether what it rests on can be done, or without ``enforce`` is so already.
+
+        ``others``: wishes of the same call; ``problems``: what is wrong with these by themselves.
+        """
+        if verdict.args and request.carries_args and request.enforce:
+            return replace(verdict, met=True, by=CMDLINE)
+        try:
+            made = module_plan.make_plan(state.host, others + _asked(verdict, request.enforce), request.now)
+        except PlanError as error:
+            own = [message for message in error.messages if message not in problems]
+            return replace(verdict, met=False, reason=f"{verdict.reason}, but: {'; '.join(own)}") if own else verdict
+        if verdict.met and not request.enforce and (made.changed or made.reboot_reasons):
+            return replace(verdict, met=False, reason=f"{verdict.reason}: not so now, enforce: true would make it so")
+        mine = {wish.module for wish in verdict.wishes}
+        reasons = [reason for one in made.modules if one.demand.module in mine for reason in one.reasons]
+        return replace(verdict, reason="; ".join([verdict.reason] + reasons))
+
+    def apply(self, made):
+        """Carry the plan out and return it so. Raises ApplyError, with everything put back that could be."""
+        applier = Applier(self._files, Modules(self._fs))
+        applier.apply(made.modules)
+        return replace(made, applier=applier)
+
+    def undo(self, made):
+        """Put an applied plan back. Raises ApplyError with what could not be."""
+        made.applier.undo()
+
+
+def _asked(verdict, enforce):
+    """The wishes of a verdict. A line of ours that is only not needed any more is nothing that a symbol lacks."""
+    return [
+        replace(one, state=ENABLED) if one.state == CLEAR and not enforce else one for one in verdict.wishes
+    ]
+
+
+def _problems(state, wishes, request):
+    """What is wrong with the declared modules by themselves."""
+    try:
+        module_plan.make_plan(state.host, wishes, request.now)
+    except PlanError as error:
+        return error.messages
+    return []
+
+
+def _parse(request):
+    problems, wishes, wanted = [], [], {}
+    try:
+        wishes = parse_wishes(request.modules or [])
+    except InputError as error:
+        problems += error.messages
+    try:
+        wanted = parse_wanted(request.config or {})
+    except InputError as error:
+        problems += error.messages
+    absent = [one for one in wishes if one.state != ABSENT and not (one.at_boot or request.now)]
+    problems += [f"{one.where}: now and at_boot are both false, so there is nothing to do" for one in absent]
+    if problems:
+        raise InputError(*problems)
+    return wishes, wanted
+
+
+__all__ = ("KernelArea", "KernelPlan", "Request", "State")

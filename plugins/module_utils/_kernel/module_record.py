@@ -1,0 +1,160 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The lines of ours in modprobe.d and modules-load.d: rendered from records, and parsed back into the same. Pure.
+
+A record is what one owner (the module kernel_module or kernel_config) wants of one kernel module. A task replaces only
+the records of its own that it names; so tasks do not forget what others declared.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._kernel import modprobe
+
+KERNEL_CONFIG, KERNEL_MODULE = "kernel_config", "kernel_module"
+OWNERS = (KERNEL_CONFIG, KERNEL_MODULE)
+
+# Nothing that modprobe, dracut or a shell could take for more than one word of text.
+MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
+OPTION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
+VALUE = re.compile(r"[A-Za-z0-9_.,:/+*@%=~-]*\Z")
+MAX_MODULE = 55  # linux include/linux/moduleparam.h: MODULE_NAME_LEN, less its end
+MAX_VALUE = 1000  # linux lib/cmdline.c and kernel/params.c take 1024 bytes of a value
+
+_HEADER = "# Written by the Ansible collection vfio.host. Changes by hand are refused or lost: use its modules.\n"
+_SECTION = re.compile(r"# vfio\.host\.([a-z_]+)\Z")
+_NOTHING = "/bin/false"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What ``owner`` has declared of ``module`` for every boot. ``options``: sorted pairs; ``before``: natives."""
+
+    owner: str
+    module: str
+    options: tuple = ()
+    load: bool = False
+    disabled: bool = False
+    before: tuple = ()
+
+    @property
+    def is_empty(self):
+        """Whether nothing has to be written for it."""
+        return not (self.options or self.load or self.disabled or self.before)
+
+
+def render_modprobe(records):
+    """The text of our modprobe.d file; None where it has nothing to say."""
+    return _render(records, _modprobe_lines)
+
+
+def render_load(records):
+    """The text of our modules-load.d file; None where it has nothing to say."""
+    return _render(records, lambda mine: [one.module for one in mine if one.load])
+
+
+def _render(records, lines_of):
+    text = ""
+    for owner in OWNERS:
+        lines = lines_of([one for one in records if one.owner == owner])
+        if lines:
+            text += f"# vfio.host.{owner}\n" + "".join(f"{line}\n" for line in sorted(lines))
+    return _HEADER + text if text else None
+
+
+def _modprobe_lines(records):
+    lines, before = [], {}
+    for one in records:
+        if one.options:
+            lines.append(f"options {one.module} " + " ".join(f"{name}={value}" for name, value in one.options))
+        if one.disabled:
+            lines += [f"blacklist {one.module}", f"install {one.module} {_NOTHING}"]
+        for native in one.before:
+            before.setdefault(native, []).append(one.module)
+    # One line for each native driver, since modprobe reads only the first.
+    return lines + [f"softdep {native} pre: {' '.join(sorted(modules))}" for native, modules in before.items()]
+
+
+def parse_records(modprobe_text, modprobe_path, load_text, load_path):
+    """The records in the texts of our two files (None: absent). Raises PlanError where a line is not of ours."""
+    found, problems = {}, []
+
+    def record(owner, module):
+        return found.setdefault((owner, module), {"options": (), "load": False, "before": (), "disabled": set()})
+
+    for owner, text in _sections(modprobe_text or ""):
+        for one in modprobe.parse_conf(text, modprobe_path):
+            if not _take(one, lambda module, owner=owner: record(owner, module)):
+                problems.append(_foreign(one.where, one.verb))
+    for owner, text in _sections(load_text or ""):
+        for module, where in modprobe.parse_load(text, load_path).items():
+            if MODULE.match(module):
+                record(owner, module)["load"] = True
+            else:
+                problems.append(_foreign(where, module))
+    for (dummy, module), fields in found.items():
+        if len(fields["disabled"]) == 1:
+            problems.append(
+                f"{modprobe_path}: module {module} has a blacklist or an install line, and not both, which this "
+                "collection never writes: remove it, or move it to a file of yours"
+            )
+        fields["disabled"] = bool(fields["disabled"])
+    if problems:
+        raise PlanError(*problems)
+    return [Record(owner, module, **fields) for (owner, module), fields in sorted(found.items())]
+
+
+def _foreign(where, word):
+    return f"{where}: {word!r}... was not written by this collection: move that line to a file of yours"
+
+
+def _sections(text):
+    """(owner, text) for each owner, where lines of other owners are blank, so that line numbers stay."""
+    lines, owner, owners = [], KERNEL_MODULE, []
+    for line in text.split("\n"):
+        section = _SECTION.match(line)
+        if section and section.group(1) in OWNERS:
+            owner = section.group(1)
+        lines.append(line)
+        owners.append(owner)
+    return [
+        (one, "\n".join(line if mine == one else "" for line, mine in zip(lines, owners))) for one in OWNERS
+    ]
+
+
+def _take(directive, record):
+    """Put a line of ours into its record; whether it was one."""
+    if not MODULE.match(directive.module):
+        return False
+    if directive.verb == "options":
+        options = modprobe.split_options(directive.rest)
+        if not all(OPTION.match(name) and value is not None and VALUE.match(value) for name, value in options):
+            return False
+        fields = record(directive.module)
+        merged = dict(fields["options"], **{modprobe.module_name(name): value for name, value in options})
+        fields["options"] = tuple(sorted(merged.items()))
+    elif directive.verb == "softdep":
+        before, after = modprobe.soft_dependencies(directive.rest)
+        if after or not before or not all(MODULE.match(name) for name in before):
+            return False
+        for module in before:
+            fields = record(module)
+            fields["before"] = tuple(sorted(set(fields["before"]) | {directive.module}))
+    elif (directive.verb, directive.rest) in (("blacklist", ""), ("install", _NOTHING)):
+        record(directive.module)["disabled"].add(directive.verb)
+    else:
+        return False
+    return True
+
+
+__all__ = (
+    "KERNEL_CONFIG", "KERNEL_MODULE", "MAX_MODULE", "MAX_VALUE", "MODULE", "OPTION", "OWNERS", "Record", "VALUE",
+    "parse_records", "render_load", "render_modprobe",
+)

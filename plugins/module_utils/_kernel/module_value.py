@@ -1,0 +1,95 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Values of module parameters: what a module takes, and when two of them mean the same. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+BOOLEANS = frozenset(("bool", "bint", "invbool", "bool_enable_only"))
+_NUMBERS = frozenset((
+    "byte", "short", "ushort", "int", "uint", "long", "ulong", "ullong", "hexint",
+))
+
+# As the kernel reads it: 0x is hexadecimal, a leading 0 octal (source: linux lib/kstrtox.c).
+_NUMBER = re.compile(r"([+-]?)(0[xX])?([0-9a-fA-F]+)\Z")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter that a module has; ``type`` is '' where the kernel does not say."""
+
+    name: str
+    type: str = ""
+
+
+def truth(text):
+    """True or False as the kernel reads it, None for neither (source: linux lib/kstrtox.c kstrtobool)."""
+    head = text[:1].lower()
+    if head in ("y", "t", "1"):
+        return True
+    if head in ("n", "f", "0"):
+        return False
+    return {"on": True, "of": False}.get(text[:2].lower())
+
+
+def as_text(value):
+    """The text that a user's YAML value means; raises ValueError for a mapping, a list or nothing."""
+    if value is True or value is False:
+        return "Y" if value else "N"
+    if isinstance(value, (int, str)):
+        return str(value)
+    raise ValueError(value)
+
+
+def fitting(text, kind):
+    """``text`` as a parameter of type ``kind`` takes it on every kernel; None where it takes no such value."""
+    if kind in BOOLEANS:
+        on = truth(text)
+        if on is None:
+            return None
+        return text if text in ("Y", "N", "y", "n", "0", "1") else ("Y" if on else "N")
+    if kind in _NUMBERS:
+        text = {"Y": "1", "N": "0"}.get(text, text)
+        return text if _number(text) is not None else None
+    return text
+
+
+def as_shown(text, kind):
+    """``text`` as the kernel prints it of a parameter of type ``kind``."""
+    if kind in BOOLEANS and truth(text) is not None:
+        return "Y" if truth(text) else "N"
+    return text
+
+
+def same(one, other, kind=""):
+    """Whether two values (None: a bare flag, or unset) mean the same to a parameter of type ``kind``."""
+    one, other = (_plain(value) for value in (one, other))
+    if one == other:
+        return True
+    if kind in BOOLEANS:
+        return truth(one or "Y") is not None and truth(one or "Y") == truth(other or "Y")
+    return _number(one) is not None and _number(one) == _number(other)
+
+
+def _plain(value):
+    return "" if value in (None, "(null)") else value.strip()
+
+
+def _number(text):
+    found = _NUMBER.match(text)
+    if found is None:
+        return None
+    base = 16 if found.group(2) else 8 if found.group(3).startswith("0") else 10
+    try:
+        return int(found.group(1) + found.group(3), base)
+    except ValueError:
+        return None
+
+
+__all__ = ("BOOLEANS", "Parameter", "as_shown", "as_text", "fitting", "same", "truth")

@@ -1,0 +1,229 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kernel_module
+short_description: Load, unload or disable kernel modules and set their options, now and at every boot
+version_added: 0.1.0
+description:
+  - Makes kernel modules and their options as declared, on the running kernel and for every boot, many modules in one
+    call.
+  - What stays on the host is C(/etc/modprobe.d/vfio-host.conf) and C(/etc/modules-load.d/vfio-host.conf).
+  - Options are compared with what the running kernel has. One that can be written is written; for another the module is
+    loaded anew where nothing uses it, else RV(reboot_required) says so.
+author:
+  - vfio.host authors (@vfio-host)
+extends_documentation_fragment:
+  - vfio.host.attributes
+options:
+  modules:
+    description:
+      - The modules. C(-) and C(_) in their names, and in those of their options, are the same.
+      - A task changes only what it declares of the modules that it names. Modules that other tasks have named stay as
+        they are; of one that it names, what it no longer declares is taken out of the files.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: The module's name.
+        type: str
+        required: true
+      state:
+        description:
+          - V(loaded), it is loaded now and at every boot.
+          - V(unloaded), it is unloaded now and not loaded at boot by this collection. A device that needs it may
+            still have it loaded. It is an error where something uses it.
+          - V(disabled), neither an alias nor its name loads it any more, by a C(blacklist) and an C(install) line. It
+            is unloaded now where nothing uses it, else by the next boot.
+          - V(absent), nothing of this collection is left about it, nor what M(vfio.host.kernel_config) has
+            declared of it. What runs is left as it is.
+        type: str
+        choices: [loaded, unloaded, disabled, absent]
+        default: loaded
+      options:
+        description:
+          - Option names to values. An option that is no longer declared keeps its value until the module is loaded
+            anew.
+          - A value is one word of letters, digits and C(_.,:/+*@%=~-), a number, or a boolean.
+        type: dict
+        default: {}
+      at_boot:
+        description: Make it so at every boot too. With V(false) the files hold nothing about the module.
+        type: bool
+        default: true
+      before:
+        description:
+          - Native drivers' modules, before which this module is loaded whenever one of them is (C(softdep NATIVE
+            pre:)).
+        type: list
+        elements: str
+        default: []
+  now:
+    description: Change the running kernel. With V(false) the files are written, and the rest waits for the next boot.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    description: Can run in C(check_mode); the result is the same plan, and nothing is written, loaded or unloaded.
+    support: full
+  diff_mode:
+    description: Shows the modules with their options and the files, before and after.
+    support: full
+notes:
+  - What other files of modprobe.d or modules-load.d say is respected. The same option with the same value elsewhere
+    is met, and not written a second time. One that contradicts the wish (another value, C(blacklist), C(install),
+    also C(modprobe.blacklist) and C(module_blacklist) on the kernel command line) is an error that names file and
+    line.
+  - For a module that is built into the kernel modprobe.d does nothing. Its options belong on the kernel command line,
+    and are returned as RV(cmdline_args) for M(vfio.host.kernel_cmdline), until the running kernel has them
+    there.
+  - modprobe reads only the first C(softdep) line of a module, and a module's own come before those of this
+    collection. Where there is one already, O(modules[].before) is an error that says which line would do.
+  - An option that the kernel does not show (C(vfio_pci.ids) is one) is taken to be what modprobe.d had when the
+    module was loaded. What differs is remembered below C(/run) until the next boot.
+  - Whether the module is in the initramfs with its options is the business of M(vfio.host.initramfs).
+  - It is all or nothing. Every problem is found and reported before the first write, and where a step fails after that,
+    files, modules and options are put back.
+  - Needs root.
+seealso:
+  - module: vfio.host.kernel_config
+  - module: vfio.host.kernel_cmdline
+  - module: vfio.host.initramfs
+"""
+
+EXAMPLES = r"""
+- name: The VFIO driver at every boot, before two native drivers, and no VGA access through it
+  vfio.host.kernel_module:
+    modules:
+      - name: vfio-pci
+        options:
+          disable_vga: true
+        before: [nvme, e1000e]
+
+- name: A native driver that must never load
+  vfio.host.kernel_module:
+    modules:
+      - name: nouveau
+        state: disabled
+
+- name: An option that can be written at any time, until the next boot only
+  vfio.host.kernel_module:
+    modules:
+      - name: vfio_iommu_type1
+        options:
+          dma_entry_limit: 131072
+        at_boot: false
+
+- name: Nothing of ours about these modules any more
+  vfio.host.kernel_module:
+    modules:
+      - name: vfio-pci
+        state: absent
+      - name: nouveau
+        state: absent
+"""
+
+RETURN = r"""
+modules:
+  description: Every module of the task, in the order of the names. In check mode, as it would be.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The module's name, with C(_).
+      returned: success
+      type: str
+      sample: vfio_pci
+    kind:
+      description: V(loadable), V(builtin), or V(absent) (only for a module that is to be forgotten).
+      returned: success
+      type: str
+      sample: loadable
+    state_before:
+      description: V(loaded), V(unloaded), V(builtin) or V(absent), before the task.
+      returned: success
+      type: str
+      sample: unloaded
+    state:
+      description: The same, after the task.
+      returned: success
+      type: str
+      sample: loaded
+    options_before:
+      description: The values that the declared options had in the running kernel; V(null) where it does not say.
+      returned: success
+      type: dict
+      sample: {}
+    options:
+      description: The values that they have now; of a module that is not loaded, those that it will get.
+      returned: success
+      type: dict
+      sample: {disable_vga: Y}
+    elsewhere:
+      description: Options that other files already set to the wanted value, and where.
+      returned: success
+      type: dict
+      sample: {}
+    cmdline_args:
+      description: Kernel arguments that the options of this built-in module need.
+      returned: success
+      type: dict
+      sample: {}
+    status:
+      description: V(unchanged), V(changed), or V(pending) (waits for the next boot).
+      returned: success
+      type: str
+      sample: changed
+    reboot_required:
+      description: Whether something of this module waits for the next boot.
+      returned: success
+      type: bool
+    reboot_reasons:
+      description: What, one sentence each.
+      returned: success
+      type: list
+      elements: str
+cmdline_args:
+  description: Kernel arguments that options of built-in modules need, and that the running kernel was not given.
+  returned: success
+  type: dict
+  sample: {}
+reboot_required:
+  description: Whether something waits for the next boot.
+  returned: success
+  type: bool
+reboot_reasons:
+  description: What waits, one sentence each.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.vfio.host.plugins.module_utils._host.task import run_task
+from ansible_collections.vfio.host.plugins.module_utils._kernel.module_area import KernelArea, Request
+from ansible_collections.vfio.host.plugins.module_utils._kernel.module_wish import MODULE_SPEC
+
+
+def main():
+    """All modules, one plan."""
+    module = AnsibleModule(
+        argument_spec={
+            "modules": {"type": "list", "elements": "dict", "required": True, "options": MODULE_SPEC},
+            "now": {"type": "bool", "default": True},
+        },
+        supports_check_mode=True,
+    )
+    request = Request(modules=module.params["modules"], now=module.params["now"])
+    run_task(module, lambda fs, files: [(KernelArea(fs, files), request)])
+
+
+if __name__ == "__main__":
+    main()

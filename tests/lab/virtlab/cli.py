@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
 import yaml
@@ -45,7 +46,7 @@ def _build(options: argparse.Namespace) -> int:
 
 def _start(options: argparse.Namespace) -> int:
     begin = time.monotonic()
-    run = _guest(options).start(keep=options.keep, timeout=options.timeout)
+    run = _guest(options).start(keep=options.keep, timeout=options.timeout, initrd=options.initrd)
     _say(f"{options.host} is up: ssh port {run.port}, {run.accel}, pid {run.pid}, {time.monotonic() - begin:.0f} s")
     return 0
 
@@ -139,6 +140,8 @@ def _parser() -> argparse.ArgumentParser:
     of_host("build", _build, "build the host's image, if the cache lacks it; print its directory")
     start = of_host("start", _start, "boot the host and wait for ssh")
     start.add_argument("--keep", action="store_true", help="boot the disk of the last run, not a fresh copy")
+    start.add_argument("--initrd", metavar="FILE", type=Path,
+                       help="with a direct boot, this initramfs in place of the image's own")
     timed(start)
     stop = of_host("stop", _stop, "shut the host down")
     stop.add_argument("--now", action="store_true", help="end QEMU without a shutdown")

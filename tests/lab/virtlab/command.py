@@ -64,14 +64,15 @@ def _accelerator(accel: str) -> List[str]:
     return ["-accel", "tcg,thread=multi", "-cpu", "max"]
 
 
-def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, ssh_port: int) -> Tuple[str, ...]:
+def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, ssh_port: int,
+            initrd: Optional[Path] = None) -> Tuple[str, ...]:
     """The whole command line. QEMU goes to the background once every device is made, and leaves its pid in a file."""
     machine = MACHINES[host.machine]
     line: List[str] = [ARCHITECTURES[host.architecture].qemu, "-name", host.name, *machine.arguments]
     line += _accelerator(accel)
     line += ["-smp", str(host.cpus), "-m", str(host.memory), "-display", "none", "-vga", "none"]
     line += machine.iommus[host.iommu]
-    line += BOOTS[host.boot].arguments(image, kernel_command_line(host))
+    line += BOOTS[host.boot].arguments(image, kernel_command_line(host), initrd)
 
     # no-flush: a killed QEMU loses nothing that the guest has written, only a crash of this machine would.
     disk = {"driver": "file", "filename": str(overlay), "cache": {"no-flush": True}}

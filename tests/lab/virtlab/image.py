@@ -64,23 +64,21 @@ def _build(wanted: recipe.Recipe, path: Path) -> None:
         work.chmod(0o755)
         image, tree, tar, raw = work / "image", work / "tree", work / "root.tar", work / "disk.raw"
         image.mkdir()
-        run(_mmdebstrap(wanted, tar), timeout=BUILD_TIMEOUT, log=log)
+        boot = BOOTS[wanted.boot]
+        run(_mmdebstrap(wanted, tar), timeout=BUILD_TIMEOUT, log=log, env={"COMMAND_LINE": " ".join(wanted.command_line)})
         # One run under fakeroot, else owners are forgotten between unpacking and mke2fs.
-        script = (
-            'set -eu; mkdir "$1"; tar -C "$1" --numeric-owner -xf "$2"; sh "$3" "$1";'
-            ' truncate -s "$5" "$4"; mke2fs -q -t ext4 -L root -E lazy_itable_init=1,nodiscard -d "$1" "$4"'
-        )
+        script = 'set -eu; mkdir "$1"; tar -C "$1" --numeric-owner -xf "$2"; sh "$3" "$1"; sh "$4" "$1" "$5" "$6"'
         as_root: List[str] = [] if os.geteuid() == 0 else ["fakeroot", "--"]
         run(
-            [*as_root, "sh", "-c", script, "sh", str(tree), str(tar), str(paths.IMAGE_SCRIPTS / "finish.sh"), str(raw),
-             wanted.disk_size],
+            [*as_root, "sh", "-c", script, "sh", str(tree), str(tar), str(paths.IMAGE_SCRIPTS / "finish.sh"),
+             str(paths.IMAGE_SCRIPTS / boot.disk_script), str(raw), wanted.disk_size],
             timeout=BUILD_TIMEOUT, log=log,
             env={"SSH_MAC": wanted.ssh_mac, "SSH_KEY": wanted.ssh_key,
                  "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
         )
         run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(image / "disk.qcow2")],
             timeout=BUILD_TIMEOUT, log=log)
-        BOOTS[wanted.boot].take(tree, image)
+        boot.take(tree, image)
         shutil.copyfile(tree / "etc/ssh/ssh_host_ed25519_key.pub", image / "host-key.pub")
         try:
             os.rename(image, path)
@@ -95,6 +93,9 @@ def _mmdebstrap(wanted: recipe.Recipe, tar: Path) -> List[str]:
     line += [f"--aptopt={option}" for option in apt.carried_options()]
     line += [f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED]
     line += [f"--essential-hook=sh '{paths.IMAGE_SCRIPTS / 'essential.sh'}' \"$1\""]
+    loader_script = BOOTS[wanted.boot].loader_script
+    if loader_script:
+        line += [f"--customize-hook=sh '{paths.IMAGE_SCRIPTS / loader_script}' \"$1\""]
     line += [f"--include={','.join(wanted.packages)}", wanted.suite, str(tar), apt.mirror()]
     return line
 

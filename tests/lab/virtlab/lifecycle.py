@@ -57,8 +57,13 @@ class Guest:
         self.run()
         return Qmp(self.state / "qmp.sock")
 
-    def start(self, *, keep: bool, timeout: float) -> record.Run:
-        """Boot the host and wait until it answers: from a fresh copy of its image, or from the disk it had."""
+    def start(self, *, keep: bool, timeout: float, initrd: Optional[Path] = None) -> record.Run:
+        """Boot the host and wait until it answers: from a fresh copy of its image, or from the disk it had.
+
+        ``initrd`` takes the place of the image's own initramfs.
+        """
+        if initrd is not None and not initrd.is_file():
+            raise LabError(f"there is no file {initrd}", "copy it out of the guest first: vlab ssh HOST -- cat PATH")
         base = image.ensure(self.host, self._say)
         with self._alone():
             if record.running(self.state):
@@ -71,7 +76,7 @@ class Guest:
                     self._fresh_disk(base)
                 last = index == len(choices) - 1
                 try:
-                    run = self._boot(base, choice, timeout if last else min(timeout, KVM_UP))
+                    run = self._boot(base, choice, timeout if last else min(timeout, KVM_UP), initrd)
                 except LabError as error:
                     if last:
                         raise
@@ -90,7 +95,7 @@ class Guest:
                      str(overlay)], timeout=60)
         record.save_disk(self.state, base)
 
-    def _boot(self, base: Path, choice: str, timeout: float) -> record.Run:
+    def _boot(self, base: Path, choice: str, timeout: float, initrd: Optional[Path]) -> record.Run:
         for name in ("qemu.pid", "qmp.sock", "console.log", "ssh.sock"):
             (self.state / name).unlink(missing_ok=True)
         key = (base / "host-key.pub").read_text(encoding="utf-8")
@@ -98,7 +103,7 @@ class Guest:
         port = _free_port()
         try:
             process.run(command.command(host=self.host, accel=choice, image=base, overlay=self.state / "disk.qcow2",
-                                        state=self.state, ssh_port=port), timeout=QEMU_START)
+                                        state=self.state, ssh_port=port, initrd=initrd), timeout=QEMU_START)
             run = record.Run(pid=self._pid(), port=port, accel=choice)
             run.save(self.state)
             self._wait(run, timeout, before=None)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Dict, List, Tuple
 
 from . import apt, paths
+from .boot import BOOTS
 from .errors import LabError
 from .host import Host
 from .machine import ARCHITECTURES
@@ -24,6 +25,8 @@ QEMU_MAJOR = 8
 
 
 def _find(program: str) -> bool:
+    if program.startswith("/"):
+        return os.path.exists(program)
     # An ordinary user's PATH leaves out where Debian keeps mke2fs.
     return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is not None
 
@@ -38,7 +41,10 @@ def _qemu_suffices(host: Host) -> bool:
 
 def missing(host: Host, build: bool) -> Tuple[str, ...]:
     """Packages to install for this host; for a build as well, where one is wanted."""
-    wanted: Dict[str, str] = {**RUN, **(BUILD if build else {})}
+    boot = BOOTS[host.boot]
+    wanted: Dict[str, str] = {**RUN, **boot.run_needs}
+    if build:
+        wanted.update({**BUILD, **boot.build_needs})
     if build and os.geteuid() != 0:
         # What mmdebstrap and mke2fs stand in for root with.
         wanted.update({"fakeroot": "fakeroot", "newuidmap": "uidmap"})

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Tuple
 
 from . import paths
+from .boot import BOOTS
+from .command import kernel_command_line
 from .host import Host
 from .machine import ARCHITECTURES
 
@@ -38,16 +40,23 @@ class Recipe:
     ssh_key: str
     essential_script: str
     finish_script: str
+    # Of a boot loader in the image: its scripts, and the kernel's arguments. Empty for a direct boot.
+    loader_scripts: Tuple[str, ...] = ()
+    command_line: Tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        text = json.dumps(asdict(self), sort_keys=True)
+        fields = asdict(self)
+        if not self.loader_scripts and not self.command_line:
+            del fields["loader_scripts"], fields["command_line"]
+        text = json.dumps(fields, sort_keys=True)
         return f"{self.suite}-{self.architecture}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def of(host: Host, ssh_key: str) -> Recipe:
-    """The recipe of a host. Hosts that differ in hardware or kernel arguments alone share one image."""
-    packages = {*BASE_PACKAGES, *host.packages, ARCHITECTURES[host.architecture].kernel_package}
+    """The recipe of a host. Hosts that differ in hardware alone share one image; with a direct boot, in arguments too."""
+    boot = BOOTS[host.boot]
+    packages = {*BASE_PACKAGES, *boot.packages, *host.packages, ARCHITECTURES[host.architecture].kernel_package}
     return Recipe(
         version=VERSION,
         suite=host.suite,
@@ -59,6 +68,10 @@ def of(host: Host, ssh_key: str) -> Recipe:
         ssh_key=ssh_key,
         essential_script=(paths.IMAGE_SCRIPTS / "essential.sh").read_text(encoding="utf-8"),
         finish_script=(paths.IMAGE_SCRIPTS / "finish.sh").read_text(encoding="utf-8"),
+        loader_scripts=tuple(
+            (paths.IMAGE_SCRIPTS / name).read_text(encoding="utf-8") for name in (boot.loader_script, boot.disk_script)
+        ) if boot.loader_script else (),
+        command_line=kernel_command_line(host) if boot.loader_script else (),
     )
 
 

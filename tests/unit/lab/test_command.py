@@ -31,6 +31,14 @@ def test_the_same_host_gives_the_same_line(description, line):
     assert again == line
 
 
+def test_another_initramfs_takes_the_place_of_the_image_s_own(description, line):
+    other = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
+                            overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222, initrd=Path("/tmp/new"))
+    assert pairs(line, "-initrd") == ["/cache/image/initrd"]
+    assert pairs(other, "-initrd") == ["/tmp/new"]
+    assert pairs(other, "-kernel") == ["/cache/image/vmlinuz"]
+
+
 def test_ssh_is_forwarded_on_the_loopback_alone(line):
     assert pairs(line, "-netdev") == ["user,id=ssh,hostfwd=tcp:127.0.0.1:2222-:22"]
     assert devices(line)["system-nic"]["netdev"] == "ssh"

@@ -1,0 +1,187 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What boot loaders' back ends have in common: what they read, what they would change, how a change is carried out.
+
+A back end is a class with a ``name``, ``looked_for`` (a phrase), ``found()`` (evidence, or None), ``read()`` (a Boot)
+and ``plan(boot, wishes, present)`` (a Change; pure). Everything else is here.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Optional
+
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import edit, parse
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, VfioHostError
+
+# How much of a tool's words is worth repeating.
+_LAST_LINES = 5
+
+
+@dataclass(frozen=True)
+class Boot:
+    """A boot loader's state. ``entries``: (name, command line) of what this system boots, the default one first.
+
+    ``files``: path -> text of the files that a change may write or a tool rewrites. ``source``: the line that the tool
+    makes the next entries from, where there is one. ``more``: what only its own back end reads.
+    """
+
+    entries: tuple
+    files: dict = field(default_factory=dict)
+    source: Optional[str] = None
+    more: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What would be done. ``files``: path -> text or None; ``commands``: run after these; ``undo``: run to go back.
+
+    ``undo`` None: ``commands`` again, since they derive everything from the files.
+    """
+
+    files: dict = field(default_factory=dict)
+    commands: list = field(default_factory=list)
+    undo: Optional[list] = None
+    problems: list = field(default_factory=list)
+    warnings: list = field(default_factory=list)
+
+
+class Backend:
+    """The common part. ``fs`` runs programs, ``files`` writes, ``paths`` knows where things are."""
+
+    name: Optional[str] = None
+    looked_for: Optional[str] = None
+    # Characters that the tool or the loader would not carry to the kernel as they are:
+    # (characters, whether inside quotes too, who would not).
+    forbidden: tuple = ()
+
+    def __init__(self, fs, files, paths):
+        self._fs = fs
+        self._files = files
+        self._paths = paths
+
+    def run(self, *argv):
+        """A program's output. Raises ApplyError with its own words."""
+        status, out, err = self._fs.run(list(argv))
+        if status:
+            said = (err.strip() or out.strip() or "nothing").splitlines()[-_LAST_LINES:]
+            raise ApplyError(f"{os.path.basename(argv[0])} failed with status {status}: {' / '.join(said)}")
+        return out
+
+    def read_asked(self, *argv):
+        """The output of a program that only reads. Raises PlanError."""
+        try:
+            return self.run(*argv)
+        except ApplyError as error:
+            raise PlanError(*error.messages) from error
+
+    def unfit(self, wishes):
+        """Problems of values that this boot loader cannot carry."""
+        problems = []
+        for wish in wishes:
+            for text in wish.texts:
+                for characters, in_quotes, who in self.forbidden:
+                    found = sorted(set(characters) & set(text if in_quotes else _outside_quotes(text)))
+                    if found:
+                        problems.append(
+                            f"args: {text}: {who} would change or run {' '.join(found)}; it cannot be carried"
+                        )
+        return problems
+
+    def prove(self, before, wishes, present):
+        """The Boot, read again. Raises ApplyError where a wish is not met or a foreign argument is not as it was."""
+        after, names = self.read(), [wish.name for wish in wishes]
+        problems = []
+        for name, line in after.entries:
+            problems += [
+                f"{self.name}: {name} does not boot as wished with {wish.name}: it has {line!r}"
+                for wish in wishes
+                if not wish.is_met(parse(line), present)
+            ]
+        problems += self.foreign_lost(before, after, names)
+        if problems:
+            raise ApplyError(*problems)
+        return after
+
+    def foreign_lost(self, before, after, names):
+        """Problems where other arguments of an entry changed. Back ends whose tools make entries anew override this."""
+        now, problems = dict(after.entries), []
+        for name, line in before.entries:
+            if name in now and foreign(line, names) != foreign(now[name], names):
+                problems.append(
+                    f"{self.name}: {name} changed in arguments that nobody named: {line!r} became {now[name]!r}"
+                )
+        return problems
+
+    def apply(self, boot, change, wishes, present):
+        """Write, run, and give the Boot as read again. Raises ApplyError with everything put back that could be."""
+        try:
+            for path, text in change.files.items():
+                self._files.put(path, text)
+            for command in change.commands:
+                self.run(*command)
+            return self.prove(boot, wishes, present)
+        except VfioHostError as error:
+            raise ApplyError(*(error.messages + self._go_back(boot, change))) from error
+
+    def undo(self, boot, change):
+        """Put an applied change back. Raises ApplyError."""
+        problems = self._put_back(boot, change)
+        if problems:
+            raise ApplyError(*problems)
+
+    def _go_back(self, boot, change):
+        """Put everything back, and say how that went: by what boots now, whatever the tools say."""
+        problems = self._put_back(boot, change)
+        try:
+            is_as_before = self.read().entries == boot.entries
+        except VfioHostError as error:
+            problems += error.messages
+            is_as_before = False
+        if is_as_before:
+            return problems + [f"{self.name}: the command line was put back as it was"]
+        wanted = "; ".join(f"{name}: {line}" for name, line in boot.entries)
+        return problems + [f"{self.name}: the command line is not as it was, which is {wanted}"]
+
+    def _put_back(self, boot, change):
+        problems = []
+        for path, text in boot.files.items():
+            try:
+                if self._files.read(path) != text:
+                    self._files.put(path, text)
+            except VfioHostError as error:
+                problems += [f"not put back: {message}" for message in error.messages]
+        for command in change.commands if change.undo is None else change.undo:
+            try:
+                self.run(*command)
+            except VfioHostError as error:
+                problems += [f"putting back: {message}" for message in error.messages]
+        return problems
+
+
+def foreign(line, names):
+    """The words of a line that have none of these names, as written."""
+    known = {name.replace("-", "_") for name in names}
+    return [word.text for word in parse(line).words if word.is_inits or word.name not in known]
+
+
+def edited(entries, wishes, present):
+    """The entries as they will be."""
+    return tuple((name, edit(line, wishes, present)) for name, line in entries)
+
+
+def unmet(entries, wishes, present):
+    """Whether an entry is not as wished."""
+    return any(not wish.is_met(parse(line), present) for dummy, line in entries for wish in wishes)
+
+
+def _outside_quotes(text):
+    return "".join(text.split('"')[::2])
+
+
+__all__ = ("Backend", "Boot", "Change", "edited", "foreign", "unmet")

@@ -1,0 +1,60 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""rpm-ostree: the arguments of the next deployment."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import edit, parse
+
+_ENTRY = "the default deployment"
+
+
+class RpmOstree(Backend):
+    """rpm-ostree kargs."""
+
+    name = "rpm-ostree"
+    looked_for = "rpm-ostree on a host that ostree booted (/run/ostree-booted)"
+
+    def found(self):
+        """Evidence, or None."""
+        if self._paths.program("rpm-ostree") and self._fs.exists(self._paths.ostree_booted):
+            return self._paths.ostree_booted
+        return None
+
+    def read(self):
+        """The default deployment's arguments: the one that boots next."""
+        out = self.read_asked(self._paths.program("rpm-ostree"), "kargs")
+        return Boot(entries=((_ENTRY, out.strip("\n")),))
+
+    def plan(self, boot, wishes, present):
+        """One call, so that one new deployment comes of it, or none."""
+        before = dict(boot.entries)[_ENTRY]
+        after = edit(before, wishes, present)
+        return Change(
+            commands=self._kargs(before, after, wishes),
+            undo=self._kargs(after, before, wishes),
+            problems=self.unfit(wishes),
+        )
+
+    def _kargs(self, now, wanted, wishes):
+        """From one line to another. What changed is deleted and appended, all occurrences of its name in order."""
+        if now == wanted:
+            return []
+        words = [self._paths.program("rpm-ostree"), "kargs"]
+        for wish in wishes:
+            old = [word.text for word in parse(now).named(wish.name)]
+            new = [word.text for word in parse(wanted).named(wish.name)]
+            if new[: len(old)] == old:
+                words += [f"--append={text}" for text in new[len(old) :]]
+            elif old != new:
+                words += [f"--delete-if-present={text}" for text in dict.fromkeys(old) if text not in new]
+                words += [f"--append-if-missing={text}" for text in dict.fromkeys(new) if text not in old]
+        return [words] if len(words) > 2 else []
+
+
+__all__ = ("RpmOstree",)

@@ -1,0 +1,111 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""zipl on s390 with sections in /etc/zipl.conf: parameters are edited there; zipl writes them for the next boot."""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import edit
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+_SECTION = re.compile(r"\s*(?P<menu>:?)\[?(?P<name>[^\]\s=#]+)\]?\s*\Z")
+_SETTING = re.compile(r"(?P<head>\s*(?P<key>[a-z]+)\s*=\s*)(?P<value>.*?)(?P<tail>\s*)\Z")
+
+
+class Zipl(Backend):
+    """zipl."""
+
+    name = "zipl"
+    looked_for = "zipl (/etc/zipl.conf with the kernel's parameters)"
+    # zipl reads the value between a pair of equal quotes.
+    forbidden = (("'", True, "zipl.conf"),)
+
+    def found(self):
+        """Evidence, or None. Without parameters in zipl.conf the entries are grubby's."""
+        text = self._files.read(self._paths.zipl_conf)
+        return self._paths.zipl_conf if text and self._paths.program("zipl") and _parameters(text) else None
+
+    def read(self):
+        """The parameters of every section, the default one's first."""
+        text = self._files.read(self._paths.zipl_conf)
+        default = _default(text)
+        lines = sorted(_parameters(text), key=lambda one: one[1] != default)
+        return Boot(
+            entries=tuple(
+                (f"{self._paths.zipl_conf}, section {section}", value) for dummy, section, value, dummy in lines
+            ),
+            files={self._paths.zipl_conf: text},
+            more={"default": default, "sections": [one[1] for one in lines]},
+        )
+
+    def plan(self, boot, wishes, present):
+        """zipl.conf with every section's parameters edited, then zipl."""
+        path = self._paths.zipl_conf
+        problems, lines = self.unfit(wishes), boot.files[path].split("\n")
+        if boot.more["default"] is not None and boot.more["default"] not in boot.more["sections"]:
+            problems.append(
+                f"{path}: the default section {boot.more['default']} has no parameters of its own (a parmfile?): "
+                "give it a parameters line"
+            )
+        for number, dummy, value, quote in _parameters(boot.files[path]):
+            new = edit(value, wishes, present)
+            if new == value:
+                continue
+            match = _SETTING.match(lines[number])
+            mark = quote or ("'" if '"' in new else '"')
+            if mark in new:
+                problems.append(
+                    f"{path}:{number + 1}: {new!r} cannot stand between {mark} quotes: change this line by hand"
+                )
+            lines[number] = match.group("head") + mark + new + mark + match.group("tail")
+        text = "\n".join(lines)
+        files = {path: text} if text != boot.files[path] else {}
+        return Change(files=files, commands=[[self._paths.program("zipl")]] if files else [], problems=problems)
+
+    def foreign_lost(self, before, after, names):
+        """The file is ours to write, so its sections have to be the same; then the arguments as ever."""
+        if [name for name, dummy in before.entries] != [name for name, dummy in after.entries]:
+            raise PlanError(f"{self._paths.zipl_conf} has other sections than before")
+        return super().foreign_lost(before, after, names)
+
+
+def _sections(text):
+    """(line number, section, setting's match) of every setting."""
+    section, is_menu = None, False
+    for number, line in enumerate(text.split("\n")):
+        if line.lstrip().startswith("#") or not line.strip():
+            continue
+        setting = _SETTING.match(line)
+        head = None if setting else _SECTION.match(line)
+        if head:
+            section, is_menu = head.group("name"), bool(head.group("menu"))
+        elif setting:
+            yield number, section, is_menu, setting
+
+
+def _parameters(text):
+    """(line number, section, command line, quote) of every section's parameters."""
+    found = []
+    for number, section, is_menu, setting in _sections(text):
+        if setting.group("key") == "parameters" and not is_menu:
+            value = setting.group("value")
+            quote = value[0] if len(value) > 1 and value[0] in "\"'" and value[-1] == value[0] else ""
+            found.append((number, section, value[1:-1] if quote else value, quote))
+    return found
+
+
+def _default(text):
+    """The section that boots: [defaultboot] names it; None where a menu or nothing does."""
+    for dummy, section, is_menu, setting in _sections(text):
+        if section == "defaultboot" and not is_menu and setting.group("key") == "default":
+            return setting.group("value").strip("\"'")
+    return None
+
+
+__all__ = ("Zipl",)

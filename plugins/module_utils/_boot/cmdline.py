@@ -1,0 +1,252 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The kernel command line as text: taken apart as the kernel does, changed with every foreign byte kept. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,:/+-]*\Z")
+_SPACE = " \t\n\v\f\r"
+# Boot loaders add these themselves, one value an entry.
+_LOADERS_OWN = frozenset(("BOOT_IMAGE", "initrd"))
+# Each occurrence counts here, also where a task gives one value: others stay. So with dracut's, which begin with rd.
+_COLLECTED = frozenset(("console", "earlycon", "ifname", "ip", "memmap", "modprobe.blacklist"))
+
+
+@dataclass(frozen=True)
+class Word:
+    """One argument: ``space`` before it, ``text`` as written, ``name`` and ``value`` as the kernel sees them.
+
+    ``value`` is None for an argument without '='. What follows a bare ``--`` is init's, not the kernel's.
+    """
+
+    space: str
+    text: str
+    name: str
+    value: str
+    is_inits: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """A command line; ``str()`` gives back every byte of it."""
+
+    words: tuple
+    tail: str
+
+    def __str__(self):
+        return "".join(word.space + word.text for word in self.words) + self.tail
+
+    def named(self, name):
+        """The kernel's own words of that name; '-' and '_' are one."""
+        wanted = normalize(name)
+        return [word for word in self.words if word.name == wanted and not word.is_inits]
+
+    def values(self, name):
+        """The values of an argument, in order."""
+        return [word.value for word in self.named(name)]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a task wants of one argument. ``values`` and ``texts`` go together: as the kernel sees it, as it is written.
+
+    ``many``: other occurrences stay. For state absent, no values at all means every occurrence.
+    """
+
+    name: str
+    values: tuple
+    texts: tuple
+    many: bool
+
+    def is_met(self, line, present):
+        """Whether a line is as wished. The same value twice is as good as once."""
+        found = line.values(self.name)
+        if not present:
+            return not [value for value in found if not self.values or value in self.values]
+        if self.many:
+            return all(value in found for value in self.values)
+        return set(found) == set(self.values)
+
+
+def normalize(name):
+    """'vfio_pci.ids' for 'vfio-pci.ids' (source: parameq() in kernel/params.c, which maps '-' to '_' in names)."""
+    return name.replace("-", "_")
+
+
+def parse(text):
+    """The Line of a text, by the rule of next_arg() in lib/cmdline.c.
+
+    White space ends a word unless inside double quotes; quotes open and close anywhere. The first '=' ends the name. A
+    quote at the very start, and one at the start of the value, is dropped together with the last one.
+    """
+    words, at, is_inits = [], 0, False
+    while True:
+        begin = at
+        while at < len(text) and text[at] in _SPACE:
+            at += 1
+        if at == len(text):
+            return Line(tuple(words), text[begin:])
+        start, in_quote = at, False
+        while at < len(text) and (in_quote or text[at] not in _SPACE):
+            in_quote ^= text[at] == '"'
+            at += 1
+        word = text[start:at]
+        name, value = _meaning(word)
+        words.append(Word(text[begin:start], word, normalize(name), value, is_inits))
+        is_inits = is_inits or word == "--"
+
+
+def _meaning(word):
+    quoted = word.startswith('"')
+    if quoted:
+        word = word[1:]
+    name, equals, value = word.partition("=")
+    if not equals or not name:
+        return (word[:-1] if quoted and word.endswith('"') else word), None
+    if value.startswith('"'):
+        value = value[1:]
+        quoted = True
+    return name, value[:-1] if quoted and value.endswith('"') else value
+
+
+def edit(text, wishes, present):
+    """The text with ``wishes`` met and everything else as it was."""
+    line = parse(text)
+    for wish in wishes:
+        if not wish.is_met(line, present):
+            line = _met(line, wish) if present else _without(line, wish)
+    return str(line)
+
+
+def _without(line, wish):
+    gone = [word for word in line.named(wish.name) if not wish.values or word.value in wish.values]
+    return _drop(line, gone)
+
+
+def _met(line, wish):
+    found = line.named(wish.name)
+    if wish.many:
+        for value, text in zip(wish.values, wish.texts):
+            if value not in line.values(wish.name):
+                line = _insert(line, text, after=line.named(wish.name))
+        return line
+    if not wish.values:
+        return _drop(line, found)
+    if not found:
+        return _insert(line, wish.texts[0], after=[])
+    kept = next((word for word in found if word.value in wish.values), found[0])
+    line = _drop(line, [word for word in found if word is not kept])
+    return Line(
+        tuple(
+            replace(word, text=wish.texts[0], value=wish.values[0])
+            if word.name == kept.name and word.value not in wish.values and not word.is_inits
+            else word
+            for word in line.words
+        ),
+        line.tail,
+    )
+
+
+def _insert(line, text, after):
+    """Put a word behind the last one of ``after``, else behind the last one that is the kernel's."""
+    words = list(line.words)
+    if after:
+        at = max(index for index, word in enumerate(words) if any(word is one for one in after)) + 1
+    else:
+        at = next((index for index, word in enumerate(words) if word.text == "--"), len(words))
+    space = " "
+    if not at:
+        # The first word takes over what the line began with, so that dropping it leaves no trace.
+        space = words[0].space if words else ""
+        words[:1] = [replace(words[0], space=" ")] if words else []
+    name, value = _meaning(text)
+    words.insert(at, Word(space, text, normalize(name), value))
+    return Line(tuple(words), line.tail)
+
+
+def _drop(line, gone):
+    words, lost = [], None
+    for word in line.words:
+        if any(word is one for one in gone):
+            lost = word.space if not words and lost is None else lost
+        else:
+            # What followed a dropped first word takes its place.
+            words.append(replace(word, space=lost) if lost is not None and not words else word)
+    tail = line.tail if words else line.tail.lstrip(" ")
+    return Line(tuple(words), tail)
+
+
+def parse_wishes(args, present):
+    """The wishes of a task's ``args``, name -> value, null or list. Raises InputError with every problem."""
+    wishes, problems = [], []
+    for given, value in args.items():
+        name = str(given)
+        try:
+            wishes.append(_wish(name, value, present))
+        except InputError as error:
+            problems += error.messages
+            continue
+        twins = [one.name for one in wishes[:-1] if normalize(one.name) == normalize(name)]
+        problems += [f"args: {name} and {twin} are one argument to the kernel; name it once" for twin in twins]
+    if problems:
+        raise InputError(*problems)
+    return wishes
+
+
+def _wish(name, value, present):
+    if not _NAME.match(name):
+        raise InputError(
+            f"args: {name!r} is no argument's name; it begins with a letter, a digit or '_' and holds these and . , "
+            ": / + -"
+        )
+    if name in _LOADERS_OWN:
+        raise InputError(f"args: {name} is the boot loader's own; it cannot be set here")
+    is_list = isinstance(value, list)
+    values = value if is_list else [value]
+    if not values:
+        raise InputError(f"args: {name} is an empty list; give values, or null for the bare argument")
+    if not (present or is_list or value not in (None, "")):
+        return Wish(name, (), (), True)
+    texts = [_text(name, one) for one in values]
+    kernels = tuple(_meaning(text)[1] for text in texts)
+    return Wish(name, kernels, tuple(texts), is_list or name in _COLLECTED or name.startswith("rd."))
+
+
+def _text(name, value):
+    """'name=value' as it is written on a command line. Raises InputError."""
+    if value is None or value == "":
+        return name
+    if isinstance(value, bool):
+        raise InputError(
+            f"args: {name} is the boolean {str(value).lower()}: YAML reads on, off, yes and no so; write the value "
+            "in quotes"
+        )
+    if isinstance(value, int):
+        return f"{name}={value}"
+    if not isinstance(value, str):
+        raise InputError(f"args: {name} is {value!r}; a value is a text, a whole number or null: write it in quotes")
+    if not all(" " <= letter <= "~" for letter in value):
+        raise InputError(f"args: {name} is {value!r}; a value has printable ASCII characters only, and no line end")
+    if value.count('"') % 2:
+        raise InputError(f"args: {name} is {value!r}, with a double quote that is not closed")
+    text = f"{name}={value}"
+    if " " in value and '"' not in value:
+        text = f'{name}="{value}"'
+    if len(parse(text).words) != 1 or parse(text).tail:
+        raise InputError(
+            f"args: {name} is {value!r}, which the kernel reads as several arguments; give each its own name, or "
+            "put the whole value into double quotes"
+        )
+    return text
+
+
+__all__ = ("Line", "Wish", "Word", "edit", "normalize", "parse", "parse_wishes")

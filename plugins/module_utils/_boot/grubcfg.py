@@ -1,0 +1,97 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""grub.cfg as grub-mkconfig writes it: its menu, and which entry boots without a hand on the keyboard. Pure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Optional
+
+_ENTRY = re.compile(r"\s*(menuentry|submenu)\s")
+_LINUX = re.compile(r"\s*linux(?:16|efi)?\s+\S+[ \t]*(?P<line>.*)")
+# Xen starts the kernel as its module.
+_MODULE = re.compile(r"\s*module2?\s+(?:--nounzip\s+)?\S*vmlinu\S+[ \t]*(?:placeholder[ \t]+)?(?P<line>.*)")
+_DEFAULT = re.compile(r'\s*set default="(.*)"')
+
+
+@dataclass
+class Entry:
+    """A menu entry or a submenu; ``line`` is the command line of the kernel that it starts, None for a submenu."""
+
+    title: str
+    ids: tuple
+    parent: object
+    line: Optional[str] = None
+    is_menu: bool = False
+
+
+def parse_entries(text):
+    """All entries of a grub.cfg, in order."""
+    entries, stack, depth = [], [], 0
+    for raw in text.splitlines():
+        if _ENTRY.match(raw):
+            entry = _entry(raw, stack[-1][0] if stack else None)
+            entries.append(entry)
+            stack.append((entry, depth))
+        elif stack:
+            match = _LINUX.match(raw) or _MODULE.match(raw)
+            if match:
+                stack[-1][0].line = match.group("line").rstrip()
+        words = raw.split("#", 1)[0].split()
+        depth += sum(word in ("{",) for word in words) - sum(word in ("}",) for word in words)
+        while stack and depth <= stack[-1][1]:
+            stack.pop()
+    return entries
+
+
+def _entry(raw, parent):
+    try:
+        words = shlex.split(raw)
+    except ValueError:
+        words = raw.split()
+    ids = [words[index + 1] for index, word in enumerate(words[:-1]) if word in ("--id", "$menuentry_id_option")]
+    return Entry(words[1] if len(words) > 1 else "", tuple(ids), parent, None, words[0] == "submenu")
+
+
+def parse_environment(text):
+    """The variables of a grubenv."""
+    pairs = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
+    return {name: value for name, equals, value in pairs if equals}
+
+
+def default_entry(text, env):
+    """The entry that boots, or None. ``env``: the saved environment, whose next_entry holds once."""
+    entries = parse_entries(text)
+    wanted = env.get("next_entry") or _default(text, env)
+    entry = None
+    for part in wanted.split(">"):
+        siblings = [one for one in entries if one.parent is entry]
+        entry = _pick(siblings, part)
+        if entry is None:
+            # GRUB boots the first entry when it cannot find the default.
+            entry = next((one for one in entries if one.parent is None), None)
+            break
+    while entry is not None and entry.is_menu:
+        entry = next((one for one in entries if one.parent is entry), None)
+    return entry
+
+
+def _default(text, env):
+    """What the last plain ``set default=`` says; ${saved_entry} comes from the environment."""
+    found = [value for value in _DEFAULT.findall(text) if "next_entry" not in value]
+    return (found[-1] if found else "0").replace("${saved_entry}", env.get("saved_entry", "")) or "0"
+
+
+def _pick(siblings, part):
+    if part.isdigit():
+        return siblings[int(part)] if int(part) < len(siblings) else None
+    return next((one for one in siblings if part in one.ids or part == one.title), None)
+
+
+__all__ = ("Entry", "default_entry", "parse_entries", "parse_environment")

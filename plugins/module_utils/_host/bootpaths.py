@@ -1,0 +1,51 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Where boot loaders and their tools keep their files, and where a program is found."""
+
+from __future__ import annotations
+
+import os
+
+# The vendor of the Boot Loader Interface's variables (source: systemd.io/BOOT_LOADER_INTERFACE).
+_LOADER = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+
+
+class BootPaths:
+    """Paths of the boot's configuration below ``root``."""
+
+    def __init__(self, root="/"):
+        self.root = root.rstrip("/")
+        etc, boot = self.root + "/etc", self.root + "/boot"
+        self.efi = self.root + "/sys/firmware/efi"
+        self.loader_info = f"{self.efi}/efivars/LoaderInfo-{_LOADER}"
+        self.grub_defaults = etc + "/default/grub"
+        self.grub_dropins = etc + "/default/grub.d"
+        self.grub_dropin = self.grub_dropins + "/zz-vfio-host.cfg"
+        self.grub_cfg = boot + "/grub/grub.cfg"
+        self.grub_env = boot + "/grub/grubenv"
+        self.grub2_env = boot + "/grub2/grubenv"
+        self.kernel_cmdline = etc + "/kernel/cmdline"
+        self.vendor_cmdline = self.root + "/usr/lib/kernel/cmdline"
+        self.zipl_conf = etc + "/zipl.conf"
+        self.proxmox_esps = etc + "/kernel/proxmox-boot-uuids"
+        self.ostree_booted = self.root + "/run/ostree-booted"
+        self.machine_id = etc + "/machine-id"
+        # Where the EFI system partition and the boot partition are mounted, by custom.
+        self.boots = [self.root + place for place in ("/efi", "/boot/efi", "/boot")]
+        self.boot = boot
+        self.modules = self.root + "/lib/modules"
+
+    def program(self, name):
+        """The path of a program, as root's shell finds it; None where it is not installed."""
+        for place in ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"):
+            path = f"{self.root}{place}/{name}"
+            if os.access(path, os.X_OK):
+                return path
+        return None
+
+
+__all__ = ("BootPaths",)

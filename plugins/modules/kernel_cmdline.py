@@ -1,0 +1,172 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kernel_cmdline
+short_description: Set arguments of the kernel command line, whatever boots the host
+version_added: 0.1.0
+description:
+  - Sets or removes the named arguments in the configuration of the boot loader that boots the host, and compares with
+    what the running kernel was started with. It never reboots.
+  - Arguments that are not named stay as they are, with their order, quotes and repetitions.
+  - After the boot loader's tool has run, the entry that will boot is read again. Where it is not as wished, or a tool
+    fails, the files are put back, the tool runs once more, and the task fails with the tool's words.
+author:
+  - vfio.host authors (@vfio-host)
+extends_documentation_fragment:
+  - vfio.host.attributes
+options:
+  arguments:
+    description:
+      - Names of arguments to their values. C(-) and C(_) in a name are the same, as they are to the kernel.
+      - May be written as C(args), with the arguments written out. Ansible takes an option of that name apart before any
+        module sees it, so a variable with arguments goes to O(arguments).
+      - Null or an empty text is the bare argument, without C(=).
+      - A text or a number is the one value that the argument has. Other occurrences go, except for arguments of which
+        each occurrence counts (C(console), C(earlycon), C(ifname), C(ip), C(memmap), C(modprobe.blacklist), and all
+        that begin with C(rd.)).
+      - A list is for an argument that may occur more than once. Each of its values will be there; others stay.
+      - A value with a space is put into double quotes. Values have printable ASCII characters only. Words that YAML
+        reads as booleans (V(on), V(off)) have to be quoted.
+      - With O(state=absent), a value or a list removes these values only, null removes every occurrence of the
+        argument.
+    type: dict
+    required: true
+    aliases: [args]
+  state:
+    description:
+      - V(absent) removes the arguments, whoever added them. A value that V(present) replaced does not come back, except
+        with GRUB.
+    type: str
+    choices: [present, absent]
+    default: present
+notes:
+  - "The boot loader is found by what is on the host, in this order: rpm-ostree (on a host that ostree booted),
+    proxmox-boot-tool (where it manages a partition), then the one of these that is there: grubby with entries below
+    C(/boot/loader/entries); GRUB, where C(update-grub) is there and C(grub-mkconfig) reads C(/etc/default/grub.d);
+    systemd-boot with kernel-install; zipl. Of several, the one that the EFI variable C(LoaderInfo) names."
+  - "GRUB: everything is in C(/etc/default/grub.d/zz-vfio-host.cfg), which only this module writes; the files of
+    others are not edited. The drop-in appends to C(GRUB_CMDLINE_LINUX), which GRUB puts before
+    C(GRUB_CMDLINE_LINUX_DEFAULT). What others set against the wish, it leaves out, and a warning names file and line;
+    that holds again once the module has taken its own argument back. Removing the drop-in and running C(update-grub)
+    gives the host back. These files are shell code: a shell reads them, as in C(update-grub), in check mode too.
+    Values that GRUB's own language would change are refused."
+  - "kernel-install: C(/etc/kernel/cmdline) is edited in place and each installed kernel added again. Where that file
+    does not exist, it is made of what kernel-install would take. Unified kernel images are not supported."
+  - "grubby: one call for all entries; with C(/etc/zipl.conf), C(zipl) runs afterwards. It cannot carry white space or
+    quotes in a value."
+  - "proxmox-boot-tool: C(/etc/kernel/cmdline) for systemd-boot, the drop-in for GRUB, then one refresh. Its
+    partitions are not mounted, so what is re-read is the configuration and the tool's output."
+  - "zipl: the C(parameters) of every section of C(/etc/zipl.conf), then C(zipl). What is re-read is that file."
+  - "GRUB and systemd-boot are tested by booting virtual hosts through them. grubby, zipl, proxmox-boot-tool and
+    rpm-ostree are tested with files and recorded behaviour of these tools only."
+  - Needs root.
+seealso:
+  - module: vfio.host.driver_override
+  - module: vfio.host.passthrough
+"""
+
+EXAMPLES = r"""
+- name: The IOMMU on, host devices without translation
+  vfio.host.kernel_cmdline:
+    arguments:
+      intel_iommu: "on"
+      iommu: pt
+  register: result
+
+- name: Reboot where the running kernel was started without them
+  ansible.builtin.reboot:
+  when: result.reboot_required
+
+- name: A serial console beside those that are there, and a bare argument
+  vfio.host.kernel_cmdline:
+    arguments:
+      console:
+        - ttyS0,115200
+      nosmt:
+
+- name: Take one value back
+  vfio.host.kernel_cmdline:
+    arguments:
+      iommu: pt
+    state: absent
+
+- name: Remove an argument, whatever its value
+  vfio.host.kernel_cmdline:
+    arguments:
+      intel_iommu:
+    state: absent
+"""
+
+RETURN = r"""
+args:
+  description: Every named argument. In check mode, as it would be.
+  returned: success
+  type: dict
+  contains:
+    wanted:
+      description: Its values as the task wants them; V(null) stands for the bare argument. Empty with O(state=absent).
+      returned: success
+      type: list
+      elements: str
+      sample: ["on"]
+    configured:
+      description: Its values in the entry that boots next, in order.
+      returned: success
+      type: list
+      elements: str
+      sample: ["on"]
+    running:
+      description: Its values on the command line of the running kernel.
+      returned: success
+      type: list
+      elements: str
+      sample: []
+    status:
+      description: V(met), or V(pending) where the running kernel was not started so.
+      returned: success
+      type: str
+      sample: pending
+backend:
+  description: What boots the host. V(grub), V(grubby), V(kernel-install), V(zipl), V(proxmox-boot-tool) or
+      V(rpm-ostree).
+  returned: success
+  type: str
+  sample: grub
+reboot_required:
+  description: Whether the running kernel was started otherwise than wished.
+  returned: success
+  type: bool
+reboot_reasons:
+  description: A sentence for each argument that waits for a reboot.
+  returned: success
+  type: list
+  elements: str
+  sample: ["the running kernel was not started with intel_iommu=on"]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import CmdlineArea, Request
+from ansible_collections.vfio.host.plugins.module_utils._host.task import run_task
+
+
+def main():
+    """One area, one request."""
+    module = AnsibleModule(
+        argument_spec={
+            "arguments": {"type": "dict", "required": True, "aliases": ["args"]},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        },
+        supports_check_mode=True,
+    )
+    request = Request(module.params["arguments"], module.params["state"] == "present")
+    run_task(module, lambda fs, files: [(CmdlineArea(fs, files), request)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Images of early user space and their tools' files: where they are, and how one is read and replaced.
+
+An image is the old one or the new one at any moment: the new one is written beside it, synced and renamed. While the
+boot loader is told of it the old one stays under a second name, since some (zipl) know it by the blocks it is in.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import tempfile
+import weakref
+from contextlib import contextmanager, suppress
+
+from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text
+from ansible_collections.vfio.host.plugins.module_utils._host.files import copy_label, sync_directory
+
+_NEW, _OLD = ".vfio-host-new-", ".vfio-host-old-"
+_CHUNK = 1 << 20
+
+
+class ImageFiles(BootPaths):
+    """The images below ``root``, and the paths of the tools that make them."""
+
+    def __init__(self, root="/"):
+        super().__init__(root)
+        etc = self.root + "/etc"
+        # What was read in each image: a cache, which any boot empties.
+        self.cache = self.root + "/run/vfio-host/initramfs.json"
+        self.initramfs_tools_hook = etc + "/initramfs-tools/hooks/vfio-host"
+        self.initramfs_tools_udev = [
+            place + "/hooks/udev" for place in (etc + "/initramfs-tools", self.root + "/usr/share/initramfs-tools")
+        ]
+        self.post_update = etc + "/initramfs/post-update.d"
+        self.dracut_conf = etc + "/dracut.conf.d/vfio-host.conf"
+        self.mkinitcpio_conf = etc + "/mkinitcpio.conf.d/vfio-host.conf"
+        self.mkinitcpio_presets = etc + "/mkinitcpio.d"
+        self.mkinitcpio_post = [etc + "/initcpio/post", self.root + "/usr/lib/initcpio/post"]
+        self.entry_token = etc + "/kernel/entry-token"
+        self._spool = None
+
+    def kernels(self):
+        """The installed kernels: those with a directory of modules."""
+        return [name for name in _names(self.modules) if os.path.isdir(f"{self.modules}/{name}")]
+
+    def kernel_files(self, kernels):
+        """Kernel -> its file in /boot, for those of ``kernels`` that have one there."""
+        found = {}
+        for kernel in kernels:
+            for name in ("vmlinuz", "vmlinux", "image"):
+                path = f"{self.boot}/{name}-{kernel}"
+                if os.path.exists(path):
+                    found.setdefault(kernel, path)
+        return found
+
+    def unified_images(self):
+        """Unified kernel images, where boot loaders look for them."""
+        places = [f"{place}/EFI/Linux" for place in self.boots]
+        return [f"{place}/{name}" for place in places for name in _names(place) if name.endswith(".efi")]
+
+    def inner(self, path):
+        """A path of this host as the host itself writes it, without ``root``."""
+        return path[len(self.root):]
+
+    def is_image(self, path):
+        """Whether there is a regular file of this name; a link to one is not counted twice."""
+        return os.path.isfile(path) and not os.path.islink(path)
+
+    def stamp(self, path):
+        """What a file cannot change its content without changing: a list to compare; None where it is absent."""
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            return None
+        return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
+    def room(self, path):
+        """(id of the file system, free bytes, whether it can be written to) of the directory ``path``."""
+        found = os.statvfs(path)
+        return os.stat(path).st_dev, found.f_bavail * found.f_frsize, not found.f_flag & os.ST_RDONLY
+
+    def spool_room(self):
+        """The same of the file system that the spool will be on."""
+        return self.room(self.root + "/var/tmp")
+
+    def opened(self, path):
+        """The image's bytes, as a stream that can be sought in."""
+        return open(path, "rb")
+
+    @contextmanager
+    def piped(self, words, path, offset):
+        """A stream of what a program makes of ``path`` from ``offset`` on. Raises OSError where it fails."""
+        with open(path, "rb", buffering=0) as source:
+            source.seek(offset)
+            with subprocess.Popen(words, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+                try:
+                    yield process.stdout
+                    # What is behind the last archive is padding; a decompressor that still writes it would not end.
+                    while process.stdout.read(_CHUNK):
+                        pass
+                except BaseException:
+                    process.kill()
+                    raise
+                complaint = process.stderr.read().decode("utf-8", "replace").strip()
+        if process.returncode:
+            raise OSError(errno.EIO, f"{words[0]} failed with status {process.returncode}: {complaint}")
+
+    def spool(self):
+        """A directory of this run's own, for images under construction and copies of those that they replace."""
+        if self._spool is None:
+            self._spool = tempfile.mkdtemp(prefix="vfio-host-", dir=self.root + "/var/tmp")
+            # It goes with this object, at the end of the process at the latest: until then all can be put back.
+            weakref.finalize(self, shutil.rmtree, self._spool, ignore_errors=True)
+        return self._spool
+
+    def spooled(self):
+        """What is in it."""
+        return _names(self.spool())
+
+    def replace(self, path, source):
+        """Make ``path`` the same as the file ``source``, in one step. Raises ApplyError."""
+        directory, name = os.path.split(path)
+        temporary = f"{directory}/{_NEW}{name}"
+        try:
+            self._copy(source, temporary, path)
+            os.rename(temporary, path)
+            sync_directory(directory)
+        except OSError as error:
+            self.remove(temporary)
+            raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
+
+    def copy(self, source, path):
+        """A copy in the spool. Raises ApplyError."""
+        try:
+            self._copy(source, path, None)
+        except OSError as error:
+            raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
+
+    def _copy(self, source, target, labelled):
+        self.remove(target)
+        with open(source, "rb") as origin:
+            handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as stream:
+                while True:
+                    chunk = origin.read(_CHUNK)
+                    if not chunk:
+                        break
+                    stream.write(chunk)
+                os.fchmod(handle, os.fstat(origin.fileno()).st_mode & 0o777)
+                if labelled is not None:
+                    copy_label(labelled, handle)
+                stream.flush()
+                os.fsync(handle)
+
+    def keep_old(self, path):
+        """Give the image a second name until drop_old(); one kept by a run that broke off stays."""
+        directory, name = os.path.split(path)
+        try:
+            os.link(path, f"{directory}/{_OLD}{name}")
+            sync_directory(directory)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            # FAT has no links; no boot loader that reads it knows of blocks.
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+                raise ApplyError(f"{path} cannot be kept: {errno_text(error.errno)}") from error
+
+    def is_kept(self, path):
+        """Whether a run broke off between replacing this image and having told the boot loader."""
+        directory, name = os.path.split(path)
+        return os.path.lexists(f"{directory}/{_OLD}{name}")
+
+    def drop_old(self, path):
+        """Forget the old image."""
+        directory, name = os.path.split(path)
+        self.remove(f"{directory}/{_OLD}{name}")
+        sync_directory(directory)
+
+    def remove(self, path):
+        """Remove a file of ours, if it is there."""
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _names(directory):
+    try:
+        return sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+__all__ = ("ImageFiles",)

@@ -92,7 +92,12 @@ class Applier:
 
     def _unbind(self, address, driver):
         if self._driver_now(address) == driver:
-            self._fs.write(f"{self._fs.pci_drivers}/{driver}/unbind", address)
+            try:
+                self._fs.write(f"{self._fs.pci_drivers}/{driver}/unbind", address)
+            except KernelRefusal as error:
+                # ENODEV: somebody else unbound it in between, which is what was wanted.
+                if error.errno != errno.ENODEV:
+                    raise
         if self._wait_for(lambda: self._driver_now(address) != driver):
             return
         raise ApplyError(f"driver {driver} did not let go of it in {self._timeout} seconds")

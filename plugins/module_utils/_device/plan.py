@@ -128,7 +128,7 @@ def make_plan(host, request):
     gone = [(policy, record, _release(survey, policy, record, request)) for policy, record in resolution.leaving]
     plans += [one for dummy, dummy, one in gone]
     problems = resolution.problems + [
-        problem for one in plans for problem in _guarded(survey, one, request.force) + _held(one)
+        problem for one in plans for problem in _guarded(survey, one, request.force) + _held(one) + _with_vfs(one)
     ]
     if problems:
         raise PlanError(*problems)
@@ -252,6 +252,17 @@ def _held(plan):
         f"{plan.device.address} ({plan.device.name}) is in use by process {holder['pid']} ({holder['command']}): the kernel "
         "would wait for ever to unbind it; stop that process, then run again"
         for holder in plan.device.holders or ()
+    ]
+
+
+def _with_vfs(plan):
+    """A PF's driver takes the VFs along, for ever where one of them is held, and nothing here could bring them back."""
+    number = (plan.device.sriov or {}).get("num")
+    if not number or not any(step.action == UNBIND for step in plan.steps):
+        return []
+    return [
+        f"{plan.device.address} ({plan.device.name}) has {number} VFs, which would go with its driver {plan.device.driver}; "
+        "set their number to 0 first"
     ]
 
 

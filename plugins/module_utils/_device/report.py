@@ -11,11 +11,12 @@ from __future__ import annotations
 
 def devices(plan):
     """One mapping for each device of the plan."""
+    recorded = {record.address: record for records in plan.host.policies.values() for record in records}
     return [
         {
             "address": one.device.address,
             "policy": one.policy,
-            "identity": one.device.identity(),
+            "identity": _identity(one.device, recorded.get(one.device.address)),
             "driver_before": one.device.driver,
             "driver": one.driver,
             "override": one.override,
@@ -24,6 +25,14 @@ def devices(plan):
         }
         for one in plan.devices
     ]
+
+
+def _identity(device, record):
+    """The device's identity, with a serial number that VFIO hides as it is remembered."""
+    identity = device.identity()
+    if identity["serial"] is None and record is not None and record.is_of(device):
+        identity["serial"] = record.was["serial"]
+    return identity
 
 
 def diff(plan):

@@ -270,12 +270,16 @@ def _interfaces(fs):
 
 
 def _disks(fs):
-    """Address -> the names of its whole disks."""
+    """Address -> the names of its whole disks, as they are below /dev."""
     found = {}
     for name in fs.names(fs.block):
         directory = f"{fs.block}/{name}"
-        address = last_address(fs.target(directory) or "")
-        if address and not fs.exists(directory + "/partition"):
+        target = fs.target(directory) or ""
+        paths = usage.subsystem_controllers(fs, name) if usage.NVME_SUBSYSTEM in target else [target]
+        # A namespace's path through one controller (nvme0c0n1) is hidden: nothing can open it.
+        if fs.exists(directory + "/partition") or fs.read(directory + "/hidden") == "1":
+            continue
+        for address in filter(None, map(last_address, paths)):
             found.setdefault(address, []).append(name)
     return found
 

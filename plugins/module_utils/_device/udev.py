@@ -9,6 +9,10 @@
 The rules run on ``add``: at boot (coldplug), at hot-plug, and when a VF appears. Writing the override, unbinding a native
 driver that was faster and asking for a new probe are plain attribute writes, done while rules are processed; the
 module is loaded after all rules, and binds then if it was not there before. No program of ours runs.
+
+Loading takes longer than everything else, so it begins with the first events of a boot's coldplug, those of the kernel's own
+modules (systemd-udev-trigger.service asks for that subsystem first; "kernel" is in every kernel). Loading a VFIO driver
+binds nothing by itself.
 """
 
 from __future__ import annotations
@@ -95,10 +99,12 @@ def _device_rule(policy, record):
 
 def _driver_rules(policy, driver, module):
     mine = f'ENV{{VFIO_HOST}}=="{policy} {driver}"'
+    load = f'TEST!="[subsystem/pci]drivers/{driver}", RUN{{builtin}}+="kmod load {module}"'
     return [
+        f'ACTION=="add", SUBSYSTEM=="module", KERNEL=="kernel", {load}',
         f'{mine}, DRIVER=="?*", DRIVER!="{driver}", ATTR{{driver/unbind}}="$kernel"',
         f'{mine}, DRIVER!="{driver}", ATTR{{[subsystem/pci]drivers_probe}}="$kernel"',
-        f'{mine}, RUN{{builtin}}+="kmod load {module}"',
+        f"{mine}, {load}",
     ]
 
 

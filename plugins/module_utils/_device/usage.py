@@ -17,6 +17,9 @@ from ansible_collections.vfio.host.plugins.module_utils._device.pci import (
     addresses_in,
 )
 
+# On the path of a namespace that several controllers may serve: it hangs from none of them.
+NVME_SUBSYSTEM = "/nvme-subsystem/"
+
 _REJECT_ROUTE = 0x0200  # RTF_REJECT, include/uapi/linux/route.h
 _VFIO_NODES = ("/dev/vfio/devices/", "/dev/vfio/noiommu-", "/dev/vfio/")
 # A root file system of these kinds has no disk that could be taken away.
@@ -63,6 +66,9 @@ def guards(fs, devices):
     for device in devices:
         if device.boot_vga:
             _add(found, [device.address], CONSOLE, "it is the firmware's display (boot_vga)")
+    for device in devices:
+        for guard in found.get(device.address, ()) if device.physfn else ():
+            _add(found, [device.physfn], guard["kind"], f"its VF {device.address} is needed: {guard['reason']}")
     return found
 
 
@@ -150,8 +156,8 @@ def _block_chains(fs, chain):
     directory = f"{fs.block}/{chain[-1]}"
     target = fs.target(directory) or ""
     addresses = addresses_in(target)
-    if "/nvme-subsystem/" in target:
-        addresses = _subsystem_controllers(fs, chain[-1])
+    if NVME_SUBSYSTEM in target:
+        addresses = [one for path in subsystem_controllers(fs, chain[-1]) for one in addresses_in(path)]
     if addresses:
         yield chain, addresses
     lower = fs.names(directory + "/slaves")
@@ -163,15 +169,13 @@ def _block_chains(fs, chain):
             yield from _block_chains(fs, chain + [name])
 
 
-def _subsystem_controllers(fs, name):
-    """The PCI functions behind a multipath NVMe namespace, whose device hangs from no controller."""
+def subsystem_controllers(fs, name):
+    """The sysfs paths of the controllers behind a multipath NVMe namespace, whose device hangs from none of them."""
     directory = os.path.realpath(f"{fs.block}/{name}")
     while directory and not os.path.basename(directory).startswith("nvme-subsys"):
         directory = os.path.dirname(directory) if directory != "/" else ""
-    found = []
-    for entry in fs.names(directory) if directory else ():
-        found += addresses_in(fs.target(f"{fs.nvme}/{entry}") or "")
-    return found
+    controllers = [fs.target(f"{fs.nvme}/{entry}") for entry in fs.names(directory)] if directory else []
+    return [path for path in controllers if path]
 
 
-__all__ = ("guards", "holders")
+__all__ = ("NVME_SUBSYSTEM", "guards", "holders", "subsystem_controllers")

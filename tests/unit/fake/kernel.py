@@ -1,0 +1,350 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The kernel's reactions: what happens in the tree when an attribute is written, and with which errno it is refused.
+
+The rules come from the kernel's sources (drivers/base/bus.c, drivers/base/dd.c, drivers/pci/pci-driver.c,
+drivers/vfio/pci), stated here on their own and not by the code under test.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from fnmatch import fnmatchcase
+
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal
+from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.host.tests.unit.fake.model import Module
+
+_PAGE_SIZE = 4096
+_HARMLESS = ("pcieport", "pci-stub")
+# vfio-pci's denylist: Intel QAT and DSA (source: drivers/vfio/pci/vfio_pci.c, vfio_pci_dev_in_denylist).
+_DENIED = ("8086:19e2", "8086:19e3", "8086:37c8", "8086:37c9", "8086:0435", "8086:0443", "8086:0b25")
+# Built in, and without a module's name: the drivers that every host has.
+_PORT_DRIVER = Module("pcieport", ("pcieport",), ("pci:v*d*sv*sd*bc06sc04i*",), builtin=True, nameless=True)
+
+
+class FakeKernel(Sysfs):
+    """Sysfs over a Tree, in which writes do what they do on a host. Time is virtual: ``now`` grows by ``pause``."""
+
+    is_root = True
+
+    def __init__(self, tree, faults):
+        super().__init__(str(tree.root), run=self._command)
+        self.tree = tree
+        self.spec = tree.spec
+        self.faults = faults
+        self.now = 0.0
+        self.functions = {}
+        self.refusals = {}  # (driver, address) -> errno that its probe answers
+        self.deferrals = {}  # (driver, address) -> seconds until it binds by itself, after EAGAIN
+        self.slow = {}  # (driver, address) -> seconds until the driver link shows after a bind that succeeded
+        self.asynchronous = False  # a freshly loaded module probes in a moment, not at once
+        self._later = []
+        self._dynamic_ids = {}
+        self._held = {}
+        self._modules = {}
+        self._on_add = lambda address: None
+
+    # Life of a host.
+
+    def boot(self, on_add):
+        """All of it, up to where user space starts; ``on_add`` hears of each function that is plugged later."""
+        self.tree.boot()
+        self.functions, self._dynamic_ids, self._later, self._held = {}, {}, [], {}
+        self._modules = {}
+        self._on_add = lambda address: None
+        for module in (_PORT_DRIVER,) + self.spec.modules:
+            if module.builtin:
+                self._register(module)
+        for function in self.spec.functions:
+            self.appear(function)
+        self._on_add = on_add
+
+    def appear(self, function):
+        """A function is found: drivers that are registered probe it, then user space hears of it."""
+        self.tree.add(function)
+        self.functions[function.address] = function
+        self._attach_any(function.address)
+        self._on_add(function.address)
+
+    def disappear(self, address):
+        """A function is pulled out: its driver lets go, its VFs go with it."""
+        if self.driver_of(address):
+            self._detach(address)
+        self.tree.remove(self.functions.pop(address))
+
+    def hold(self, address, pid, command, node=None):
+        """A process opens the VFIO file of a function's group, or another ``node`` below /dev/vfio."""
+        self._held[pid] = address
+        node = node or self.functions[address].group
+        (self.tree.root / f"proc/{pid}/fd").mkdir(parents=True)
+        (self.tree.root / f"proc/{pid}/fd/0").symlink_to("/dev/null")
+        (self.tree.root / f"proc/{pid}/fd/12").symlink_to(f"/dev/vfio/{node}")
+        self.tree.put(self.tree.root / f"proc/{pid}/comm", command + "\n")
+
+    # The edges that the code under test calls.
+
+    def write(self, path, value):
+        """One write(2) to an attribute, with what the kernel does on it."""
+        try:
+            self.faults.step("write", path[len(self.root) :], value)
+            self._react(path, value)
+        except OSError as error:
+            raise KernelRefusal(path, value, error) from error
+
+    def pause(self, seconds):
+        """Virtual time passes, and what is due in it happens."""
+        self.now += seconds
+        due = [one for one in self._later if one[0] <= self.now]
+        self._later = [one for one in self._later if one[0] > self.now]
+        for dummy, action in due:
+            action()
+
+    def opened(self, path):
+        """Without root, the kernel shows 64 bytes of the configuration space."""
+        context = super().opened(path)
+        if self.is_root:
+            return context
+        return _Truncated(context)
+
+    # Commands.
+
+    def _command(self, words):
+        try:
+            self.faults.step("command", " ".join(words))
+        except OSError as error:
+            return 1, "", error.strerror
+        if words[:2] == ["udevadm", "control"]:
+            return 0, "", ""
+        if words[0] == "modprobe":
+            return self.modprobe(words[-1], "--use-blacklist" in words)
+        raise AssertionError(f"no fake of the command {words}")
+
+    def modprobe(self, name, use_blacklist=False):
+        """Load by name or by modalias, as (status, stdout, stderr)."""
+        if ":" in name:
+            found = [one for one in self.spec.modules if any(fnmatchcase(name, alias) for alias in one.aliases)]
+        else:
+            found = [one for one in self.spec.modules if one.name == name.replace("-", "_")]
+        if use_blacklist:
+            found = [one for one in found if one.name not in self.spec.blacklist]
+        if not found:
+            return 1, "", f"modprobe: FATAL: Module {name} not found in directory {self.module_tree}\n"
+        for module in found:
+            self.load(module)
+        return 0, "", ""
+
+    def load(self, module):
+        """A module registers its drivers, and these take what nobody has."""
+        if module.name in self._modules:
+            return
+        self._register(module)
+        for driver in module.drivers:
+            if self.asynchronous:
+                self._later.append((self.now + 0.1, lambda driver=driver: self._attach_all(driver)))
+            else:
+                self._attach_all(driver)
+
+    def _attach_all(self, driver):
+        for address in sorted(self.functions):
+            if self.driver_of(address) is None and self._matches(driver, address):
+                self._probe(driver, address)
+
+    def _register(self, module):
+        self._modules[module.name] = module
+        self.tree.register(module)
+
+    # Attributes.
+
+    def _react(self, path, value):
+        directory, name = os.path.split(path)
+        directory = os.path.realpath(directory)
+        if not os.path.exists(f"{directory}/{name}"):
+            raise OSError(errno.ENOENT, path)
+        if (directory, name) == (os.path.realpath(self.pci), "drivers_probe"):
+            return self._drivers_probe(value)
+        owner = os.path.basename(directory)
+        if os.path.dirname(directory) == os.path.realpath(self.pci_drivers):
+            return {"bind": self._bind, "unbind": self._unbind, "new_id": self._new_id}[name](owner, value)
+        attributes = {
+            "driver_override": self._override,
+            "sriov_numvfs": self._numvfs,
+            "sriov_drivers_autoprobe": self._auto,
+        }
+        return attributes[name](owner, value)
+
+    def _override(self, address, value):
+        if len(value) >= _PAGE_SIZE - 1:
+            raise OSError(errno.EINVAL, "too long")
+        if value:  # nothing written is nothing done
+            self._put(address, "driver_override", value.split("\n")[0] or "(null)")
+
+    def _bind(self, driver, address):
+        self._present(address)
+        if not self._matches(driver, address):
+            raise OSError(errno.ENODEV, "no match")
+        if self.driver_of(address):
+            raise OSError(errno.EBUSY, "bound already")
+        seconds = self.deferrals.pop((driver, address), None)
+        if seconds is not None:
+            self._later.append((self.now + seconds, lambda: self._probe(driver, address)))
+            raise OSError(errno.EAGAIN, "deferred")
+        seconds = self.slow.pop((driver, address), None)
+        if seconds is not None:
+            self._later.append((self.now + seconds, lambda: self._probe(driver, address)))
+            return
+        refusal = self._probe(driver, address)
+        if refusal:
+            raise OSError(refusal, "probe")
+
+    def _unbind(self, driver, address):
+        self._present(address)
+        if self.driver_of(address) != driver:
+            raise OSError(errno.ENODEV, "not bound to it")
+        self._detach(address)
+
+    def _drivers_probe(self, address):
+        self._present(address)
+        if self.driver_of(address) is None and self._attach_any(address) == errno.EBUSY:
+            raise OSError(errno.EINVAL, "the group is user space's")
+
+    def _new_id(self, driver, value):
+        words = value.split()
+        if len(words) < 2:
+            raise OSError(errno.EINVAL, "vendor and device")
+        self._dynamic_ids.setdefault(driver, []).append(":".join(words[:2]))
+        self._attach_all(driver)
+
+    def _auto(self, address, value):
+        self._put(address, "sriov_drivers_autoprobe", value.strip())
+
+    def _numvfs(self, address, value):
+        function, driver = self.functions[address], self.driver_of(address)
+        now = int(self._get(address, "sriov_numvfs"))
+        if not value.strip().isdigit():
+            raise OSError(errno.EINVAL, "no number")
+        wanted = int(value)
+        if wanted > function.sriov_total:
+            raise OSError(errno.ERANGE, "too many")
+        if wanted == now:
+            return
+        if driver is None or driver.endswith("vfio-pci"):
+            raise OSError(errno.ENOENT, "no driver that can")
+        if now and wanted:
+            raise OSError(errno.EBUSY, "write 0 first")
+        if not wanted:
+            self._drop_vfs(address)
+            return
+        self._put(address, "sriov_numvfs", str(wanted))
+        for vf in function.vfs[:wanted]:
+            self.appear(vf)
+
+    # Drivers and devices.
+
+    def driver_of(self, address):
+        """The driver that a function is bound to, or None."""
+        return self.link(f"{self.pci_devices}/{address}/driver")
+
+    def override_of(self, address):
+        """The override of a function, or None."""
+        value = self._get(address, "driver_override")
+        return None if value == "(null)" else value
+
+    def _present(self, address):
+        if address not in self.functions:
+            raise OSError(errno.ENODEV, "absent")
+
+    def _get(self, address, name):
+        return (self.tree.directory(address) / name).read_text().rstrip("\n")
+
+    def _put(self, address, name, value):
+        self.tree.put(self.tree.directory(address) / name, value + "\n")
+
+    def _module_of(self, driver):
+        return next(one for one in self._modules.values() if driver in one.drivers)
+
+    def _matches(self, driver, address):
+        """The kernel's pci_match_device: an override beats every table; without one, ids and tables speak."""
+        override = self.override_of(address)
+        if override is not None:
+            return override == driver
+        function = self.functions[address]
+        if ":".join(function.id_parts[:2]) in self._dynamic_ids.get(driver, ()):
+            return True
+        return any(fnmatchcase(function.modalias, alias) for alias in self._module_of(driver).aliases)
+
+    def _attach_any(self, address):
+        """The kernel's device_attach: drivers in order of registration, until one keeps it; the last group refusal."""
+        refusal = None
+        function = self.functions[address]
+        if function.physfn and self._get(function.physfn, "sriov_drivers_autoprobe") == "0":
+            if self.override_of(address) is None:
+                return None
+        for module in list(self._modules.values()):
+            for driver in module.drivers:
+                if self.driver_of(address) is None and self._matches(driver, address):
+                    answer = self._probe(driver, address)
+                    refusal = errno.EBUSY if answer == errno.EBUSY and not module.is_vfio else refusal
+        return refusal
+
+    def _probe(self, driver, address):
+        """The errno that keeps a driver from a function, or 0 and it is bound."""
+        if address not in self.functions or self.driver_of(address):
+            return errno.ENODEV
+        function, module = self.functions[address], self._module_of(driver)
+        refusal = self.refusals.get((driver, address), 0)
+        if module.is_vfio:
+            refusal = refusal or self._vfio_refusal(function)
+        elif driver not in _HARMLESS and self._is_given_away(function.group):
+            refusal = errno.EBUSY
+        if not refusal:
+            self.tree.attach(function, driver, module.is_vfio)
+        return refusal
+
+    def _vfio_refusal(self, function):
+        if function.header_type != 0 or ":".join(function.id_parts[:2]) in _DENIED:
+            return errno.EINVAL
+        if function.sriov_total and self._get(function.address, "sriov_numvfs") != "0":
+            return errno.EBUSY
+        has_group = self.spec.iommu and function.group is not None
+        return 0 if has_group or self.spec.noiommu else errno.EINVAL
+
+    def _is_given_away(self, group):
+        return group is not None and any(
+            self.functions[address].group == group for address in self._held.values() if address in self.functions
+        )
+
+    def _detach(self, address):
+        holders = [pid for pid, held in self._held.items() if held == address]
+        if holders:
+            raise AssertionError(f"this would block for ever, in state D: {address} is held by {holders}")
+        self._drop_vfs(address)
+        self.tree.detach(self.functions[address], self.driver_of(address))
+
+    def _drop_vfs(self, address):
+        function = self.functions[address]
+        for vf in function.vfs:
+            if vf.address in self.functions:
+                self.disappear(vf.address)
+        if function.sriov_total:
+            self._put(address, "sriov_numvfs", "0")
+
+
+class _Truncated:
+    """A reader of which 64 bytes may be read."""
+
+    def __init__(self, context):
+        self._context = context
+
+    def __enter__(self):
+        read_at = self._context.__enter__()
+        return lambda length, offset: read_at(max(0, min(length, 64 - offset)), offset)
+
+    def __exit__(self, *error):
+        return self._context.__exit__(*error)
+
+
+__all__ = ("FakeKernel",)

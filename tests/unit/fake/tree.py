@@ -1,0 +1,298 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The files and links of a fake host, laid out as the kernel lays them out. No rule of the kernel's is in here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+_KINDS = ("vendor", "device", "subsystem_vendor", "subsystem_device")
+_EXTENDED = 0x100
+_SECOND_CAPABILITY = 0x140
+_ADVANCED_ERROR_REPORTING, _DEVICE_SERIAL_NUMBER = 0x0001, 0x0003
+
+
+class Tree:
+    """Writes the trees of /sys, /proc, /dev, /lib and /etc below ``root`` for a Spec."""
+
+    def __init__(self, root, spec):
+        self.root = Path(root)
+        self.spec = spec
+        self.sys = self.root / "sys"
+        self.pci = self.sys / "bus/pci"
+        self._directories = {}
+        self._made = set()
+
+    def _make_parent(self, path):
+        parent = os.path.dirname(str(path))
+        if parent not in self._made or not os.path.isdir(parent):
+            os.makedirs(parent, exist_ok=True)
+            self._made.add(parent)
+
+    def put(self, path, content=""):
+        """A file with its directories; text or bytes."""
+        self._make_parent(path)
+        with open(str(path), "wb") as stream:
+            stream.write(content if isinstance(content, bytes) else content.encode())
+
+    def link(self, path, target):
+        """A relative symbolic link from ``path`` to ``target``, as sysfs has them."""
+        self._make_parent(path)
+        os.symlink(os.path.relpath(str(target), os.path.dirname(str(path))), str(path))
+
+    # What is installed, and outlives a boot.
+
+    def install(self):
+        """/lib/modules, /etc, pci.ids."""
+        spec, modules = self.spec, self.root / "lib/modules" / self.spec.kernel
+        loadable = [one for one in spec.modules if not one.builtin]
+        builtin = [one for one in spec.modules if one.builtin and not one.nameless]
+        self.put(
+            modules / "modules.alias",
+            "# Aliases extracted from modules themselves.\n"
+            + "".join(f"alias {alias} {one.name}\n" for one in loadable for alias in one.aliases),
+        )
+        self.put(
+            modules / "modules.dep",
+            "".join(f"kernel/drivers/{one.file or one.name + '.ko.xz'}:\n" for one in loadable),
+        )
+        self.put(
+            modules / "modules.builtin",
+            "".join(f"kernel/drivers/{one.file or one.name + '.ko'}\n" for one in builtin),
+        )
+        self.put(
+            modules / "modules.builtin.modinfo",
+            "".join(f"{one.name}.alias={alias}\0" for one in builtin for alias in one.aliases),
+        )
+        for name, text in spec.modprobe_d.items():
+            self.put(self.root / "etc/modprobe.d" / name, text)
+        if spec.pci_ids:
+            self.put(self.root / "usr/share/misc/pci.ids", spec.pci_ids)
+        (self.root / "etc/udev/rules.d").mkdir(parents=True)
+
+    # What a boot makes anew.
+
+    def boot(self):
+        """Empty /sys, /proc, /dev and /run, with what the kernel has before the first function shows."""
+        for name in ("sys", "proc", "dev", "run"):
+            shutil.rmtree(str(self.root / name), ignore_errors=True)
+        self._directories = {}
+        for name in ("devices", "drivers"):
+            (self.pci / name).mkdir(parents=True)
+        for name in ("class/net", "class/block", "dev/block", "kernel/iommu_groups", "module"):
+            (self.sys / name).mkdir(parents=True)
+        self.put(self.pci / "drivers_probe")
+        if self.spec.opal:
+            (self.sys / "firmware/opal").mkdir(parents=True)
+        if self.spec.noiommu:
+            self.put(self.sys / "module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n")
+        if self.spec.udevd:
+            self.put(self.root / "run/udev/control")
+        (self.root / "dev").mkdir()
+        self._boot_proc()
+
+    def _boot_proc(self):
+        spec, proc = self.spec, self.root / "proc"
+        self.put(proc / "sys/kernel/osrelease", spec.kernel + "\n")
+        self.put(proc / "sys/kernel/arch", spec.machine + "\n")
+        self.put(proc / "cmdline", spec.cmdline + "\n")
+        self.put(
+            proc / "net/route",
+            "\t".join(
+                (
+                    "Iface",
+                    "Destination",
+                    "Gateway",
+                    "Flags",
+                    "RefCnt",
+                    "Use",
+                    "Metric",
+                    "Mask",
+                    "MTU",
+                    "Window",
+                    "IRTT",
+                )
+            )
+            + "\n"
+            + "".join(line + "\n" for line in spec.routes),
+        )
+        self.put(proc / "net/ipv6_route", "".join(line + "\n" for line in spec.routes6))
+        self.put(proc / "self/mountinfo", "".join(line + "\n" for line in spec.mounts))
+        self.put(
+            proc / "swaps",
+            "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+            + "".join(f"{path}                               partition\t1000\t\t0\t\t-2\n" for path in spec.swaps),
+        )
+
+    def stack(self):
+        """The virtual interfaces and block devices, over the real ones that are there."""
+        for one in self.spec.interfaces:
+            directory = self.sys / "devices/virtual/net" / one.name
+            self.put(directory / "address", "02:00:00:00:00:01\n")
+            self.link(self.sys / "class/net" / one.name, directory)
+            for lower in one.lower:
+                if (self.sys / "class/net" / lower).exists():
+                    self.link(directory / f"lower_{lower}", (self.sys / "class/net" / lower).resolve())
+        for one in self.spec.blocks:
+            directory = self.sys / "devices/virtual/block" / one.name
+            self._block(directory, one.number, one.partitions)
+            for lower in one.lower:
+                self.link(directory / "slaves" / lower, (self.sys / "class/block" / lower).resolve())
+            if one.mapper:
+                self.link(self.root / "dev/mapper" / one.mapper, self.root / "dev" / one.name)
+
+    # Functions.
+
+    def directory(self, address):
+        """The device directory of a function."""
+        return self._directories[address]
+
+    def add(self, function):
+        """A function's directory, with what it has whatever driver serves it."""
+        address = function.address
+        above = self._directories.get(function.parent) or self.sys / "devices" / f"pci{address[:-5]}"
+        directory = self._directories[address] = above / address
+        for kind, value in zip(_KINDS, function.id_parts):
+            self.put(directory / kind, f"0x{value}\n")
+        self.put(directory / "class", f"0x{function.pci_class}\n")
+        self.put(directory / "revision", f"0x{function.revision}\n")
+        self.put(directory / "modalias", function.modalias + "\n")
+        self.put(directory / "driver_override", "(null)\n")
+        self.put(directory / "config", _configuration_space(function))
+        if function.numa is not None:
+            self.put(directory / "numa_node", function.numa + "\n")
+        if function.reset:
+            self.put(directory / "reset_method", function.reset + "\n")
+        if function.pci_class.startswith("03"):
+            self.put(directory / "boot_vga", "1\n" if function.boot_vga else "0\n")
+        for key, value in (function.zpci or {}).items():
+            self.put(directory / key, value + "\n")
+        if function.sriov_total:
+            self.put(directory / "sriov_totalvfs", f"{function.sriov_total}\n")
+            self.put(directory / "sriov_numvfs", "0\n")
+            self.put(directory / "sriov_drivers_autoprobe", "1\n")
+        self.link(directory / "subsystem", self.pci)
+        self.link(self.pci / "devices" / address, directory)
+        if self.spec.iommu and function.group is not None:
+            group = self.sys / "kernel/iommu_groups" / function.group
+            self.link(directory / "iommu_group", group)
+            self.link(group / "devices" / address, directory)
+        if function.physfn:
+            self._add_vf_links(function, directory)
+
+    def _add_vf_links(self, function, directory):
+        parent = self._directories[function.physfn]
+        self.link(directory / "physfn", parent)
+        number = sum(1 for one in parent.iterdir() if one.name.startswith("virtfn"))
+        self.link(parent / f"virtfn{number}", directory)
+
+    def remove(self, function):
+        """A function without a driver goes away."""
+        directory = self._directories.pop(function.address)
+        if function.physfn:
+            for one in self._directories[function.physfn].glob("virtfn*"):
+                if one.resolve() == directory.resolve():
+                    one.unlink()
+        member = self.sys / "kernel/iommu_groups" / (function.group or "-") / "devices" / function.address
+        if member.is_symlink():
+            member.unlink()
+            if not list(member.parent.iterdir()):
+                shutil.rmtree(str(member.parent.parent))
+        (self.pci / "devices" / function.address).unlink()
+        shutil.rmtree(str(directory))
+
+    # Drivers.
+
+    def register(self, module):
+        """A module's drivers appear."""
+        if not module.nameless:
+            (self.sys / "module" / module.name).mkdir(exist_ok=True)
+        for name in module.drivers:
+            driver = self.pci / "drivers" / name
+            for attribute in ("bind", "unbind", "new_id", "remove_id"):
+                self.put(driver / attribute)
+            if not module.nameless:
+                self.link(driver / "module", self.sys / "module" / module.name)
+                self.link(self.sys / "module" / module.name / "drivers" / f"pci:{name}", driver)
+
+    def attach(self, function, driver, is_vfio):
+        """The links of a binding, and what the driver makes of the device."""
+        directory = self.directory(function.address)
+        self.link(directory / "driver", self.pci / "drivers" / driver)
+        self.link(self.pci / "drivers" / driver / function.address, directory)
+        if is_vfio:
+            used = {one.name for one in self.sys.glob("class/vfio-dev/*")}
+            name = next(f"vfio{number}" for number in range(1000) if f"vfio{number}" not in used)
+            (directory / "vfio-dev" / name).mkdir(parents=True)
+            self.link(self.sys / "class/vfio-dev" / name, directory / "vfio-dev" / name)
+            return
+        for net in function.net:
+            self.put(directory / net.via / "net" / net.name / "address", net.mac + "\n")
+            self.link(self.sys / "class/net" / net.name, directory / net.via / "net" / net.name)
+        if function.nvme:
+            self._attach_nvme(function.nvme, directory / "nvme" / function.nvme.name)
+        if function.disk:
+            disk = function.disk
+            self._block(directory / disk.via / disk.name, disk.number, disk.partitions)
+
+    def _attach_nvme(self, nvme, controller):
+        self.put(controller / "serial", nvme.serial.ljust(20) + "\n")
+        self.link(self.sys / "class/nvme" / nvme.name, controller)
+        above = controller
+        if nvme.subsystem:
+            above = self.sys / "devices/virtual/nvme-subsystem" / nvme.subsystem
+            self.link(above / nvme.name, controller)
+        if nvme.disk and not (above / nvme.disk.name).exists():
+            self._block(above / nvme.disk.name, nvme.disk.number, nvme.disk.partitions)
+
+    def _block(self, directory, number, partitions):
+        for name, one, is_part in [("", number, False)] + [part + (True,) for part in partitions]:
+            place = directory / name
+            self.put(place / "dev", one + "\n")
+            if is_part:
+                self.put(place / "partition", "1\n")
+            self.link(self.sys / "class/block" / place.name, place)
+            self.link(self.sys / "dev/block" / one, place)
+            self.put(self.root / "dev" / place.name)
+
+    def detach(self, function, driver):
+        """Undo ``attach``: everything that the driver had made goes."""
+        directory = self.directory(function.address)
+        (directory / "driver").unlink()
+        (self.pci / "drivers" / driver / function.address).unlink()
+        made = ["vfio-dev", "nvme", "net"] + [net.via.split("/")[0] for net in function.net if net.via]
+        if function.disk:
+            made.append(function.disk.via.split("/")[0])
+        for name in made:
+            shutil.rmtree(str(directory / name), ignore_errors=True)
+        for place in ("class/net", "class/block", "class/nvme", "class/vfio-dev", "dev/block"):
+            for entry in (self.sys / place).glob("*"):
+                if entry.is_symlink() and not entry.exists():
+                    entry.unlink()
+                    if place == "class/block":
+                        (self.root / "dev" / entry.name).unlink()
+
+
+def _configuration_space(function):
+    """The first 256 bytes, or 4096 with the serial number behind another capability (offsets: pci_regs.h)."""
+    space = bytearray(4096 if function.dsn else 256)
+    parts = [int(one, 16) for one in function.id_parts]
+    space[0:2], space[2:4] = parts[0].to_bytes(2, "little"), parts[1].to_bytes(2, "little")
+    space[8] = int(function.revision, 16)
+    space[9:12] = bytes.fromhex(function.pci_class)[::-1]
+    space[14] = function.header_type | 0x80
+    space[44:46], space[46:48] = parts[2].to_bytes(2, "little"), parts[3].to_bytes(2, "little")
+    if function.dsn:
+        first = _SECOND_CAPABILITY << 20 | 1 << 16 | _ADVANCED_ERROR_REPORTING
+        second = 1 << 16 | _DEVICE_SERIAL_NUMBER
+        space[_EXTENDED : _EXTENDED + 4] = first.to_bytes(4, "little")
+        space[_SECOND_CAPABILITY : _SECOND_CAPABILITY + 4] = second.to_bytes(4, "little")
+        space[_SECOND_CAPABILITY + 4 : _SECOND_CAPABILITY + 12] = bytes.fromhex(function.dsn.replace("-", ""))[::-1]
+    return bytes(space)
+
+
+__all__ = ("Tree",)

@@ -1,0 +1,149 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The part of udev that our rules files need, for events of PCI functions; every other syntax is an error here.
+
+As udev does: files sort by name over all directories, /etc hides /run; in a rule all matches come first; a failed
+attribute write is passed over; the driver is read once an event; RUN is done after the last rule.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from fnmatch import fnmatchcase
+
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal
+
+_TOKEN = re.compile(r'(?P<key>[A-Z]+)(\{(?P<name>[^}"]+)\})?(?P<op>==|!=|\+=|=)"(?P<value>[^"\\]*)"\Z')
+_MATCHES = ("ACTION", "SUBSYSTEM", "KERNEL", "DRIVER", "ATTR", "ENV", "TEST")
+_SUBSTITUTION = re.compile(r"\$kernel|%k")
+# What a rule may hold without being a substitution that is not simulated.
+_FORBIDDEN = re.compile(r"[$%](?!kernel)")
+
+
+class RuleSyntaxError(AssertionError):
+    """A line that udev would not take, or that nothing of ours should write."""
+
+
+def parse_rule(line):
+    """The tokens of one line, as (key, name, operator, value)."""
+    tokens = []
+    for word in re.split(r",\s*(?=[A-Z])", line.strip()):
+        found = _TOKEN.match(word)
+        if not found:
+            raise RuleSyntaxError(f"no rule token: {word!r} in {line!r}")
+        if _FORBIDDEN.search(found.group("value")):
+            raise RuleSyntaxError(f"a substitution that is not simulated: {word!r}")
+        if found.group("op") in ("==", "!=") and found.group("key") not in _MATCHES:
+            raise RuleSyntaxError(f"nothing to match: {word!r}")
+        if found.group("op") not in ("==", "!=") and found.group("key") not in ("ENV", "ATTR", "RUN"):
+            raise RuleSyntaxError(f"nothing to assign: {word!r}")
+        tokens.append(found.group("key", "name", "op", "value"))
+    return tokens
+
+
+def load_rules(directories):
+    """The rules of all files in udev's order: by file name, and of two with one name the first directory's."""
+    files = {}
+    for directory in reversed(directories):
+        for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
+            if name.endswith(".rules"):
+                files[name] = os.path.join(directory, name)
+    rules = []
+    for name in sorted(files):
+        with open(files[name], encoding="utf-8") as stream:
+            lines = stream.read().splitlines()
+        rules += [parse_rule(line) for line in lines if line.strip() and not line.startswith("#")]
+    return rules
+
+
+class Udev:
+    """Handles `add` events of PCI functions, and of the kernel's own modules, on a fake kernel."""
+
+    def __init__(self, kernel, directories):
+        self._kernel = kernel
+        self._directories = directories
+        self._rules = []
+
+    def reload(self):
+        """Read the rules files."""
+        self._rules = load_rules(self._directories)
+
+    def add(self, address):
+        """One event: our rules, then what they asked to run, then the module's autoload of the distribution."""
+        _Event(self._kernel, "pci", address, str(self._kernel.tree.directory(address))).handle(self._rules)
+
+    def add_module(self, name):
+        """One event of a module: our rules, and what they asked to run."""
+        _Event(self._kernel, "module", name, f"{self._kernel.modules}/{name}").handle(self._rules)
+
+
+class _Event:
+    def __init__(self, kernel, subsystem, address, directory):
+        self._kernel = kernel
+        self._subsystem = subsystem
+        self._address = address
+        self._directory = directory
+        self._env = {}
+        self._run = []
+        self._driver = None
+
+    def handle(self, rules):
+        for rule in rules:
+            if all(self._is_match(*token) for token in rule if token[2] in ("==", "!=")):
+                for token in rule:
+                    if token[2] not in ("==", "!="):
+                        self._assign(*token)
+        for command in self._run:
+            words = command.split()
+            assert words[:2] == ["kmod", "load"] and len(words) == 3, command
+            self._kernel.modprobe(words[2], use_blacklist=True)
+        # 80-drivers.rules of every distribution.
+        if self._subsystem == "pci":
+            self._kernel.modprobe(self._attribute("modalias"), use_blacklist=True)
+
+    def _is_match(self, key, name, operator, pattern):
+        if key == "TEST":
+            return self._kernel.exists(self._path(pattern)) == (operator == "==")
+        value = {
+            "ACTION": lambda: "add",
+            "SUBSYSTEM": lambda: self._subsystem,
+            "KERNEL": lambda: self._address,
+            "DRIVER": self._driver_once,
+            "ATTR": lambda: self._attribute(name),
+            "ENV": lambda: self._env.get(name, ""),
+        }[key]()
+        if value is None:
+            return False
+        return any(fnmatchcase(value, one) for one in pattern.split("|")) == (operator == "==")
+
+    def _driver_once(self):
+        if self._driver is None:
+            self._driver = self._kernel.driver_of(self._address) or ""
+        return self._driver
+
+    def _attribute(self, name):
+        return self._kernel.read(f"{self._directory}/{name}")
+
+    def _path(self, name):
+        if name.startswith("[subsystem/pci]"):
+            return f"{self._kernel.pci}/{name[len('[subsystem/pci]'):]}"
+        return f"{self._directory}/{name}"
+
+    def _assign(self, key, name, operator, value):
+        value = _SUBSTITUTION.sub(self._address, value)
+        if key == "ENV" and operator == "=":
+            self._env[name] = value
+        elif (key, name, operator) == ("RUN", "builtin", "+="):
+            self._run.append(value)
+        elif key == "ATTR" and operator == "=":
+            with suppress(KernelRefusal):  # udev writes a line to the log and goes on
+                self._kernel.write(self._path(name), value)
+        else:
+            raise RuleSyntaxError(f"{key}{{{name}}}{operator}")
+
+
+__all__ = ("RuleSyntaxError", "Udev", "load_rules", "parse_rule")

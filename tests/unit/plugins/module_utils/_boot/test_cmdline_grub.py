@@ -1,0 +1,183 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What only GRUB does: a drop-in that a shell sources, and a menu of which one entry boots."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.vfio.host.plugins.module_utils._boot import grubcfg
+from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader_grub import _parse, _render, without
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import parse
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import Request
+from ansible_collections.vfio.host.plugins.module_utils._host.area import run_areas
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
+from ansible_collections.vfio.host.tests.unit.fake.bootloaders import GrubHost
+
+DROPIN = "etc/default/grub.d/zz-vfio-host.cfg"
+
+
+def run(host, args, present=True):
+    return run_areas([(host.area, Request(args, present))], False)[0]
+
+
+def test_what_others_set_is_left_out_named_by_place_and_holds_again_afterwards(tmp_path):
+    host = GrubHost(tmp_path, "intel_iommu=off quiet")
+    others = host.read("etc/default/grub")
+    plan = run(host, {"intel_iommu": "on"})
+    assert plan.warnings == [
+        f"intel_iommu=off, set at {tmp_path}/etc/default/grub:3, is left out by {tmp_path}/{DROPIN}"
+    ]
+    assert parse(host.boots()).values("intel_iommu") == ["on"]
+    assert not run(host, {"intel_iommu": "on"}).warnings
+    run(host, {"intel_iommu": "on"}, present=False)
+    assert host.read(DROPIN) is None
+    assert parse(host.boots()).values("intel_iommu") == ["off"]
+    assert host.read("etc/default/grub") == others
+
+
+def test_what_others_set_can_be_absent(tmp_path):
+    host = GrubHost(tmp_path, "quiet splash")
+    run(host, {"quiet": None}, present=False)
+    assert host.boots().split() == ["root=UUID=1-2", "ro", "splash"]
+    assert not run(host, {"quiet": None}, present=False).changed
+    run(host, {"iommu": "pt"})
+    assert "quiet" not in host.boots()
+
+
+def test_what_others_set_already_is_not_said_twice(tmp_path):
+    host = GrubHost(tmp_path, "intel-iommu=on")
+    assert not run(host, {"intel_iommu": "on"}).changed
+    assert host.read(DROPIN) is None
+
+
+def test_what_others_quote_is_not_torn(tmp_path):
+    host = GrubHost(tmp_path, 'x="a iommu=soft b" iommu=soft')
+    with pytest.raises(PlanError, match=r"iommu=soft is set at .*/etc/default/grub:3 in a way that cannot be left out"):
+        run(host, {"iommu": "pt"})
+    assert host.calls == []
+
+
+def test_a_drop_in_of_others_counts_too(tmp_path):
+    host = GrubHost(tmp_path, "quiet")
+    host.write("etc/default/grub.d/50-x.cfg", 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX iommu=soft"\n')
+    run(host, {"iommu": "pt"})
+    assert parse(host.boots()).values("iommu") == ["pt"]
+
+
+def test_a_later_file_that_undoes_it_is_found_out(tmp_path):
+    host = GrubHost(tmp_path, "quiet")
+    host.write("etc/default/grub.d/zzz.cfg", 'GRUB_CMDLINE_LINUX="rootwait"\n')
+    with pytest.raises(ApplyError, match="does not boot as wished with iommu"):
+        run(host, {"iommu": "pt"})
+    assert host.read(DROPIN) is None
+
+
+def test_an_entry_that_was_never_generated_is_generated(tmp_path):
+    host = GrubHost(tmp_path, "quiet")
+    old = host.read("boot/grub/grub.cfg")
+    run(host, {"iommu": "pt"})
+    host.write("boot/grub/grub.cfg", old)
+    plan = run(host, {"iommu": "pt"})
+    assert plan.changed
+    assert "iommu=pt" in host.boots()
+    assert plan.diff[0]["after"].endswith("iommu=pt\n")
+
+
+def test_what_others_changed_since_is_said(tmp_path):
+    host = GrubHost(tmp_path, "quiet")
+    host.write("etc/default/grub.d/50-x.cfg", 'GRUB_CMDLINE_LINUX="panic=5"\n')
+    assert any("panic=5" in warning for warning in run(host, {"iommu": "pt"}).warnings)
+
+
+@pytest.mark.parametrize("text", ["GRUB_CMDLINE_LINUX=x\n", "", "# Written by vfio.host.kernel_cmdline.\n"])
+def test_a_drop_in_that_someone_changed_is_refused(tmp_path, text):
+    host = GrubHost(tmp_path)
+    host.write(DROPIN, text)
+    with pytest.raises(PlanError, match="not as this collection wrote it"):
+        run(host, {"iommu": "pt"})
+
+
+@pytest.mark.parametrize("text", ["exit 0\n", "return 3\n", "if\n"])
+def test_settings_that_no_shell_can_read_are_an_error(tmp_path, text):
+    host = GrubHost(tmp_path)
+    host.write("etc/default/grub", text)
+    with pytest.raises(PlanError, match="etc/default/grub|sh failed"):
+        run(host, {"iommu": "pt"})
+
+
+PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1)
+
+
+@settings(deadline=None, max_examples=40)
+@given(left_out=st.lists(PRINTABLE.filter(str.strip), max_size=3), ours=PRINTABLE.filter(str.strip), line=PRINTABLE)
+def test_the_drop_in_is_data_to_the_shell(left_out, ours, line):
+    text = _render(tuple(left_out), ours)
+    assert _parse(text, "x") == (tuple(left_out), ours.strip())
+    done = subprocess.run(
+        [
+            "sh",
+            "-ec",
+            'GRUB_CMDLINE_LINUX=$1 GRUB_CMDLINE_LINUX_DEFAULT=$1; eval "$2"; printf "%s\\n%s" "$GRUB_CMDLINE_LINUX" '
+            '"$GRUB_CMDLINE_LINUX_DEFAULT"',
+            "sh",
+            line,
+            text,
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    kept = without(line, left_out)
+    assert done.stdout == f"{kept} {ours.strip()}\n{kept}"
+    assert done.stderr == ""
+
+
+CFG = """
+set default="{default}"
+menuentry "First" --id first {{
+	linux /vmlinuz-1 one
+}}
+submenu 'More > of it' $menuentry_id_option 'more' {{
+	menuentry 'Second' --class x $menuentry_id_option 'second' {{
+		linux16	/vmlinuz-2 two
+	}}
+	menuentry 'Xen' --id xen {{
+		multiboot2 /xen.gz placeholder dom0_mem=1G
+		module2 /vmlinuz-3 placeholder three
+	}}
+}}
+menuentry 'Firmware' --id firmware {{
+	fwsetup
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    "default, env, line",
+    [
+        ("0", {}, "one"),
+        ("1>0", {}, "two"),
+        ("more>second", {}, "two"),
+        ("more>xen", {}, "three"),
+        ("1", {}, "two"),
+        ("First", {}, "one"),
+        ("gone", {}, "one"),
+        ("${saved_entry}", {"saved_entry": "more>second"}, "two"),
+        ("${saved_entry}", {}, "one"),
+        ("0", {"next_entry": "more>xen"}, "three"),
+        ("firmware", {}, None),
+    ],
+)
+def test_the_entry_that_boots_is_the_one_that_grub_would_take(default, env, line):
+    assert grubcfg.default_entry(CFG.format(default=default), env).line == line
+
+
+def test_a_menu_without_entries_has_no_default():
+    assert grubcfg.default_entry("set timeout=0\n", {}) is None

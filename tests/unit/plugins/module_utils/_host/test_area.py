@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, InputError, PlanError
+
+
+class Plan:
+    def __init__(self, changed):
+        self.changed = changed
+        self.diff = [{"before": "", "after": "x"}] if changed else []
+        self.reboot_reasons = ["it waits"] if changed else []
+        self.warnings = ["look"]
+
+
+class Area:
+    """An area that writes down what it is asked."""
+
+    def __init__(self, log, name, changed=True, plan_error=None, apply_error=None, undo_error=None):
+        self.log, self.name, self.changed = log, name, changed
+        self.plan_error, self.apply_error, self.undo_error = plan_error, apply_error, undo_error
+
+    def _do(self, verb, error):
+        self.log.append(f"{verb} {self.name}")
+        if error:
+            raise error
+
+    def read(self):
+        self._do("read", None)
+
+    def plan(self, dummy_state, dummy_request):
+        self._do("plan", self.plan_error)
+        return Plan(self.changed)
+
+    def apply(self, plan):
+        self._do("apply", self.apply_error)
+        return plan
+
+    def undo(self, dummy_plan):
+        self._do("undo", self.undo_error)
+
+
+@pytest.fixture
+def log():
+    return []
+
+
+def run(*areas, check=False):
+    return run_areas([(area, None) for area in areas], check)
+
+
+def test_every_area_is_planned_before_the_first_is_applied(log):
+    run(Area(log, "a"), Area(log, "b"))
+    assert log == ["read a", "plan a", "read b", "plan b", "apply a", "apply b"]
+
+
+def test_check_mode_applies_nothing(log):
+    assert len(run(Area(log, "a"), Area(log, "b"), check=True)) == 2
+    assert not [one for one in log if one.startswith("apply")]
+
+
+def test_an_area_that_is_as_declared_is_not_applied(log):
+    run(Area(log, "a", changed=False))
+    assert log == ["read a", "plan a"]
+
+
+def test_problems_of_all_areas_come_at_once_and_nothing_is_applied(log):
+    with pytest.raises(PlanError) as caught:
+        run(
+            Area(log, "a", plan_error=InputError("one", "two")),
+            Area(log, "b"),
+            Area(log, "c", plan_error=PlanError("three")),
+        )
+    assert caught.value.messages == ["one", "two", "three"]
+    assert not [one for one in log if one.startswith("apply")]
+
+
+def test_a_failure_undoes_the_areas_before_it_last_first(log):
+    with pytest.raises(ApplyError, match="broken"):
+        run(Area(log, "a"), Area(log, "b"), Area(log, "c", apply_error=ApplyError("broken")))
+    assert log[-2:] == ["undo b", "undo a"]
+
+
+def test_an_area_that_had_nothing_to_do_is_not_undone(log):
+    with pytest.raises(ApplyError):
+        run(Area(log, "a", changed=False), Area(log, "b", apply_error=ApplyError("broken")))
+    assert "undo a" not in log
+
+
+def test_what_cannot_be_undone_is_said_and_the_rest_is_undone(log):
+    with pytest.raises(ApplyError) as caught:
+        run(
+            Area(log, "a"),
+            Area(log, "b", undo_error=ApplyError("stuck")),
+            Area(log, "c", apply_error=ApplyError("broken")),
+        )
+    assert caught.value.messages == ["broken", "stuck"]
+    assert log[-1] == "undo a"
+
+
+def test_a_report_joins_the_plans():
+    found = report([Plan(False), Plan(True)])
+    assert found == {
+        "changed": True,
+        "diff": [{"before": "", "after": "x"}],
+        "reboot_required": True,
+        "reboot_reasons": ["it waits"],
+        "warnings": ["look", "look"],
+    }
+    assert report([Plan(False)])["reboot_required"] is False

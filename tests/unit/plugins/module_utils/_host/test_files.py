@@ -1,0 +1,97 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from ansible_collections.vfio.host.plugins.module_utils._host import files as module
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
+from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+
+
+@pytest.fixture
+def files(tmp_path):
+    return Files(str(tmp_path))
+
+
+def test_a_new_file_comes_with_its_directories(files, tmp_path):
+    files.put(str(tmp_path / "a/b/c.conf"), "text\n")
+    assert (tmp_path / "a/b/c.conf").read_text() == "text\n"
+
+
+def test_a_file_is_for_all_to_read_whatever_the_umask(files, tmp_path):
+    before = os.umask(0o077)
+    try:
+        files.put(str(tmp_path / "c.conf"), "text\n")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "c.conf").stat().st_mode) == 0o644
+
+
+def test_a_symbolic_link_is_replaced_and_not_followed(files, tmp_path):
+    (tmp_path / "victim").write_text("untouched")
+    (tmp_path / "c.conf").symlink_to(tmp_path / "victim")
+    files.put(str(tmp_path / "c.conf"), "new")
+    assert (tmp_path / "victim").read_text() == "untouched"
+    assert not (tmp_path / "c.conf").is_symlink()
+
+
+def test_removing_a_link_leaves_its_target(files, tmp_path):
+    (tmp_path / "victim").write_text("untouched")
+    (tmp_path / "c.conf").symlink_to(tmp_path / "victim")
+    files.put(str(tmp_path / "c.conf"), None)
+    assert sorted(os.listdir(str(tmp_path))) == ["victim"]
+
+
+def test_no_text_means_no_file(files, tmp_path):
+    (tmp_path / "c.conf").write_text("old")
+    files.put(str(tmp_path / "c.conf"), None)
+    files.put(str(tmp_path / "c.conf"), None)
+    assert os.listdir(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize("moment", ["fsync", "rename"])
+def test_a_write_that_breaks_off_leaves_the_old_file_and_no_rest(files, tmp_path, monkeypatch, moment):
+    (tmp_path / "c.conf").write_text("old")
+
+    def fail(*dummy_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, moment, fail)
+    with pytest.raises(ApplyError, match=r"c\.conf cannot be written: ENOSPC"):
+        files.put(str(tmp_path / "c.conf"), "new")
+    assert (tmp_path / "c.conf").read_text() == "old"
+    assert os.listdir(str(tmp_path)) == ["c.conf"]
+
+
+def test_the_text_is_on_disk_before_the_name_points_to_it(files, tmp_path, monkeypatch):
+    order = []
+    fsync, rename = os.fsync, os.rename
+    monkeypatch.setattr(module.os, "fsync", lambda handle: (order.append("fsync"), fsync(handle)))
+    monkeypatch.setattr(module.os, "rename", lambda old, new: (order.append("rename"), rename(old, new)))
+    files.put(str(tmp_path / "c.conf"), "new")
+    assert order == ["fsync", "rename", "fsync"]
+
+
+def test_reading_gives_the_text_or_none(files, tmp_path):
+    (tmp_path / "c.conf").write_bytes(b"text \xff\n")
+    assert files.read(str(tmp_path / "c.conf")) == "text \udcff\n"
+    assert files.read(str(tmp_path / "absent")) is None
+
+
+def test_what_was_read_is_written_back_byte_for_byte(files, tmp_path):
+    (tmp_path / "c.conf").write_bytes(b"text \xff\n")
+    files.put(str(tmp_path / "d.conf"), files.read(str(tmp_path / "c.conf")))
+    assert (tmp_path / "d.conf").read_bytes() == b"text \xff\n"
+
+
+def test_names_are_sorted_and_an_absent_directory_is_empty(files, tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / name).touch()
+    assert files.names(str(tmp_path)) == ["a", "b"]
+    assert files.names(str(tmp_path / "absent")) == []

@@ -1,0 +1,65 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vfio.host.tests.unit.fake.bootloaders import BootHost, GrubHost
+
+WISH = {"intel_iommu": "on", "nosmt": None}
+
+
+@pytest.fixture
+def host(tmp_path):
+    return GrubHost(tmp_path, "quiet intel_iommu=off")
+
+
+@pytest.mark.parametrize("option", ["arguments", "args"])
+def test_four_steps(run_module, host, option):
+    predicted = run_module(host, "kernel_cmdline", check=True, **{option: WISH})
+    first = run_module(host, "kernel_cmdline", **{option: WISH})
+    assert predicted["args"] == first["args"]
+    assert predicted["diff"] == first["diff"]
+    assert (predicted["changed"], first["changed"]) == (True, True)
+    assert first["args"] == {
+        "intel_iommu": {"wanted": ["on"], "configured": ["on"], "running": ["off"], "status": "pending"},
+        "nosmt": {"wanted": [None], "configured": [None], "running": [], "status": "pending"},
+    }
+    assert first["reboot_reasons"] == [
+        "the running kernel was not started with intel_iommu=on",
+        "the running kernel was not started with nosmt",
+    ]
+    assert len(first["warnings"]) == 1
+    for check in (True, False):
+        again = run_module(host, "kernel_cmdline", check=check, **{option: WISH})
+        assert (again["changed"], again["reboot_required"], again["backend"]) == (False, True, "grub")
+    host.reboot()
+    assert not run_module(host, "kernel_cmdline", **{option: WISH})["reboot_required"]
+
+
+def test_absent_gives_the_host_back(run_module, host):
+    before = host.read("boot/grub/grub.cfg")
+    run_module(host, "kernel_cmdline", arguments=WISH)
+    assert run_module(host, "kernel_cmdline", arguments={"intel_iommu": "on", "nosmt": None}, state="absent")["changed"]
+    assert host.read("boot/grub/grub.cfg") == before
+
+
+def test_bad_input_is_one_message_with_every_finding(run_module, host):
+    result = run_module(host, "kernel_cmdline", arguments={"a": "x\ny", "b": True, "c": '"'})
+    assert result["failed"]
+    assert len(result["msg"].splitlines()) == 3
+    assert host.calls == []
+
+
+def test_a_host_without_boot_loader_fails_without_a_traceback(run_module, tmp_path):
+    result = run_module(BootHost(tmp_path), "kernel_cmdline", arguments=WISH)
+    assert "no boot loader found" in result["msg"]
+
+
+def test_a_failing_tool_fails_the_task_with_its_words(run_module, host):
+    host.fail["update-grub"] = 1
+    result = run_module(host, "kernel_cmdline", arguments=WISH)
+    assert "no space left on device" in result["msg"]
+    assert "quiet intel_iommu=off" in host.boots()

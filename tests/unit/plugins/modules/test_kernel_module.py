@@ -1,0 +1,64 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vfio.host.plugins.module_utils._kernel.module_wish import MODULE_SPEC
+from ansible_collections.vfio.host.tests.unit.fake.kernel_modules import ModuleHost
+
+WISH = [
+    {"name": "vfio-pci", "options": {"disable_vga": True}, "before": ["nvme"]},
+    {"name": "nouveau", "state": "disabled"},
+    {"name": "zswap", "options": {"max_pool_percent": 30}},
+]
+
+
+@pytest.fixture
+def host(host_path):
+    return ModuleHost(host_path)
+
+
+def test_check_run_check_again_run_again(run_module, host):
+    predicted = run_module(host, "kernel_module", check=True, modules=WISH)
+    assert host.loaded == []
+    first = run_module(host, "kernel_module", modules=WISH)
+    predicted.pop("invocation", None)
+    first.pop("invocation", None)
+    assert first == predicted and first["changed"]
+    for check in (True, False):
+        again = run_module(host, "kernel_module", check=check, modules=WISH)
+        assert not again["changed"]
+        assert [one["status"] for one in again["modules"]] == ["unchanged"] * 3
+
+
+def test_the_result_has_what_the_documentation_says(run_module, host):
+    result = run_module(host, "kernel_module", modules=WISH)
+    assert result["cmdline_args"] == {"zswap.max_pool_percent": "30"}
+    assert len(result["warnings"]) == 1
+    assert result["modules"][1:] == [
+        {
+            "name": "vfio_pci", "kind": "loadable", "state_before": "unloaded", "state": "loaded", "options_before": {},
+            "options": {"disable_vga": "Y"}, "elsewhere": {}, "cmdline_args": {}, "status": "changed",
+            "reboot_required": False, "reboot_reasons": [],
+        },
+        {
+            "name": "zswap", "kind": "builtin", "state_before": "builtin", "state": "builtin",
+            "options_before": {"max_pool_percent": "20"}, "options": {"max_pool_percent": "30"}, "elsewhere": {},
+            "cmdline_args": {"zswap.max_pool_percent": "30"}, "status": "changed", "reboot_required": False,
+            "reboot_reasons": [],
+        },
+    ]
+
+
+def test_every_finding_is_in_one_message(run_module, host):
+    result = run_module(host, "kernel_module", modules=[{"name": "nothing"}, {"name": "vfio", "options": {"x": 1}}])
+    assert result["failed"] and len(result["msg"].split("\n")) == 2
+
+
+def test_every_option_of_an_entry_is_one_that_the_plan_knows(run_module, host):
+    entry = {"name": "vfio", "state": "loaded", "options": {}, "at_boot": True, "before": []}
+    assert set(entry) == set(MODULE_SPEC)
+    assert run_module(host, "kernel_module", modules=[entry], now=False)["reboot_required"]

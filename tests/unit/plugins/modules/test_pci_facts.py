@@ -1,0 +1,56 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vfio.host.tests.unit.fake import hosts
+from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, TWIN
+
+
+def facts(run_module, host, **options):
+    return run_module(host, "pci_facts", **options)["ansible_facts"]["vfio_host"]
+
+
+def test_the_facts_are_the_whole_host(run_module, host):
+    result = run_module(host, "pci_facts")
+    assert set(result) - {"invocation", "warnings"} == {"ansible_facts"}
+    assert list(result["ansible_facts"]) == ["vfio_host"]
+    assert result["ansible_facts"]["vfio_host"] == host.survey().facts()
+
+
+def test_check_mode_gives_the_same(run_module, host):
+    assert facts(run_module, host, check=True) == facts(run_module, host)
+
+
+def test_a_match_narrows_the_devices_and_only_them(run_module, host):
+    found = facts(run_module, host, match=[{"vendor": "8086", "device": "10d3"}])
+    assert sorted(found["devices"]) == [NIC, TWIN]
+    assert found["iommu"] == host.survey().facts()["iommu"]
+
+
+def test_of_several_matches_each_counts(run_module, host):
+    assert sorted(
+        facts(run_module, host, match=[{"net": "enp2s0"}, {"net": "enp3s0"}, {"net": "none"}])["devices"]
+    ) == [NIC, TWIN]
+
+
+def test_bad_matches_fail_with_all_of_them(run_module, host):
+    result = run_module(host, "pci_facts", match=[{"x": "1"}, {"vendor": "zz"}])
+    assert result["failed"]
+    assert [line.split(":")[0] for line in result["msg"].splitlines()] == ["match[0]", "match[1]"]
+
+
+def test_without_root_there_are_facts_and_one_warning(run_module, host):
+    host.kernel.is_root = False
+    result = run_module(host, "pci_facts")
+    assert len(result["warnings"]) == 1
+    assert "not root" in str(result["warnings"][0])
+    assert result["ansible_facts"]["vfio_host"]["devices"][NIC]["holders"] is None
+
+
+@pytest.mark.parametrize("spec", [hosts.x86(functions=()), hosts.x86(iommu=False), hosts.s390(), hosts.p9()])
+def test_any_linux_has_facts(run_module, make_host, spec):
+    assert len(facts(run_module, make_host(spec))["devices"]) == len(spec.functions)

@@ -1,0 +1,59 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run could touch, as JSON: every PCI device, every file below /etc and among udev's rules, and VFIO's modules."""
+
+import hashlib
+import json
+import os
+
+PCI = "/sys/bus/pci/devices"
+PLACES = ("/etc", "/run/udev/rules.d", "/run/systemd/system", "/run/modprobe.d")
+
+
+def link(path):
+    return os.path.basename(os.readlink(path)) if os.path.islink(path) else None
+
+
+def text(path):
+    with open(path, "rb") as handle:
+        return handle.read().decode("utf-8", "replace").strip()
+
+
+def device(address):
+    directory = os.path.join(PCI, address)
+    return [link(directory + "/driver"), text(directory + "/driver_override")]
+
+
+def fingerprint(path):
+    if os.path.islink(path):
+        return "-> " + os.readlink(path)
+    status = os.stat(path)
+    with open(path, "rb") as handle:
+        content = hashlib.sha256(handle.read()).hexdigest()
+    return "{0:o} {1} {2} {3}".format(status.st_mode, status.st_uid, status.st_mtime_ns, content)
+
+
+def command_lines():
+    """Processes, by their command lines, that have this collection in their name; this one has not."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = text("/proc/{0}/cmdline".format(pid)).replace("\0", " ")
+        except OSError:
+            continue
+        if "vfio" in words:
+            found.append(words)
+    return sorted(found)
+
+
+print(json.dumps({
+    "devices": {address: device(address) for address in sorted(os.listdir(PCI))},
+    "files": {
+        path: fingerprint(path)
+        for place in PLACES for folder, dummy, names in os.walk(place)
+        for path in (os.path.join(folder, name) for name in names)
+    },
+    "modules": sorted(line.split()[0] for line in text("/proc/modules").splitlines() if line.startswith("vfio")),
+    "processes": command_lines(),
+}))

@@ -279,10 +279,6 @@ class FakeKernel(Sysfs):
     def _attach_any(self, address):
         """The kernel's device_attach: drivers in order of registration, until one keeps it; the last group refusal."""
         refusal = None
-        function = self.functions[address]
-        if function.physfn and self._get(function.physfn, "sriov_drivers_autoprobe") == "0":
-            if self.override_of(address) is None:
-                return None
         for module in list(self._modules.values()):
             for driver in module.drivers:
                 if self.driver_of(address) is None and self._matches(driver, address):
@@ -295,6 +291,9 @@ class FakeKernel(Sysfs):
         if address not in self.functions or self.driver_of(address):
             return errno.ENODEV
         function, module = self.functions[address], self._module_of(driver)
+        if function.physfn and self._get(function.physfn, "sriov_drivers_autoprobe") == "0":
+            if self.override_of(address) is None:
+                return errno.ENODEV  # whoever asks: pci_device_can_probe
         refusal = self.refusals.get((driver, address), 0)
         if module.is_vfio:
             refusal = refusal or self._vfio_refusal(function)

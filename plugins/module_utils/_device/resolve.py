@@ -17,6 +17,9 @@ from ansible_collections.vfio.host.plugins.module_utils._device.match import Sel
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import Device
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
+# Fields that VFIO hides.
+_HIDDEN = frozenset(("driver", "mac", "net", "serial"))
+
 
 @dataclass(frozen=True)
 class Target:
@@ -52,10 +55,15 @@ def resolve(survey, declared, policies):
     ``declared``: policy -> list of Entry; ``policies``: policy -> list of Record, as the host has them.
     """
     problems, targets = [], {}
-    selector = Selector(survey.devices, _remembered(survey, policies))
+    remembered = _remembered(survey, policies)
+    selector = Selector(survey.devices, remembered)
+    forgotten = [
+        address for address, device in survey.devices.items()
+        if survey.is_vfio(device.driver) and address not in remembered
+    ]
     for entries in declared.values():
         for entry in entries:
-            _claim(survey, selector, entry, targets, problems)
+            _claim(survey, selector, entry, targets, problems, forgotten)
     _extend_groups(survey, targets, problems)
     targets = {address: targets[address] for address in sorted(targets)}
     leaving = _leaving(survey, declared, policies, targets)
@@ -104,7 +112,7 @@ def _is_ours(device, record):
     return device.driver == record.driver != record.was["driver"]
 
 
-def _claim(survey, selector, entry, targets, problems):
+def _claim(survey, selector, entry, targets, problems, forgotten):
     addresses = selector.select(entry.match)
     if entry.count is not None and len(addresses) != entry.count:
         problems.append(
@@ -113,8 +121,14 @@ def _claim(survey, selector, entry, targets, problems):
         )
         return
     if not addresses and entry.count is None and not entry.optional:
+        hint = ""
+        if forgotten and _HIDDEN.intersection(entry.match.wanted):
+            hint = (
+                f"; {', '.join(forgotten)} are on VFIO and no rules file of a policy remembers what they were: "
+                "match these by address"
+            )
         problems.append(
-            f"{entry.where}: {entry.match.text} matches no device of this host; say optional: true where that is right"
+            f"{entry.where}: {entry.match.text} matches no device of this host; say optional: true where that is right{hint}"
         )
     for address in addresses:
         _add(survey, targets, problems, survey.devices[address], entry)

@@ -260,3 +260,12 @@ def test_the_serial_number_that_vfio_hides_is_still_told(host):
     again = host.take(NVME)
     assert first["devices"][0]["identity"] == again["devices"][0]["identity"]
     assert again["devices"][0]["identity"]["serial"] == "NV01"
+
+
+def test_a_taken_device_whose_rules_file_somebody_removed_is_named_where_a_match_may_have_meant_it(host):
+    host.take(NVME)
+    host.files.put(f"{host.files.boot_rules}/60-vfio-host-p.rules", None)
+    with pytest.raises(PlanError, match=f"serial=NV01 matches no device.*{NVME} are on VFIO and no rules file"):
+        host.take({"match": {"serial": "NV01"}})
+    host.take({"match": {"address": NVME}})
+    assert host.driver(NVME) == "vfio-pci"

@@ -14,8 +14,9 @@ from typing import Optional
 from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change, edited
 from ansible_collections.vfio.host.plugins.module_utils._boot.bootloaders import find
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import Line, parse, parse_wishes
+from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 MET, PENDING = "met", "pending"
 
@@ -132,8 +133,7 @@ class CmdlineArea:
 
     def read(self):
         """The host as it is now. Raises InputError, PlanError."""
-        if not self._fs.is_root:
-            raise InputError("this task reads and changes what only root may: run it with become: true")
+        require_root(self._fs)
         backend = find(self._fs, self._files, self._paths)
         return State(backend, backend.read(), parse(self._fs.read(f"{self._fs.proc}/cmdline") or ""))
 

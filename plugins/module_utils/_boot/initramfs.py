@@ -26,7 +26,8 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_plan imp
     make_plan,
 )
 from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_tools import TOOLS, Tool
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, VfioHostError
+from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
 
 _CACHE_VERSION = 1
 
@@ -42,8 +43,7 @@ class ImageArea:
 
     def read(self):
         """The images as they are now. One that is the same since it was last read is not read again in this boot."""
-        if not self._fs.is_root:
-            raise InputError("this task reads and changes what only root may: run it with become: true")
+        require_root(self._fs)
         kernels = self._paths.kernels()
         tools = [tool(self._fs, self._files, self._paths) for tool in TOOLS]
         tool, found = _choose([one for one in tools if one.found()], kernels)

@@ -14,7 +14,8 @@ from ansible_collections.vfio.host.plugins.module_utils._device import udev
 from ansible_collections.vfio.host.plugins.module_utils._device.apply import Applier
 from ansible_collections.vfio.host.plugins.module_utils._device.plan import make_plan
 from ansible_collections.vfio.host.plugins.module_utils._device.survey import Survey, survey
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,7 @@ class DeviceArea:
 
     def read(self):
         """The host as it is now."""
-        if not self._fs.is_root:
-            raise InputError("this task reads and changes what only root may: run it with become: true")
+        require_root(self._fs)
         policies, texts = {}, {}
         for directory in (self._files.boot_rules, self._files.volatile_rules):
             for name in self._files.names(directory):

@@ -59,6 +59,12 @@ def _undo_all(done):
     return problems
 
 
+def require_root(fs):
+    """Raise InputError where the host's files are not to be written, nor all of them to be read."""
+    if not fs.is_root:
+        raise InputError("this task reads and changes what only root may: run it with become: true")
+
+
 def report(plans):
     """The common part of a task's result: changed, diff, reboot_required, reboot_reasons, warnings."""
     reasons = [reason for plan in plans for reason in plan.reboot_reasons]
@@ -71,4 +77,4 @@ def report(plans):
     }
 
 
-__all__ = ("report", "run_areas")
+__all__ = ("report", "require_root", "run_areas")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._kernel import (
     module_memory,
@@ -106,8 +107,7 @@ class KernelArea:
 
     def read(self):
         """The host as it is now."""
-        if not self._fs.is_root:
-            raise InputError("this task reads and changes what only root may: run it with become: true")
+        require_root(self._fs)
         modules = Modules(self._fs)
         paths = self._files.modprobe_conf, self._files.modules_load_conf
         texts = {path: self._files.read(path) for path in paths}

@@ -1,0 +1,100 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The house stands as CONTRIBUTING.md says: calls go one way, and what calls itself pure touches nothing."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+UTILS = Path(__file__).parents[2] / "plugins" / "module_utils"
+PREFIX = "ansible_collections.vfio.host.plugins.module_utils."
+FILES = sorted(UTILS.glob("*/*.py"))
+# What reads or writes outside of values.
+TOUCHING = {"os", "io", "pathlib", "shutil", "socket", "subprocess", "tempfile", "time"}
+
+
+def name_of(path):
+    return ".".join(path.relative_to(UTILS).with_suffix("").parts)
+
+
+def imports(path):
+    """The names that a file imports; those of this collection as 'room.file'."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = node.module[len(PREFIX):] if node.module.startswith(PREFIX) else None
+            if inner and "." not in inner:
+                found.update(f"{inner}.{alias.name}" for alias in node.names)
+            else:
+                found.add(inner or node.module)
+    return found
+
+
+def is_pure(path):
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.split("\n\n")[0].endswith("Pure.")
+
+
+GRAPH = {name_of(path): imports(path) for path in FILES}
+
+
+def test_there_is_a_house_to_look_at():
+    assert len(FILES) > 40
+    assert sum(map(is_pure, FILES)) > 8
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if is_pure(path)], ids=name_of)
+def test_what_is_pure_touches_nothing(path):
+    assert not GRAPH[name_of(path)] & TOUCHING
+    assert not {one for one in GRAPH[name_of(path)] if one.startswith("_host.") and one != "_host.errors"}
+
+
+def test_the_edges_of_the_host_know_nothing_of_what_is_above():
+    above = {
+        f"{name} imports {one}" for name, found in GRAPH.items() if name.startswith("_host.")
+        for one in found if one.startswith("_") and not one.startswith(("_host.", "__future__"))
+    }
+    assert above == set()
+
+
+def test_devices_and_the_kernel_meet_in_kmod_alone():
+    crossing = {
+        (name, one) for name, found in GRAPH.items() for one in found
+        if {name.split(".")[0], one.split(".")[0]} == {"_device", "_kernel"}
+    }
+    assert {pair for pair in crossing if "_kernel.kmod" not in pair} == set()
+    assert {one for name, one in crossing if name == "_kernel.kmod"} == {"_device.alias"}
+
+
+def test_nothing_imports_itself_around_a_circle():
+    done, way = set(), []
+
+    def walk(name):
+        assert name not in way, " -> ".join(way[way.index(name):] + [name])
+        if name in done or name not in GRAPH:
+            return
+        way.append(name)
+        for one in sorted(GRAPH[name]):
+            walk(one)
+        way.pop()
+        done.add(name)
+
+    for name in GRAPH:
+        walk(name)
+
+
+def test_only_the_edges_of_the_host_run_commands_or_open_files():
+    opening = {
+        name for path, name in ((path, name_of(path)) for path in FILES) if not name.startswith("_host.")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "open"
+    }
+    assert opening == set()
+    assert {name for name, found in GRAPH.items() if "subprocess" in found and not name.startswith("_host.")} == set()

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.vfio.host.tests.unit.fake import FakeHost, hosts
+from ansible_collections.vfio.host.tests.unit.fake import hosts
+from ansible_collections.vfio.host.tests.unit.fake.host import FakeHost
 
 _MEMORY = "/dev/shm"  # thousands of small files and links: ten times as fast as on a disk
 

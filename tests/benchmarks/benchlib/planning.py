@@ -24,7 +24,11 @@ def planning(root: Path, shares: list[int], rounds: int) -> dict[str, dict[int, 
     """
     found = survey(Sysfs(str(root)))
     host = Host(found, {}, {}, str(root / "etc"), str(root / "run"))
-    endpoints = [address for address, device in found.devices.items() if not device.is_bridge]
+    # A PF with VFs is refused, and with it the whole plan.
+    endpoints = [
+        address for address, device in found.devices.items()
+        if not device.is_bridge and not (device.sriov or {}).get("num")
+    ]
     vfio = [address for address in endpoints if found.is_vfio(found.devices[address].driver)]
     requests = {
         (what, len(addresses[::share])): _request(addresses[::share], driver)

@@ -132,14 +132,14 @@ else
    set default="0"
 fi
 menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simple-1-2' {{
-	search --no-floppy --fs-uuid --set=root 1-2
-	{linux} {line}
-	initrd	/boot/initrd.img-{KERNEL}
+\tsearch --no-floppy --fs-uuid --set=root 1-2
+\t{linux} {line}
+\tinitrd\t/boot/initrd.img-{KERNEL}
 }}
 submenu 'Advanced options' $menuentry_id_option 'gnulinux-advanced-1-2' {{
-	menuentry 'Debian GNU/Linux, recovery mode' $menuentry_id_option 'gnulinux-recovery-1-2' {{
-		{linux} single
-	}}
+\tmenuentry 'Debian GNU/Linux, recovery mode' $menuentry_id_option 'gnulinux-recovery-1-2' {{
+\t\t{linux} single
+\t}}
 }}
 """,
         )

@@ -142,19 +142,19 @@ def test_the_drop_in_is_data_to_the_shell(left_out, ours, line):
 CFG = """
 set default="{default}"
 menuentry "First" --id first {{
-	linux /vmlinuz-1 one
+\tlinux /vmlinuz-1 one
 }}
 submenu 'More > of it' $menuentry_id_option 'more' {{
-	menuentry 'Second' --class x $menuentry_id_option 'second' {{
-		linux16	/vmlinuz-2 two
-	}}
-	menuentry 'Xen' --id xen {{
-		multiboot2 /xen.gz placeholder dom0_mem=1G
-		module2 /vmlinuz-3 placeholder three
-	}}
+\tmenuentry 'Second' --class x $menuentry_id_option 'second' {{
+\t\tlinux16\t/vmlinuz-2 two
+\t}}
+\tmenuentry 'Xen' --id xen {{
+\t\tmultiboot2 /xen.gz placeholder dom0_mem=1G
+\t\tmodule2 /vmlinuz-3 placeholder three
+\t}}
 }}
 menuentry 'Firmware' --id firmware {{
-	fwsetup
+\tfwsetup
 }}
 """
 

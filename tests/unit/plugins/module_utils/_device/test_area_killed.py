@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.vfio.host.tests.unit.fake import Killed, hosts
+from ansible_collections.vfio.host.tests.unit.fake import hosts
+from ansible_collections.vfio.host.tests.unit.fake.faults import Killed
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, ROOT_DISK, TWIN
 
 HIDDEN = ({"match": {"net": "enp2s0"}}, {"match": {"serial": "NV01"}}, EDU)

@@ -28,6 +28,11 @@ class Host:
     boot_rules: str
     volatile_rules: str
 
+    @property
+    def recorded(self):
+        """Address -> Record, over all policies."""
+        return {record.address: record for records in self.policies.values() for record in records}
+
     def rules_paths(self, policy):
         """Where a policy's rules are: for every boot, and for this boot only."""
         name = udev.file_name(policy)

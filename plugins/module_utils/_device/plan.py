@@ -133,7 +133,7 @@ def make_plan(host, request):
     if problems:
         raise PlanError(*problems)
     first, last = {}, {}
-    recorded = {record.address: record for records in host.policies.values() for record in records}
+    recorded = host.recorded
     for policy in declared:
         kept = [
             _record(survey, target, recorded.get(target.device.address))

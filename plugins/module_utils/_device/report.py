@@ -11,7 +11,7 @@ from __future__ import annotations
 
 def devices(plan):
     """One mapping for each device of the plan."""
-    recorded = {record.address: record for records in plan.host.policies.values() for record in records}
+    recorded = plan.host.recorded
     return [
         {
             "address": one.device.address,

@@ -7,7 +7,7 @@
 """What boot loaders' back ends have in common: what they read, what they would change, how a change is carried out.
 
 A back end is a class with a ``name``, ``looked_for`` (a phrase), ``found()`` (evidence, or None), ``read()`` (a Boot)
-and ``plan(boot, wishes, present)`` (a Change; pure). Everything else is here.
+and ``plan(boot, wishes)`` (a Change; pure). Everything else is here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Optional
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import edit, parse
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import edit, normalize, parse
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, VfioHostError
 
 # How much of a tool's words is worth repeating.
@@ -93,7 +93,7 @@ class Backend:
                         )
         return problems
 
-    def prove(self, before, wishes, present):
+    def prove(self, before, wishes):
         """The Boot, read again. Raises ApplyError where a wish is not met or a foreign argument is not as it was."""
         after, names = self.read(), [wish.name for wish in wishes]
         problems = []
@@ -101,7 +101,7 @@ class Backend:
             problems += [
                 f"{self.name}: {name} does not boot as wished with {wish.name}: it has {line!r}"
                 for wish in wishes
-                if not wish.is_met(parse(line), present)
+                if not wish.is_met(parse(line))
             ]
         problems += self.foreign_lost(before, after, names)
         if problems:
@@ -118,14 +118,14 @@ class Backend:
                 )
         return problems
 
-    def apply(self, boot, change, wishes, present):
+    def apply(self, boot, change, wishes):
         """Write, run, and give the Boot as read again. Raises ApplyError with everything put back that could be."""
         try:
             for path, text in change.files.items():
                 self._files.put(path, text)
             for command in change.commands:
                 self.run(*command)
-            return self.prove(boot, wishes, present)
+            return self.prove(boot, wishes)
         except VfioHostError as error:
             raise ApplyError(*(error.messages + self._go_back(boot, change))) from error
 
@@ -166,18 +166,18 @@ class Backend:
 
 def foreign(line, names):
     """The words of a line that have none of these names, as written."""
-    known = {name.replace("-", "_") for name in names}
+    known = {normalize(name) for name in names}
     return [word.text for word in parse(line).words if word.is_inits or word.name not in known]
 
 
-def edited(entries, wishes, present):
+def edited(entries, wishes):
     """The entries as they will be."""
-    return tuple((name, edit(line, wishes, present)) for name, line in entries)
+    return tuple((name, edit(line, wishes)) for name, line in entries)
 
 
-def unmet(entries, wishes, present):
+def unmet(entries, wishes):
     """Whether an entry is not as wished."""
-    return any(not wish.is_met(parse(line), present) for dummy, line in entries for wish in wishes)
+    return any(not wish.is_met(parse(line)) for dummy, line in entries for wish in wishes)
 
 
 def _outside_quotes(text):

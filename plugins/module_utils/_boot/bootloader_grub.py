@@ -125,15 +125,15 @@ class Grub(Backend):
             if not line.lstrip().startswith("#")
         ]
 
-    def plan(self, boot, wishes, present):
+    def plan(self, boot, wishes):
         """Our drop-in as it has to be, and update-grub where it or the entry differs."""
         problems, warnings = self.unfit(wishes), []
         ours, left_out = boot.more["ours"], list(boot.more["left_out"])
         others = parse(f"{boot.more['linux']} {boot.more['default']}")
         for wish in wishes:
-            against = [word.text for word in others.named(wish.name) if _is_against(word, wish, present)]
-            ours = edit(ours, [wish if not present else _missing(wish, others, against)], present)
-            if present or not parse(ours).named(wish.name):
+            against = [word.text for word in wish.unwanted(others)]
+            ours = edit(ours, [_missing(wish, others, against) if wish.present else wish])
+            if wish.present or not parse(ours).named(wish.name):
                 # What was left out for the sake of an argument that is gone holds again.
                 left_out = [text for text in left_out if parse(text).words[0].name != normalize(wish.name)]
             warnings += [
@@ -150,7 +150,7 @@ class Grub(Backend):
             )
         text = _render(left_out, ours)
         files = {} if text == boot.files[self._paths.grub_dropin] else {self._paths.grub_dropin: text}
-        commands = self.commands() if files or unmet(boot.entries, wishes, present) else []
+        commands = self.commands() if files or unmet(boot.entries, wishes) else []
         return Change(files=files, commands=commands, problems=problems, warnings=warnings)
 
     def foreign_lost(self, before, after, names):
@@ -167,12 +167,6 @@ def without(line, texts):
         line = line[1:] if line.startswith(" ") else line
         line = line[:-1] if line.endswith(" ") else line
     return line
-
-
-def _is_against(word, wish, present):
-    if not present:
-        return not wish.values or word.value in wish.values
-    return not wish.many and word.value not in wish.values
 
 
 def _missing(wish, others, against):

@@ -52,17 +52,17 @@ class Grubby(Backend):
             files={path: self._files.read(path) for path in written},
         )
 
-    def plan(self, boot, wishes, present):
+    def plan(self, boot, wishes):
         """One grubby call that names every value to be there and every value to go."""
         problems = self.unfit(wishes)
-        if not unmet(boot.entries, wishes, present):
+        if not unmet(boot.entries, wishes):
             return Change(problems=problems)
         add, remove = [], []
         for wish in wishes:
             before, after = [], []
             for dummy, line in boot.entries:
                 before += [word.text for word in parse(line).named(wish.name)]
-                after += [word.text for word in parse(edit(line, [wish], present)).named(wish.name)]
+                after += [word.text for word in parse(edit(line, [wish])).named(wish.name)]
             # grubby takes out what has the name before it adds, so what stays is added again.
             add += _once(after)
             remove += [text for text in _once(before) if text not in after]

@@ -79,13 +79,13 @@ class KernelInstall(Backend):
         running = parse(self._fs.read(f"{self._fs.proc}/cmdline") or "")
         return " ".join(word.text for word in running.words if word.name not in _NOT_SEEDED) + "\n"
 
-    def plan(self, boot, wishes, present):
+    def plan(self, boot, wishes):
         """/etc/kernel/cmdline edited in place; kernel-install for every kernel where it or an entry differs."""
-        text = edit(boot.source, wishes, present)
+        text = edit(boot.source, wishes)
         files = {self._paths.kernel_cmdline: text} if text != boot.source else {}
         program = self._paths.program("kernel-install")
         commands = [[program, "add", version, image] for version, image in sorted(boot.more["images"].items())]
-        wanted = files or unmet(boot.entries, wishes, present)
+        wanted = files or unmet(boot.entries, wishes)
         return Change(
             files=files, commands=commands if wanted else [], problems=self.unfit(wishes) + _comment(boot, files)
         )

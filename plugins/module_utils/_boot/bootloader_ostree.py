@@ -31,10 +31,10 @@ class RpmOstree(Backend):
         out = self.read_asked(self._paths.program("rpm-ostree"), "kargs")
         return Boot(entries=((_ENTRY, out.strip("\n")),))
 
-    def plan(self, boot, wishes, present):
+    def plan(self, boot, wishes):
         """One call, so that one new deployment comes of it, or none."""
         before = dict(boot.entries)[_ENTRY]
-        after = edit(before, wishes, present)
+        after = edit(before, wishes)
         return Change(
             commands=self._kargs(before, after, wishes),
             undo=self._kargs(after, before, wishes),

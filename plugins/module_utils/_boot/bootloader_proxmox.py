@@ -68,15 +68,15 @@ class Proxmox(Backend):
             )
         return Boot(entries=entries, files=files, more=more)
 
-    def plan(self, boot, wishes, present):
+    def plan(self, boot, wishes):
         """The sources edited, then one refresh of every partition."""
         files, problems = {}, self.unfit(wishes)
         path = self._paths.kernel_cmdline
         if path in boot.files:
-            text = edit(boot.files[path], wishes, present)
+            text = edit(boot.files[path], wishes)
             files.update({path: text} if text != boot.files[path] else {})
         if "grub" in boot.more:
-            change = self._grub.plan(boot.more["grub"], wishes, present)
+            change = self._grub.plan(boot.more["grub"], wishes)
             files.update(change.files)
             problems += change.problems
         return Change(files=files, commands=self._grub.commands() if files else [], problems=problems)

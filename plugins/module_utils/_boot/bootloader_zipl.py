@@ -44,7 +44,7 @@ class Zipl(Backend):
             more={"default": default, "sections": [one[1] for one in lines]},
         )
 
-    def plan(self, boot, wishes, present):
+    def plan(self, boot, wishes):
         """zipl.conf with every section's parameters edited, then zipl."""
         path = self._paths.zipl_conf
         problems, lines = self.unfit(wishes), boot.files[path].split("\n")
@@ -54,7 +54,7 @@ class Zipl(Backend):
                 "give it a parameters line"
             )
         for number, dummy, value, quote in _parameters(boot.files[path]):
-            new = edit(value, wishes, present)
+            new = edit(value, wishes)
             if new == value:
                 continue
             match = _SETTING.match(lines[number])

@@ -59,22 +59,26 @@ class Line:
 class Wish:
     """What a task wants of one argument. ``values`` and ``texts`` go together: as the kernel sees it, as it is written.
 
-    ``many``: other occurrences stay. For state absent, no values at all means every occurrence.
+    ``many``: other occurrences stay. Not ``present``: these values are to go; no values at all means every occurrence.
     """
 
     name: str
     values: tuple
     texts: tuple
     many: bool
+    present: bool = True
 
-    def is_met(self, line, present):
+    def is_met(self, line):
         """Whether a line is as wished. The same value twice is as good as once."""
         found = line.values(self.name)
-        if not present:
-            return not [value for value in found if not self.values or value in self.values]
-        if self.many:
-            return all(value in found for value in self.values)
-        return set(found) == set(self.values)
+        return not self.unwanted(line) and not (self.present and set(self.values) - set(found))
+
+    def unwanted(self, line):
+        """The words of a line that are to go."""
+        found = line.named(self.name)
+        if self.present:
+            return [word for word in found if not self.many and word.value not in self.values]
+        return [word for word in found if not self.values or word.value in self.values]
 
 
 def normalize(name):
@@ -118,18 +122,13 @@ def _meaning(word):
     return name, value[:-1] if quoted and value.endswith('"') else value
 
 
-def edit(text, wishes, present):
+def edit(text, wishes):
     """The text with ``wishes`` met and everything else as it was."""
     line = parse(text)
     for wish in wishes:
-        if not wish.is_met(line, present):
-            line = _met(line, wish) if present else _without(line, wish)
+        if not wish.is_met(line):
+            line = _met(line, wish) if wish.present else _drop(line, wish.unwanted(line))
     return str(line)
-
-
-def _without(line, wish):
-    gone = [word for word in line.named(wish.name) if not wish.values or word.value in wish.values]
-    return _drop(line, gone)
 
 
 def _met(line, wish):
@@ -215,10 +214,10 @@ def _wish(name, value, present):
     if not values:
         raise InputError(f"args: {name} is an empty list; give values, or null for the bare argument")
     if not (present or is_list or value not in (None, "")):
-        return Wish(name, (), (), True)
+        return Wish(name, (), (), True, present)
     texts = [_text(name, one) for one in values]
     kernels = tuple(_meaning(text)[1] for text in texts)
-    return Wish(name, kernels, tuple(texts), is_list or name in _COLLECTED or name.startswith("rd."))
+    return Wish(name, kernels, tuple(texts), is_list or name in _COLLECTED or name.startswith("rd."), present)
 
 
 def _text(name, value):

@@ -8,12 +8,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change, edited
 from ansible_collections.vfio.host.plugins.module_utils._boot.bootloaders import find
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import Line, parse, parse_wishes
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import Line, normalize, parse, parse_wishes
 from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
@@ -23,10 +23,14 @@ MET, PENDING = "met", "pending"
 
 @dataclass(frozen=True)
 class Request:
-    """What a task asks for: ``args``, name -> value, null or list."""
+    """What a task asks for: ``args``, name -> value, null or list, to be there or, not ``present``, to go.
+
+    ``drop``: what goes in the same run, in the same form; of an argument that ``args`` names nothing is dropped.
+    """
 
     args: dict
     present: bool = True
+    drop: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class CmdlinePlan:
 
     state: State
     wishes: list
-    present: bool
+    dropped: list
     change: Change
     after: tuple
     proved: Optional[tuple] = None
@@ -78,10 +82,13 @@ class CmdlinePlan:
         """A sentence for each argument that the running kernel does not have as wished."""
         return [
             f"the running kernel was not started with {' '.join(wish.texts)}"
-            if self.present
-            else f"the running kernel was started with {wish.name}, which is no longer configured"
+            if wish.present
+            else f"the running kernel was started with {self._gone(wish)}, which is no longer configured"
             for wish in self._pending()
         ]
+
+    def _gone(self, wish):
+        return " ".join(word.text for word in wish.unwanted(self.state.running)) if wish in self.dropped else wish.name
 
     @property
     def warnings(self):
@@ -91,7 +98,7 @@ class CmdlinePlan:
             return self.change.warnings
         there = [word.text for word in parse(boot.entries[0][1]).words]
         late = [word.text for word in parse(boot.source).words if word.text not in there]
-        names = {wish.name.replace("-", "_") for wish in self.wishes}
+        names = {normalize(wish.name) for wish in self.wishes}
         late = [text for text in late if parse(text).words[0].name not in names]
         return self.change.warnings + (
             [
@@ -103,7 +110,7 @@ class CmdlinePlan:
         )
 
     def _pending(self):
-        return [wish for wish in self.wishes if not wish.is_met(self.state.running, self.present)]
+        return [wish for wish in self.wishes if not wish.is_met(self.state.running)]
 
     def result(self):
         """The task's own results."""
@@ -113,7 +120,7 @@ class CmdlinePlan:
             "backend": self.state.backend.name,
             "args": {
                 wish.name: {
-                    "wanted": list(wish.values) if self.present else [],
+                    "wanted": list(wish.values) if wish.present else [],
                     "configured": line.values(wish.name),
                     "running": self.state.running.values(wish.name),
                     "status": PENDING if wish in waiting else MET,
@@ -140,20 +147,29 @@ class CmdlineArea:
     def plan(self, state, request):
         """The plan for a request; nothing is touched. Raises InputError, PlanError with every problem."""
         wishes = parse_wishes(request.args, request.present)
-        change = state.backend.plan(state.boot, wishes, request.present)
-        after = edited(state.boot.entries, wishes, request.present)
+        dropped = _dropped(state, request)
+        wishes += dropped
+        change = state.backend.plan(state.boot, wishes)
         if change.problems:
             raise PlanError(*change.problems)
-        return CmdlinePlan(state, wishes, request.present, change, after)
+        return CmdlinePlan(state, wishes, dropped, change, edited(state.boot.entries, wishes))
 
     def apply(self, plan):
         """The plan as carried out, what boots next read again. Raises ApplyError, with all put back that could be."""
-        boot = plan.state.backend.apply(plan.state.boot, plan.change, plan.wishes, plan.present)
+        boot = plan.state.backend.apply(plan.state.boot, plan.change, plan.wishes)
         return replace(plan, proved=boot.entries)
 
     def undo(self, plan):
         """Put an applied plan back. Raises ApplyError."""
         plan.state.backend.undo(plan.state.boot, plan.change)
+
+
+def _dropped(state, request):
+    """The wishes of what a request drops, as far as any of it is configured or runs."""
+    named = {normalize(str(name)) for name in request.args}
+    drop = {name: value for name, value in request.drop.items() if normalize(str(name)) not in named}
+    lines = [parse(line) for dummy, line in state.boot.entries] + [parse(state.boot.source or ""), state.running]
+    return [wish for wish in parse_wishes(drop, False) if not all(wish.is_met(line) for line in lines)]
 
 
 __all__ = ("CmdlineArea", "CmdlinePlan", "Request", "State")

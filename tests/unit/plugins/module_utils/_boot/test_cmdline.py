@@ -69,15 +69,15 @@ def test_a_parsed_line_gives_back_every_byte(line):
 @given(lines(), ARGS, st.booleans())
 def test_foreign_arguments_keep_their_bytes_and_order(line, args, present):
     wishes = parse_wishes(args, present)
-    assert kept(edit(line, wishes, present), wishes) == kept(line, wishes)
+    assert kept(edit(line, wishes), wishes) == kept(line, wishes)
 
 
 @given(lines(), ARGS, st.booleans())
 def test_an_edited_line_is_as_wished_and_stays_so(line, args, present):
     wishes = parse_wishes(args, present)
-    once = edit(line, wishes, present)
-    assert all(wish.is_met(parse(once), present) for wish in wishes)
-    assert edit(once, wishes, present) == once
+    once = edit(line, wishes)
+    assert all(wish.is_met(parse(once)) for wish in wishes)
+    assert edit(once, wishes) == once
 
 
 @given(st.text(min_size=1), st.text())
@@ -86,7 +86,7 @@ def test_no_input_becomes_a_second_argument(name, value):
         wishes = parse_wishes({name: value}, True)
     except InputError:
         return
-    words = parse(edit("quiet ro", wishes, True)).words
+    words = parse(edit("quiet ro", wishes)).words
     assert [word.text for word in words[:2]] == ["quiet", "ro"]
     assert len(words) == 3
 
@@ -96,8 +96,8 @@ def test_what_was_added_to_a_line_without_it_is_removed_without_a_trace(line, ar
     wishes = parse_wishes(args, True)
     if any(parse(line).named(wish.name) for wish in wishes) or not kept(line, wishes) or not line.strip():
         return
-    added = edit(line, wishes, True)
-    removed = edit(added, parse_wishes(args, False), False)
+    added = edit(line, wishes)
+    removed = edit(added, parse_wishes(args, False))
     assert removed == line
 
 
@@ -145,7 +145,7 @@ def test_a_word_means_what_it_means_to_the_kernel(text, name, values):
     ],
 )
 def test_a_line_is_edited_in_place(line, args, present, wanted):
-    assert edit(line, parse_wishes(args, present), present) == wanted
+    assert edit(line, parse_wishes(args, present)) == wanted
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ def host(name, tmp_path):
     return HOSTS[name](tmp_path)
 
 
-def run(host, args=None, present=True, check=False):
-    plans = run_areas([(host.area, Request(ON if args is None else args, present))], check)
+def run(host, args=None, present=True, check=False, drop=None):
+    plans = run_areas([(host.area, Request(ON if args is None else args, present, drop or {}))], check)
     return {**report(plans), **plans[0].result()}
 
 
@@ -120,6 +120,36 @@ def test_an_argument_that_may_occur_more_than_once_is_added_to_the_others(name, 
     assert consoles() == ["tty0", "ttyS0,115200", "hvc0"]
     run(host, {"console": "ttyS0,115200"}, present=False)
     assert consoles() == ["tty0", "hvc0"]
+
+
+def test_one_run_sets_some_arguments_and_drops_others(name, tmp_path):
+    host = HOSTS[name](tmp_path, "iommu=off quiet amd_iommu=on")
+    host.reboot()
+    drop = {"iommu": "off", "amd-iommu": None, "intel-iommu": "on", "nosmt": None}
+    result = run(host, {"intel_iommu": "on"}, drop=drop)
+    line = parse(host.boots())
+    assert [line.values(one) for one in ("intel_iommu", "iommu", "amd_iommu")] == [["on"], [], []]
+    assert "quiet" in host.boots().split()
+    assert result["args"] == {
+        "intel_iommu": {"wanted": ["on"], "configured": ["on"], "running": [], "status": "pending"},
+        "iommu": {"wanted": [], "configured": [], "running": ["off"], "status": "pending"},
+        "amd-iommu": {"wanted": [], "configured": [], "running": ["on"], "status": "pending"},
+    }
+    assert result["reboot_reasons"] == [
+        "the running kernel was not started with intel_iommu=on",
+        "the running kernel was started with iommu=off, which is no longer configured",
+        "the running kernel was started with amd_iommu=on, which is no longer configured",
+    ]
+    assert run(host, {"intel_iommu": "on"}, drop=drop)["args"] == result["args"]
+    assert not run(host, {"intel_iommu": "on"}, drop=drop)["changed"]
+    host.reboot()
+    assert list(run(host, {"intel_iommu": "on"}, drop=drop)["args"]) == ["intel_iommu"]
+
+
+def test_of_what_is_to_be_dropped_only_that_value_goes(name, tmp_path):
+    host = HOSTS[name](tmp_path, "iommu=soft quiet")
+    assert not run(host, {"quiet": None}, drop={"iommu": "off"})["changed"]
+    assert parse(host.boots()).values("iommu") == ["soft"]
 
 
 def test_a_tool_that_fails_is_told_in_its_own_words_and_everything_is_put_back(host, name):

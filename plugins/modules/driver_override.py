@@ -137,7 +137,7 @@ def main():
         supports_check_mode=True,
     )
     request = device_request(module.params, {module.params["policy"]: module.params["devices"]})
-    run_task(module, lambda fs, files: [(DeviceArea(fs, files), request)])
+    run_task(module, lambda fs, files: {"devices": (DeviceArea(fs, files), request)})
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def main():
         supports_check_mode=True,
     )
     request = ImageRequest(present=module.params["state"] == "present")
-    run_task(module, lambda fs, files: [(ImageArea(fs, files, ImageFiles()), request)])
+    run_task(module, lambda fs, files: {"images": (ImageArea(fs, files, ImageFiles()), request)})
 
 
 if __name__ == "__main__":

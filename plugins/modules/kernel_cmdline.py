@@ -165,7 +165,7 @@ def main():
         supports_check_mode=True,
     )
     request = Request(module.params["arguments"], module.params["state"] == "present")
-    run_task(module, lambda fs, files: [(CmdlineArea(fs, files), request)])
+    run_task(module, lambda fs, files: {"cmdline": (CmdlineArea(fs, files), request)})
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ def main():
         supports_check_mode=True,
     )
     request = Request(config=module.params["options"], enforce=module.params["enforce"])
-    run_task(module, lambda fs, files: [(KernelArea(fs, files), request)])
+    run_task(module, lambda fs, files: {"kernel": (KernelArea(fs, files), request)})
 
 
 if __name__ == "__main__":

@@ -222,7 +222,7 @@ def main():
         supports_check_mode=True,
     )
     request = Request(modules=module.params["modules"], now=module.params["now"])
-    run_task(module, lambda fs, files: [(KernelArea(fs, files), request)])
+    run_task(module, lambda fs, files: {"kernel": (KernelArea(fs, files), request)})
 
 
 if __name__ == "__main__":

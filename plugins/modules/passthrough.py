@@ -10,26 +10,73 @@ module: passthrough
 short_description: Make a whole host as declared for VFIO device assignment
 version_added: 0.1.0
 description:
-  - Everything that is declared for a host, in one call and one plan, which is made before the first write.
-  - The same options, results and messages as M(vfio.host.driver_override) for each policy, since it is the same
-    code. All policies are refused where one cannot be met.
+  - Everything that is declared for a host, in one call and one plan, which is made before the first write. Devices,
+    kernel modules and their options, kernel configuration, the kernel command line, and the images of early user space.
+  - The same results and messages as the modules for each of these, since it is the same code. Nothing is touched where
+    anything declared cannot be met, and everything is put back where a step fails.
+  - Turns the IOMMU on where devices are declared and it is off on an x86 machine that has one. Such devices wait for the
+    next boot, and RV(reboot_required) says so. It never reboots.
 author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
   - vfio.host.devices
 options:
+  state:
+    description:
+      - V(present) makes the host as declared. What a policy took before and no longer declares is given back.
+      - V(absent) takes back what is named of policies, modules and kernel arguments. With none of O(devices),
+        O(modules) and O(kernel_cmdline), it takes back everything that this collection has done to the host.
+    type: str
+    choices: [present, absent]
+    default: present
   devices:
     description:
       - Policy names to lists of devices; the notes say how one is declared.
       - A policy that is on the host and not named here is left as it is, with a warning.
-      - With O(state=absent) the named policies are given back, whatever they list; left out, every policy on the host is.
+      - With O(state=absent) the named policies are given back, whatever they list.
     type: dict
+  modules:
+    description:
+      - Kernel modules and their options, each a mapping with the keys of
+        O(vfio.host.kernel_module#module:modules).
+      - With O(state=absent) nothing of this collection is left about the named modules. What runs is left as it is.
+    type: list
+    elements: dict
+  kernel_config:
+    description:
+      - Kconfig symbols to the values that will do, as in O(vfio.host.kernel_config#module:options). What only a kernel
+        argument can meet is put on the kernel command line.
+      - Not with O(state=absent).
+    type: dict
+  kernel_cmdline:
+    description:
+      - Arguments of the kernel command line, as in O(vfio.host.kernel_cmdline#module:arguments).
+      - With O(state=absent) these are removed, whoever added them.
+    type: dict
+  initramfs:
+    description:
+      - Have the images of early user space hold the rules of the policies and the module options, and rebuild those that
+        do not, as M(vfio.host.initramfs) does.
+      - With V(false) images are not looked at. A native driver in an old image then has the device until the real root
+        is there.
+    type: bool
+    default: true
+notes:
+  - "The areas are applied in this order: kernel modules and configuration, kernel command line, devices, images."
+  - "The IOMMU is off where the kernel shows no IOMMU group. On an Intel machine (ACPI table DMAR) C(intel_iommu=on) is
+    then added to O(kernel_cmdline), on an AMD machine (ACPI table IVRS) C(amd_iommu=off) is removed, and C(iommu=off) on
+    either. What O(kernel_cmdline) itself says of these arguments wins. IOMMU groups cannot be known before it is on, so
+    they are looked at by the first run after that boot. Nothing is to be turned on for s390 and POWER."
 seealso:
   - module: vfio.host.driver_override
+  - module: vfio.host.kernel_module
+  - module: vfio.host.kernel_config
+  - module: vfio.host.kernel_cmdline
+  - module: vfio.host.initramfs
 """
 
 EXAMPLES = r"""
-- name: Two policies, planned and applied together
+- name: Two policies, and what they need of the kernel, planned and applied together
   vfio.host.passthrough:
     devices:
       gpus:
@@ -40,6 +87,23 @@ EXAMPLES = r"""
       storage:
         - match:
             serial: S5H9NS0N986704R
+    modules:
+      - name: vfio-pci
+        options:
+          disable_vga: true
+      - name: nouveau
+        state: disabled
+    kernel_config:
+      VFIO_PCI: [y, m]
+      VFIO_NOIOMMU: n
+    kernel_cmdline:
+      iommu: pt
+
+- name: Give one policy back
+  vfio.host.passthrough:
+    devices:
+      gpus:
+    state: absent
 
 - name: Give the host back
   vfio.host.passthrough:
@@ -49,9 +113,34 @@ EXAMPLES = r"""
 RETURN = r"""
 devices:
   description: Every device of every policy, as M(vfio.host.driver_override) returns it.
-  returned: success
+  returned: when O(devices) is named, or everything is taken back
   type: list
   elements: dict
+modules:
+  description: Every kernel module that is declared or stands in for a symbol, as M(vfio.host.kernel_module) returns it.
+  returned: when O(modules) or O(kernel_config) declare something
+  type: list
+  elements: dict
+kernel_config:
+  description: Every symbol, as RV(vfio.host.kernel_config#module:options).
+  returned: when O(kernel_config) declares something
+  type: dict
+kernel_cmdline:
+  description: The boot loader in C(backend) and every argument in C(args), as M(vfio.host.kernel_cmdline) returns them.
+  returned: when an argument is declared or needed
+  type: dict
+  sample:
+    args:
+      intel_iommu:
+        configured: ["on"]
+        running: []
+        status: pending
+        wanted: ["on"]
+    backend: grub
+initramfs:
+  description: The tool in C(tool) and every image in C(images), as M(vfio.host.initramfs) returns them.
+  returned: when O(initramfs=true)
+  type: dict
 reboot_required:
   description: Whether something waits for the next boot.
   returned: success
@@ -61,24 +150,32 @@ reboot_reasons:
   returned: success
   type: list
   elements: str
+  sample:
+    - the running kernel was not started with intel_iommu=on
+    - 0000:02:00.0 (Intel Corporation 82574L Gigabit Network Connection) waits for the next boot
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.host.plugins.module_utils._device.area import DeviceArea
-from ansible_collections.vfio.host.plugins.module_utils._device.options import ARGUMENTS, device_request
+from ansible_collections.vfio.host.plugins.module_utils._device.options import ARGUMENTS
 from ansible_collections.vfio.host.plugins.module_utils._host.task import run_task
+from ansible_collections.vfio.host.plugins.module_utils._passthrough.whole import Declaration, result
 
 
 def main():
-    """All policies, one plan."""
+    """All areas, one plan."""
     module = AnsibleModule(
-        argument_spec=dict(ARGUMENTS, devices={"type": "dict"}),
-        required_if=[("state", "present", ["devices"])],
+        argument_spec=dict(
+            ARGUMENTS,
+            devices={"type": "dict"},
+            modules={"type": "list", "elements": "dict"},
+            kernel_config={"type": "dict"},
+            kernel_cmdline={"type": "dict"},
+            initramfs={"type": "bool", "default": True},
+        ),
         supports_check_mode=True,
     )
-    request = device_request(module.params, module.params["devices"])
-    run_task(module, lambda fs, files: [(DeviceArea(fs, files), request)])
+    run_task(module, Declaration(module.params).wishes, result)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from __future__ import annotations
 # Drivers that do no DMA for themselves, beside VFIO's own (source: driver_managed_dma in the kernel's PCI drivers).
 _WITHOUT_DMA = frozenset(("pci-stub", "pcieport"))
 
+NO_GROUP = "no IOMMU group: the IOMMU is off, absent, or does not cover it"
+
 
 def groups_of(devices):
     """Group -> its members' addresses, sorted, from an iterable of devices."""
@@ -38,8 +40,8 @@ def why_not_bindable(device, has_base_module, noiommu):
     if not has_base_module:
         return "this kernel has no module vfio_pci"
     if device.iommu_group is None and not noiommu:
-        return "no IOMMU group: the IOMMU is off, absent, or does not cover it"
+        return NO_GROUP
     return None
 
 
-__all__ = ("blocks_group", "groups_of", "why_not_bindable")
+__all__ = ("NO_GROUP", "blocks_group", "groups_of", "why_not_bindable")

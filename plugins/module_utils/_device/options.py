@@ -20,14 +20,14 @@ ARGUMENTS = {
 }
 
 
-def device_request(options, policies):
+def device_request(options, policies, iommu_comes=False):
     """The Request that a module's options mean.
 
     ``policies``: policy -> the user's list of devices; None with state absent means every policy on the host.
     """
     return Request(
         policies=policies, present=options["state"] == "present", now=options["now"], at_boot=options["at_boot"],
-        force=tuple(options["force"]), timeout=options["timeout"],
+        force=tuple(options["force"]), timeout=options["timeout"], iommu_comes=iommu_comes,
     )
 
 

@@ -54,7 +54,7 @@ class DevicePlan:
 class Request:
     """What a task asks for. ``policies`` maps names to the user's device lists; None: every policy on the host.
 
-    ``timeout``: seconds for a bind to show.
+    ``timeout``: seconds for a bind to show; ``iommu_comes``: the IOMMU, off now, is on from the next boot on.
     """
 
     policies: dict
@@ -63,6 +63,7 @@ class Request:
     at_boot: bool = True
     force: tuple = ()
     timeout: int = 10
+    iommu_comes: bool = False
 
     def declared(self, on_host):
         """Policy -> list of Entry; for state absent each policy is there and empty. Raises InputError."""
@@ -123,7 +124,7 @@ def make_plan(host, request):
     """The Plan for a Request on a host as it was read. Raises InputError, PlanError with every reason at once."""
     declared = request.declared(host.policies)
     survey = host.survey
-    resolution = resolve(survey, declared, host.policies)
+    resolution = resolve(survey, declared, host.policies, request.iommu_comes and request.at_boot)
     plans = [_take(survey, target, request) for target in resolution.targets.values()]
     gone = [(policy, record, _release(survey, policy, record, request)) for policy, record in resolution.leaving]
     plans += [one for dummy, dummy, one in gone]
@@ -192,7 +193,7 @@ def _take(survey, target, request):
     if target.is_native:
         return _give_native(survey, device, policy, choice, None, request, target.is_met)
     rebinds = not target.is_met and (choice.driver is None or device.driver != choice.driver)
-    if target.is_met or not request.now:
+    if target.is_met or target.waits or not request.now:
         status = UNCHANGED if target.is_met else PENDING
         return DevicePlan(device, policy, status, device.driver, device.driver_override, choice, rebinds=rebinds)
     steps = []

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import Choice, matching
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO, EXTEND, IGNORE, NATIVE, Entry
-from ansible_collections.vfio.host.plugins.module_utils._device.iommu import blocks_group
+from ansible_collections.vfio.host.plugins.module_utils._device.iommu import NO_GROUP, blocks_group
 from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import Device
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
@@ -25,7 +25,8 @@ _HIDDEN = frozenset(("driver", "mac", "net", "serial"))
 class Target:
     """What one device shall become. ``choice.driver`` is None for native, and for a variant still to be loaded.
 
-    ``is_vfio``: the driver serves user space; ``is_met``: the device is so already.
+    ``is_vfio``: the driver serves user space; ``is_met``: the device is so already; ``waits``: for an IOMMU that the next
+    boot turns on.
     """
 
     device: Device
@@ -33,6 +34,7 @@ class Target:
     choice: Choice
     is_vfio: bool
     is_met: bool
+    waits: bool = False
 
     @property
     def is_native(self):
@@ -49,10 +51,11 @@ class Resolution:
     problems: list
 
 
-def resolve(survey, declared, policies):
+def resolve(survey, declared, policies, iommu_comes=False):
     """What the declarations mean on this host, and every reason why they cannot be met.
 
     ``declared``: policy -> list of Entry; ``policies``: policy -> list of Record, as the host has them.
+    ``iommu_comes``: the IOMMU, off now, is on from the next boot on.
     """
     problems, targets = [], {}
     remembered = _remembered(survey, policies)
@@ -65,7 +68,9 @@ def resolve(survey, declared, policies):
         for entry in entries:
             _claim(survey, selector, entry, targets, problems, forgotten)
     _extend_groups(survey, targets, problems)
-    targets = {address: targets[address] for address in sorted(targets)}
+    targets = {
+        address: replace(target, waits=iommu_comes and _lacks_group(target)) for address, target in sorted(targets.items())
+    }
     leaving = _leaving(survey, declared, policies, targets)
     owners = {
         record.address: policy
@@ -78,7 +83,7 @@ def resolve(survey, declared, policies):
                 f"{address} belongs to policy {owners[address]}, and {target.entry.where} wants it too; "
                 "release it there first"
             )
-        if target.is_vfio and not target.is_met and not target.device.vfio["bindable"]:
+        if target.is_vfio and not (target.is_met or target.waits or target.device.vfio["bindable"]):
             problems.append(f"{address} ({target.device.name}) cannot be taken: {target.device.vfio['reason']}")
     problems += _group_refusals(survey, targets, {record.address for dummy, record in leaving})
     return Resolution(targets, leaving, problems)
@@ -156,6 +161,10 @@ def _is_met(survey, device, choice):
             device.driver is not None or survey.native_driver(device) is None
         )
     return choice.driver is not None and device.driver == device.driver_override == choice.driver
+
+
+def _lacks_group(target):
+    return target.is_vfio and not target.is_met and target.device.vfio["reason"] == NO_GROUP
 
 
 def _wish(target):

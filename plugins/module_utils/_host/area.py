@@ -23,37 +23,41 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
 
 
 def run_areas(wishes, check):
-    """Run ``wishes``, a list of (area, request) in the order of applying, and give the list of their plans.
+    """Run ``wishes``, name -> (area, request) in the order of applying, and give name -> plan.
 
-    With ``check`` nothing is applied. Problems of all areas are raised together, before anything is touched.
+    A request may be a function of the plans made so far that gives the request, or None where the area has nothing to do
+    and is left out. With ``check`` nothing is applied. Problems of all areas are raised together, before anything is
+    touched; an area whose plan failed is missing among the plans that a function is given.
     """
-    plans, problems = [], []
-    for area, request in wishes:
+    plans, problems = {}, []
+    for name, (area, request) in wishes.items():
         try:
-            plans.append(area.plan(area.read(), request))
+            wanted = request(plans) if callable(request) else request
+            if wanted is not None or not callable(request):
+                plans[name] = area.plan(area.read(), wanted)
         except (InputError, PlanError) as error:
-            problems += error.messages
+            problems += [message for message in error.messages if message not in problems]
     if problems:
         raise PlanError(*problems)
-    return plans if check else _apply_all([area for area, dummy in wishes], plans)
+    return plans if check else _apply_all({name: wishes[name][0] for name in plans}, plans)
 
 
 def _apply_all(areas, plans):
-    done = []
-    for area, plan in zip(areas, plans):
+    done = {}
+    for name, plan in plans.items():
         try:
-            done.append((area, area.apply(plan) if plan.changed else plan))
+            done[name] = areas[name].apply(plan) if plan.changed else plan
         except VfioHostError as error:
-            raise ApplyError(*(error.messages + _undo_all(done))) from error
-    return [plan for dummy, plan in done]
+            raise ApplyError(*(error.messages + _undo_all(areas, done))) from error
+    return done
 
 
-def _undo_all(done):
+def _undo_all(areas, done):
     problems = []
-    for area, plan in reversed(done):
+    for name, plan in reversed(list(done.items())):
         try:
             if plan.changed:
-                area.undo(plan)
+                areas[name].undo(plan)
         except VfioHostError as error:
             problems += error.messages
     return problems
@@ -66,7 +70,7 @@ def require_root(fs):
 
 
 def report(plans):
-    """The common part of a task's result: changed, diff, reboot_required, reboot_reasons, warnings."""
+    """The common part of a task's result, of a list of plans: changed, diff, reboot_required, reboot_reasons, warnings."""
     reasons = [reason for plan in plans for reason in plan.reboot_reasons]
     return {
         "changed": any(plan.changed for plan in plans),

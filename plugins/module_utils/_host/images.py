@@ -89,8 +89,9 @@ class ImageFiles(BootPaths):
         return os.stat(path).st_dev, found.f_bavail * found.f_frsize, not found.f_flag & os.ST_RDONLY
 
     def spool_room(self):
-        """The same of the file system that the spool will be on."""
-        return self.room(self.root + "/var/tmp")
+        """The same of the file system that the spool will be on; where there is no place for it, building says so."""
+        path = self.root + "/var/tmp"
+        return self.room(path if os.path.isdir(path) else self.root + "/")
 
     def opened(self, path):
         """The image's bytes, as a stream that can be sought in."""

@@ -14,21 +14,25 @@ from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 
-def run_task(module, make_wishes):
+def run_task(module, make_wishes, make_result=None):
     """Run a module's task and leave through its exit_json or fail_json.
 
-    ``make_wishes``: called with (Sysfs, Files), gives the list of (area, request) in the order of applying.
+    ``make_wishes``: called with (Sysfs, Files), gives the wishes as run_areas() takes them. ``make_result``: called with
+    name -> plan, gives the areas' part of the result; without it, what each plan has to say is put side by side.
     """
     try:
         plans = run_areas(make_wishes(Sysfs(run=module.run_command), Files()), module.check_mode)
     except VfioHostError as error:
         module.fail_json(msg="\n".join(error.messages))
-    result = report(plans)
-    for plan in plans:
-        result.update(plan.result())
+    result = report(list(plans.values()))
+    result.update((make_result or _side_by_side)(plans))
     for warning in result.pop("warnings"):
         module.warn(warning)
     module.exit_json(**result)
+
+
+def _side_by_side(plans):
+    return {key: value for plan in plans.values() for key, value in plan.result().items()}
 
 
 __all__ = ("run_task",)

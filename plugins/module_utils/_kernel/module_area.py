@@ -29,12 +29,14 @@ from ansible_collections.vfio.host.plugins.module_utils._kernel.module_wish impo
 class Request:
     """What a task asks for. ``modules``: the user's list; ``config``: the user's symbols; None: not asked for.
 
+    ``present`` False: nothing of ours is to be left about ``modules``, of which the names count; None: about any module.
     ``carries_args``: somebody puts ``cmdline_args`` of the plan on the kernel command line, so that what waits for them
     is not unmet. ``config_key``: the result's key for the symbols.
     """
 
     modules: list | None = None
     config: dict | None = None
+    present: bool = True
     enforce: bool = True
     now: bool = True
     carries_args: bool = False
@@ -125,7 +127,7 @@ class KernelArea:
 
     def plan(self, state, request):
         """The plan for a Request; nothing is touched. Raises InputError, PlanError."""
-        wishes, wanted = _parse(request)
+        wishes, wanted = _parse(request, _declared(state, request))
         problems = _problems(state, wishes, request)
         verdicts = [
             self._settled(
@@ -191,10 +193,19 @@ def _problems(state, wishes, request):
     return []
 
 
-def _parse(request):
+def _declared(state, request):
+    """The user's list of modules; to take back, an entry for each name in it, or in our files."""
+    if request.present:
+        return request.modules or []
+    if request.modules is None:
+        return [{"name": name, "state": ABSENT} for name in sorted({one.module for one in state.host.records})]
+    return [{"name": one.get("name"), "state": ABSENT} if isinstance(one, dict) else one for one in request.modules]
+
+
+def _parse(request, declared):
     problems, wishes, wanted = [], [], {}
     try:
-        wishes = parse_wishes(request.modules or [])
+        wishes = parse_wishes(declared)
     except InputError as error:
         problems += error.messages
     try:

@@ -71,7 +71,8 @@ class FakeHost:
 
     def run(self, policies, check=False, timeout=1, **wishes):
         """One task over ``policies`` (name -> device list), as the modules run it; its result."""
-        plans = run_areas([(self.area, Request(policies=policies, timeout=timeout, **wishes))], check)
+        wish = self.area, Request(policies=policies, timeout=timeout, **wishes)
+        plans = list(run_areas({"devices": wish}, check).values())
         result = report(plans)
         for plan in plans:
             result.update(plan.result())

@@ -160,7 +160,7 @@ class ImageHost:
     def run(self, check=False, **wishes):
         """One task; its result."""
         self.reads = 0
-        plans = run_areas([(self.area(), ImageRequest(**wishes))], check)
+        plans = list(run_areas({"images": (self.area(), ImageRequest(**wishes))}, check).values())
         result = report(plans)
         for plan in plans:
             result.update(plan.result())

@@ -119,6 +119,9 @@ class FakeKernel(Sysfs):
             return 1, "", error.strerror
         if words[:2] == ["udevadm", "control"]:
             return 0, "", ""
+        if words[0] == "rmmod":
+            self.tree.unregister(self._modules.pop(words[-1]))
+            return 0, "", ""
         if words[0] == "modprobe":
             return self.modprobe(words[-1], "--use-blacklist" in words)
         raise AssertionError(f"no fake of the command {words}")

@@ -211,6 +211,9 @@ class Tree:
         """A module's drivers appear."""
         if not module.nameless:
             (self.sys / "module" / module.name).mkdir(exist_ok=True)
+        if not module.builtin:
+            self.put(self.sys / "module" / module.name / "initstate", "live\n")
+            self.put(self.sys / "module" / module.name / "refcnt", "0\n")
         for name in module.drivers:
             driver = self.pci / "drivers" / name
             for attribute in ("bind", "unbind", "new_id", "remove_id"):
@@ -218,6 +221,12 @@ class Tree:
             if not module.nameless:
                 self.link(driver / "module", self.sys / "module" / module.name)
                 self.link(self.sys / "module" / module.name / "drivers" / f"pci:{name}", driver)
+
+    def unregister(self, module):
+        """A module that nothing uses goes, with its drivers."""
+        for name in module.drivers:
+            shutil.rmtree(str(self.pci / "drivers" / name))
+        shutil.rmtree(str(self.sys / "module" / module.name))
 
     def attach(self, function, driver, is_vfio):
         """The links of a binding, and what the driver makes of the device."""

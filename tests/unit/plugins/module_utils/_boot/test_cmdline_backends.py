@@ -33,7 +33,7 @@ def host(name, tmp_path):
 
 
 def run(host, args=None, present=True, check=False, drop=None):
-    plans = run_areas([(host.area, Request(ON if args is None else args, present, drop or {}))], check)
+    plans = list(run_areas({"cmdline": (host.area, Request(ON if args is None else args, present, drop or {}))}, check).values())
     return {**report(plans), **plans[0].result()}
 
 

@@ -22,7 +22,7 @@ from ansible_collections.vfio.host.tests.unit.fake.bootloaders import (
 
 
 def run(host, args=None, check=False):
-    return run_areas([(host.area, Request(args or {"iommu": "pt"}))], check)[0]
+    return run_areas({"cmdline": (host.area, Request(args or {"iommu": "pt"}))}, check)["cmdline"]
 
 
 class Both(SystemdBootHost):

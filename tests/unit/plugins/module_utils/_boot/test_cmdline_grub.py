@@ -24,7 +24,7 @@ DROPIN = "etc/default/grub.d/zz-vfio-host.cfg"
 
 
 def run(host, args, present=True):
-    return run_areas([(host.area, Request(args, present))], False)[0]
+    return run_areas({"cmdline": (host.area, Request(args, present))}, False)["cmdline"]
 
 
 def test_what_others_set_is_left_out_named_by_place_and_holds_again_afterwards(tmp_path):

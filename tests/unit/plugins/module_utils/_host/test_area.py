@@ -33,8 +33,9 @@ class Area:
     def read(self):
         self._do("read", None)
 
-    def plan(self, dummy_state, dummy_request):
+    def plan(self, dummy_state, request):
         self._do("plan", self.plan_error)
+        self.request = request
         return Plan(self.changed)
 
     def apply(self, plan):
@@ -51,7 +52,7 @@ def log():
 
 
 def run(*areas, check=False):
-    return run_areas([(area, None) for area in areas], check)
+    return run_areas({area.name: (area, None) for area in areas}, check)
 
 
 def test_every_area_is_planned_before_the_first_is_applied(log):
@@ -101,6 +102,44 @@ def test_what_cannot_be_undone_is_said_and_the_rest_is_undone(log):
         )
     assert caught.value.messages == ["broken", "stuck"]
     assert log[-1] == "undo a"
+
+
+def test_a_request_can_be_made_of_the_plans_before_it(log):
+    area = Area(log, "b")
+    run_areas({"a": (Area(log, "a"), 1), "b": (area, lambda plans: list(plans))}, True)
+    assert area.request == ["a"]
+
+
+def test_an_area_with_nothing_to_ask_for_is_not_even_read(log):
+    assert list(run_areas({"a": (Area(log, "a"), lambda plans: None), "b": (Area(log, "b"), 1)}, False)) == ["b"]
+    assert "read a" not in log
+
+
+def test_a_plan_that_failed_is_missing_for_the_requests_after_it(log):
+    seen = []
+    with pytest.raises(PlanError):
+        run_areas({
+            "a": (Area(log, "a", plan_error=PlanError("no")), 1),
+            "b": (Area(log, "b"), lambda plans: seen.extend(plans) or 1),
+        }, False)
+    assert seen == []
+    assert "plan b" in log
+
+
+def test_what_several_areas_say_in_the_same_words_is_said_once():
+    areas = {name: (Area([], name, plan_error=InputError("root only")), None) for name in "ab"}
+    with pytest.raises(PlanError) as caught:
+        run_areas(areas, False)
+    assert caught.value.messages == ["root only"]
+
+
+def test_a_request_that_cannot_be_made_is_a_problem_like_others(log):
+    def refuse(dummy):
+        raise InputError("contradiction")
+
+    with pytest.raises(PlanError) as caught:
+        run_areas({"a": (Area(log, "a"), refuse), "b": (Area(log, "b", plan_error=PlanError("no")), 1)}, False)
+    assert caught.value.messages == ["contradiction", "no"]
 
 
 def test_a_report_joins_the_plans():

@@ -1,0 +1,60 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What turns on an x86 machine's IOMMU that the kernel was told to leave off, or does not use unasked. Pure.
+
+Elsewhere nothing is to be turned on: s390 and POWER always translate, and an arm64 kernel uses the IOMMU that it finds.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+INTEL, AMD = "DMAR", "IVRS"
+# Firmware's table -> (the argument, how to look what the kernel made of it). Linux uses an AMD IOMMU unless told not to
+# (source: drivers/iommu/intel/iommu.c, intel_iommu_setup; drivers/iommu/amd/init.c, parse_amd_iommu_options).
+_ARGUMENTS = {INTEL: ("intel_iommu", "dmesg | grep DMAR"), AMD: ("amd_iommu", "dmesg | grep AMD-Vi")}
+# Turns every IOMMU off (source: arch/x86/kernel/pci-dma.c, iommu_setup).
+_COMMON = "iommu"
+_OFF = "off"
+
+
+def is_on(table, line):
+    """Whether a kernel started with ``line`` uses the IOMMU of ``table`` for sure."""
+    argument = _ARGUMENTS[table][0]
+    words = _words(line, argument)
+    if _OFF in _words(line, _COMMON) or _OFF in words:
+        return False
+    return table == AMD or "on" in words
+
+
+def turning_on(table, running):
+    """(arguments to set, arguments to drop), name -> value, that have the IOMMU on from the next boot.
+
+    ``table``: INTEL, AMD, or None where firmware describes no IOMMU; ``running``: the Line of the running kernel, in which
+    no IOMMU is in use. Raises PlanError where the command line is not what keeps it off.
+    """
+    if table is None:
+        raise PlanError(
+            "the IOMMU is off, and firmware describes none (no ACPI table DMAR or IVRS): switch on VT-d or AMD-Vi in the "
+            "firmware's setup, or give the virtual machine an IOMMU"
+        )
+    argument, look = _ARGUMENTS[table]
+    if is_on(table, running):
+        raise PlanError(
+            f"the IOMMU is off, although firmware describes one (ACPI table {table}) and nothing on the kernel command line "
+            f"keeps it off: see '{look}'"
+        )
+    if table == INTEL:
+        return {argument: "on"}, {_COMMON: _OFF}
+    return {}, {argument: _OFF, _COMMON: _OFF}
+
+
+def _words(line, name):
+    return [word for value in line.values(name) if value for word in value.split(",")]
+
+
+__all__ = ("AMD", "INTEL", "is_on", "turning_on")

@@ -1,0 +1,177 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The whole declaration of a host: what it asks of each area, where an area needs to know what the ones before it plan.
+
+The order of areas is that of applying: kernel modules and configuration, command line, devices, images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from ansible_collections.vfio.host.plugins.module_utils._boot import iommu
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import normalize, parse
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import CmdlineArea
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import Request as CmdlineRequest
+from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs import ImageArea, ImageRequest
+from ansible_collections.vfio.host.plugins.module_utils._device.area import DeviceArea
+from ansible_collections.vfio.host.plugins.module_utils._device.declare import NATIVE
+from ansible_collections.vfio.host.plugins.module_utils._device.options import device_request
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
+from ansible_collections.vfio.host.plugins.module_utils._kernel.module_area import KernelArea
+from ansible_collections.vfio.host.plugins.module_utils._kernel.module_area import Request as KernelRequest
+
+# The areas, by the names of their options and results.
+KERNEL, CMDLINE, DEVICES, IMAGES = "modules", "kernel_cmdline", "devices", "initramfs"
+CONFIG = "kernel_config"
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """What decides about turning the IOMMU on. ``table``: as in iommu; ``is_needed``: it is off, and this is an x86."""
+
+    is_needed: bool
+    table: Optional[str]
+    running: str
+
+
+def firmware(fs):
+    """The Firmware of a host. A kernel in no-IOMMU mode, which somebody has asked for, needs none."""
+    tables = fs.names(f"{fs.firmware}/acpi/tables")
+    is_x86 = fs.machine == "x86_64" or fs.machine.endswith("86")
+    noiommu = fs.read(f"{fs.modules}/vfio/parameters/enable_unsafe_noiommu_mode") == "Y"
+    return Firmware(
+        is_needed=is_x86 and not noiommu and not fs.names(fs.iommu_groups),
+        table=next((table for table in (iommu.INTEL, iommu.AMD) if table in tables), None),
+        running=fs.read(f"{fs.proc}/cmdline") or "",
+    )
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a task declares: the module's options. With state absent and nothing named, everything of ours goes."""
+
+    options: dict
+    named: tuple = field(init=False)
+
+    def __post_init__(self):
+        named = tuple(name for name in (KERNEL, CONFIG, CMDLINE, DEVICES) if self.options[name] is not None)
+        object.__setattr__(self, "named", named)
+
+    @property
+    def present(self):
+        """Whether the host is to be made so, and not given back."""
+        return self.options["state"] == "present"
+
+    @property
+    def is_everything(self):
+        """Whether everything of this collection is to be taken back."""
+        return not self.present and not self.named
+
+    def wants(self, area):
+        """Whether the task is about an area at all; devices are looked at also where none is declared."""
+        return self.is_everything or bool(self.options[area]) or (area == DEVICES and DEVICES in self.named)
+
+    def wishes(self, fs, files):
+        """The wishes, for run_areas(). Raises InputError."""
+        self._check()
+        found = firmware(fs)
+        return {
+            KERNEL: (KernelArea(fs, files), lambda dummy: self._kernel()),
+            CMDLINE: (CmdlineArea(fs, files), lambda plans: self._cmdline(plans, found)),
+            DEVICES: (DeviceArea(fs, files), lambda plans: self._devices(plans, found)),
+            IMAGES: (ImageArea(fs, files, ImageFiles(files.root)), self._images),
+        }
+
+    def _check(self):
+        if self.present and not self.named:
+            raise InputError(
+                f"nothing is declared: name at least one of {', '.join((DEVICES, KERNEL, CONFIG, CMDLINE))}"
+            )
+        if not self.present and self.options[CONFIG]:
+            raise InputError(
+                f"{CONFIG} cannot be taken back by symbol: name the modules that stand in for them in {KERNEL}, or nothing "
+                "at all, to take everything back"
+            )
+
+    def _kernel(self):
+        if not (self.wants(KERNEL) or self.wants(CONFIG)):
+            return None
+        return KernelRequest(
+            modules=self.options[KERNEL], config=self.options[CONFIG] if self.present else None, present=self.present,
+            now=self.options["now"], carries_args=True, config_key=CONFIG,
+        )
+
+    def _cmdline(self, plans, found):
+        args, drop = dict(self.options[CMDLINE] or {}), {}
+        if not self.present:
+            return CmdlineRequest(self.options[CMDLINE], present=False) if self.options[CMDLINE] else None
+        if KERNEL in plans:
+            _add(args, plans[KERNEL].cmdline_args)
+        if found.is_needed and self._takes_devices():
+            wanted, drop = iommu.turning_on(found.table, parse(found.running))
+            declared = {normalize(str(name)) for name in args}
+            args.update({name: value for name, value in wanted.items() if normalize(name) not in declared})
+        return CmdlineRequest(args, drop=drop) if args or drop else None
+
+    def _takes_devices(self):
+        """Whether any device is declared for a VFIO driver. What has no right shape is refused elsewhere."""
+        policies = self.options[DEVICES]
+        entries = [one for entries in policies.values() if isinstance(entries, list) for one in entries] if policies else []
+        return any(isinstance(one, dict) and one.get("driver") != NATIVE for one in entries)
+
+    def _devices(self, plans, found):
+        if not self.wants(DEVICES):
+            return None
+        return device_request(self.options, self.options[DEVICES], found.is_needed and _comes(plans, found.table))
+
+    def _images(self, plans):
+        if not self.options[IMAGES]:
+            return None
+        ahead = dict(plans[KERNEL].modules.files) if KERNEL in plans else {}
+        ahead.update(plans[DEVICES].changed_files() if DEVICES in plans else {})
+        return ImageRequest(present=not self.is_everything, ahead=ahead)
+
+
+def _comes(plans, table):
+    """Whether the IOMMU is on from the next boot on. Where the command line's plan failed, its own message says all."""
+    if CMDLINE not in plans:
+        return True
+    return table is not None and all(iommu.is_on(table, parse(line)) for dummy, line in plans[CMDLINE].after)
+
+
+def _add(args, needed):
+    """Add what options of built-in modules and configuration need. Raises InputError where the task says otherwise."""
+    declared = {normalize(str(name)): value for name, value in args.items()}
+    problems = [
+        f"{CMDLINE}: {name} is {declared[normalize(name)]!r}, and {name}={value} is what the declared {KERNEL} and "
+        f"{CONFIG} need: make them one"
+        for name, value in needed.items()
+        if normalize(name) in declared and str(declared[normalize(name)]) != value
+    ]
+    if problems:
+        raise InputError(*problems)
+    args.update({name: value for name, value in needed.items() if normalize(name) not in declared})
+
+
+def result(plans):
+    """The areas' part of the task's result: one key an area, for each that the task was about."""
+    found = {}
+    for name, plan in plans.items():
+        own = plan.result()
+        if name == KERNEL:
+            found.update({key: own[key] for key in (KERNEL, CONFIG) if key in own})
+        elif name == DEVICES:
+            found.update(own)
+        else:
+            found[name] = own
+    return found
+
+
+__all__ = ("Declaration", "Firmware", "firmware", "result")

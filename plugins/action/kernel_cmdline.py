@@ -20,11 +20,13 @@ def regroup(options, written):
     if "arguments" in options:
         return options
     names = set(options) - set(OPTIONS)
-    if isinstance(written, dict) and isinstance(written.get("args"), dict):
+    given = written.get("args") if isinstance(written, dict) else None
+    if isinstance(given, dict):
         # What stands beside args: is a mistake for the module to name, not an argument of the kernel.
-        names &= set(written["args"])
+        names &= set(given)
     if not names:
-        return options
+        # An args: of which nothing is left must not become a task without arguments, which takes everything back.
+        return options if given is None or "args" in options else dict(options, arguments=given)
     grouped = {name: value for name, value in options.items() if name not in names}
     return dict(grouped, arguments={name: options[name] for name in names})
 

@@ -15,6 +15,7 @@ description:
   - Arguments that are not named stay as they are, with their order, quotes and repetitions.
   - After the boot loader's tool has run, the entry that will boot is read again. Where it is not as wished, or a tool
     fails, the files are put back, the tool runs once more, and the task fails with the tool's words.
+  - What it changed can be taken back as a whole, and what was there before comes back.
 author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
@@ -34,13 +35,15 @@ options:
         reads as booleans (V(on), V(off)) have to be quoted.
       - With O(state=absent), a value or a list removes these values only, null removes every occurrence of the
         argument.
+      - Required with O(state=present). Left out with O(state=absent), all that this collection has set on the kernel
+        command line is taken back, and what it replaced or removed comes back. Where nothing was set, no boot loader is
+        needed. An empty dictionary is no argument at all, and so nothing to do.
     type: dict
-    required: true
     aliases: [args]
   state:
     description:
-      - V(absent) removes the arguments, whoever added them. A value that V(present) replaced does not come back, except
-        with GRUB.
+      - V(absent) removes the arguments in O(arguments), whoever added them. A value that V(present) replaced does not
+        come back then, except with GRUB; without O(arguments) it does.
     type: str
     choices: [present, absent]
     default: present
@@ -55,10 +58,17 @@ notes:
     that holds again once the module has taken its own argument back. Removing the drop-in and running C(update-grub)
     gives the host back. These files are shell code: a shell reads them, as in C(update-grub), in check mode too.
     Values that GRUB's own language would change are refused."
+  - "All others are edited in place, so C(/var/lib/vfio-host/kernel-cmdline) remembers the lines as they were and as they
+    were made. A line that is still as it was made gets its every byte back. On a line that somebody edited since, an
+    argument that is still as it was set is taken back; one that is not stays, with a warning. An argument that was
+    there already as wished, or that was removed by name, is not remembered. The file goes when nothing is left to take
+    back. When it is lost, arguments are removed by name only."
   - "kernel-install: C(/etc/kernel/cmdline) is edited in place and each installed kernel added again. Where that file
-    does not exist, it is made of what kernel-install would take. Unified kernel images are not supported."
+    does not exist, it is made of what kernel-install would take, and stays: the running kernel's arguments, which
+    kernel-install would take next time, have what was set. Unified kernel images are not supported."
   - "grubby: one call for all entries; with C(/etc/zipl.conf), C(zipl) runs afterwards. It cannot carry white space or
-    quotes in a value."
+    quotes in a value. All entries are taken back to what the default one had; the tool puts it at the end of the line,
+    as rpm-ostree does."
   - "proxmox-boot-tool: C(/etc/kernel/cmdline) for systemd-boot, the drop-in for GRUB, then one refresh. Its
     partitions are not mounted, so what is re-read is the configuration and the tool's output."
   - "zipl: the C(parameters) of every section of C(/etc/zipl.conf), then C(zipl). What is re-read is that file."
@@ -100,11 +110,20 @@ EXAMPLES = r"""
     arguments:
       intel_iommu:
     state: absent
+
+- name: Take back whatever this collection has set, and reboot where that still runs
+  vfio.host.kernel_cmdline:
+    state: absent
+  register: result
+
+- name: Reboot into the command line as it was
+  ansible.builtin.reboot:
+  when: result.reboot_required
 """
 
 RETURN = r"""
 args:
-  description: Every named argument. In check mode, as it would be.
+  description: Every named argument; without O(arguments), every one that was set. In check mode, as it would be.
   returned: success
   type: dict
   contains:
@@ -133,7 +152,7 @@ args:
       sample: pending
 backend:
   description: What boots the host. V(grub), V(grubby), V(kernel-install), V(zipl), V(proxmox-boot-tool) or
-      V(rpm-ostree).
+      V(rpm-ostree). V(null) where nothing was to be taken back, so that it was not looked for.
   returned: success
   type: str
   sample: grub
@@ -159,9 +178,10 @@ def main():
     """One area, one request."""
     module = AnsibleModule(
         argument_spec={
-            "arguments": {"type": "dict", "required": True, "aliases": ["args"]},
+            "arguments": {"type": "dict", "aliases": ["args"]},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
+        required_if=[("state", "present", ["arguments"])],
         supports_check_mode=True,
     )
     request = Request(module.params["arguments"], module.params["state"] == "present")

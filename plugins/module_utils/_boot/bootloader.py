@@ -7,7 +7,7 @@
 """What boot loaders' back ends have in common: what they read, what they would change, how a change is carried out.
 
 A back end is a class with a ``name``, ``looked_for`` (a phrase), ``found()`` (evidence, or None), ``read()`` (a Boot)
-and ``plan(boot, wishes)`` (a Change; pure). Everything else is here.
+and ``plan(boot, goal)`` (a Change; pure). Everything else is here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Optional
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import edit, normalize, parse
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import exact, normalize, parse
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_goal import Goal
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, VfioHostError
 
 # How much of a tool's words is worth repeating.
@@ -28,12 +29,14 @@ class Boot:
     """A boot loader's state. ``entries``: (name, command line) of what this system boots, the default one first.
 
     ``files``: path -> text of the files that a change may write or a tool rewrites. ``source``: the line that the tool
-    makes the next entries from, where there is one. ``more``: what only its own back end reads.
+    makes the next entries from, where there is one. ``lines``: (name, line) of what is edited in place.
+    ``more``: what only its own back end reads.
     """
 
     entries: tuple
     files: dict = field(default_factory=dict)
     source: Optional[str] = None
+    lines: tuple = ()
     more: dict = field(default_factory=dict)
 
 
@@ -41,11 +44,13 @@ class Boot:
 class Change:
     """What would be done. ``files``: path -> text or None; ``commands``: run after these; ``undo``: run to go back.
 
-    ``undo`` None: ``commands`` again, since they derive everything from the files.
+    ``undo`` None: ``commands`` again, since they derive everything from the files. ``late``: files that say what there is
+    to take back; they are written when all else is done and proved.
     """
 
     files: dict = field(default_factory=dict)
     commands: list = field(default_factory=list)
+    late: dict = field(default_factory=dict)
     undo: Optional[list] = None
     problems: list = field(default_factory=list)
     warnings: list = field(default_factory=list)
@@ -64,6 +69,7 @@ class Backend:
         self._fs = fs
         self._files = files
         self._paths = paths
+        self.record = paths.cmdline_record
 
     def run(self, *argv):
         """A program's output. Raises ApplyError with its own words."""
@@ -93,17 +99,23 @@ class Backend:
                         )
         return problems
 
-    def prove(self, before, wishes):
+    def back(self, boot, record):
+        """(the Goal of being without what was set here, the arguments that somebody else changed since)."""
+        texts, own, left = {}, {}, []
+        for name, line in boot.lines:
+            texts[name], foreigners = record.undone(name, line)
+            own[name] = [exact(arg, parse(texts[name])) for arg in record.of(name).names]
+            left += [arg for arg in foreigners if arg not in left]
+        return Goal(next(iter(own.values()), []), own, texts), left
+
+    def prove(self, before, goal):
         """The Boot, read again. Raises ApplyError where a wish is not met or a foreign argument is not as it was."""
-        after, names = self.read(), [wish.name for wish in wishes]
-        problems = []
-        for name, line in after.entries:
-            problems += [
-                f"{self.name}: {name} does not boot as wished with {wish.name}: it has {line!r}"
-                for wish in wishes
-                if not wish.is_met(parse(line))
-            ]
-        problems += self.foreign_lost(before, after, names)
+        after = self.read()
+        problems = [
+            f"{self.name}: {name} does not boot as wished with {wish.name}: it has {line!r}"
+            for name, line, wish in goal.unmet(after.entries)
+        ]
+        problems += self.foreign_lost(before, after, [wish.name for wish in goal.all])
         if problems:
             raise ApplyError(*problems)
         return after
@@ -118,14 +130,15 @@ class Backend:
                 )
         return problems
 
-    def apply(self, boot, change, wishes):
+    def apply(self, boot, change, goal):
         """Write, run, and give the Boot as read again. Raises ApplyError with everything put back that could be."""
         try:
-            for path, text in change.files.items():
-                self._files.put(path, text)
+            self._put(change.files)
             for command in change.commands:
                 self.run(*command)
-            return self.prove(boot, wishes)
+            after = self.prove(boot, goal)
+            self._put(change.late)
+            return after
         except VfioHostError as error:
             raise ApplyError(*(error.messages + self._go_back(boot, change))) from error
 
@@ -148,19 +161,33 @@ class Backend:
         wanted = "; ".join(f"{name}: {line}" for name, line in boot.entries)
         return problems + [f"{self.name}: the command line is not as it was, which is {wanted}"]
 
+    def _put(self, files):
+        for path, text in files.items():
+            if self._files.read(path) != text:
+                self._files.put(path, text)
+            if path == self.record and text is None:
+                self._files.drop_directory(os.path.dirname(path))
+
     def _put_back(self, boot, change):
-        problems = []
-        for path, text in boot.files.items():
-            try:
-                if self._files.read(path) != text:
-                    self._files.put(path, text)
-            except VfioHostError as error:
-                problems += [f"not put back: {message}" for message in error.messages]
+        # As on the way there, the record knows of both until the end.
+        first = {path: text for path, text in change.files.items() if path == self.record}
+        last = {path: text for path, text in boot.files.items() if path == self.record}
+        rest = [{path: text} for path, text in boot.files.items() if path != self.record]
+        problems = self._try_put([first] + rest)
         for command in change.commands if change.undo is None else change.undo:
             try:
                 self.run(*command)
             except VfioHostError as error:
                 problems += [f"putting back: {message}" for message in error.messages]
+        return problems + self._try_put([last])
+
+    def _try_put(self, groups):
+        problems = []
+        for files in groups:
+            try:
+                self._put(files)
+            except VfioHostError as error:
+                problems += [f"not put back: {message}" for message in error.messages]
         return problems
 
 
@@ -170,18 +197,8 @@ def foreign(line, names):
     return [word.text for word in parse(line).words if word.is_inits or word.name not in known]
 
 
-def edited(entries, wishes):
-    """The entries as they will be."""
-    return tuple((name, edit(line, wishes)) for name, line in entries)
-
-
-def unmet(entries, wishes):
-    """Whether an entry is not as wished."""
-    return any(not wish.is_met(parse(line)) for dummy, line in entries for wish in wishes)
-
-
 def _outside_quotes(text):
     return "".join(text.split('"')[::2])
 
 
-__all__ = ("Backend", "Boot", "Change", "edited", "foreign", "unmet")
+__all__ = ("Backend", "Boot", "Change", "foreign")

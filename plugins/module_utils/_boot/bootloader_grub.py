@@ -15,8 +15,9 @@ import re
 import shlex
 
 from ansible_collections.vfio.host.plugins.module_utils._boot import grubcfg
-from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change, unmet
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import Wish, edit, normalize, parse
+from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import Wish, edit, exact, normalize, parse
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_goal import Goal
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 _HEAD = "# Written by vfio.host.kernel_cmdline. Remove this file and run update-grub to be without it.\n"
@@ -125,14 +126,22 @@ class Grub(Backend):
             if not line.lstrip().startswith("#")
         ]
 
-    def plan(self, boot, wishes):
+    def back(self, boot, record):
+        """The drop-in is the record: what it adds and leaves out is to be as the others have it."""
+        words = parse(" ".join((boot.more["ours"], *boot.more["left_out"]))).words
+        others = parse(f"{boot.more['linux']} {boot.more['default']}")
+        return Goal([exact(name, others) for name in dict.fromkeys(word.written for word in words)]), []
+
+    def plan(self, boot, goal):
         """Our drop-in as it has to be, and update-grub where it or the entry differs."""
-        problems, warnings = self.unfit(wishes), []
+        problems, warnings = [], []
         ours, left_out = boot.more["ours"], list(boot.more["left_out"])
         others = parse(f"{boot.more['linux']} {boot.more['default']}")
-        for wish in wishes:
+        for wish in goal.wishes:
             against = [word.text for word in wish.unwanted(others)]
-            ours = edit(ours, [_missing(wish, others, against) if wish.present else wish])
+            mine = _missing(wish, others, against) if wish.present else wish
+            problems += self.unfit([mine])
+            ours = edit(ours, [mine])
             if wish.present or not parse(ours).named(wish.name):
                 # What was left out for the sake of an argument that is gone holds again.
                 left_out = [text for text in left_out if parse(text).words[0].name != normalize(wish.name)]
@@ -148,10 +157,13 @@ class Grub(Backend):
                 f"GRUB_CMDLINE_LINUX holds a bare -- ({_place(boot, '--')}), and all that follows is init's: remove "
                 "it there"
             )
-        text = _render(left_out, ours)
-        files = {} if text == boot.files[self._paths.grub_dropin] else {self._paths.grub_dropin: text}
-        commands = self.commands() if files or unmet(boot.entries, wishes) else []
-        return Change(files=files, commands=commands, problems=problems, warnings=warnings)
+        path, text = self._paths.grub_dropin, _render(left_out, ours)
+        # It is removed when grub.cfg is without it: until then it says that there is something to take back.
+        late = {path: None} if text is None and boot.files[path] is not None else {}
+        text = _HEAD if late else text
+        files = {} if text == boot.files[path] else {path: text}
+        commands = self.commands() if files or late or goal.unmet(boot.entries) else []
+        return Change(files=files, commands=commands, late=late, problems=problems, warnings=warnings)
 
     def foreign_lost(self, before, after, names):
         """update-grub makes entries from the others' files as they are now: what these say is theirs."""
@@ -216,7 +228,7 @@ def _parse(text, path):
     left_out, added = _LEFT_OUT.search(text), _ADDED.search(text)
     words = tuple(shlex.split(left_out.group(1))) if left_out else ()
     ours = " ".join(shlex.split(added.group(1))).strip() if added else ""
-    if _render(words, ours) != text:
+    if (_render(words, ours) or _HEAD) != text:
         raise PlanError(
             f"{path} is not as this collection wrote it: remove it, or move its lines to a file of yours, then run "
             "again"

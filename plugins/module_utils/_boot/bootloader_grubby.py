@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change, unmet
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import edit, parse
+from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import parse
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 # grubby prints values without escaping the quotes in them: the last one on the line is its own.
@@ -47,22 +47,21 @@ class Grubby(Backend):
         default = self.read_asked(grubby, "--default-index").strip()
         entries.sort(key=lambda one: one[0] != default)
         written = self._entry_paths() + [self._paths.grub_defaults, self._paths.kernel_cmdline, self._paths.grub2_env]
-        return Boot(
-            entries=tuple((name, line) for dummy, name, line in entries),
-            files={path: self._files.read(path) for path in written},
-        )
+        lines = tuple((name, line) for dummy, name, line in entries)
+        # One call sets all entries alike, so the one that boots stands for them.
+        return Boot(entries=lines, files={path: self._files.read(path) for path in written}, lines=lines[:1])
 
-    def plan(self, boot, wishes):
+    def plan(self, boot, goal):
         """One grubby call that names every value to be there and every value to go."""
-        problems = self.unfit(wishes)
-        if not unmet(boot.entries, wishes):
+        problems = self.unfit(goal.all)
+        if not goal.unmet(boot.entries):
             return Change(problems=problems)
         add, remove = [], []
-        for wish in wishes:
+        for wish in goal.all:
             before, after = [], []
-            for dummy, line in boot.entries:
-                before += [word.text for word in parse(line).named(wish.name)]
-                after += [word.text for word in parse(edit(line, [wish])).named(wish.name)]
+            for name, line in boot.entries:
+                before += parse(line).texts(wish.name)
+                after += parse(goal.edit(name, line)).texts(wish.name)
             # grubby takes out what has the name before it adds, so what stays is added again.
             add += _once(after)
             remove += [text for text in _once(before) if text not in after]

@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change, foreign, unmet
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import edit, parse
+from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change, foreign
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import parse
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 # What kernel-install leaves out where it takes the running command line (source: 90-loaderentry.install).
@@ -50,12 +50,11 @@ class KernelInstall(Backend):
                 "systemd-boot has no entry of an installed kernel of this system in loader/entries (it may boot "
                 "unified kernel images, which carry their command line inside and are not supported): see bootctl list"
             )
-        text = self._files.read(self._paths.kernel_cmdline)
+        path = self._paths.kernel_cmdline
+        text = self._files.read(path)
+        source = self._seed() if text is None else text
         return Boot(
-            entries=tuple(entries),
-            files={self._paths.kernel_cmdline: text},
-            source=self._seed() if text is None else text,
-            more={"images": images},
+            entries=tuple(entries), files={path: text}, source=source, lines=((path, source),), more={"images": images}
         )
 
     def _entry_paths(self):
@@ -79,15 +78,16 @@ class KernelInstall(Backend):
         running = parse(self._fs.read(f"{self._fs.proc}/cmdline") or "")
         return " ".join(word.text for word in running.words if word.name not in _NOT_SEEDED) + "\n"
 
-    def plan(self, boot, wishes):
+    def plan(self, boot, goal):
         """/etc/kernel/cmdline edited in place; kernel-install for every kernel where it or an entry differs."""
-        text = edit(boot.source, wishes)
-        files = {self._paths.kernel_cmdline: text} if text != boot.source else {}
+        path = self._paths.kernel_cmdline
+        text = goal.edit(path, boot.source)
+        files = {path: text} if text != boot.source else {}
         program = self._paths.program("kernel-install")
         commands = [[program, "add", version, image] for version, image in sorted(boot.more["images"].items())]
-        wanted = files or unmet(boot.entries, wishes)
+        wanted = files or goal.unmet(boot.entries)
         return Change(
-            files=files, commands=commands if wanted else [], problems=self.unfit(wishes) + _comment(boot, files)
+            files=files, commands=commands if wanted else [], problems=self.unfit(goal.all) + _comment(boot, files)
         )
 
     def foreign_lost(self, before, after, names):

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import edit, parse
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import parse
 
 _ENTRY = "the default deployment"
 
@@ -29,31 +29,33 @@ class RpmOstree(Backend):
     def read(self):
         """The default deployment's arguments: the one that boots next."""
         out = self.read_asked(self._paths.program("rpm-ostree"), "kargs")
-        return Boot(entries=((_ENTRY, out.strip("\n")),))
+        lines = ((_ENTRY, out.strip("\n")),)
+        return Boot(entries=lines, lines=lines)
 
-    def plan(self, boot, wishes):
+    def plan(self, boot, goal):
         """One call, so that one new deployment comes of it, or none."""
         before = dict(boot.entries)[_ENTRY]
-        after = edit(before, wishes)
+        after, names = goal.edit(_ENTRY, before), [wish.name for wish in goal.all]
         return Change(
-            commands=self._kargs(before, after, wishes),
-            undo=self._kargs(after, before, wishes),
-            problems=self.unfit(wishes),
+            commands=self._kargs(before, after, names),
+            undo=self._kargs(after, before, names),
+            problems=self.unfit(goal.all),
         )
 
-    def _kargs(self, now, wanted, wishes):
+    def _kargs(self, now, wanted, names):
         """From one line to another. What changed is deleted and appended, all occurrences of its name in order."""
         if now == wanted:
             return []
         words = [self._paths.program("rpm-ostree"), "kargs"]
-        for wish in wishes:
-            old = [word.text for word in parse(now).named(wish.name)]
-            new = [word.text for word in parse(wanted).named(wish.name)]
+        for name in names:
+            old, new = parse(now).texts(name), parse(wanted).texts(name)
+            added = [text for text in new if text not in old]
             if new[: len(old)] == old:
-                words += [f"--append={text}" for text in new[len(old) :]]
-            elif old != new:
+                added = new[len(old) :]
+            else:
                 words += [f"--delete-if-present={text}" for text in dict.fromkeys(old) if text not in new]
-                words += [f"--append-if-missing={text}" for text in dict.fromkeys(new) if text not in old]
+            # A call that is repeated or goes back from what was not done must not say twice what is said once.
+            words += [f"--append{'' if new.count(text) > 1 else '-if-missing'}={text}" for text in added]
         return [words] if len(words) > 2 else []
 
 

@@ -8,10 +8,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader_grub import Grub
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import edit
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_goal import Goal
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
+
+_SETTINGS = "GRUB's settings"
 
 
 class _GrubOfProxmox(Grub):
@@ -25,7 +29,7 @@ class _GrubOfProxmox(Grub):
 
     def read(self):
         boot = super().read()
-        return Boot((("GRUB's settings", boot.source),), boot.files, boot.source, boot.more)
+        return replace(boot, entries=((_SETTINGS, boot.source),))
 
 
 class Proxmox(Backend):
@@ -50,7 +54,7 @@ class Proxmox(Backend):
     def read(self):
         """The sources of the loaders that `proxmox-boot-tool status` names; the partitions are not mounted."""
         status = self.read_asked(self._paths.program("proxmox-boot-tool"), "status")
-        entries, files, more = (), {}, {}
+        lines, entries, files, more = (), (), {}, {}
         if "configured with: uefi" in status or "uefi (" in status:
             path = self._paths.kernel_cmdline
             text = self._files.read(path)
@@ -58,7 +62,8 @@ class Proxmox(Backend):
                 raise PlanError(
                     f"{path} is absent: proxmox-boot-tool needs it for systemd-boot; write the root= argument into it"
                 )
-            entries, files = ((path, text),), {path: text}
+            lines = entries = ((path, text),)
+            files = {path: text}
         if "grub (" in status:
             boot = self._grub.read()
             entries, files, more = entries + boot.entries, dict(files, **boot.files), {"grub": boot}
@@ -66,20 +71,29 @@ class Proxmox(Backend):
             raise PlanError(
                 "proxmox-boot-tool status names neither uefi nor grub for any partition: look at its output"
             )
-        return Boot(entries=entries, files=files, more=more)
+        return Boot(entries=entries, files=files, lines=lines, more=more)
 
-    def plan(self, boot, wishes):
+    def back(self, boot, record):
+        """Both loaders' own ways back."""
+        goal, left = super().back(boot, record)
+        if "grub" in boot.more:
+            wishes = self._grub.back(boot.more["grub"], record)[0].wishes
+            goal = replace(goal, wishes=goal.wishes or wishes, own=dict(goal.own, **{_SETTINGS: wishes}))
+        return goal, left
+
+    def plan(self, boot, goal):
         """The sources edited, then one refresh of every partition."""
-        files, problems = {}, self.unfit(wishes)
+        files, late, problems = {}, {}, self.unfit(goal.all)
         path = self._paths.kernel_cmdline
         if path in boot.files:
-            text = edit(boot.files[path], wishes)
+            text = goal.edit(path, boot.files[path])
             files.update({path: text} if text != boot.files[path] else {})
         if "grub" in boot.more:
-            change = self._grub.plan(boot.more["grub"], wishes)
+            change = self._grub.plan(boot.more["grub"], Goal(goal.of(_SETTINGS)))
             files.update(change.files)
-            problems += change.problems
-        return Change(files=files, commands=self._grub.commands() if files else [], problems=problems)
+            late, problems = change.late, problems + change.problems
+        commands = self._grub.commands() if files or late or goal.again else []
+        return Change(files=files, commands=commands, late=late, problems=problems)
 
     def run(self, *argv):
         """As ever; a refresh has to have reached one partition at least."""

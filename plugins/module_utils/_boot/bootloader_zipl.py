@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import edit
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 _SECTION = re.compile(r"\s*(?P<menu>:?)\[?(?P<name>[^\]\s=#]+)\]?\s*\Z")
@@ -36,25 +35,28 @@ class Zipl(Backend):
         text = self._files.read(self._paths.zipl_conf)
         default = _default(text)
         lines = sorted(_parameters(text), key=lambda one: one[1] != default)
+        entries = tuple((self._line(section), value) for dummy, section, value, dummy in lines)
         return Boot(
-            entries=tuple(
-                (f"{self._paths.zipl_conf}, section {section}", value) for dummy, section, value, dummy in lines
-            ),
+            entries=entries,
             files={self._paths.zipl_conf: text},
+            lines=entries,
             more={"default": default, "sections": [one[1] for one in lines]},
         )
 
-    def plan(self, boot, wishes):
+    def _line(self, section):
+        return f"{self._paths.zipl_conf}, section {section}"
+
+    def plan(self, boot, goal):
         """zipl.conf with every section's parameters edited, then zipl."""
         path = self._paths.zipl_conf
-        problems, lines = self.unfit(wishes), boot.files[path].split("\n")
+        problems, lines = self.unfit(goal.all), boot.files[path].split("\n")
         if boot.more["default"] is not None and boot.more["default"] not in boot.more["sections"]:
             problems.append(
                 f"{path}: the default section {boot.more['default']} has no parameters of its own (a parmfile?): "
                 "give it a parameters line"
             )
-        for number, dummy, value, quote in _parameters(boot.files[path]):
-            new = edit(value, wishes)
+        for number, section, value, quote in _parameters(boot.files[path]):
+            new = goal.edit(self._line(section), value)
             if new == value:
                 continue
             match = _SETTING.match(lines[number])
@@ -66,7 +68,8 @@ class Zipl(Backend):
             lines[number] = match.group("head") + mark + new + mark + match.group("tail")
         text = "\n".join(lines)
         files = {path: text} if text != boot.files[path] else {}
-        return Change(files=files, commands=[[self._paths.program("zipl")]] if files else [], problems=problems)
+        commands = [[self._paths.program("zipl")]] if files or goal.again else []
+        return Change(files=files, commands=commands, problems=problems)
 
     def foreign_lost(self, before, after, names):
         """The file is ours to write, so its sections have to be the same; then the arguments as ever."""

@@ -34,6 +34,11 @@ class Word:
     value: str
     is_inits: bool = False
 
+    @property
+    def written(self):
+        """The name as it is written, with '-' where it has one."""
+        return _meaning(self.text)[0]
+
 
 @dataclass(frozen=True)
 class Line:
@@ -53,6 +58,10 @@ class Line:
     def values(self, name):
         """The values of an argument, in order."""
         return [word.value for word in self.named(name)]
+
+    def texts(self, name):
+        """The words of an argument as they are written, in order."""
+        return [word.text for word in self.named(name)]
 
 
 @dataclass(frozen=True)
@@ -132,27 +141,27 @@ def edit(text, wishes):
 
 
 def _met(line, wish):
-    found = line.named(wish.name)
-    if wish.many:
-        for value, text in zip(wish.values, wish.texts):
-            if value not in line.values(wish.name):
-                line = _insert(line, text, after=line.named(wish.name))
-        return line
-    if not wish.values:
-        return _drop(line, found)
-    if not found:
-        return _insert(line, wish.texts[0], after=[])
-    kept = next((word for word in found if word.value in wish.values), found[0])
-    line = _drop(line, [word for word in found if word is not kept])
-    return Line(
-        tuple(
-            replace(word, text=wish.texts[0], value=wish.values[0])
-            if word.name == kept.name and word.value not in wish.values and not word.is_inits
-            else word
-            for word in line.words
-        ),
-        line.tail,
-    )
+    """What is missing takes the place of what is too much; what is left of either is inserted or dropped."""
+    found = line.values(wish.name)
+    missing = [text for value, text in zip(wish.values, wish.texts) if value not in found]
+    spare = [] if wish.many else _spare(line.named(wish.name), wish.values)
+    for text in missing:
+        if spare:
+            line = _replace(line, spare.pop(0), text)
+        else:
+            line = _insert(line, text, after=line.named(wish.name))
+    return _drop(line, spare)
+
+
+def _spare(words, values):
+    """The words but the first one of each value."""
+    firsts = [next((word for word in words if word.value == value), None) for value in values]
+    return [word for word in words if not any(word is first for first in firsts)]
+
+
+def _replace(line, old, text):
+    new = replace(old, text=text, value=_meaning(text)[1])
+    return Line(tuple(new if word is old else word for word in line.words), line.tail)
 
 
 def _insert(line, text, after):
@@ -182,6 +191,16 @@ def _drop(line, gone):
             words.append(replace(word, space=lost) if lost is not None and not words else word)
     tail = line.tail if words else line.tail.lstrip(" ")
     return Line(tuple(words), tail)
+
+
+def exact(name, line):
+    """The wish for an argument to be as it is on a line."""
+    return Wish(name, tuple(line.values(name)), tuple(line.texts(name)), False)
+
+
+def is_collected(name):
+    """Whether each occurrence of an argument counts."""
+    return name in _COLLECTED or name.startswith("rd.")
 
 
 def parse_wishes(args, present):
@@ -217,7 +236,7 @@ def _wish(name, value, present):
         return Wish(name, (), (), True, present)
     texts = [_text(name, one) for one in values]
     kernels = tuple(_meaning(text)[1] for text in texts)
-    return Wish(name, kernels, tuple(texts), is_list or name in _COLLECTED or name.startswith("rd."), present)
+    return Wish(name, kernels, tuple(texts), is_list or is_collected(name), present)
 
 
 def _text(name, value):
@@ -248,4 +267,4 @@ def _text(name, value):
     return text
 
 
-__all__ = ("Line", "Wish", "Word", "edit", "normalize", "parse", "parse_wishes")
+__all__ = ("Line", "Wish", "Word", "edit", "exact", "is_collected", "normalize", "parse", "parse_wishes")

@@ -11,9 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change, edited
+from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._boot.bootloaders import find
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import Line, normalize, parse, parse_wishes
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_goal import Goal
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_record import parse_record
 from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
@@ -26,69 +28,75 @@ class Request:
     """What a task asks for: ``args``, name -> value, null or list, to be there or, not ``present``, to go.
 
     ``drop``: what goes in the same run, in the same form; of an argument that ``args`` names nothing is dropped.
+    ``args`` None, not ``present``: all that this area has set and dropped is taken back.
     """
 
-    args: dict
+    args: Optional[dict]
     present: bool = True
     drop: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class State:
-    """The host: its boot loader, what that has configured, and what the running kernel was given."""
+    """The host: what the running kernel was given, and whether there is something of ours to take back.
 
-    backend: Backend
-    boot: Boot
+    ``backend`` and ``boot`` come with a plan that needs them.
+    """
+
     running: Line
+    has_ours: bool
+    backend: Optional[Backend] = None
+    boot: Boot = Boot(())
 
 
 @dataclass(frozen=True)
 class CmdlinePlan:
-    """What will be done. ``after``: the entries as they will be; ``proved``: as they were read after it was done."""
+    """What will be done. ``after``: the entries as they will be; ``proved``: as they were read after it was done.
+
+    ``dropped``: the wishes that came from ``drop``. ``is_back``: the goal is what was before us.
+    """
 
     state: State
-    wishes: list
-    dropped: list
+    goal: Goal
     change: Change
     after: tuple
+    dropped: tuple = ()
+    is_back: bool = False
     proved: Optional[tuple] = None
 
     @property
     def changed(self):
         """Whether applying it changes anything."""
-        return bool(self.change.files or self.change.commands)
+        return bool(self.change.files or self.change.commands or self.change.late)
 
     @property
     def diff(self):
-        """The files; where none is written, the entries."""
-        boot = self.state.boot
-        if self.change.files:
-            pairs = [(path, boot.files.get(path) or "", text or "") for path, text in self.change.files.items()]
-        elif self.change.commands:
-            pairs = [
+        """The files; where none of the boot loader's is written, the entries too."""
+        boot, written = self.state.boot, {**self.change.files, **self.change.late}
+        pairs = [(path, boot.files.get(path) or "", text or "") for path, text in written.items()]
+        if self.change.commands and not set(written) - {self.state.backend.record}:
+            pairs += [
                 (name, line + "\n", new + "\n")
                 for (name, line), (dummy, new) in zip(boot.entries, self.after)
                 if line != new
             ]
-        else:
-            pairs = []
         return [
             {"before_header": name, "after_header": name, "before": before, "after": after}
             for name, before, after in pairs
+            if before != after
         ]
 
     @property
     def reboot_reasons(self):
         """A sentence for each argument that the running kernel does not have as wished."""
-        return [
-            f"the running kernel was not started with {' '.join(wish.texts)}"
-            if wish.present
-            else f"the running kernel was started with {self._gone(wish)}, which is no longer configured"
-            for wish in self._pending()
-        ]
+        return [self._reason(wish) for wish in self._pending()]
 
-    def _gone(self, wish):
-        return " ".join(word.text for word in wish.unwanted(self.state.running)) if wish in self.dropped else wish.name
+    def _reason(self, wish):
+        gone = [word.text for word in wish.unwanted(self.state.running)]
+        if wish.present and not (self.is_back and gone):
+            return f"the running kernel was not started with {' '.join(wish.texts)}"
+        what = " ".join(gone) if self.is_back or wish in self.dropped else wish.name
+        return f"the running kernel was started with {what}, which is no longer configured"
 
     @property
     def warnings(self):
@@ -98,7 +106,7 @@ class CmdlinePlan:
             return self.change.warnings
         there = [word.text for word in parse(boot.entries[0][1]).words]
         late = [word.text for word in parse(boot.source).words if word.text not in there]
-        names = {normalize(wish.name) for wish in self.wishes}
+        names = {normalize(wish.name) for wish in self.goal.all}
         late = [text for text in late if parse(text).words[0].name not in names]
         return self.change.warnings + (
             [
@@ -110,22 +118,22 @@ class CmdlinePlan:
         )
 
     def _pending(self):
-        return [wish for wish in self.wishes if not wish.is_met(self.state.running)]
+        return [wish for wish in self.goal.all if not wish.is_met(self.state.running)]
 
     def result(self):
         """The task's own results."""
-        line = parse((self.proved or self.after)[0][1])
+        line = parse("".join(line for dummy, line in (self.proved or self.after)[:1]))
         waiting = self._pending()
         return {
-            "backend": self.state.backend.name,
+            "backend": self.state.backend.name if self.state.backend else None,
             "args": {
                 wish.name: {
-                    "wanted": list(wish.values) if wish.present else [],
+                    "wanted": list(wish.values) if wish.present and not self.is_back else [],
                     "configured": line.values(wish.name),
                     "running": self.state.running.values(wish.name),
                     "status": PENDING if wish in waiting else MET,
                 }
-                for wish in self.wishes
+                for wish in self.goal.all
             },
         }
 
@@ -139,24 +147,49 @@ class CmdlineArea:
         self._paths = paths or BootPaths(files.root)
 
     def read(self):
-        """The host as it is now. Raises InputError, PlanError."""
+        """The host as it is now; for the boot loader it is too early, since a request may need none."""
         require_root(self._fs)
-        backend = find(self._fs, self._files, self._paths)
-        return State(backend, backend.read(), parse(self._fs.read(f"{self._fs.proc}/cmdline") or ""))
+        ours = (self._paths.cmdline_record, self._paths.grub_dropin)
+        return State(
+            parse(self._fs.read(f"{self._fs.proc}/cmdline") or ""),
+            any(self._files.read(path) is not None for path in ours),
+        )
 
     def plan(self, state, request):
         """The plan for a request; nothing is touched. Raises InputError, PlanError with every problem."""
-        wishes = parse_wishes(request.args, request.present)
-        dropped = _dropped(state, request)
-        wishes += dropped
-        change = state.backend.plan(state.boot, wishes)
+        is_back = request.args is None
+        wishes = [] if is_back else parse_wishes(request.args, request.present)
+        if is_back and not state.has_ours:
+            return CmdlinePlan(state, Goal([]), Change(), (), is_back=True)
+        backend = find(self._fs, self._files, self._paths)
+        boot = backend.read()
+        text = self._files.read(backend.record)
+        # Where nothing is edited in place, a record is another boot loader's.
+        record = parse_record(text if boot.lines else None, backend.record)
+        if boot.lines:
+            boot = replace(boot, files={**boot.files, backend.record: text})
+        state = replace(state, backend=backend, boot=boot)
+        dropped = () if is_back else _dropped(state, request)
+        goal, warnings = Goal(wishes + list(dropped)), []
+        if is_back:
+            goal, left = backend.back(boot, record)
+            warnings += [f"{name} was changed by somebody since this collection set it: it stays as it is" for name in left]
+            if text is not None and not boot.lines:
+                warnings.append(
+                    f"{backend.record} tells of another boot loader than {backend.name}, which is not asked"
+                )
+        goal = replace(goal, again=not record.finished)
+        change = backend.plan(boot, goal)
         if change.problems:
             raise PlanError(*change.problems)
-        return CmdlinePlan(state, wishes, dropped, change, edited(state.boot.entries, wishes))
+        forgotten = [] if request.present or is_back else wishes
+        change = _recorded(state, goal, record, forgotten, change)
+        change = replace(change, warnings=warnings + change.warnings)
+        return CmdlinePlan(state, goal, change, goal.edited(boot.entries), dropped, is_back)
 
     def apply(self, plan):
         """The plan as carried out, what boots next read again. Raises ApplyError, with all put back that could be."""
-        boot = plan.state.backend.apply(plan.state.boot, plan.change, plan.wishes)
+        boot = plan.state.backend.apply(plan.state.boot, plan.change, plan.goal)
         return replace(plan, proved=boot.entries)
 
     def undo(self, plan):
@@ -169,7 +202,24 @@ def _dropped(state, request):
     named = {normalize(str(name)) for name in request.args}
     drop = {name: value for name, value in request.drop.items() if normalize(str(name)) not in named}
     lines = [parse(line) for dummy, line in state.boot.entries] + [parse(state.boot.source or ""), state.running]
-    return [wish for wish in parse_wishes(drop, False) if not all(wish.is_met(line) for line in lines)]
+    return tuple(wish for wish in parse_wishes(drop, False) if not all(wish.is_met(line) for line in lines))
+
+
+def _recorded(state, goal, record, forgotten, change):
+    """A change with what the record has to say of it, before and after."""
+    path, lines = state.backend.record, [(name, line, goal.edit(name, line)) for name, line in state.boot.lines]
+    known = {normalize(name) for kept in record.lines.values() for name in kept.names}
+    is_touched = any(line != new for dummy, line, new in lines) or {normalize(one.name) for one in forgotten} & known
+    if record.finished and not is_touched:
+        return change
+    during, after = (one.render() for one in record.follow(lines, forgotten))
+    now = state.boot.files[path]
+    files = {}
+    if change.files or change.commands:
+        files = {path: during} if during not in (None, now) else {}
+        now = files.get(path, now)
+    late = {path: after} if after != now else {}
+    return replace(change, files={**files, **change.files}, late={**change.late, **late})
 
 
 __all__ = ("CmdlineArea", "CmdlinePlan", "Request", "State")

@@ -37,6 +37,7 @@ class BootPaths:
         # Where the EFI system partition and the boot partition are mounted, by custom.
         self.boots = [self.root + place for place in ("/efi", "/boot/efi", "/boot")]
         self.boot = boot
+        self.cmdline_record = self.root + "/var/lib/vfio-host/kernel-cmdline"
         self.modules = self.root + "/lib/modules"
 
     def program(self, name):

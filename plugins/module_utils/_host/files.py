@@ -57,6 +57,14 @@ class Files:
         except OSError as error:
             raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
 
+    def drop_directory(self, directory):
+        """Remove a directory if nothing is in it. Raises ApplyError."""
+        try:
+            os.rmdir(directory)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+                raise ApplyError(f"{directory} cannot be removed: {errno_text(error.errno)}") from error
+
     def _replace(self, path, text, mode):
         directory = os.path.dirname(path)
         os.makedirs(directory, mode=0o755, exist_ok=True)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import CmdlineArea
 from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
-from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.host.tests.unit.fake.faults import FakeFiles, Faults
 
 KERNEL = "6.12.107-amd64"
 
@@ -29,7 +29,10 @@ class AsRoot(Sysfs):
 
 
 class BootHost:
-    """A host's boot configuration. ``fail``: tool -> how often it still fails; ``calls``: the tools run that write."""
+    """A host's boot configuration. ``fail``: tool -> how often it still fails; ``calls``: the tools run that write.
+
+    ``faults`` counts these and the files that are written.
+    """
 
     loader_info = None
     efi = True
@@ -39,6 +42,7 @@ class BootHost:
         self.root = Path(root)
         self.line = self.line if line is None else line
         self.fail, self.calls, self.broken = {}, [], set()
+        self.faults = Faults()
         self.write("proc/cmdline", f"BOOT_IMAGE=/boot/vmlinuz root=/dev/vda2 {self.line}\n")
         if self.efi:
             self.write("sys/firmware/efi/efivars/BootCurrent-8be4df61", "")
@@ -71,6 +75,7 @@ class BootHost:
         out = getattr(self, "asked_" + name.replace("-", "_"), lambda *words: None)(*argv[1:])
         if out is not None:
             return 0, out, ""
+        self.faults.step("run", name)
         self.calls.append([name, *argv[1:]])
         if self.fail.get(name):
             self.fail[name] -= 1
@@ -83,7 +88,7 @@ class BootHost:
 
     @property
     def files(self):
-        return Files(str(self.root))
+        return FakeFiles(str(self.root), self.faults)
 
     @property
     def area(self):

@@ -27,6 +27,9 @@ from ansible_collections.vfio.host.plugins.action.kernel_cmdline import regroup
         ({"iommu": "pt"}, None, {"arguments": {"iommu": "pt"}}),
         ({"state": "absent"}, {"state": "absent"}, {"state": "absent"}),
         ({}, None, {}),
+        ({"state": "absent"}, {"args": {}, "state": "absent"}, {"state": "absent", "arguments": {}}),
+        ({"state": "absent", "args": {}}, {"args": {}, "state": "absent"}, {"state": "absent", "args": {}}),
+        ({"state": "absent"}, {"args": "{{ x }}", "state": "absent"}, {"state": "absent", "arguments": "{{ x }}"}),
     ],
 )
 def test_what_ansible_took_apart_is_put_together(given, written, options):

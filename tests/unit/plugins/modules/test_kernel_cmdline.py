@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.vfio.host.tests.unit.fake.bootloaders import BootHost, GrubHost
+from ansible_collections.vfio.host.tests.unit.fake.bootloaders import BootHost, GrubHost, SystemdBootHost
 
 WISH = {"intel_iommu": "on", "nosmt": None}
 
@@ -44,6 +44,30 @@ def test_absent_gives_the_host_back(run_module, host):
     run_module(host, "kernel_cmdline", arguments=WISH)
     assert run_module(host, "kernel_cmdline", arguments={"intel_iommu": "on", "nosmt": None}, state="absent")["changed"]
     assert host.read("boot/grub/grub.cfg") == before
+
+
+@pytest.mark.parametrize("kind", [GrubHost, SystemdBootHost])
+def test_without_arguments_all_is_taken_back(run_module, tmp_path, kind):
+    host = kind(tmp_path, "quiet intel_iommu=off")
+    host.reboot()
+    before = host.boots()
+    run_module(host, "kernel_cmdline", arguments=WISH)
+    assert not run_module(host, "kernel_cmdline", arguments={}, state="absent")["changed"]
+    for check in (True, False):
+        result = run_module(host, "kernel_cmdline", check=check, state="absent")
+        assert (result["changed"], result["reboot_required"]) == (True, False)
+        assert result["args"]["intel_iommu"]["configured"] == ["off"]
+    assert host.boots() == before
+    result = run_module(host, "kernel_cmdline", state="absent")
+    assert (result["changed"], result["backend"], result["args"]) == (False, None, {})
+
+
+def test_to_be_present_arguments_are_needed(run_module, host):
+    assert "arguments" in run_module(host, "kernel_cmdline")["msg"]
+
+
+def test_without_a_boot_loader_there_is_nothing_to_take_back(run_module, tmp_path):
+    assert not run_module(BootHost(tmp_path), "kernel_cmdline", state="absent")["changed"]
 
 
 def test_bad_input_is_one_message_with_every_finding(run_module, host):

@@ -24,6 +24,22 @@ def test_a_new_file_comes_with_its_directories(files, tmp_path):
     assert (tmp_path / "a/b/c.conf").read_text() == "text\n"
 
 
+def test_a_directory_goes_when_nothing_is_in_it(files, tmp_path):
+    files.put(str(tmp_path / "a/b"), "text\n")
+    files.drop_directory(str(tmp_path / "a"))
+    assert (tmp_path / "a/b").exists()
+    files.put(str(tmp_path / "a/b"), None)
+    for dummy in range(2):
+        files.drop_directory(str(tmp_path / "a"))
+        assert not (tmp_path / "a").exists()
+
+
+def test_a_directory_that_cannot_go_is_named(files, tmp_path):
+    (tmp_path / "a").write_text("a file")
+    with pytest.raises(ApplyError, match="a cannot be removed: ENOTDIR"):
+        files.drop_directory(str(tmp_path / "a"))
+
+
 def test_a_file_is_for_all_to_read_whatever_the_umask(files, tmp_path):
     before = os.umask(0o077)
     try:

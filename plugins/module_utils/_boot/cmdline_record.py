@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What was set on command lines that are edited in place, and how they were before, so that it can be taken back. Pure.
+
+The record keeps whole lines, so that a line that nobody else touched gets its every byte back. On a line that somebody
+else edited since, each argument is judged alone. It is written before what it tells of, with the line before and the
+line after, and once more when all is done: after a power cut in between either line is known as ours.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import Wish, edit, exact, is_collected, parse
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A line: as it ``was`` without us, and what we ``made`` of it."""
+
+    was: str
+    made: tuple
+
+    @property
+    def names(self):
+        """The arguments in which it differs, as they are written."""
+        was, made = parse(self.was), [parse(one) for one in self.made]
+        words = [word for line in made + [was] for word in line.words if not word.is_inits]
+        names = {word.name: word.written for word in reversed(words)}
+        return [names[name] for name in sorted(names) if any(one.texts(name) != was.texts(name) for one in made)]
+
+
+@dataclass(frozen=True)
+class Record:
+    """``lines``: name of a line -> Kept, the one that boots first. Not ``finished``: the run did not end."""
+
+    lines: dict
+    finished: bool = True
+
+    def of(self, name):
+        """What is kept of a line; of one that came since, what is kept of the first, which it was made of."""
+        return self.lines.get(name) or next(iter(self.lines.values()), Kept("", ()))
+
+    def undone(self, name, line):
+        """(the line as it would be without us, the arguments that somebody else changed since, which stay)."""
+        kept = self.of(name)
+        if line in kept.made:
+            return kept.was, []
+        now, was, made = parse(line), parse(kept.was), [parse(one) for one in kept.made]
+        wishes, left = [], []
+        for arg in kept.names:
+            before, ours = was.texts(arg), [one.texts(arg) for one in made]
+            if now.texts(arg) in ours:
+                wishes.append(exact(arg, was))
+            elif is_collected(arg) or any(len(one) > 1 for one in ours):
+                wishes += _singly(arg, was, made)
+            elif now.texts(arg) != before:
+                left.append(arg)
+        return edit(line, wishes), left
+
+    def follow(self, lines, forgotten):
+        """The records for during and after a run. ``lines``: (name, now, then); ``forgotten``: wishes to be without."""
+        during, after = {}, {}
+        for name, now, then in lines:
+            was = self.undone(name, now)[0]
+            for wish in forgotten:
+                was = edit(was, [wish if wish.many else exact(wish.name, parse(then))])
+            during[name] = Kept(was, tuple(dict.fromkeys((now, then))))
+            after[name] = Kept(was, (then,))
+        return Record(during, False), Record(after)
+
+    def render(self):
+        """The file's text; None where nothing is to be remembered."""
+        if not any(kept.names for kept in self.lines.values()):
+            return None
+        lines = {name: {"made": list(kept.made), "was": kept.was} for name, kept in self.lines.items()}
+        return json.dumps({"finished": self.finished, "lines": lines}, indent=2) + "\n"
+
+
+def _singly(arg, was, made):
+    """The wishes for an argument of which each occurrence counts: what we added goes, what we removed comes back."""
+    added = [word for line in made for word in line.named(arg) if word.value not in was.values(arg)]
+    lost = [word for word in was.named(arg) if not all(word.value in line.values(arg) for line in made)]
+    pairs = [(added, False), (lost, True)]
+    return [
+        Wish(arg, tuple(word.value for word in words), tuple(word.text for word in words), True, present)
+        for words, present in pairs
+        if words
+    ]
+
+
+def parse_record(text, path):
+    """The Record of a file; an empty one where text is None. Raises PlanError where it is not as we write it."""
+    if text is None:
+        return Record({})
+    try:
+        data = json.loads(text)
+        lines = {name: Kept(one["was"], tuple(one["made"])) for name, one in data["lines"].items()}
+        record = Record(lines, data["finished"])
+        if record.render() == text:
+            return record
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise PlanError(
+        f"{path} is not as this collection wrote it, so what was set on the kernel command line cannot be told from "
+        "what others set: remove it, and what was set stays until it is removed by name"
+    )
+
+
+__all__ = ("Kept", "Record", "parse_record")

@@ -111,7 +111,7 @@ class Declaration:
     def _cmdline(self, plans, found):
         args, drop = dict(self.options[CMDLINE] or {}), {}
         if not self.present:
-            return CmdlineRequest(self.options[CMDLINE], present=False) if self.options[CMDLINE] else None
+            return CmdlineRequest(self.options[CMDLINE], present=False) if self.wants(CMDLINE) else None
         if KERNEL in plans:
             _add(args, plans[KERNEL].cmdline_args)
         if found.is_needed and self._takes_devices():

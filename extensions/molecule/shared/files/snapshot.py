@@ -1,14 +1,14 @@
 # Copyright (c) 2026, the vfio.host authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run could touch, as JSON: every PCI device, every file below /etc and among udev's rules, and VFIO's modules."""
+"""What a run could touch, as JSON: PCI devices, files of /etc, /boot and udev's volatile rules, and VFIO's modules."""
 
 import hashlib
 import json
 import os
 
 PCI = "/sys/bus/pci/devices"
-PLACES = ("/etc", "/run/udev/rules.d", "/run/systemd/system", "/run/modprobe.d")
+PLACES = ("/boot", "/etc", "/run/udev/rules.d", "/run/systemd/system", "/run/modprobe.d")
 
 
 def link(path):
@@ -48,6 +48,8 @@ def command_lines():
 
 
 print(json.dumps({
+    "boot": text("/proc/sys/kernel/random/boot_id"),
+    "command_line": text("/proc/cmdline"),
     "devices": {address: device(address) for address in sorted(os.listdir(PCI))},
     "files": {
         path: fingerprint(path)

@@ -152,6 +152,24 @@ def test_guards_hold_for_devices_that_wait(run_module, make_whole):
     assert "is needed by this host" in result["msg"]
 
 
+def test_everything_is_taken_back(run_module, make_whole):
+    host = make_whole(OFF)
+    # An image under construction goes with the process, which here goes on.
+    places = "/run", "/sys", "/proc", "/boot", "/lib", "/dev", "/var/tmp"
+    before = host.snapshot(*places)
+    for dummy in range(2):
+        run_module(host, "passthrough", **WISH)
+        host.reboot()
+    result = run_module(host, "passthrough", state="absent")
+    assert result["changed"]
+    assert (host.driver(NIC), host.driver(NVME)) == ("e1000e", "nvme")
+    assert host.snapshot(*places) == before
+    assert host.held() == {}
+    assert not run_module(host, "passthrough", state="absent")["changed"]
+    host.reboot()
+    assert not host.spec.iommu
+
+
 def test_only_what_is_named_is_taken_back(run_module, make_whole):
     host = make_whole("intel_iommu=on")
     run_module(host, "passthrough", **WISH)

@@ -53,7 +53,7 @@ def host(name, tmp_path):
 
 
 def run(host, args=None, present=True, check=False, drop=None):
-    plans = run_areas([(host.area, Request(args, present, drop or {}))], check)
+    plans = list(run_areas({"cmdline": (host.area, Request(args, present, drop or {}))}, check).values())
     return {**report(plans), **plans[0].result()}
 
 

@@ -115,16 +115,16 @@ def mirror() -> str:
 CARRIED = (
     "Acquire::http::Proxy", "Acquire::https::Proxy", "Acquire::Check-Valid-Until", "Acquire::Check-Date",
 )
+# Suites that never stand still: their metadata expires within days, and a mirror that lags behind is still good here.
+ROLLING = frozenset({"sid", "testing", "unstable"})
 
 
-def carried_options() -> Tuple[str, ...]:
-    """Lines of apt configuration that the machine's own access to its mirror depends on."""
-    lines = []
-    for key in CARRIED:
-        value = dict_of(run(["apt-config", "shell", "VALUE", key], timeout=30)).get("VALUE", "")
-        if value:
-            lines.append(f'{key} "{value}";')
-    return tuple(lines)
+def options(suite: str) -> Tuple[str, ...]:
+    """Lines of apt configuration that reaching a suite takes: what this machine has set, and what the suite asks for."""
+    values = {key: dict_of(run(["apt-config", "shell", "VALUE", key], timeout=30)).get("VALUE", "") for key in CARRIED}
+    if suite in ROLLING:
+        values["Acquire::Check-Valid-Until"] = "false"
+    return tuple(f'{key} "{value}";' for key, value in values.items() if value)
 
 
 def dict_of(shell: str) -> Dict[str, str]:
@@ -133,4 +133,4 @@ def dict_of(shell: str) -> Dict[str, str]:
     return {name.strip(): "".join(shlex.split(value)) for name, dummy, value in pairs}
 
 
-__all__ = ("Source", "carried_options", "dict_of", "main_archive", "mirror", "parse_deb822", "parse_list", "read")
+__all__ = ("Source", "dict_of", "main_archive", "mirror", "options", "parse_deb822", "parse_list", "read")

@@ -90,7 +90,7 @@ def _mmdebstrap(wanted: recipe.Recipe, tar: Path) -> List[str]:
     line = ["mmdebstrap", "--variant=apt", f"--architectures={wanted.architecture}", "--format=tar",
             # It would empty machine-id and the like; finish.sh decides about those.
             "--skip=cleanup/reproducible,output/dev", "--dpkgopt=force-unsafe-io"]
-    line += [f"--aptopt={option}" for option in apt.carried_options()]
+    line += [f"--aptopt={option}" for option in apt.options(wanted.suite)]
     line += [f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED]
     line += [f"--essential-hook=sh '{paths.IMAGE_SCRIPTS / 'essential.sh'}' \"$1\""]
     loader_script = BOOTS[wanted.boot].loader_script

@@ -93,3 +93,27 @@ def test_an_address_that_was_chosen_wins(monkeypatch):
 
 def test_shell_assignments():
     assert apt.dict_of("A='b c'\nVERSION_CODENAME=trixie\n") == {"A": "b c", "VERSION_CODENAME": "trixie"}
+
+
+def _configured(monkeypatch, **values):
+    def run(argv, timeout):
+        return f"VALUE='{values[argv[-1]]}'" if argv[-1] in values else ""
+
+    monkeypatch.setattr(apt, "run", run)
+
+
+def test_the_machines_own_way_to_its_mirror_is_carried_over(monkeypatch):
+    _configured(monkeypatch, **{"Acquire::http::Proxy": "http://proxy:3128"})
+    assert apt.options("bookworm") == ('Acquire::http::Proxy "http://proxy:3128";',)
+
+
+def test_metadata_past_its_date_is_taken_of_a_rolling_suite_only(monkeypatch):
+    _configured(monkeypatch)
+    assert apt.options("sid") == ('Acquire::Check-Valid-Until "false";',)
+    assert apt.options("trixie") == ()
+
+
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_an_option_of_the_suite_prevails_over_the_machines(monkeypatch, value):
+    _configured(monkeypatch, **{"Acquire::Check-Valid-Until": value})
+    assert apt.options("sid") == ('Acquire::Check-Valid-Until "false";',)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the vfio.host authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ways to boot a host: what is taken out of its image, and the QEMU arguments that start it."""
+"""Ways to boot a host: what is taken out of its image, and the QEMU arguments that start it; and who makes its initramfs."""
 
 from __future__ import annotations
 
@@ -81,4 +81,19 @@ BOOTS: Mapping[str, Boot] = {
     "systemd-boot": _efi(("systemd-boot", "systemd-boot-efi"), "loader-systemd-boot.sh"),
 }
 
-__all__ = ("BOOTS", "Boot", "DirectBoot", "EfiBoot")
+
+@dataclass(frozen=True)
+class Initramfs:
+    """What makes the host's initramfs: its Debian package, and the script in image/ that configures it beforehand."""
+
+    package: str
+    script: str
+
+
+DEFAULT_INITRAMFS = "initramfs-tools"
+INITRAMFS: Mapping[str, Initramfs] = {
+    DEFAULT_INITRAMFS: Initramfs("initramfs-tools", "initramfs-tools.sh"),
+    "dracut": Initramfs("dracut", "dracut.sh"),
+}
+
+__all__ = ("BOOTS", "Boot", "DEFAULT_INITRAMFS", "DirectBoot", "EfiBoot", "INITRAMFS", "Initramfs")

@@ -13,7 +13,7 @@ from typing import Any, Mapping, Optional, Sequence, Tuple
 import yaml
 
 from . import paths
-from .boot import BOOTS
+from .boot import BOOTS, DEFAULT_INITRAMFS, INITRAMFS
 from .errors import LabError
 from .machine import ARCHITECTURES, MACHINES
 
@@ -62,6 +62,7 @@ class Host:
     suite: str
     packages: Tuple[str, ...]
     boot: str
+    initramfs: str
     kernel_args: Tuple[str, ...]
     disk: Device
     disk_size: str
@@ -98,8 +99,8 @@ class _Reader:
     def optional(self, key: str, kind: type) -> Any:
         return self.take(key, kind) if self.data.get(key) is not None else self.data.pop(key, None)
 
-    def choice(self, key: str, choices: Any) -> str:
-        value = self.take(key, str)
+    def choice(self, key: str, choices: Any, default: Optional[str] = None) -> str:
+        value = self.take(key, str, default)
         if value not in choices:
             raise LabError(f"{self.where}: {key} {value!r} is not known", "choose from " + ", ".join(sorted(choices)))
         return value
@@ -191,6 +192,7 @@ def parse(name: str, data: Any) -> Host:
         suite=reader.take("suite", str),
         packages=reader.strings("packages"),
         boot=reader.choice("boot", BOOTS),
+        initramfs=reader.choice("initramfs", INITRAMFS, DEFAULT_INITRAMFS),
         kernel_args=reader.strings("kernel_args"),
         disk=_device(f"{where}: disk", disk, "system-disk"),
         disk_size=disk_size,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Callable, List
 
 from . import apt, packages, paths, recipe
-from .boot import BOOTS
+from .boot import BOOTS, INITRAMFS
 from .errors import LabError
 from .host import Host
 from .process import run
@@ -92,7 +92,7 @@ def _mmdebstrap(wanted: recipe.Recipe, tar: Path) -> List[str]:
             "--skip=cleanup/reproducible,output/dev", "--dpkgopt=force-unsafe-io"]
     line += [f"--aptopt={option}" for option in apt.options(wanted.suite)]
     line += [f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED]
-    line += [f"--essential-hook=sh '{paths.IMAGE_SCRIPTS / 'essential.sh'}' \"$1\""]
+    line += [f"--essential-hook=sh '{paths.IMAGE_SCRIPTS / INITRAMFS[wanted.initramfs].script}' \"$1\""]
     loader_script = BOOTS[wanted.boot].loader_script
     if loader_script:
         line += [f"--customize-hook=sh '{paths.IMAGE_SCRIPTS / loader_script}' \"$1\""]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Tuple
 
 from . import paths
-from .boot import BOOTS
+from .boot import BOOTS, DEFAULT_INITRAMFS, INITRAMFS
 from .command import kernel_command_line
 from .host import Host
 from .machine import ARCHITECTURES
@@ -21,8 +21,7 @@ VERSION = 1
 
 # Enough for a host that boots, is reached by Ansible, and lists its devices; the rest a test installs.
 BASE_PACKAGES = (
-    "initramfs-tools", "iproute2", "kmod", "openssh-server", "pciutils", "procps", "python3", "systemd-sysv", "udev",
-    "zstd",
+    "iproute2", "kmod", "openssh-server", "pciutils", "procps", "python3", "systemd-sysv", "udev", "zstd",
 )
 
 
@@ -43,20 +42,23 @@ class Recipe:
     # Of a boot loader in the image: its scripts, and the kernel's arguments. Empty for a direct boot.
     loader_scripts: Tuple[str, ...] = ()
     command_line: Tuple[str, ...] = ()
+    initramfs: str = DEFAULT_INITRAMFS
 
     @property
     def name(self) -> str:
-        fields = asdict(self)
-        if not self.loader_scripts and not self.command_line:
-            del fields["loader_scripts"], fields["command_line"]
-        text = json.dumps(fields, sort_keys=True)
+        # A default is left out: so a field that is added later changes no name of an image that does not use it.
+        values = {field.name: getattr(self, field.name) for field in fields(self)
+                  if getattr(self, field.name) != field.default}
+        text = json.dumps(values, sort_keys=True)
         return f"{self.suite}-{self.architecture}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def of(host: Host, ssh_key: str) -> Recipe:
     """The recipe of a host. Hosts that differ in hardware alone share one image; with a direct boot, in arguments too."""
     boot = BOOTS[host.boot]
-    packages = {*BASE_PACKAGES, *boot.packages, *host.packages, ARCHITECTURES[host.architecture].kernel_package}
+    initramfs = INITRAMFS[host.initramfs]
+    packages = {*BASE_PACKAGES, initramfs.package, *boot.packages, *host.packages,
+                ARCHITECTURES[host.architecture].kernel_package}
     return Recipe(
         version=VERSION,
         suite=host.suite,
@@ -66,12 +68,13 @@ def of(host: Host, ssh_key: str) -> Recipe:
         disk_size=host.disk_size,
         ssh_mac=host.nic.mac or "",
         ssh_key=ssh_key,
-        essential_script=(paths.IMAGE_SCRIPTS / "essential.sh").read_text(encoding="utf-8"),
+        essential_script=(paths.IMAGE_SCRIPTS / initramfs.script).read_text(encoding="utf-8"),
         finish_script=(paths.IMAGE_SCRIPTS / "finish.sh").read_text(encoding="utf-8"),
         loader_scripts=tuple(
             (paths.IMAGE_SCRIPTS / name).read_text(encoding="utf-8") for name in (boot.loader_script, boot.disk_script)
         ) if boot.loader_script else (),
         command_line=kernel_command_line(host) if boot.loader_script else (),
+        initramfs=host.initramfs,
     )
 
 

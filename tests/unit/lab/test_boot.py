@@ -44,6 +44,11 @@ def test_a_changed_loader_script_makes_another_image(loader):
     assert all(text.startswith("#!/bin/sh") for text in one.loader_scripts)
 
 
+@pytest.mark.parametrize("tool", sorted(boot.INITRAMFS))
+def test_every_tool_for_the_initramfs_has_its_script(tool):
+    assert (paths.IMAGE_SCRIPTS / boot.INITRAMFS[tool].script).is_file()
+
+
 @pytest.mark.parametrize("name", sorted(boot.BOOTS))
 def test_every_script_of_a_boot_is_there(name):
     one = boot.BOOTS[name]

@@ -27,6 +27,7 @@ def test_every_host_of_the_lab_is_valid():
 def test_a_description_becomes_values(description):
     parsed = host.parse("box", description)
     assert (parsed.cpus, parsed.memory, parsed.disk_size) == (2, 2048, "4G")
+    assert parsed.initramfs == "initramfs-tools"
     assert parsed.device("nic-a").present
     assert not parsed.device("disk-a").present
 
@@ -71,7 +72,7 @@ def test_a_number_has_to_be_a_number(description, value):
 
 
 @pytest.mark.parametrize("key, known", [("machine", "q35"), ("iommu", "intel, none"), ("boot", "direct"),
-                                        ("architecture", "amd64")])
+                                        ("architecture", "amd64"), ("initramfs", "dracut, initramfs-tools")])
 def test_an_unknown_choice_comes_with_the_known_ones(description, key, known):
     description[key] = "other"
     refused(description, f"{key} 'other' is not known", f"choose from .*{known}")

@@ -111,6 +111,12 @@ def mirror() -> str:
     raise LabError(f"{listed} names no mirror", "set VFIO_HOST_LAB_MIRROR to the address of a Debian archive")
 
 
+def line(suite: str) -> str:
+    """A suite of that archive, in the one-line format, with the key that this machine believes the archive by."""
+    signed_by = main_archive(read()).signed_by
+    return f"deb {f'[signed-by={signed_by}] ' if signed_by else ''}{mirror()} {suite} main"
+
+
 # What decides whether this machine reaches and believes its mirror, and so has to hold for the image's apt as well.
 CARRIED = (
     "Acquire::http::Proxy", "Acquire::https::Proxy", "Acquire::Check-Valid-Until", "Acquire::Check-Date",
@@ -133,4 +139,4 @@ def dict_of(shell: str) -> Dict[str, str]:
     return {name.strip(): "".join(shlex.split(value)) for name, dummy, value in pairs}
 
 
-__all__ = ("Source", "dict_of", "main_archive", "mirror", "options", "parse_deb822", "parse_list", "read")
+__all__ = ("Source", "dict_of", "line", "main_archive", "mirror", "options", "parse_deb822", "parse_list", "read")

@@ -15,8 +15,8 @@ from typing import Callable, Dict, List, Optional
 
 import yaml
 
+from . import fetch, hotplug, image, record, ssh
 from . import host as hosts
-from . import hotplug, image, record, ssh
 from .errors import LabError
 from .lifecycle import Guest
 
@@ -101,6 +101,11 @@ def _unplug(options: argparse.Namespace) -> int:
     return 0
 
 
+def _fetch(options: argparse.Namespace) -> int:
+    print(*fetch.packages(_guest(options), options.packages), sep="\n")
+    return 0
+
+
 def _console(options: argparse.Namespace) -> int:
     guest = _guest(options)
     if not guest.console.exists():
@@ -153,6 +158,8 @@ def _parser() -> argparse.ArgumentParser:
     of_host("plug", _plug, "plug a device of the description in").add_argument("device", metavar="DEVICE")
     of_host("unplug", _unplug, "unplug a device; wait until the guest has let go").add_argument(
         "device", metavar="DEVICE")
+    of_host("fetch", _fetch, "fetch packages of the running host's suite, with what they need and it lacks; "
+            "print the .deb files' paths").add_argument("packages", nargs="+", metavar="PACKAGE")
     of_host("console", _console, "print the serial console of the last start")
     add("inventory", _inventory, "print an Ansible inventory of running hosts").add_argument(
         "hosts", nargs="+", metavar="HOST")

@@ -106,12 +106,10 @@ def _install(packages: Tuple[str, ...]) -> None:
     target: List[str] = []
     if _needs_backports(packages):
         suite = f"{_codename()}-backports"
-        source = apt.main_archive(apt.read())
-        signed = f"[signed-by={source.signed_by}] " if source.signed_by else ""
         own = Path("/etc/apt/sources.list")
         listed = own.read_text(encoding="utf-8") if own.is_file() else ""
         added = work / "sources.list"
-        added.write_text(f"{listed}\ndeb {signed}{apt.mirror()} {suite} main\n", encoding="utf-8")
+        added.write_text(f"{listed}\n{apt.line(suite)}\n", encoding="utf-8")
         options += ["-o", f"Dir::Etc::SourceList={added}"]
         target = ["-t", suite]
         run(["apt-get", *options, "update"], timeout=300, log=log, env=env)

@@ -13,24 +13,22 @@ echo 'LABEL=root / ext4 defaults,noatime 0 0' > etc/fstab
 echo lab > etc/hostname     # systemd.hostname= on the kernel's command line names each host
 printf '127.0.0.1 localhost\n::1 localhost\n' > etc/hosts
 rm -f etc/resolv.conf
-echo 'nameserver 10.0.2.3' > etc/resolv.conf     # QEMU's user network
+: > etc/resolv.conf     # no name is ever looked up: a host reaches nothing beyond its machine
 head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n' > etc/machine-id
 echo >> etc/machine-id
 
-# The host's own NIC, by its MAC; every other interface stays down and unmanaged.
+# The host's own NIC, by its MAC; every other interface stays down and unmanaged. The addresses are those of QEMU's user
+# network, whose DHCP offers no route where it lets nothing out; a host has a default route, so this one has.
 cat > etc/systemd/network/10-ssh.network <<NETWORK
 [Match]
 MACAddress=$SSH_MAC
 Type=ether
 
 [Network]
-DHCP=ipv4
+Address=10.0.2.15/24
+Gateway=10.0.2.2
 LinkLocalAddressing=no
 IPv6AcceptRA=no
-
-[DHCPv4]
-UseDNS=no
-UseNTP=no
 NETWORK
 
 mkdir -p root/.ssh etc/ssh/sshd_config.d

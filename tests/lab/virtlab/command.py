@@ -79,7 +79,7 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
     line += _json("-blockdev", {"driver": "qcow2", "node-name": "system", "discard": "unmap",
                                 "cache": {"no-flush": True}, "file": disk})
     line += _json("-device", {**properties(host.disk), "drive": "system"})
-    line += ["-netdev", f"user,id=ssh,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"]
+    line += ["-netdev", f"user,id=ssh,restrict=on,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"]
     line += _json("-device", {**properties(host.nic), "netdev": "ssh"})
 
     for port in host.ports:

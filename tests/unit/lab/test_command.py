@@ -40,7 +40,7 @@ def test_another_initramfs_takes_the_place_of_the_image_s_own(description, line)
 
 
 def test_ssh_is_forwarded_on_the_loopback_alone(line):
-    assert pairs(line, "-netdev") == ["user,id=ssh,hostfwd=tcp:127.0.0.1:2222-:22"]
+    assert pairs(line, "-netdev") == ["user,id=ssh,restrict=on,hostfwd=tcp:127.0.0.1:2222-:22"]
     assert devices(line)["system-nic"]["netdev"] == "ssh"
 
 

@@ -8,7 +8,7 @@ import json
 import os
 
 PCI = "/sys/bus/pci/devices"
-PLACES = ("/boot", "/etc", "/run/udev/rules.d", "/run/systemd/system", "/run/modprobe.d")
+PLACES = ("/boot", "/etc", "/run/udev/rules.d", "/run/systemd/system", "/run/modprobe.d", "/var/lib/vfio-host")
 
 
 def link(path):

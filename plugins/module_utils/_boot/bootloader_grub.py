@@ -18,7 +18,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot import grubcfg
 from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import Wish, edit, exact, normalize, parse
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_goal import Goal
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 
 _HEAD = "# Written by vfio.host.kernel_cmdline. Remove this file and run update-grub to be without it.\n"
 # Whole words only, and nothing else of the line changes. The values come quoted from Python's shlex.
@@ -79,6 +79,23 @@ class Grub(Backend):
     def commands(self):
         """What makes the configuration effective."""
         return [[self._paths.program("update-grub")]]
+
+    def run(self, *argv):
+        """A program's output. What update-grub makes takes grub.cfg's place in one step."""
+        if list(argv) not in self.commands():
+            return super().run(*argv)
+        # Its last step empties grub.cfg and fills it again, unsynced: a host whose power goes in between boots no more.
+        made = self._paths.grub_cfg + ".vfio-host"
+        try:
+            # One that is left would pass for what an update-grub has made that takes no -o.
+            self._files.put(made, None)
+            out = super().run(*argv, "-o", made)
+            self._files.swap(made, self._paths.grub_cfg)
+        except ApplyError:
+            for path in (made, made + ".new"):
+                self._files.put(path, None)
+            raise
+        return out
 
     def entries(self):
         """The entry that will boot, from grub.cfg."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import tempfile
+from contextlib import suppress
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text
 
@@ -65,6 +67,25 @@ class Files:
             if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
                 raise ApplyError(f"{directory} cannot be removed: {errno_text(error.errno)}") from error
 
+    def swap(self, source, path):
+        """Make ``source``, which a tool has written, take the place of ``path``; where it is absent, the tool has
+        written ``path`` itself, and that is synced. The old file's owner, mode and label stay. Raises ApplyError.
+        """
+        path = os.path.realpath(path)
+        made = source if os.path.lexists(source) else path
+        try:
+            handle = os.open(made, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                if made != path:
+                    _make_like(path, handle)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            os.rename(made, path)
+            sync_directory(os.path.dirname(path))
+        except OSError as error:
+            raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
+
     def _replace(self, path, text, mode):
         directory = os.path.dirname(path)
         os.makedirs(directory, mode=0o755, exist_ok=True)
@@ -89,6 +110,15 @@ class Files:
         except FileNotFoundError:
             return
         sync_directory(os.path.dirname(path))
+
+
+def _make_like(path, handle):
+    """Give the new file the old one's owner, mode and label."""
+    with suppress(FileNotFoundError):
+        old = os.stat(path)
+        os.fchown(handle, old.st_uid, old.st_gid)
+        os.fchmod(handle, stat.S_IMODE(old.st_mode))
+    copy_label(path, handle)
 
 
 def copy_label(path, handle):

@@ -117,7 +117,9 @@ class GrubHost(BootHost):
         (self.root / "etc/default/grub.d").mkdir()
         self.do_update_grub()
 
-    def do_update_grub(self):
+    def do_update_grub(self, *words):
+        # grub-mkconfig takes the last -o.
+        target = os.path.relpath(words[-1], self.root) if words else "boot/grub/grub.cfg"
         if "grub" in self.broken:
             return
         script = (
@@ -129,7 +131,7 @@ class GrubHost(BootHost):
         line = line.decode("utf-8", "surrogateescape")
         linux = f"linux\t/boot/vmlinuz-{KERNEL} root=UUID=1-2 ro"
         self.write(
-            "boot/grub/grub.cfg",
+            target,
             f"""\
 if [ "${{next_entry}}" ] ; then
    set default="${{next_entry}}"

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
@@ -21,6 +22,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Appl
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import GrubHost
 
 DROPIN = "etc/default/grub.d/zz-vfio-host.cfg"
+GRUB_CFG = "boot/grub/grub.cfg"
 
 
 def run(host, args, present=True):
@@ -181,3 +183,48 @@ def test_the_entry_that_boots_is_the_one_that_grub_would_take(default, env, line
 
 def test_a_menu_without_entries_has_no_default():
     assert grubcfg.default_entry("set timeout=0\n", {}) is None
+
+
+def test_grub_cfg_is_the_old_one_as_long_as_update_grub_runs(tmp_path):
+    seen = []
+
+    class Host(GrubHost):
+        def do_update_grub(self, *words):
+            super().do_update_grub(*words)
+            seen.append(self.read(GRUB_CFG))
+
+    host = Host(tmp_path)
+    old = host.read(GRUB_CFG)
+    run(host, {"iommu": "pt"})
+    assert seen == [old, old]
+    assert host.read(GRUB_CFG) != old
+    assert os.listdir(tmp_path / "boot/grub") == ["grub.cfg"]
+
+
+def test_an_update_grub_of_somebodys_own_that_takes_no_other_file_will_do(tmp_path):
+    class Host(GrubHost):
+        def do_update_grub(self, *dummy_words):
+            super().do_update_grub()
+
+    host = Host(tmp_path)
+    # A run that was cut may have left this.
+    host.write(GRUB_CFG + ".vfio-host", "stale")
+    run(host, {"iommu": "pt"})
+    assert parse(host.boots()).values("iommu") == ["pt"]
+    assert os.listdir(tmp_path / "boot/grub") == ["grub.cfg"]
+
+
+def test_an_update_grub_that_fails_leaves_the_old_grub_cfg_and_no_rest(tmp_path):
+    class Host(GrubHost):
+        def run(self, argv):
+            if argv[0].endswith("update-grub"):
+                self.write(GRUB_CFG + ".vfio-host.new", "half")
+                return 1, "", "syntax error"
+            return super().run(argv)
+
+    host = Host(tmp_path)
+    old = host.read(GRUB_CFG)
+    with pytest.raises(ApplyError, match="syntax error"):
+        run(host, {"iommu": "pt"})
+    assert host.read(GRUB_CFG) == old
+    assert os.listdir(tmp_path / "boot/grub") == ["grub.cfg"]

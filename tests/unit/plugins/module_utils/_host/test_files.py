@@ -111,3 +111,43 @@ def test_names_are_sorted_and_an_absent_directory_is_empty(files, tmp_path):
         (tmp_path / name).touch()
     assert files.names(str(tmp_path)) == ["a", "b"]
     assert files.names(str(tmp_path / "absent")) == []
+
+
+def test_what_a_tool_made_is_on_disk_before_it_takes_the_old_ones_place_and_mode(files, tmp_path, monkeypatch):
+    (tmp_path / "grub.cfg").write_text("old")
+    (tmp_path / "grub.cfg").chmod(0o444)
+    (tmp_path / "made").write_text("new")
+    order = []
+    fsync, rename = os.fsync, os.rename
+    monkeypatch.setattr(module.os, "fsync", lambda handle: (order.append("fsync"), fsync(handle)))
+    monkeypatch.setattr(module.os, "rename", lambda old, new: (order.append("rename"), rename(old, new)))
+    files.swap(str(tmp_path / "made"), str(tmp_path / "grub.cfg"))
+    assert order == ["fsync", "rename", "fsync"]
+    assert (tmp_path / "grub.cfg").read_text() == "new"
+    assert stat.S_IMODE((tmp_path / "grub.cfg").stat().st_mode) == 0o444
+    assert os.listdir(str(tmp_path)) == ["grub.cfg"]
+
+
+def test_what_a_tool_wrote_in_its_place_is_synced_there(files, tmp_path, monkeypatch):
+    (tmp_path / "grub.cfg").write_text("new")
+    synced = []
+    fsync = os.fsync
+    monkeypatch.setattr(module.os, "fsync", lambda handle: (synced.append(os.fstat(handle).st_ino), fsync(handle)))
+    files.swap(str(tmp_path / "made"), str(tmp_path / "grub.cfg"))
+    assert synced == [(tmp_path / "grub.cfg").stat().st_ino, tmp_path.stat().st_ino]
+    assert (tmp_path / "grub.cfg").read_text() == "new"
+
+
+def test_where_a_link_leads_to_the_old_one_that_is_replaced(files, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/grub.cfg").write_text("old")
+    (tmp_path / "grub.cfg").symlink_to("real/grub.cfg")
+    (tmp_path / "made").write_text("new")
+    files.swap(str(tmp_path / "made"), str(tmp_path / "grub.cfg"))
+    assert (tmp_path / "grub.cfg").is_symlink()
+    assert (tmp_path / "real/grub.cfg").read_text() == "new"
+
+
+def test_what_cannot_take_the_place_is_one_error(files, tmp_path):
+    with pytest.raises(ApplyError, match=r"grub\.cfg cannot be written: ENOENT"):
+        files.swap(str(tmp_path / "made"), str(tmp_path / "grub.cfg"))

@@ -17,6 +17,7 @@ from contextlib import suppress
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text
 
 _LABEL = "security.selinux"
+_UNFINISHED = ".vfio-host-tmp-"
 
 
 class Files:
@@ -90,7 +91,7 @@ class Files:
         directory = os.path.dirname(path)
         os.makedirs(directory, mode=0o755, exist_ok=True)
         # mkstemp creates with O_EXCL below a random name, and rename replaces a link instead of following it.
-        handle, temporary = tempfile.mkstemp(prefix=".vfio-host-", dir=directory)
+        handle, temporary = tempfile.mkstemp(prefix=_UNFINISHED + this_boot(self.root), dir=directory)
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(text.encode("utf-8", "surrogateescape"))
@@ -102,6 +103,7 @@ class Files:
         except BaseException:
             os.unlink(temporary)
             raise
+        self._tidy(directory)
         sync_directory(directory)
 
     def _remove(self, path):
@@ -109,7 +111,16 @@ class Files:
             os.unlink(path)
         except FileNotFoundError:
             return
+        self._tidy(os.path.dirname(path))
         sync_directory(os.path.dirname(path))
+
+    def _tidy(self, directory):
+        """Remove what runs that a power cut ended have left here; what is of this boot may be of a run that goes on."""
+        mine = _UNFINISHED + this_boot(self.root)
+        for name in os.listdir(directory):
+            if name.startswith(_UNFINISHED) and not name.startswith(mine):
+                with suppress(FileNotFoundError):
+                    os.unlink(f"{directory}/{name}")
 
 
 def _make_like(path, handle):
@@ -130,6 +141,15 @@ def copy_label(path, handle):
             raise
 
 
+def this_boot(root):
+    """'1a2b3c4d-', for names that no other boot of this host makes; "" where the kernel has no such thing."""
+    try:
+        with open(root + "/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+            return stream.read(8) + "-"
+    except FileNotFoundError:
+        return ""
+
+
 def sync_directory(directory):
     """Have a directory's names on disk."""
     handle = os.open(directory, os.O_RDONLY)
@@ -139,4 +159,4 @@ def sync_directory(directory):
         os.close(handle)
 
 
-__all__ = ("Files", "copy_label", "sync_directory")
+__all__ = ("Files", "copy_label", "sync_directory", "this_boot")

@@ -22,9 +22,9 @@ from contextlib import contextmanager, suppress
 
 from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text
-from ansible_collections.vfio.host.plugins.module_utils._host.files import copy_label, sync_directory
+from ansible_collections.vfio.host.plugins.module_utils._host.files import copy_label, sync_directory, this_boot
 
-_NEW, _OLD = ".vfio-host-new-", ".vfio-host-old-"
+_NEW, _OLD, _SPOOL = ".vfio-host-new-", ".vfio-host-old-", "vfio-host-"
 _CHUNK = 1 << 20
 
 
@@ -121,7 +121,13 @@ class ImageFiles(BootPaths):
     def spool(self):
         """A directory of this run's own, for images under construction and copies of those that they replace."""
         if self._spool is None:
-            self._spool = tempfile.mkdtemp(prefix="vfio-host-", dir=self.root + "/var/tmp")
+            mine = _SPOOL + this_boot(self.root)
+            # What a power cut has left is large, and no run of an earlier boot still needs it.
+            for name in _names(self.root + "/var/tmp"):
+                path = f"{self.root}/var/tmp/{name}"
+                if name.startswith(_SPOOL) and not name.startswith(mine) and os.lstat(path).st_uid == os.geteuid():
+                    shutil.rmtree(path, ignore_errors=True)
+            self._spool = tempfile.mkdtemp(prefix=mine, dir=self.root + "/var/tmp")
             # It goes with this object, at the end of the process at the latest: until then all can be put back.
             weakref.finalize(self, shutil.rmtree, self._spool, ignore_errors=True)
         return self._spool

@@ -85,6 +85,16 @@ def test_a_write_that_breaks_off_leaves_the_old_file_and_no_rest(files, tmp_path
     assert os.listdir(str(tmp_path)) == ["c.conf"]
 
 
+def test_what_an_earlier_boot_left_unfinished_goes_and_what_this_one_does_stays(files, tmp_path):
+    (tmp_path / "proc/sys/kernel/random").mkdir(parents=True)
+    (tmp_path / "proc/sys/kernel/random/boot_id").write_text("1a2b3c4d-0000-0000-0000-000000000000\n")
+    for name in (".vfio-host-tmp-99999999-abc", ".vfio-host-tmp-1a2b3c4d-abc", "c.conf.old"):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        (tmp_path / "a" / name).write_text("half")
+    files.put(str(tmp_path / "a/c.conf"), "text\n")
+    assert sorted(os.listdir(tmp_path / "a")) == [".vfio-host-tmp-1a2b3c4d-abc", "c.conf", "c.conf.old"]
+
+
 def test_the_text_is_on_disk_before_the_name_points_to_it(files, tmp_path, monkeypatch):
     order = []
     fsync, rename = os.fsync, os.rename

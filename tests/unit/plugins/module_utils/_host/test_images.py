@@ -106,3 +106,13 @@ def test_kernels_are_those_with_modules(images, tmp_path):
     (tmp_path / "boot/vmlinuz-5.0").touch()
     assert images.kernels() == ["6.1"]
     assert images.kernel_files(["6.1", "6.2"]) == {"6.1": str(tmp_path / "boot/vmlinuz-6.1")}
+
+
+def test_the_spool_of_a_run_that_a_power_cut_ended_goes(images, tmp_path):
+    (tmp_path / "proc/sys/kernel/random").mkdir(parents=True)
+    (tmp_path / "proc/sys/kernel/random/boot_id").write_text("1a2b3c4d-0000-0000-0000-000000000000\n")
+    for name in ("vfio-host-99999999-abc", "vfio-host-1a2b3c4d-abc", "systemd-private-abc"):
+        (tmp_path / "var/tmp" / name).mkdir(parents=True)
+        (tmp_path / "var/tmp" / name / "0-new").write_text("half")
+    spool = os.path.basename(images.spool())
+    assert sorted(os.listdir(tmp_path / "var/tmp")) == sorted(["systemd-private-abc", "vfio-host-1a2b3c4d-abc", spool])

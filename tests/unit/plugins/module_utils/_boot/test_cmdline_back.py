@@ -343,6 +343,16 @@ def test_after_a_power_cut_all_can_be_taken_back(name, what):
         assert not (host.root / RECORD).exists()
 
 
+def test_after_a_power_cut_on_the_way_back_all_can_be_set_again(name):
+    prepare, act = RUNS["take back"]
+    wanted = after(name, prepare)
+    for host in killed(name, prepare, act):
+        prepare(host)
+        assert files_of(host, name) == wanted
+        back(host)
+        assert files_of(host, name) == after(name)
+
+
 WORDS = st.lists(
     st.sampled_from(
         (

@@ -81,6 +81,22 @@ def test_a_later_file_that_undoes_it_is_found_out(tmp_path):
     assert host.read(DROPIN) is None
 
 
+def test_what_others_set_in_the_meantime_holds_after_the_way_back(tmp_path):
+    host = GrubHost(tmp_path, "quiet")
+    run(host, {"iommu": "pt"})
+    host.write("etc/default/grub.d/50-x.cfg", 'GRUB_CMDLINE_LINUX="iommu=soft $(echo panic=5)"\n')
+    plan = run(host, None, present=False)
+    assert (plan.result()["args"]["iommu"]["configured"], host.read(DROPIN)) == (["soft"], None)
+    assert "panic=5" in host.boots()
+
+
+def test_a_value_that_others_set_may_be_one_that_we_could_not_carry(tmp_path):
+    host = GrubHost(tmp_path, "foo=$x quiet")
+    run(host, {"foo": "1"})
+    run(host, None, present=False)
+    assert parse(host.boots()).values("foo") == ["$x"]
+
+
 def test_an_entry_that_was_never_generated_is_generated(tmp_path):
     host = GrubHost(tmp_path, "quiet")
     old = host.read("boot/grub/grub.cfg")

@@ -168,6 +168,8 @@ class Grub(Backend):
                 if text not in boot.more["left_out"]
             ]
             left_out += [text for text in dict.fromkeys(against) if text not in left_out]
+        before = boot.more["left_out"]
+        left_out.sort(key=lambda text: before.index(text) if text in before else len(before))
         problems += _not_left_out(boot, left_out)
         if ours.strip() and any(word.text == "--" for word in parse(boot.more["linux"]).words):
             problems.append(

@@ -53,6 +53,13 @@ def test_what_others_set_can_be_absent(tmp_path):
     assert "quiet" not in host.boots()
 
 
+def test_what_is_left_out_keeps_its_order(tmp_path):
+    host = GrubHost(tmp_path, "quiet iommu=soft")
+    run(host, {"iommu": ["pt", "nopt"]})
+    for changed in (True, False):
+        assert run(host, {"quiet": None, "iommu": "soft"}, present=False).changed == changed
+
+
 def test_what_others_set_already_is_not_said_twice(tmp_path):
     host = GrubHost(tmp_path, "intel-iommu=on")
     assert not run(host, {"intel_iommu": "on"}).changed

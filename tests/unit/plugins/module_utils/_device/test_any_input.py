@@ -99,6 +99,7 @@ def test_a_tampered_record_is_refused_or_harmless(line, value):
 
 
 @hypothesis.given(st.sampled_from(["address", "ids", "driver", "module", "was"]), VALUES)
+@hypothesis.example("driver", "0")
 def test_a_record_with_one_field_spoilt_is_refused_or_harmless(key, value):
     kept = {
         "address": "0000:02:00.0",
@@ -107,7 +108,7 @@ def test_a_record_with_one_field_spoilt_is_refused_or_harmless(key, value):
         "module": "vfio_pci",
         "was": {"driver": None, "net": [], "serial": None},
     }
-    text = "# device " + json.dumps(dict(kept, **{key: value}))
+    whole = udev.render("p", udev.parse("# device " + json.dumps(kept), "x"))
     with suppress(PlanError):
-        for record in udev.parse(text, "x"):
-            assert len(udev.render("p", [record]).splitlines()) == 9
+        for record in udev.parse("# device " + json.dumps(dict(kept, **{key: value})), "x"):
+            assert len(udev.render("p", [record]).splitlines()) == len(whole.splitlines())

@@ -6,35 +6,64 @@
 
 """The whole declaration of a host: what it asks of each area, where an area needs to know what the ones before it plan.
 
-The order of areas is that of applying: kernel modules and configuration, command line, devices, images.
+The order of areas is that of applying: kernel modules and configuration, command line, devices, images. The code of an area
+is imported when it is needed: on a host nothing is compiled beforehand, and that is most of what a run with nothing to do
+costs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Optional
 
-from ansible_collections.vfio.host.plugins.module_utils._boot import iommu
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import normalize, parse
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import CmdlineArea
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import Request as CmdlineRequest
-from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs import ImageArea, ImageRequest
-from ansible_collections.vfio.host.plugins.module_utils._device.area import DeviceArea
-from ansible_collections.vfio.host.plugins.module_utils._device.declare import NATIVE
-from ansible_collections.vfio.host.plugins.module_utils._device.options import device_request
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
-from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
-from ansible_collections.vfio.host.plugins.module_utils._kernel.module_area import KernelArea
-from ansible_collections.vfio.host.plugins.module_utils._kernel.module_area import Request as KernelRequest
 
 # The areas, by the names of their options and results.
 KERNEL, CMDLINE, DEVICES, IMAGES = "modules", "kernel_cmdline", "devices", "initramfs"
 CONFIG = "kernel_config"
 
 
+class _Late:
+    """An area that ``make`` makes when it is first asked for anything."""
+
+    def __init__(self, make):
+        self._make = make
+
+    @cached_property
+    def _area(self):
+        return self._make()
+
+    def __getattr__(self, verb):
+        return getattr(self._area, verb)
+
+
+def _kernel_area(fs, files):
+    from ansible_collections.vfio.host.plugins.module_utils._kernel.module_area import KernelArea
+    return KernelArea(fs, files)
+
+
+def _cmdline_area(fs, files):
+    from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import CmdlineArea
+    return CmdlineArea(fs, files)
+
+
+def _device_area(fs, files):
+    from ansible_collections.vfio.host.plugins.module_utils._device.area import DeviceArea
+    return DeviceArea(fs, files)
+
+
+def _image_area(fs, files):
+    from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs import ImageArea
+    from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
+    return ImageArea(fs, files, ImageFiles(files.root))
+
+
 @dataclass(frozen=True)
 class Firmware:
-    """What decides about turning the IOMMU on. ``table``: as in iommu; ``is_needed``: it is off, and this is an x86."""
+    """What decides about turning the IOMMU on. ``is_needed``: it is off, and this is an x86; ``table``: the ACPI table that
+    describes it, DMAR or IVRS.
+    """
 
     is_needed: bool
     table: Optional[str]
@@ -48,7 +77,7 @@ def firmware(fs):
     noiommu = fs.read(f"{fs.modules}/vfio/parameters/enable_unsafe_noiommu_mode") == "Y"
     return Firmware(
         is_needed=is_x86 and not noiommu and not fs.names(fs.iommu_groups),
-        table=next((table for table in (iommu.INTEL, iommu.AMD) if table in tables), None),
+        table=next((table for table in ("DMAR", "IVRS") if table in tables), None),
         running=fs.read(f"{fs.proc}/cmdline") or "",
     )
 
@@ -83,10 +112,10 @@ class Declaration:
         self._check()
         found = firmware(fs)
         return {
-            KERNEL: (KernelArea(fs, files), lambda dummy: self._kernel()),
-            CMDLINE: (CmdlineArea(fs, files), lambda plans: self._cmdline(plans, found)),
-            DEVICES: (DeviceArea(fs, files), lambda plans: self._devices(plans, found)),
-            IMAGES: (ImageArea(fs, files, ImageFiles(files.root)), self._images),
+            KERNEL: (_Late(lambda: _kernel_area(fs, files)), lambda dummy: self._kernel()),
+            CMDLINE: (_Late(lambda: _cmdline_area(fs, files)), lambda plans: self._cmdline(plans, found)),
+            DEVICES: (_Late(lambda: _device_area(fs, files)), lambda plans: self._devices(plans, found)),
+            IMAGES: (_Late(lambda: _image_area(fs, files)), self._images),
         }
 
     def _check(self):
@@ -103,25 +132,34 @@ class Declaration:
     def _kernel(self):
         if not (self.wants(KERNEL) or self.wants(CONFIG)):
             return None
-        return KernelRequest(
+        from ansible_collections.vfio.host.plugins.module_utils._kernel.module_area import Request
+        return Request(
             modules=self.options[KERNEL], config=self.options[CONFIG] if self.present else None, present=self.present,
             now=self.options["now"], carries_args=True, config_key=CONFIG,
         )
 
     def _cmdline(self, plans, found):
-        args, drop = dict(self.options[CMDLINE] or {}), {}
+        needed = plans[KERNEL].cmdline_args if KERNEL in plans else {}
+        turns_on = self.present and found.is_needed and self._takes_devices()
+        if not (self.wants(CMDLINE) or needed or turns_on):
+            return None
+        from ansible_collections.vfio.host.plugins.module_utils._boot import iommu
+        from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import normalize, parse
+        from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import Request
         if not self.present:
-            return CmdlineRequest(self.options[CMDLINE], present=False) if self.wants(CMDLINE) else None
-        if KERNEL in plans:
-            _add(args, plans[KERNEL].cmdline_args)
-        if found.is_needed and self._takes_devices():
+            return Request(self.options[CMDLINE], present=False)
+        args, drop = dict(self.options[CMDLINE] or {}), {}
+        _check_same({normalize(str(name)): value for name, value in args.items()}, needed)
+        if turns_on:
             wanted, drop = iommu.turning_on(found.table, parse(found.running))
-            declared = {normalize(str(name)) for name in args}
-            args.update({name: value for name, value in wanted.items() if normalize(name) not in declared})
-        return CmdlineRequest(args, drop=drop) if args or drop else None
+            needed = dict(wanted, **needed)
+        declared = {normalize(str(name)) for name in args}
+        args.update({name: value for name, value in needed.items() if normalize(name) not in declared})
+        return Request(args, drop=drop)
 
     def _takes_devices(self):
         """Whether any device is declared for a VFIO driver. What has no right shape is refused elsewhere."""
+        from ansible_collections.vfio.host.plugins.module_utils._device.declare import NATIVE
         policies = self.options[DEVICES]
         entries = [one for entries in policies.values() if isinstance(entries, list) for one in entries] if policies else []
         return any(isinstance(one, dict) and one.get("driver") != NATIVE for one in entries)
@@ -129,6 +167,7 @@ class Declaration:
     def _devices(self, plans, found):
         if not self.wants(DEVICES):
             return None
+        from ansible_collections.vfio.host.plugins.module_utils._device.options import device_request
         return device_request(self.options, self.options[DEVICES], found.is_needed and _comes(plans, found.table))
 
     def _images(self, plans):
@@ -136,6 +175,7 @@ class Declaration:
             return None
         ahead = dict(plans[KERNEL].modules.files) if KERNEL in plans else {}
         ahead.update(plans[DEVICES].changed_files() if DEVICES in plans else {})
+        from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs import ImageRequest
         return ImageRequest(present=not self.is_everything, ahead=ahead)
 
 
@@ -143,21 +183,21 @@ def _comes(plans, table):
     """Whether the IOMMU is on from the next boot on. Where the command line's plan failed, its own message says all."""
     if CMDLINE not in plans:
         return True
+    from ansible_collections.vfio.host.plugins.module_utils._boot import iommu
+    from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import parse
     return table is not None and all(iommu.is_on(table, parse(line)) for dummy, line in plans[CMDLINE].after)
 
 
-def _add(args, needed):
-    """Add what options of built-in modules and configuration need. Raises InputError where the task says otherwise."""
-    declared = {normalize(str(name)): value for name, value in args.items()}
+def _check_same(declared, needed):
+    """Raise InputError where options of built-in modules, or the configuration, need an argument that is declared otherwise."""
     problems = [
-        f"{CMDLINE}: {name} is {declared[normalize(name)]!r}, and {name}={value} is what the declared {KERNEL} and "
+        f"{CMDLINE}: {name} is {declared[name.replace('-', '_')]!r}, and {name}={value} is what the declared {KERNEL} and "
         f"{CONFIG} need: make them one"
         for name, value in needed.items()
-        if normalize(name) in declared and str(declared[normalize(name)]) != value
+        if str(declared.get(name.replace("-", "_"), value)) != value
     ]
     if problems:
         raise InputError(*problems)
-    args.update({name: value for name, value in needed.items() if normalize(name) not in declared})
 
 
 def result(plans):

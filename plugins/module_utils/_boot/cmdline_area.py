@@ -28,12 +28,14 @@ class Request:
     """What a task asks for: ``args``, name -> value, null or list, to be there or, not ``present``, to go.
 
     ``drop``: what goes in the same run, in the same form; of an argument that ``args`` names nothing is dropped.
-    ``args`` None, not ``present``: all that this area has set and dropped is taken back.
+    ``args`` None, not ``present``: all that this area has set and dropped is taken back. ``why``: begins the message where
+    there is no boot loader to ask, for somebody who has named no argument.
     """
 
     args: Optional[dict]
     present: bool = True
     drop: dict = field(default_factory=dict)
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,10 @@ class CmdlineArea:
         wishes = [] if is_back else parse_wishes(request.args, request.present)
         if is_back and not state.has_ours:
             return CmdlinePlan(state, Goal([]), Change(), (), is_back=True)
-        backend = find(self._fs, self._files, self._paths)
+        try:
+            backend = find(self._fs, self._files, self._paths)
+        except PlanError as error:
+            raise PlanError(*(request.why + message for message in error.messages)) from error
         boot = backend.read()
         text = self._files.read(backend.record)
         # Where nothing is edited in place, a record is another boot loader's.

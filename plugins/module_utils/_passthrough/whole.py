@@ -155,7 +155,8 @@ class Declaration:
             needed = dict(wanted, **needed)
         declared = {normalize(str(name)) for name in args}
         args.update({name: value for name, value in needed.items() if normalize(name) not in declared})
-        return Request(args, drop=drop)
+        why = "the IOMMU is off, and only the kernel command line turns it on, but " if turns_on else ""
+        return Request(args, drop=drop, why=why)
 
     def _takes_devices(self):
         """Whether any device is declared for a VFIO driver. What has no right shape is refused elsewhere."""

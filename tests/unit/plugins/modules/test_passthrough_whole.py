@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import pytest
 
@@ -120,6 +121,14 @@ def test_no_iommu_in_firmware_is_one_sentence(run_module, make_whole):
     result = run_module(make_whole(table=None), "passthrough", devices=WISH["devices"])
     assert result["msg"].splitlines() == [result["msg"]]
     assert "switch on VT-d or AMD-Vi" in result["msg"]
+
+
+def test_an_iommu_to_turn_on_without_a_boot_loader_to_tell_is_one_sentence(run_module, make_whole):
+    host = make_whole(OFF)
+    os.unlink(f"{host.root}/boot/grub/grub.cfg")
+    result = run_module(host, "passthrough", devices=WISH["devices"])
+    assert result["msg"].splitlines() == [result["msg"]]
+    assert result["msg"].startswith("the IOMMU is off, and only the kernel command line turns it on, but no boot loader found")
 
 
 def test_what_the_inventory_says_of_the_iommu_wins(run_module, make_whole):

@@ -106,7 +106,7 @@ def test_what_cannot_be_undone_is_said_and_the_rest_is_undone(log):
 
 def test_a_request_can_be_made_of_the_plans_before_it(log):
     area = Area(log, "b")
-    run_areas({"a": (Area(log, "a"), 1), "b": (area, lambda plans: list(plans))}, True)
+    run_areas({"a": (Area(log, "a"), 1), "b": (area, list)}, True)
     assert area.request == ["a"]
 
 

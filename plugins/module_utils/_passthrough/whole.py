@@ -13,7 +13,7 @@ costs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Optional
 
@@ -87,11 +87,11 @@ class Declaration:
     """What a task declares: the module's options. With state absent and nothing named, everything of ours goes."""
 
     options: dict
-    named: tuple = field(init=False)
 
-    def __post_init__(self):
-        named = tuple(name for name in (KERNEL, CONFIG, CMDLINE, DEVICES) if self.options[name] is not None)
-        object.__setattr__(self, "named", named)
+    @property
+    def named(self):
+        """The areas that the task names, with something or with nothing in them."""
+        return [name for name in (KERNEL, CONFIG, CMDLINE, DEVICES) if self.options[name] is not None]
 
     @property
     def present(self):

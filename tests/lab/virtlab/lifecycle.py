@@ -24,7 +24,7 @@ SHUTDOWN = 90
 SETTLE = 60
 CONSOLE_TAIL = 25
 # What a guest prints last when it will never come up.
-DEAD_ENDS = ("Kernel panic - not syncing", "\n(initramfs) ")
+DEAD_ENDS = ("Kernel panic - not syncing", "\n(initramfs) ", "grub> ", "grub rescue> ")
 
 
 class Guest:

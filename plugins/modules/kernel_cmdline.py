@@ -57,7 +57,8 @@ notes:
     C(GRUB_CMDLINE_LINUX_DEFAULT). What others set against the wish, it leaves out, and a warning names file and line;
     that holds again once the module has taken its own argument back. Removing the drop-in and running C(update-grub)
     gives the host back. These files are shell code: a shell reads them, as in C(update-grub), in check mode too.
-    Values that GRUB's own language would change are refused."
+    Values that GRUB's own language would change are refused. C(update-grub) runs with C(-o) and the name of a new file,
+    which takes the place of C(grub.cfg) in one step."
   - "All others are edited in place, so C(/var/lib/vfio-host/kernel-cmdline) remembers the lines as they were and as they
     were made. A line that is still as it was made gets its every byte back. On a line that somebody edited since, an
     argument that is still as it was set is taken back; one that is not stays, with a warning. An argument that was

@@ -50,7 +50,7 @@ def kernel_command_line(host: Host) -> Tuple[str, ...]:
         "root=LABEL=root", "rw", f"systemd.hostname={host.name}",
         # Tests read on the console what was bound before the login prompt: all of the kernel's messages, no colours.
         f"console={machine.console}", "loglevel=7", "TERM=dumb",
-        *host.kernel_args,
+        *machine.kernel_args, *host.kernel_args,
     )
 
 

@@ -23,7 +23,7 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Machine:
-    """A QEMU machine: arguments before any device, the console, and how its ports look."""
+    """A QEMU machine: arguments before any device, the console, what its kernel is told, and how its ports look."""
 
     architecture: str
     arguments: Tuple[str, ...]
@@ -33,6 +33,7 @@ class Machine:
     port_model: str
     # QEMU arguments of each IOMMU that the machine can have; they precede the devices that it serves.
     iommus: Mapping[str, Tuple[str, ...]]
+    kernel_args: Tuple[str, ...] = ()
 
     def owns_bus(self, bus: str) -> bool:
         return re.fullmatch(self.bus_pattern, bus) is not None
@@ -57,6 +58,8 @@ MACHINES: Mapping[str, Machine] = {
             "none": (),
             "intel": ("-device", "intel-iommu,intremap=on,caching-mode=on"),
         },
+        # On a busy machine the emulated timer may not tick while the kernel looks at it, and the kernel would panic.
+        kernel_args=("no_timer_check",),
     ),
 }
 

@@ -85,7 +85,7 @@ def test_a_host_without_iommu_has_none(description):
 
 def test_the_kernel_speaks_on_the_serial_console(description):
     words = command.kernel_command_line(host.parse("box", description))
-    assert {"console=ttyS0", "loglevel=7", "systemd.hostname=box", "intel_iommu=on"} <= set(words)
+    assert {"console=ttyS0", "loglevel=7", "systemd.hostname=box", "no_timer_check", "intel_iommu=on"} <= set(words)
     assert "quiet" not in words
 
 

@@ -31,15 +31,11 @@ lab, host, points = options.lab, options.host, options.points
 
 STOPPED = re.compile(rb"stopped at point (\d+)\.")
 LONGEST = 1800
-# What an emulated machine can do to a kernel, before it has seen a disk, where the real one is too busy.
-HICCUP = "timer doesn't work through"
 
 
-def ask(*words, text=None, again=3):
+def ask(*words, text=None):
     done = subprocess.run([lab, *words], check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, input=text)
     if done.returncode:
-        if HICCUP in done.stdout and again:
-            return ask(*words, text=text, again=again - 1)
         sys.exit("{0} failed:\n{1}".format(" ".join(words[:3]), done.stdout))
     return done.stdout
 

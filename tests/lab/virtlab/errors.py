@@ -18,4 +18,8 @@ class GuestDied(LabError):
     """QEMU ended, or its guest did not come up: worth another accelerator, where there is one."""
 
 
-__all__ = ("GuestDied", "LabError")
+class TimerStopped(GuestDied):
+    """The guest's emulated timer ticks no more: nothing that the guest did, nor will do again."""
+
+
+__all__ = ("GuestDied", "LabError", "TimerStopped")

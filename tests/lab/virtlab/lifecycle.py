@@ -9,10 +9,10 @@ import contextlib
 import socket
 import time
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional
+from typing import Callable, Iterable, Iterator, List, Optional
 
 from . import accel, command, image, paths, process, record, ssh
-from .errors import GuestDied, LabError
+from .errors import GuestDied, LabError, TimerStopped
 from .host import Host
 from .qmp import Qmp
 
@@ -23,6 +23,9 @@ KVM_UP = 120
 SHUTDOWN = 90
 SETTLE = 60
 CONSOLE_TAIL = 25
+# What a kernel says whose emulated timer has stopped, as it does now and then on a busy machine without KVM.
+TIMER_STOPPED = ("timer doesn't work through", "kthread timer wakeup didn't happen")
+STARTS = 3
 # What a guest prints last when it will never come up.
 DEAD_ENDS = ("Kernel panic - not syncing", "\n(initramfs) ", "grub> ", "grub rescue> ")
 
@@ -76,7 +79,7 @@ class Guest:
                     self._fresh_disk(base)
                 last = index == len(choices) - 1
                 try:
-                    run = self._boot(base, choice, timeout if last else min(timeout, KVM_UP), initrd)
+                    run = self._boot_patiently(base, choice, timeout if last else min(timeout, KVM_UP), initrd)
                 except LabError as error:
                     if last:
                         raise
@@ -94,6 +97,14 @@ class Guest:
         process.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base / "disk.qcow2"),
                      str(overlay)], timeout=60)
         record.save_disk(self.state, base)
+
+    def _boot_patiently(self, base: Path, choice: str, timeout: float, initrd: Optional[Path]) -> record.Run:
+        for dummy in range(STARTS - 1):
+            try:
+                return self._boot(base, choice, timeout, initrd)
+            except TimerStopped:
+                self._say(f"the emulated timer of {self.host.name} stopped: starting it again")
+        return self._boot(base, choice, timeout, initrd)
 
     def _boot(self, base: Path, choice: str, timeout: float, initrd: Optional[Path]) -> record.Run:
         for name in ("qemu.pid", "qmp.sock", "console.log", "ssh.sock"):
@@ -115,6 +126,10 @@ class Guest:
             record.Run.forget(self.state)
             raise
         return run
+
+    def _has_said(self, signs: Iterable[str]) -> bool:
+        text = self.console.read_text(encoding="utf-8", errors="replace") if self.console.exists() else ""
+        return any(sign in text for sign in signs)
 
     def _written_pid(self) -> Optional[int]:
         with contextlib.suppress(OSError, ValueError):
@@ -138,6 +153,8 @@ class Guest:
             if not process.is_ours(run.pid, record.mark(self.state)):
                 raise GuestDied(f"QEMU of host {self.host.name} ended after {waited:.0f} s", "look at its console",
                                 self.tail())
+            if before is None and self._has_said(TIMER_STOPPED):
+                raise TimerStopped(f"the emulated timer of host {self.host.name} stopped", "start it again", self.tail())
             if before is None and any(sign in self.tail() for sign in DEAD_ENDS):
                 raise GuestDied(f"host {self.host.name} cannot boot", "look at its console", self.tail())
             if run.accel == "kvm" and waited > KVM_FIRST_WORD and not self.tail():

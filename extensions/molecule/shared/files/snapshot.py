@@ -53,8 +53,10 @@ print(json.dumps({
     "devices": {address: device(address) for address in sorted(os.listdir(PCI))},
     "files": {
         path: fingerprint(path)
-        for place in PLACES for folder, dummy, names in os.walk(place)
-        for path in (os.path.join(folder, name) for name in names)
+        # In one order: a directory gives its names in another when one was added.
+        for path in sorted(
+            os.path.join(folder, name) for place in PLACES for folder, dummy, names in os.walk(place) for name in names
+        )
     },
     "modules": sorted(line.split()[0] for line in text("/proc/modules").splitlines() if line.startswith("vfio")),
     "processes": command_lines(),

@@ -139,7 +139,7 @@ class Declaration:
         )
 
     def _cmdline(self, plans, found):
-        needed = plans[KERNEL].cmdline_args if KERNEL in plans else {}
+        needed = plans[KERNEL].cmdline_args if self.present and KERNEL in plans else {}
         turns_on = self.present and found.is_needed and self._takes_devices()
         if not (self.wants(CMDLINE) or needed or turns_on):
             return None
@@ -149,11 +149,11 @@ class Declaration:
         if not self.present:
             return Request(self.options[CMDLINE], present=False)
         args, drop = dict(self.options[CMDLINE] or {}), {}
-        _check_same({normalize(str(name)): value for name, value in args.items()}, needed)
+        declared = {normalize(str(name)): value for name, value in args.items()}
+        _check_same(declared, {name: (normalize(name), value) for name, value in needed.items()})
         if turns_on:
             wanted, drop = iommu.turning_on(found.table, parse(found.running))
             needed = dict(wanted, **needed)
-        declared = {normalize(str(name)) for name in args}
         args.update({name: value for name, value in needed.items() if normalize(name) not in declared})
         why = "the IOMMU is off, and only the kernel command line turns it on, but " if turns_on else ""
         return Request(args, drop=drop, why=why)
@@ -190,12 +190,15 @@ def _comes(plans, table):
 
 
 def _check_same(declared, needed):
-    """Raise InputError where options of built-in modules, or the configuration, need an argument that is declared otherwise."""
+    """Raise InputError where modules or the configuration need an argument that is declared otherwise.
+
+    ``declared``: name as the kernel compares it -> value; ``needed``: name -> (the same, value).
+    """
     problems = [
-        f"{CMDLINE}: {name} is {declared[name.replace('-', '_')]!r}, and {name}={value} is what the declared {KERNEL} and "
-        f"{CONFIG} need: make them one"
-        for name, value in needed.items()
-        if str(declared.get(name.replace("-", "_"), value)) != value
+        f"{CMDLINE}: {name} is {declared[key]!r}, and {name}={value} is what the declared {KERNEL} and {CONFIG} need: "
+        "make them one"
+        for name, (key, value) in needed.items()
+        if str(declared.get(key, value)) != value
     ]
     if problems:
         raise InputError(*problems)

@@ -55,6 +55,26 @@ class Faults:
         self._armed = {}
 
 
+def deaths(make, run, least):
+    """For each step of ``run(host)``: (its index, a host that ``make`` has made, on which the run died before that step).
+
+    A run of no more than ``least`` steps is not what the test is about, and fails.
+    """
+    for index in range(60):
+        host = make()
+        host.faults.reset()
+        host.faults.kill_at(index)
+        try:
+            run(host)
+        except Killed:
+            host.faults.reset()
+            yield index, host
+        else:
+            assert index > least
+            return
+    raise AssertionError("the run never came to its end")
+
+
 class FakeFiles(Files):
     """The real writer of configuration files, below the fake host's root, its steps counted."""
 
@@ -71,4 +91,4 @@ class FakeFiles(Files):
         super()._remove(path)
 
 
-__all__ = ("FakeFiles", "Faults", "Killed")
+__all__ = ("FakeFiles", "Faults", "Killed", "deaths")

@@ -12,7 +12,7 @@ import os
 import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake import hosts
-from ansible_collections.vfio.host.tests.unit.fake.faults import Killed
+from ansible_collections.vfio.host.tests.unit.fake.faults import deaths
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, NVME, PAIR, PAIR2
 from ansible_collections.vfio.host.tests.unit.fake.whole import WholeHost
 
@@ -228,24 +228,16 @@ def test_images_that_do_not_build_undo_everything(run_module, make_whole):
 
 def test_a_run_that_is_killed_anywhere_is_gone_on_with(run_module, make_whole):
     """Killed before each step of the run, at the power cut too: the next run, or the next boot and run, ends as declared."""
+    def run(host):
+        return run_module(host, "passthrough", **WISH)
+
     for reboot in (False, True):
-        for index in range(60):
-            host = make_whole("quiet intel_iommu=on")
-            host.faults.reset()
-            host.faults.kill_at(index)
-            try:
-                run_module(host, "passthrough", **WISH)
-                assert index > 8
-                break
-            except Killed:
-                host.faults.reset()
+        for dummy, host in deaths(lambda: make_whole("quiet intel_iommu=on"), run, 8):
             if reboot:
                 host.reboot()
-            run_module(host, "passthrough", **WISH)
+            run(host)
             assert (host.driver(NIC), host.driver(NVME)) == ("vfio-pci", "vfio-pci")
-            assert not run_module(host, "passthrough", **WISH)["changed"]
-        else:
-            pytest.fail("the run never came to its end")
+            assert not run(host)["changed"]
 
 
 def test_a_file_that_cannot_be_written_undoes_everything(run_module, make_whole):

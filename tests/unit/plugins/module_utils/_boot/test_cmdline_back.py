@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +19,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area impor
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import HOSTS, BootHost, GrubHost, ZiplHost
-from ansible_collections.vfio.host.tests.unit.fake.faults import Killed
+from ansible_collections.vfio.host.tests.unit.fake.faults import deaths
 
 ON = {"intel_iommu": "on", "iommu": "pt"}
 DROP = {"quiet": None, "amd_iommu": "off"}
@@ -277,20 +278,16 @@ def test_it_can_be_undone(host, name):
 
 def killed(name, prepare, act):
     """For each step of a run, a host on which the run died before that step."""
-    for index in range(30):
-        with tempfile.TemporaryDirectory() as root:
-            host = HOSTS[name](root, LINE)
+    with tempfile.TemporaryDirectory() as root:
+        numbers = count()
+
+        def prepared():
+            host = HOSTS[name](f"{root}/{next(numbers)}", LINE)
             prepare(host)
-            host.faults.reset()
-            host.faults.kill_at(index)
-            try:
-                act(host)
-            except Killed:
-                host.faults.reset()
-                yield host
-            else:
-                assert index > 1
-                return
+            return host
+
+        for dummy, host in deaths(prepared, act, 1):
+            yield host
 
 
 def nothing(host):

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake import hosts
-from ansible_collections.vfio.host.tests.unit.fake.faults import Killed
+from ansible_collections.vfio.host.tests.unit.fake.faults import deaths
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, ROOT_DISK, TWIN
 
 HIDDEN = ({"match": {"net": "enp2s0"}}, {"match": {"serial": "NV01"}}, EDU)
@@ -51,19 +51,14 @@ def killed(make_host):
 
     def make(name):
         before, run = RUNS[name]
-        for index in range(100):
+
+        def prepared():
             host = make_host(SPEC)
             if before:
                 before(host)
-            host.faults.reset()
-            host.faults.kill_at(index)
-            try:
-                run(host)
-            except Killed:
-                yield index, host, run
-            else:
-                assert index > 1
-                return
+            return host
+
+        return ((index, host, run) for index, host in deaths(prepared, run, 1))
 
     return make
 

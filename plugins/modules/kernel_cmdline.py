@@ -64,9 +64,11 @@ notes:
     argument that is still as it was set is taken back; one that is not stays, with a warning. An argument that was
     there already as wished, or that was removed by name, is not remembered. The file goes when nothing is left to take
     back. When it is lost, arguments are removed by name only."
-  - "kernel-install: C(/etc/kernel/cmdline) is edited in place and each installed kernel added again. Where that file
-    does not exist, it is made of what kernel-install would take, and stays: the running kernel's arguments, which
-    kernel-install would take next time, have what was set. Unified kernel images are not supported."
+  - "kernel-install: C(/etc/kernel/cmdline), from which it makes the entries of kernels to come, and the options of each
+    installed kernel's entry, each file in one step; kernel-install itself does not run, since it writes kernels, images
+    and entries in place, where a power cut leaves a host that does not boot. What an entry alone has stays. Where
+    C(/etc/kernel/cmdline) does not exist, it is made of what kernel-install would take, and stays: the running kernel's
+    arguments, which kernel-install would take next time, have what was set. Unified kernel images are not supported."
   - "grubby: one call for all entries; with C(/etc/zipl.conf), C(zipl) runs afterwards. It cannot carry white space or
     quotes in a value. All entries are taken back to what the default one had; the tool puts it at the end of the line,
     as rpm-ostree does."

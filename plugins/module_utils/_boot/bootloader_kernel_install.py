@@ -4,16 +4,23 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""systemd-boot with entries by kernel-install: /etc/kernel/cmdline, and each installed kernel added again."""
+"""systemd-boot with entries by kernel-install: /etc/kernel/cmdline, and the options of each installed kernel's entry.
+
+kernel-install itself is not asked: it writes kernel, image and entry anew in place, and a host whose power goes in
+between boots no more (seen with systemd 257). An entry that is replaced in one step is the old one or the new one.
+"""
 
 from __future__ import annotations
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change, foreign
+import re
+
+from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import parse
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 # What kernel-install leaves out where it takes the running command line (source: 90-loaderentry.install).
 _NOT_SEEDED = ("BOOT_IMAGE", "initrd")
+_OPTIONS = re.compile(r"(?P<key>[ \t]*options)(?P<space>[ \t]+|\Z)")
 
 
 class KernelInstall(Backend):
@@ -36,15 +43,15 @@ class KernelInstall(Backend):
 
     def read(self):
         """The line of /etc/kernel/cmdline, and every entry of an installed kernel of this system."""
-        entries, images = [], {}
+        entries, files = [], {}
         machine = (self._files.read(self._paths.machine_id) or "").strip()
         for path in self._entry_paths():
-            fields = parse_entry(self._files.read(path) or "")
+            text = self._files.read(path) or ""
+            fields = parse_entry(text)
             version, owner = fields.get("version"), fields.get("machine-id", machine)
-            image = self._image(version) if version and fields.get("linux") and owner == machine else None
-            if image:
+            if version and fields.get("linux") and owner == machine and self._is_installed(version):
                 entries.append((path, fields.get("options", "")))
-                images[version] = image
+                files[path] = text
         if not entries:
             raise PlanError(
                 "systemd-boot has no entry of an installed kernel of this system in loader/entries (it may boot "
@@ -54,7 +61,7 @@ class KernelInstall(Backend):
         text = self._files.read(path)
         source = self._seed() if text is None else text
         return Boot(
-            entries=tuple(entries), files={path: text}, source=source, lines=((path, source),), more={"images": images}
+            entries=tuple(entries), files={path: text, **files}, source=source, lines=((path, source), *entries)
         )
 
     def _entry_paths(self):
@@ -65,10 +72,9 @@ class KernelInstall(Backend):
             if name.endswith(".conf")
         ]
 
-    def _image(self, version):
-        """The kernel of a version; None where it is not installed."""
+    def _is_installed(self, version):
         places = (f"{self._paths.modules}/{version}/vmlinuz", f"{self._paths.boot}/vmlinuz-{version}")
-        return next((path for path in places if self._fs.exists(path)), None)
+        return any(self._fs.exists(path) for path in places)
 
     def _seed(self):
         """What kernel-install uses where /etc/kernel/cmdline is absent."""
@@ -79,27 +85,15 @@ class KernelInstall(Backend):
         return " ".join(word.text for word in running.words if word.name not in _NOT_SEEDED) + "\n"
 
     def plan(self, boot, goal):
-        """/etc/kernel/cmdline edited in place; kernel-install for every kernel where it or an entry differs."""
+        """/etc/kernel/cmdline, from which kernel-install makes the entries to come, and those that are there."""
         path = self._paths.kernel_cmdline
-        text = goal.edit(path, boot.source)
-        files = {path: text} if text != boot.source else {}
-        program = self._paths.program("kernel-install")
-        commands = [[program, "add", version, image] for version, image in sorted(boot.more["images"].items())]
-        wanted = files or goal.unmet(boot.entries)
-        return Change(
-            files=files, commands=commands if wanted else [], problems=self.unfit(goal.all) + _comment(boot, files)
-        )
-
-    def foreign_lost(self, before, after, names):
-        """kernel-install makes entries from its source alone; each has to hold that, in order."""
-        problems = []
-        for name, line in after.entries:
-            words = iter(foreign(line, names))
-            if not all(word in words for word in foreign(after.source, names)):
-                problems.append(
-                    f"{self.name}: {name} has {line!r}, which lacks arguments of {self._paths.kernel_cmdline}"
-                )
-        return problems
+        texts = {path: goal.edit(path, boot.source)} if goal.edit(path, boot.source) != boot.source else {}
+        problems = self.unfit(goal.all) + _comment(boot, texts)
+        for name, line in boot.entries:
+            new = goal.edit(name, line)
+            if new != line:
+                texts[name] = with_options(boot.files[name], new)
+        return Change(files=texts, problems=problems)
 
 
 def _comment(boot, files):
@@ -118,4 +112,17 @@ def parse_entry(text):
     return fields
 
 
-__all__ = ("KernelInstall", "parse_entry")
+def with_options(text, options):
+    """The text of an entry with other options, all in the place of the first."""
+    lines, found = [], False
+    for line in text.split("\n"):
+        match = _OPTIONS.match(line)
+        if match and not found:
+            lines.append(match.group("key") + (match.group("space") or " ") + options)
+        elif not match:
+            lines.append(line)
+        found = found or bool(match)
+    return "\n".join(lines) if found else text.rstrip("\n") + f"\noptions    {options}\n"
+
+
+__all__ = ("KernelInstall", "parse_entry", "with_options")

@@ -65,7 +65,10 @@ class ImageArea:
             config=None if tool is None else self._files.read(tool.config_path),
             config_runs=tool is None or not tool.config_mode & 0o100 or self._files.is_executable(tool.config_path),
             config_wanted=None if tool is None else tool.config(),
-            room={one.file.path: self._paths.room(os.path.dirname(one.file.path)) for one in images},
+            room={
+                path: self._paths.room(os.path.dirname(path))
+                for one in images for path in (one.file.path,) + one.file.copies
+            },
             spool_room=self._paths.spool_room(),
             foreign=self._paths.unified_images(),
             is_ostree=self._fs.exists(self._paths.ostree_booted),

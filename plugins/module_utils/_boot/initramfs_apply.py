@@ -76,14 +76,13 @@ class Builder:
             self._paths.copy(path, olds[path])
         self._replaced.append((image, olds))
         self._paths.keep_old(image.path)
-        self._paths.replace(image.path, output)
+        for path in (image.path,) + image.copies:
+            self._paths.replace(path, output)
         self._finish(plan, image)
-        for path in image.copies:
-            if self._faults(plan, path):
-                self._paths.replace(path, output)
-        faults = self._faults(plan, image.path)
-        if faults:
-            raise ApplyError(f"{image.path}, read back, {'; '.join(faults)}")
+        for path in (image.path,) + image.copies:
+            faults = self._faults(plan, path)
+            if faults:
+                raise ApplyError(f"{path}, read back, {'; '.join(faults)}")
         self._paths.drop_old(image.path)
         self._paths.remove(output)
 

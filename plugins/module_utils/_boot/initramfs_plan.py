@@ -182,11 +182,12 @@ def _problems(plan):
 def _space_problems(plan):
     """Where the new images would not fit: the largest beside its old one, and two of each in the spool."""
     problems, needs = [], {}
-    for image in plan.rebuilt:
-        system, free, writable = plan.host.room[image.file.path]
+    places = [(one, path) for one in plan.rebuilt for path in (one.file.path,) + one.file.copies]
+    for image, path in places:
+        system, free, writable = plan.host.room[path]
         if not writable:
-            problems.append(f"{image.file.path} has to be rebuilt, and its file system is read-only: mount it rw")
-        before = needs.get(system, (0, free, image.file.path))
+            problems.append(f"{path} has to be rebuilt, and its file system is read-only: mount it rw")
+        before = needs.get(system, (0, free, path))
         needs[system] = (max(before[0], image.size * 5 // 4),) + before[1:]
     if needs:
         system, free, dummy = plan.host.spool_room

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 _HEAD = """\
 # Of the Ansible collection vfio.host: images of early user space get the rules of its policies and its module options.
 """
+# Debian's hook that has kernel-install copy the kernel and its image.
+_COPIER = "systemd-boot"
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,17 @@ class Tool:
 
     def finish(self, image):
         """What has to run once an image has changed (source: run_bootloader in update-initramfs; man 8 zipl)."""
-        if self._files.names(self._paths.post_update):
-            return [[
+        hooks = self._files.names(self._paths.post_update)
+        if hooks:
+            words = [
                 self._paths.program("run-parts") or "run-parts", f"--arg={image.kernel}",
                 f"--arg={self._paths.inner(image.path)}", self._paths.inner(self._paths.post_update),
-            ]]
+            ]
+            if not image.copies or _COPIER not in hooks:
+                return [words]
+            # The builder has put the copies in their place, in one step each; kernel-install writes into them.
+            others = [name for name in hooks if name != _COPIER and re.match(r"[\w-]+\Z", name, re.ASCII)]
+            return [words[:1] + [f"--regex=^({'|'.join(others)})$"] + words[1:]] if others else []
         zipl = self._paths.program("zipl")
         return [[zipl]] if zipl and self._files.read(self._paths.zipl_conf) is not None else []
 

@@ -12,8 +12,9 @@ from virtlab import errors, host, lifecycle, paths
 def guest(description, tmp_path, monkeypatch):
     """A guest whose starts are played: ``outcomes`` are what each is, an exception or a run."""
     monkeypatch.setattr(paths, "state", lambda name: tmp_path)
-    found = lifecycle.Guest(host.parse("box", description), lambda text: found.said.append(text))
-    found.said, found.outcomes = [], []
+    said = []
+    found = lifecycle.Guest(host.parse("box", description), said.append)
+    found.said, found.outcomes = said, []
 
     def boot(*dummy):
         outcome = found.outcomes.pop(0)

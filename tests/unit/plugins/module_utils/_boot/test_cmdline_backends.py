@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 
 import pytest
@@ -20,6 +21,8 @@ from ansible_collections.vfio.host.tests.unit.fake.bootloaders import HOSTS
 
 ON = {"intel_iommu": "on", "iommu": "pt"}
 TOOLS = {"grub": "update-grub", "proxmox-boot-tool": "proxmox-boot-tool"}
+# The entries of kernel-install are written by this collection itself.
+TOOLED = sorted(set(HOSTS) - {"kernel-install"})
 
 
 @pytest.fixture(params=sorted(HOSTS))
@@ -152,6 +155,7 @@ def test_of_what_is_to_be_dropped_only_that_value_goes(name, tmp_path):
     assert parse(host.boots()).values("iommu") == ["soft"]
 
 
+@pytest.mark.parametrize("name", TOOLED)
 def test_a_tool_that_fails_is_told_in_its_own_words_and_everything_is_put_back(host, name):
     files, before = snapshot(host), host.boots()
     tool = TOOLS.get(name, name)
@@ -165,6 +169,7 @@ def test_a_tool_that_fails_is_told_in_its_own_words_and_everything_is_put_back(h
     assert host.boots().split() == before.split()
 
 
+@pytest.mark.parametrize("name", TOOLED)
 def test_a_tool_that_does_nothing_is_found_out(host, name):
     if name == "zipl":
         pytest.skip("what zipl wrote cannot be read back; its status is all there is")
@@ -175,6 +180,7 @@ def test_a_tool_that_does_nothing_is_found_out(host, name):
     assert snapshot(host) == files
 
 
+@pytest.mark.parametrize("name", TOOLED)
 def test_a_tool_that_always_fails_leaves_the_files_as_they_were(host, name):
     files = snapshot(host)
     host.fail[TOOLS.get(name, name)] = 9
@@ -183,6 +189,22 @@ def test_a_tool_that_always_fails_leaves_the_files_as_they_were(host, name):
     assert snapshot(host) == files
 
 
+def test_a_write_that_fails_is_put_back(tmp_path):
+    least = 3
+    for index in range(least):
+        host = HOSTS["kernel-install"](tmp_path / str(index))
+        files = snapshot(host)
+        host.faults.reset()
+        host.faults.fail_at(index, errno.ENOSPC)
+        with pytest.raises(ApplyError, match="No space left on device"):
+            run(host)
+        assert len(host.faults.log) > index
+        assert snapshot(host) == files
+        assert run(host)["changed"]
+        assert run(host)["args"]["iommu"]["configured"] == ["pt"]
+
+
+@pytest.mark.parametrize("name", TOOLED)
 def test_what_could_not_be_put_back_is_said(host, name, monkeypatch):
     if name in ("rpm-ostree", "grubby"):
         pytest.skip("its files are the tool's own: a tool that fails has not written them")

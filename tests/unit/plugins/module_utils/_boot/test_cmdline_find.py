@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader_kernel_install import parse_entry
+from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader_kernel_install import (
+    parse_entry,
+    with_options,
+)
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import Request
 from ansible_collections.vfio.host.plugins.module_utils._host.area import run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
@@ -98,11 +101,50 @@ def test_kernel_install_takes_the_running_arguments_where_nobody_wrote_any(tmp_p
     assert host.read("etc/kernel/cmdline") == "root=/dev/vda2 ro quiet iommu=pt\n"
 
 
-def test_kernel_install_adds_every_installed_kernel_and_no_other(tmp_path):
+def entries(host):
+    return {path.name: path.read_text() for path in (host.root / "boot/efi/loader/entries").iterdir()}
+
+
+def test_every_entry_of_an_installed_kernel_and_no_other_gets_the_arguments(tmp_path):
     host = SystemdBootHost(tmp_path)
+    (tmp_path / "boot/vmlinuz-6.12.90-amd64").unlink()
+    before = entries(host)
     run(host)
-    assert [call[2] for call in host.calls] == ["6.12.107-amd64", "6.12.90-amd64"]
-    assert host.calls[0][3] == f"{tmp_path}/boot/vmlinuz-6.12.107-amd64"
+    after = entries(host)
+    assert [name for name in before if before[name] != after[name]] == ["lab-6.12.107-amd64.conf"]
+    assert host.calls == []
+
+
+def test_entries_are_as_kernel_install_would_make_them(tmp_path):
+    host = SystemdBootHost(tmp_path, "ro  quiet")
+    run(host)
+    ours = {name: parse_entry(text) for name, text in entries(host).items()}
+    for version in host.versions:
+        host.do_kernel_install("add", version, "")
+    theirs = {name: parse_entry(text) for name, text in entries(host).items()}
+    for one in [*ours.values(), *theirs.values()]:
+        one["options"] = sorted(one["options"].split())
+    assert ours == theirs
+
+
+def test_what_an_entry_alone_has_stays(tmp_path):
+    host = SystemdBootHost(tmp_path)
+    path = tmp_path / "boot/efi/loader/entries/lab-6.12.90-amd64.conf"
+    path.write_text(path.read_text().replace("options    ", "options\tnomodeset "))
+    run(host)
+    assert "\noptions\tnomodeset ro" in path.read_text()
+    assert "iommu=pt" in path.read_text()
+
+
+@pytest.mark.parametrize("text, wanted", [
+    ("title x\noptions  a b\nlinux /l\n", "title x\noptions  c d\nlinux /l\n"),
+    ("title x\n options a\nlinux /l\noptions b\n", "title x\n options c d\nlinux /l\n"),
+    ("title x\nlinux /l\n", "title x\nlinux /l\noptions    c d\n"),
+    ("title x\noptions\nlinux /l", "title x\noptions c d\nlinux /l"),
+])
+def test_the_options_of_an_entry_change_and_nothing_else(text, wanted):
+    assert with_options(text, "c d") == wanted
+    assert parse_entry(with_options(text, "c d"))["options"] == "c d"
 
 
 def test_unified_kernel_images_are_an_error(tmp_path):

@@ -221,6 +221,14 @@ class TestRoom:
         with pytest.raises(PlanError, match="is read-only: mount it"):
             host.run()
 
+    def test_room_for_the_boot_loader_s_copy_is_looked_for(self, host, monkeypatch):
+        copy = f"/boot/efi/0123abcd/{KERNEL}/initrd.img-{KERNEL}"
+        host.put("/etc/machine-id", "0123abcd\n")
+        host.put(copy, image({}))
+        monkeypatch.setattr(host.paths, "room", lambda path: (path, 100 if "/efi/" in path else 1 << 40, True))
+        with pytest.raises(PlanError, match=f"{copy}: needs 1 MiB free on its file system, which has 0"):
+            host.run()
+
     def test_a_host_with_nothing_to_do_needs_no_room(self, host, monkeypatch):
         host.run()
         monkeypatch.setattr(host.paths, "room", lambda path: (1, 0, False))

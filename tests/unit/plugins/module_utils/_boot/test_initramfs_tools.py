@@ -81,6 +81,19 @@ class TestInitramfsTools:
             "run-parts", f"--arg={KERNEL}", f"--arg=/boot/initrd.img-{KERNEL}", "/etc/initramfs/post-update.d",
         ]
 
+    @pytest.mark.parametrize("others, regex", [((), None), (("zz-zipl", "a.bak"), "^(zz-zipl)$")])
+    def test_what_the_boot_loader_has_copies_of_is_not_copied_again_in_place(self, make, others, regex):
+        host = make("initramfs-tools")
+        copy = f"/boot/efi/0123abcd/{KERNEL}/initrd.img-{KERNEL}"
+        host.put("/etc/machine-id", "0123abcd\n")
+        host.put(copy, b"old")
+        for name in ("systemd-boot", *others):
+            host.put(f"/etc/initramfs/post-update.d/{name}", "")
+        host.run()
+        assert host.get(copy) == host.get(f"/boot/initrd.img-{KERNEL}")
+        calls = [words for words in host.log if words[0] == "run-parts"]
+        assert [words[1] for words in calls] == ([f"--regex={regex}"] if regex else [])
+
 
 class TestDracut:
     @pytest.mark.parametrize("front", [None, "exec dracut --force\n"])

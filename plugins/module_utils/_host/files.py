@@ -82,8 +82,10 @@ class Files:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-            os.rename(made, path)
-            sync_directory(os.path.dirname(path))
+            if made == path:
+                sync_directory(os.path.dirname(path))
+            else:
+                move(made, path)
         except OSError as error:
             raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
 
@@ -99,12 +101,12 @@ class Files:
                 copy_label(path, stream.fileno())
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.rename(temporary, path)
+            move(temporary, path)
         except BaseException:
-            os.unlink(temporary)
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
             raise
         self._tidy(directory)
-        sync_directory(directory)
 
     def _remove(self, path):
         try:
@@ -130,6 +132,24 @@ def _make_like(path, handle):
         os.fchown(handle, old.st_uid, old.st_gid)
         os.fchmod(handle, stat.S_IMODE(old.st_mode))
     copy_label(path, handle)
+
+
+def move(source, path):
+    """Have ``source``, whose content is on disk, in the place of ``path``, on disk too. Raises OSError.
+
+    On FAT a renamed file's place is written with the file and not with the directory, and the old file's blocks are free as
+    soon as nobody has it open: so the old one is held, and both are synced, the directory first, before it goes.
+    """
+    handles = [os.open(source, os.O_RDONLY | os.O_NOFOLLOW)]
+    try:
+        with suppress(OSError):
+            handles.append(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK))
+        os.rename(source, path)
+        sync_directory(os.path.dirname(path))
+        os.fsync(handles[0])
+    finally:
+        for handle in handles:
+            os.close(handle)
 
 
 def copy_label(path, handle):
@@ -159,4 +179,4 @@ def sync_directory(directory):
         os.close(handle)
 
 
-__all__ = ("Files", "copy_label", "sync_directory", "this_boot")
+__all__ = ("Files", "copy_label", "move", "sync_directory", "this_boot")

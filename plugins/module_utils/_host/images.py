@@ -22,7 +22,12 @@ from contextlib import contextmanager, suppress
 
 from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text
-from ansible_collections.vfio.host.plugins.module_utils._host.files import copy_label, sync_directory, this_boot
+from ansible_collections.vfio.host.plugins.module_utils._host.files import (
+    copy_label,
+    move,
+    sync_directory,
+    this_boot,
+)
 
 _NEW, _OLD, _SPOOL = ".vfio-host-new-", ".vfio-host-old-", "vfio-host-"
 _CHUNK = 1 << 20
@@ -142,8 +147,7 @@ class ImageFiles(BootPaths):
         temporary = f"{directory}/{_NEW}{name}"
         try:
             self._copy(source, temporary, path)
-            os.rename(temporary, path)
-            sync_directory(directory)
+            move(temporary, path)
         except OSError as error:
             self.remove(temporary)
             raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error

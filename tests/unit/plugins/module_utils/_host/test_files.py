@@ -101,7 +101,23 @@ def test_the_text_is_on_disk_before_the_name_points_to_it(files, tmp_path, monke
     monkeypatch.setattr(module.os, "fsync", lambda handle: (order.append("fsync"), fsync(handle)))
     monkeypatch.setattr(module.os, "rename", lambda old, new: (order.append("rename"), rename(old, new)))
     files.put(str(tmp_path / "c.conf"), "new")
-    assert order == ["fsync", "rename", "fsync"]
+    assert order == ["fsync", "rename", "fsync", "fsync"]
+
+
+def test_on_fat_the_old_file_keeps_its_blocks_until_the_new_one_s_place_is_on_disk(files, tmp_path, monkeypatch):
+    path, seen = tmp_path / "c.conf", []
+    path.write_text("old")
+    fsync = os.fsync
+
+    def watched(handle):
+        held = [os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
+        seen.append((os.readlink(f"/proc/self/fd/{handle}"), f"{path} (deleted)" in held))
+        fsync(handle)
+
+    monkeypatch.setattr(module.os, "fsync", watched)
+    files.put(str(path), "new")
+    assert seen[1:] == [(str(tmp_path), True), (str(path), True)]
+    assert f"{path} (deleted)" not in [os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
 
 
 def test_reading_gives_the_text_or_none(files, tmp_path):
@@ -132,7 +148,7 @@ def test_what_a_tool_made_is_on_disk_before_it_takes_the_old_ones_place_and_mode
     monkeypatch.setattr(module.os, "fsync", lambda handle: (order.append("fsync"), fsync(handle)))
     monkeypatch.setattr(module.os, "rename", lambda old, new: (order.append("rename"), rename(old, new)))
     files.swap(str(tmp_path / "made"), str(tmp_path / "grub.cfg"))
-    assert order == ["fsync", "rename", "fsync"]
+    assert order == ["fsync", "rename", "fsync", "fsync"]
     assert (tmp_path / "grub.cfg").read_text() == "new"
     assert stat.S_IMODE((tmp_path / "grub.cfg").stat().st_mode) == 0o444
     assert os.listdir(str(tmp_path)) == ["grub.cfg"]

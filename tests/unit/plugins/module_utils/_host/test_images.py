@@ -30,7 +30,7 @@ def test_an_image_is_replaced_in_one_step_and_on_disk_before(images, tmp_path, m
     monkeypatch.setattr(os, "rename", lambda old, new: (order.append("rename"), rename(old, new)))
     images.replace(str(tmp_path / "boot/initrd"), str(tmp_path / "new"))
     assert (tmp_path / "boot/initrd").read_bytes() == b"new"
-    assert order == ["fsync", "rename", "fsync"]
+    assert order == ["fsync", "rename", "fsync", "fsync"]
 
 
 def test_it_has_the_mode_that_its_tool_gave_it(images, tmp_path):

@@ -18,11 +18,15 @@ NATIVE = "pci:"
 BASE_MODULE = "vfio_pci"
 BASE_DRIVER = "vfio-pci"
 
-_FIELDS = re.compile(
-    r"v(?P<v>\*|[0-9A-Fa-f]{8})d(?P<d>\*|[0-9A-Fa-f]{8})"
-    r"sv(?P<sv>\*|[0-9A-Fa-f]{8})sd(?P<sd>\*|[0-9A-Fa-f]{8})"
-    r"bc(?P<bc>\*|[0-9A-Fa-f]{2})sc(?P<sc>\*|[0-9A-Fa-f]{2})i(?P<i>\*|[0-9A-Fa-f]{2})\*?\Z"
-)
+# Seven values between names in this order, each up to where the next name begins, whatever they hold; of the pattern's own
+# prefix and of what follows the first blank nothing is looked at (source: libvirt src/util/virpci.c).
+_FIELDS = re.compile(r"v(\S*?)d(\S*?)sv(\S*?)sd(\S*?)bc(\S*?)sc(\S*?)i(\S*)")
+
+
+def _fields(text):
+    """The seven values of what follows the prefix of an alias or a modalias; None for another shape."""
+    found = _FIELDS.match(text)
+    return found and found.groups()
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,15 @@ class Alias:
     source: str
 
     def fields(self):
-        """The seven fields after the prefix, '*' or upper-case hex; None for a pattern of another shape."""
-        found = _FIELDS.match(self.pattern.split(":", 1)[1])
-        return None if found is None else tuple(part.upper() for part in found.groups())
+        """The seven values, of which '*' fits every one; None for a pattern of another shape.
+
+        depmod ends every alias in '*', so the last value of an ordinary one may be '02*'. There it means '02', to kmod. The
+        rule for VFIO aliases knows no such value: nothing equals it.
+        """
+        values = _fields(self.pattern.split(":", 1)[1])
+        if values and self.pattern.startswith(NATIVE) and len(values[-1]) > 1 and values[-1].endswith("*"):
+            return values[:-1] + (values[-1][:-1],)
+        return values
 
 
 @dataclass(frozen=True)
@@ -84,13 +94,13 @@ def parse_builtin_modinfo(blob, prefix, source="modules.builtin.modinfo"):
 def matching(aliases, modalias):
     """The aliases that match a device, as (number of '*', alias), in the table's order.
 
-    The rule: the device's modalias with its prefix replaced is compared field by field; a field matches when the
-    pattern has '*' or the same value (source: libvirt virPCIDeviceFindBestVFIOVariant, linux PCI_DEVICE_ID tables).
+    The rule: the device's modalias with its prefix replaced is compared value by value; one fits when the pattern has '*'
+    or the same text (source: libvirt virPCIDeviceFindBestVFIOVariant, linux PCI_DEVICE_ID tables).
     """
-    device = _FIELDS.match(modalias.split(":", 1)[-1])
-    if device is None:
+    bus, dummy, text = modalias.partition(":")
+    wanted = _fields(text) if bus == "pci" else None
+    if wanted is None:
         return []
-    wanted = tuple(part.upper() for part in device.groups())
     found = []
     for alias in aliases:
         fields = alias.fields()

@@ -103,5 +103,16 @@ def test_a_device_without_a_pci_modalias_matches_nothing():
     assert matching(table(BASE), "acpi:PNP0A08:") == []
 
 
-def test_hex_digits_compare_in_any_case():
-    assert matching(table((VARIANT[0].lower().replace("vfio_pci:v", "vfio_pci:v"), "x")), MLX5_VF)
+def test_hex_digits_compare_as_they_are_written():
+    assert matching(table((VARIANT[0].replace("101E", "101e"), "x")), MLX5_VF) == []
+
+
+@pytest.mark.parametrize(("bus", "count"), [("pci", 1), ("vfio_pci", 0)])
+def test_the_star_that_depmod_puts_behind_a_last_value_is_known_to_ordinary_aliases_only(bus, count):
+    pattern = bus + ":v*d*sv*sd*bc02sc00i00*"
+    assert len(matching(table((pattern, "x")), MLX5_VF)) == count
+
+
+def test_a_modalias_that_a_later_kernel_made_longer_is_not_taken_for_the_shorter():
+    assert [stars for stars, dummy in matching(table(BASE, VARIANT), MLX5_VF + "pv01")] == [7, 5]
+    assert matching(table(("vfio_pci:v*d*sv*sd*bc*sc*i00", "x")), MLX5_VF + "pv01") == []

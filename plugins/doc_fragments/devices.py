@@ -35,9 +35,11 @@ options:
     description:
       - Guards given up for this task. V(network), an interface with a default route is on the device; V(storage), a
         mounted file system or swap is on it; V(console), the firmware shows its display on it.
+      - V(driver) binds a driver that is named and does not declare the device. The kernel does not look at a driver's ids
+        where an override names it, so what follows is between that driver and the device.
     type: list
     elements: str
-    choices: [network, storage, console]
+    choices: [network, storage, console, driver]
     default: []
   timeout:
     description: Seconds to wait for a driver to bind or to let go.
@@ -50,6 +52,7 @@ attributes:
     details:
       - The name of a VFIO variant driver is known only once its module is loaded. Where it is not, check mode says
         V(null), and C(driver_of_MODULE) in the diff.
+      - That a driver refuses a device is known only once it was asked. Where it was, check mode predicts the fallback.
   diff_mode:
     description: Shows the drivers and the rules files before and after.
     support: full
@@ -60,7 +63,8 @@ attributes:
 notes:
   - "A device is declared as a mapping: C(match), a mapping of device fields to wanted values, of which all must fit;
     C(driver), V(auto) (the default, the best VFIO driver by the kernel's alias table), V(native) (no override) or the name
-    of a driver; C(count), exactly so many devices must match; C(optional), a match without any device is no error;
+    of a driver; C(fallback), the driver to take where that one refuses the device;
+    C(count), exactly so many devices must match; C(optional), a match without any device is no error;
     C(iommu_group), V(refuse) (the default) fails with the group's other members that keep VFIO from it, V(extend) takes
     these too, V(ignore) does not look."
   - "Fields that C(match) may name: any scalar field of a device as M(vfio.host.pci_facts) returns it (C(address),
@@ -69,6 +73,9 @@ notes:
     or a list of these; ids and the class fit by their beginning, and must be quoted, since YAML reads C(0300) as a number."
   - What a match saw and VFIO hides afterwards (interface names, MAC addresses, NVMe serials, the native driver) is
     remembered in the rules file, so the second run finds the same devices.
+  - "A driver may refuse a device that it declares. Then the task fails and puts everything back, or takes C(fallback), the
+    name of another driver, such as C(vfio-pci). That is remembered in the rules file: the driver is asked again after a
+    change of the kernel or of the declaration, and not while a process has the device open."
   - A device with a VFIO file open in some process is never unbound, since the kernel would wait for it for ever. The task
     fails and names the process before anything is touched.
   - It is all or nothing. Every problem is found and reported before the first write, and where a step fails after that,

@@ -57,6 +57,15 @@ EXAMPLES = r"""
     policy: functions
     devices: "{{ ansible_facts.vfio_host | vfio.host.pci_query('[?is_vf]') }}"
 
+- name: The variant driver, or vfio-pci where it refuses a card
+  vfio.host.driver_override:
+    policy: adapters
+    devices:
+      - match:
+          vendor: "15b3"
+          device: "101e"
+        fallback: vfio-pci
+
 - name: Give everything back
   vfio.host.driver_override:
     policy: gpus
@@ -99,8 +108,8 @@ devices:
       type: str
       sample: vfio-pci
     choice:
-      description: Why this driver. C(module), C(driver), C(source) (V(auto), V(pinned), V(native)), C(alias) (the line of
-        the kernel's table), C(ties) (modules that claim it as exactly), C(blacklisted), C(reason).
+      description: Why this driver. C(module), C(driver), C(source) (V(auto), V(pinned), V(native), V(fallback)), C(alias)
+        (the line of the kernel's table), C(ties) (modules that claim it as exactly), C(blacklisted), C(reason).
       returned: success
       type: dict
     status:

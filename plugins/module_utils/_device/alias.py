@@ -51,7 +51,10 @@ class Alias:
 
 @dataclass(frozen=True)
 class Choice:
-    """The driver for one device, and why. ``driver`` is None until a module that only it can name is loaded."""
+    """The driver for one device, and why. ``driver`` is None until a module that only it can name is loaded.
+
+    ``undeclared``: why it should not have the device, which only force: [driver] overrules.
+    """
 
     module: str | None
     driver: str | None
@@ -60,10 +63,13 @@ class Choice:
     ties: list = field(default_factory=list)
     blacklisted: list = field(default_factory=list)
     reason: str = ""
+    undeclared: str = ""
 
     def facts(self):
         """The evidence as a task returns it."""
-        return dict(vars(self))
+        found = dict(vars(self))
+        del found["undeclared"]
+        return found
 
 
 def parse_modules_alias(text, prefix, source="modules.alias"):

@@ -11,6 +11,8 @@ from __future__ import annotations
 import errno
 
 from ansible_collections.vfio.host.plugins.module_utils._device import plan as planning
+from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER
+from ansible_collections.vfio.host.plugins.module_utils._device.resolve import FALLBACK
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, KernelRefusal
 
 _POLL = 0.05  # seconds between two looks at a link that the kernel is about to change
@@ -21,6 +23,22 @@ _HINTS = {
     errno.EBUSY: "another driver has it, its VFs are in use, or its IOMMU group is given to user space",
     errno.ENODEV: "it is gone, or the driver does not claim it",
 }
+
+
+class DriverRefusal(ApplyError):
+    """A driver's probe refused a device that is there and that nobody else has; ``errno`` is the probe's."""
+
+    def __init__(self, message, number):
+        super().__init__(message)
+        self.errno = number
+
+
+class FallbackNeeded(ApplyError):
+    """Drivers refused devices for which a fallback is declared, and all is as before. ``refusals``: address -> errno."""
+
+    def __init__(self, refusals):
+        super().__init__(*(message for refusal in refusals.values() for message in refusal.messages))
+        self.refusals = {address: refusal.errno for address, refusal in refusals.items()}
 
 
 class Applier:
@@ -34,19 +52,28 @@ class Applier:
         self._timeout = timeout
 
     def apply(self, plan):
-        """Do all of it, or put everything back and raise ApplyError with what failed and what could not be put back."""
-        touched = []
+        """Do all of it, or put everything back and raise ApplyError with what failed and what could not be put back.
+
+        Where drivers refuse devices for which a fallback is declared, the others are tried all the same, so that one
+        FallbackNeeded tells of all of them.
+        """
+        touched, refusals = [], {}
         try:
             self._put(plan.files)
             for one in plan.devices:
                 if one.steps:
                     touched.append(one.device)
-                    self._change(one)
+                    self._change(one, refusals)
+            if refusals:
+                raise FallbackNeeded(refusals)
             for one in plan.devices:
                 self._prove(one)
             self._put(plan.last_files)
         except ApplyError as error:
-            problems = self._put_back(plan, touched) or ["everything that this task had changed was put back as it was"]
+            problems = self._put_back(plan, touched)
+            if isinstance(error, FallbackNeeded) and not problems:
+                raise
+            problems = problems or ["everything that this task had changed was put back as it was"]
             raise ApplyError(*(error.messages + problems)) from error
 
     def undo(self, plan):
@@ -68,7 +95,7 @@ class Applier:
             if status:
                 raise ApplyError(f"udev does not read its rules again: udevadm says: {complaint.strip()}")
 
-    def _change(self, one):
+    def _change(self, one, refusals):
         device = one.device
         actions = {
             planning.LOAD: self._modules.load,
@@ -81,6 +108,11 @@ class Applier:
         for step in one.steps:
             try:
                 actions[step.action](step.value)
+            except DriverRefusal as error:
+                refusal = DriverRefusal(f"{device.address} ({device.name}): {error.messages[0]}{_remedy(one)}", error.errno)
+                if one.fallback is None:
+                    raise refusal from error
+                refusals[device.address] = refusal
             except (ApplyError, KernelRefusal) as error:
                 raise ApplyError(f"{device.address} ({device.name}): {error.messages[0]}") from error
 
@@ -113,7 +145,10 @@ class Applier:
             # EAGAIN: the kernel tries again by itself.
             if error.errno != errno.EAGAIN and self._driver_now(address) != driver:
                 hint = _HINTS.get(error.errno)
-                raise ApplyError(f"{driver} does not bind: {error.messages[0]}{'; ' + hint if hint else ''}") from error
+                message = f"{driver} does not bind: {error.messages[0]}{'; ' + hint if hint else ''}"
+                if self._driver_now(address) is None and self._fs.exists(f"{self._fs.pci_devices}/{address}"):
+                    raise DriverRefusal(message, error.errno) from error
+                raise ApplyError(message) from error
             refusal = f": {error.messages[0]}"
         if not self._wait_for(lambda: self._driver_now(address) == driver):
             has = self._driver_now(address) or "no driver"
@@ -129,7 +164,8 @@ class Applier:
         now = self._driver_now(address)
         if self._is_vfio(now):
             raise ApplyError(
-                f"{now} took it again without an override: ids= or new_id of that driver name it; remove them"
+                f"{now} took it again without an override: ids= or new_id of that driver name it; remove them, or "
+                "declare its native driver by name"
             )
 
     def _prove(self, one):
@@ -190,4 +226,11 @@ class Applier:
         return True
 
 
-__all__ = ("Applier",)
+def _remedy(one):
+    """What to do about a driver that refuses a device, where there is another to have."""
+    if one.choice.source == FALLBACK:
+        return f"; it is the fallback, since {one.choice.reason}"
+    return "" if one.driver == BASE_DRIVER else f"; name another driver, or declare one for this case: fallback: {BASE_DRIVER}"
+
+
+__all__ = ("Applier", "FallbackNeeded")

@@ -8,14 +8,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device import udev
-from ansible_collections.vfio.host.plugins.module_utils._device.apply import Applier
+from ansible_collections.vfio.host.plugins.module_utils._device.apply import Applier, FallbackNeeded
 from ansible_collections.vfio.host.plugins.module_utils._device.plan import make_plan
 from ansible_collections.vfio.host.plugins.module_utils._device.survey import Survey, survey
 from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_name
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,12 @@ class DeviceArea:
     def apply(self, plan):
         """Carry the plan out and return it as carried out. Raises ApplyError, with everything put back that could be."""
         plan = self._settle(plan)
-        self._applier(plan).apply(plan)
-        return plan
+        while True:
+            try:
+                self._applier(plan).apply(plan)
+                return plan
+            except FallbackNeeded as needed:
+                plan = self._fall_back(plan, needed.refusals)
 
     def undo(self, plan):
         """Put an applied plan's devices and files back. Raises ApplyError with what could not be."""
@@ -78,6 +82,17 @@ class DeviceArea:
     def _applier(self, plan):
         survey_ = plan.host.survey
         return Applier(self._fs, self._files, survey_.modules, survey_.is_vfio, plan.request.timeout)
+
+    def _fall_back(self, plan, refusals):
+        """A new plan, of the host as it was put back, in which devices that a driver refused get their fallbacks."""
+        kernel, found = plan.host.survey.kernel, dict(plan.request.refusals)
+        for one in plan.devices:
+            number = refusals.get(one.device.address)
+            if number is not None:
+                found[one.device.address] = udev.Refusal(
+                    one.choice.module, one.driver, kernel, errno_name(number), one.fallback
+                )
+        return self.plan(self.read(), replace(plan.request, refusals=found))
 
     def _settle(self, plan):
         """The plan with every driver's name known: a variant's is, once its module is loaded."""

@@ -23,7 +23,7 @@ _DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 _MAX_NAME = 64
 _GROUP_WAYS = (REFUSE, EXTEND, IGNORE)
 _BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
-_OPTIONS = ("match", "driver", "count", "iommu_group", "optional")
+_OPTIONS = ("match", "driver", "fallback", "count", "iommu_group", "optional")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Entry:
     count: int | None = None
     iommu_group: str = REFUSE
     optional: bool = False
+    fallback: str | None = None
 
 
 def parse_policy_name(name):
@@ -99,11 +100,16 @@ def _parse_entry(policy, index, value):
     except InputError as error:
         problems += error.messages
     driver = value.get("driver", AUTO)
-    if not isinstance(driver, str) or not _DRIVER.match(driver) or len(driver) > _MAX_NAME:
+    if not _is_driver(driver):
         problems.append(
             f"{where}: driver {driver!r}: a driver's name has letters, digits, '_', '-' and '.' only; "
             "or say auto or native"
         )
+    fallback = value.get("fallback")
+    if fallback is not None and (not _is_driver(fallback) or fallback in (AUTO, NATIVE)):
+        problems.append(f"{where}: fallback {fallback!r}: must be the name of a driver, such as vfio-pci")
+    elif fallback is not None and driver in (NATIVE, fallback):
+        problems.append(f"{where}: fallback {fallback!r} is never taken with driver {driver!r}; leave it out")
     count = _number(value.get("count"))
     if count is not None and count < 0:
         problems.append(f"{where}: count {value['count']!r} must be a whole number from 0")
@@ -115,7 +121,11 @@ def _parse_entry(policy, index, value):
         problems.append(f"{where}: optional {value['optional']!r} must be true or false")
     if problems:
         raise InputError(*problems)
-    return Entry(policy, where, match, driver, count, group, optional)
+    return Entry(policy, where, match, driver, count, group, optional, fallback)
+
+
+def _is_driver(value):
+    return isinstance(value, str) and bool(_DRIVER.match(value)) and len(value) <= _MAX_NAME
 
 
 def _number(value):

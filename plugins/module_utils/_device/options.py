@@ -8,14 +8,14 @@
 
 from __future__ import annotations
 
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCES
 from ansible_collections.vfio.host.plugins.module_utils._device.plan import Request
 
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "now": {"type": "bool", "default": True},
     "at_boot": {"type": "bool", "default": True},
-    "force": {"type": "list", "elements": "str", "choices": list(GUARDS), "default": []},
+    "force": {"type": "list", "elements": "str", "choices": list(FORCES), "default": []},
     "timeout": {"type": "int", "default": 10},
 }
 

@@ -21,6 +21,9 @@ IDENTITY = ("vendor", "device", "subsystem_vendor", "subsystem_device", "class")
 
 # Why the host itself may need a device.
 NETWORK, STORAGE, CONSOLE = GUARDS = ("network", "storage", "console")
+# What a task may be forced to do: give a guard up, or bind a driver that does not declare the device.
+UNDECLARED = "driver"
+FORCES = GUARDS + (UNDECLARED,)
 
 BRIDGE_CLASS = "0604"
 
@@ -164,10 +167,12 @@ __all__ = (
     "ADDRESS",
     "CONSOLE",
     "Device",
+    "FORCES",
     "GUARDS",
     "IDENTITY",
     "NETWORK",
     "STORAGE",
+    "UNDECLARED",
     "addresses_in",
     "last_address",
     "normalize_address",

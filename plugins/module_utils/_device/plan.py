@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.vfio.host.plugins.module_utils._device import report, udev
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import Choice
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import NATIVE, parse_declarations, parse_policy_name
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS, Device
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCES, UNDECLARED, Device
 from ansible_collections.vfio.host.plugins.module_utils._device.resolve import resolve
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 
@@ -36,7 +36,7 @@ class DevicePlan:
     """What happens to one device: ``driver`` and ``override`` are how it ends.
 
     ``rebinds``: it changes its driver, now or at the next boot; ``must_bind``: it was given back, and some native driver
-    must have it in the end.
+    must have it in the end; ``fallback``: the driver that its entry declares for the case that ``driver`` refuses it.
     """
 
     device: Device
@@ -48,13 +48,15 @@ class DevicePlan:
     steps: list = field(default_factory=list)
     rebinds: bool = False
     must_bind: bool = False
+    fallback: str | None = None
 
 
 @dataclass(frozen=True)
 class Request:
     """What a task asks for. ``policies`` maps names to the user's device lists; None: every policy on the host.
 
-    ``timeout``: seconds for a bind to show; ``iommu_comes``: the IOMMU, off now, is on from the next boot on.
+    ``timeout``: seconds for a bind to show; ``iommu_comes``: the IOMMU, off now, is on from the next boot on; ``refusals``:
+    address -> Refusal, found out by this run.
     """
 
     policies: dict
@@ -64,14 +66,15 @@ class Request:
     force: tuple = ()
     timeout: int = 10
     iommu_comes: bool = False
+    refusals: dict = field(default_factory=dict)
 
     def declared(self, on_host):
         """Policy -> list of Entry; for state absent each policy is there and empty. Raises InputError."""
         if not (self.now or self.at_boot):
             raise InputError("now and at_boot are both false, so there is nothing to do; say which of them you mean")
-        unknown = sorted(set(self.force) - set(GUARDS))
+        unknown = sorted(set(self.force) - set(FORCES))
         if unknown:
-            raise InputError(f"force: {', '.join(unknown)} is no guard; there are: {', '.join(GUARDS)}")
+            raise InputError(f"force: {', '.join(unknown)} cannot be forced; there are: {', '.join(FORCES)}")
         if self.present:
             return parse_declarations(self.policies)
         return {parse_policy_name(name): [] for name in (on_host if self.policies is None else self.policies)}
@@ -124,11 +127,11 @@ def make_plan(host, request):
     """The Plan for a Request on a host as it was read. Raises InputError, PlanError with every reason at once."""
     declared = request.declared(host.policies)
     survey = host.survey
-    resolution = resolve(survey, declared, host.policies, request.iommu_comes and request.at_boot)
+    resolution = resolve(survey, declared, host.policies, request.iommu_comes and request.at_boot, _refusals(host, request))
     plans = [_take(survey, target, request) for target in resolution.targets.values()]
     gone = [(policy, record, _release(survey, policy, record, request)) for policy, record in resolution.leaving]
     plans += [one for dummy, dummy, one in gone]
-    problems = resolution.problems + [
+    problems = resolution.problems + _undeclared(resolution, request) + [
         problem for one in plans for problem in _guarded(survey, one, request.force) + _held(one) + _with_vfs(one)
     ]
     if problems:
@@ -147,6 +150,28 @@ def make_plan(host, request):
         unsettled=sorted({target.choice.module for target in resolution.targets.values() if _is_unsettled(target)}),
         warnings=survey.warnings + _warnings(host.policies, declared),
     )
+
+
+def _refusals(host, request):
+    """Address -> Refusal that counts: of this run, and those remembered of this kernel.
+
+    Another kernel is asked again, but not for the next boot, where nobody could take the fallback, and not of a device that
+    a process has open.
+    """
+    found, devices = {}, host.survey.devices
+    for record in host.recorded.values():
+        device = devices.get(record.address)
+        if record.refused is None or record.released or not record.is_of(device):
+            continue
+        if record.refused.kernel == host.survey.kernel or device.holders or not request.now:
+            found[record.address] = record.refused
+    return dict(found, **request.refusals)
+
+
+def _undeclared(resolution, request):
+    if UNDECLARED in request.force:
+        return []
+    return [target.choice.undeclared for target in resolution.targets.values() if target.choice.undeclared]
 
 
 def _is_unsettled(target):
@@ -205,7 +230,8 @@ def _take(survey, target, request):
         steps.append(Step(UNBIND, device.driver))
     if rebinds:
         steps.append(Step(BIND, choice.driver))
-    return DevicePlan(device, policy, BOUND, choice.driver, choice.driver, choice, steps, rebinds)
+    fallback = None if target.refused else target.entry.fallback
+    return DevicePlan(device, policy, BOUND, choice.driver, choice.driver, choice, steps, rebinds, fallback=fallback)
 
 
 def _release(survey, policy, record, request):
@@ -276,7 +302,7 @@ def _record(survey, target, known):
         native = None if survey.is_vfio(device.driver) else device.driver
         was = {"driver": native, "net": device.net, "serial": device.serial}
     driver = choice.driver or f"driver_of_{choice.module}"
-    return udev.Record(device.address, device.ids, driver, choice.module, was)
+    return udev.Record(device.address, device.ids, driver, choice.module, was, refused=target.refused)
 
 
 __all__ = (

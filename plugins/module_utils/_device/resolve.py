@@ -14,8 +14,13 @@ from ansible_collections.vfio.host.plugins.module_utils._device.alias import Cho
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO, EXTEND, IGNORE, NATIVE, Entry
 from ansible_collections.vfio.host.plugins.module_utils._device.iommu import NO_GROUP, blocks_group
 from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import Device
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import UNDECLARED, Device
+from ansible_collections.vfio.host.plugins.module_utils._device.udev import Refusal
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+# Where a choice comes from, beside auto and native: the driver that the inventory names, and the one that it names for the
+# case that the first refuses.
+PINNED, FALLBACK = "pinned", "fallback"
 
 # Fields that VFIO hides.
 _HIDDEN = frozenset(("driver", "mac", "net", "serial"))
@@ -26,7 +31,7 @@ class Target:
     """What one device shall become. ``choice.driver`` is None for native, and for a variant still to be loaded.
 
     ``is_vfio``: the driver serves user space; ``is_met``: the device is so already; ``waits``: for an IOMMU that the next
-    boot turns on.
+    boot turns on; ``refused``: the Refusal for which the entry's fallback is taken.
     """
 
     device: Device
@@ -35,6 +40,7 @@ class Target:
     is_vfio: bool
     is_met: bool
     waits: bool = False
+    refused: Refusal | None = None
 
     @property
     def is_native(self):
@@ -51,11 +57,12 @@ class Resolution:
     problems: list
 
 
-def resolve(survey, declared, policies, iommu_comes=False):
+def resolve(survey, declared, policies, iommu_comes=False, refusals=()):
     """What the declarations mean on this host, and every reason why they cannot be met.
 
     ``declared``: policy -> list of Entry; ``policies``: policy -> list of Record, as the host has them.
-    ``iommu_comes``: the IOMMU, off now, is on from the next boot on.
+    ``iommu_comes``: the IOMMU, off now, is on from the next boot on. ``refusals``: address -> Refusal, each of a driver that
+    is not to be tried again.
     """
     problems, targets = [], {}
     remembered = _remembered(survey, policies)
@@ -68,6 +75,9 @@ def resolve(survey, declared, policies, iommu_comes=False):
         for entry in entries:
             _claim(survey, selector, entry, targets, problems, forgotten)
     _extend_groups(survey, targets, problems)
+    targets = {
+        address: _or_fallback(survey, target, dict(refusals).get(address), problems) for address, target in targets.items()
+    }
     targets = {
         address: replace(target, waits=iommu_comes and _lacks_group(target)) for address, target in sorted(targets.items())
     }
@@ -192,14 +202,34 @@ def _pinned(survey, device, entry):
     declared = modules.declared_by(module)
     is_vfio = survey.is_vfio(driver) or any(alias.pattern.startswith("vfio_pci:") for alias in declared)
     found = matching(declared, device.modalias)
+    alias = min(found, key=lambda pair: pair[0])[1].pattern if found else None
+    reason, undeclared = "the inventory names it", ""
     # The kernel checks no id of a driver that an override names, so this is the only check there is.
     if declared and not found:
-        raise PlanError(
+        reason += f", although none of module {module}'s aliases matches the device"
+        undeclared = (
             f"{entry.where}: driver {driver} does not declare {device.address} ({device.name}): none of module "
-            f"{module}'s aliases matches {device.modalias}"
+            f"{module}'s aliases matches {device.modalias}; to bind it all the same, say force: [{UNDECLARED}]"
         )
-    alias = min(found, key=lambda pair: pair[0])[1].pattern if found else None
-    return Choice(module, driver, "pinned", alias=alias, reason="the inventory names it"), is_vfio
+    return Choice(module, driver, PINNED, alias=alias, reason=reason, undeclared=undeclared), is_vfio
+
+
+def _or_fallback(survey, target, refusal, problems):
+    """The target as it is, or with the fallback that its entry declares where its driver is known to refuse the device."""
+    entry, device = target.entry, target.device
+    if entry.fallback is None:
+        return target
+    try:
+        choice, is_vfio = _pinned(survey, device, replace(entry, driver=entry.fallback))
+    except PlanError as error:
+        problems += error.messages
+        return target
+    undeclared = target.choice.undeclared or choice.undeclared
+    if refusal is None or (refusal.module, refusal.fallback) != (target.choice.module, entry.fallback):
+        return replace(target, choice=replace(target.choice, undeclared=undeclared))
+    reason = f"{refusal.driver} refused the device with {refusal.errno}, and {entry.where} declares this fallback"
+    choice = replace(choice, source=FALLBACK, reason=reason, undeclared=undeclared)
+    return replace(target, choice=choice, is_vfio=is_vfio, is_met=_is_met(survey, device, choice), refused=refusal)
 
 
 def _extend_groups(survey, targets, problems):
@@ -248,4 +278,4 @@ def _later(survey, targets, leaving, member):
     return device.driver, survey.is_vfio(device.driver)
 
 
-__all__ = ("Resolution", "Target", "resolve")
+__all__ = ("FALLBACK", "PINNED", "Resolution", "Target", "resolve")

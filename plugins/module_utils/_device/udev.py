@@ -28,6 +28,18 @@ _FILE_NAME = re.compile(r"60-vfio-host-([a-z0-9-]+)\.rules\Z")
 _RECORD = re.compile(r"# (device|release) (\{.*\})\Z")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 _HEX = re.compile(r"[0-9a-f]{4,6}\Z")
+_WORD = re.compile(r"[ -~]{1,128}\Z")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A driver that refused a device on one kernel, and the ``fallback`` that was declared for that."""
+
+    module: str
+    driver: str
+    kernel: str
+    errno: str
+    fallback: str
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,7 @@ class Record:
     """One device of a policy: pinned by ``address`` and ``ids`` together.
 
     ``was`` holds what VFIO hides: driver, net and serial as they were before. ``released`` marks a device that the
-    policy gave up and that still waits for it.
+    policy gave up and that still waits for it. ``refused``: why it has its entry's fallback, a Refusal.
     """
 
     address: str
@@ -44,6 +56,7 @@ class Record:
     module: str
     was: dict = field(default_factory=dict)
     released: bool = False
+    refused: Refusal | None = None
 
     def is_of(self, device):
         """Whether the function at this address is still the one that was recorded."""
@@ -86,6 +99,8 @@ def _comment(record):
         "address": record.address, "ids": record.ids, "driver": record.driver, "module": record.module,
         "was": record.was,
     }
+    if record.refused is not None:
+        kept["refused"] = {key: value for key, value in vars(record.refused).items() if key != "fallback"}
     return f"# {'release' if record.released else 'device'} {json.dumps(kept, sort_keys=True)}"
 
 
@@ -138,6 +153,14 @@ def _record(kept, released):
             "serial": None if kept["was"]["serial"] is None else str(kept["was"]["serial"]),
         },
         released=released,
+        refused=_refusal(kept["refused"], kept["driver"]) if "refused" in kept else None,
+    )
+
+
+def _refusal(kept, fallback):
+    return Refusal(
+        module=_checked(_NAME, kept["module"]), driver=_checked(_NAME, kept["driver"]),
+        kernel=_checked(_WORD, kept["kernel"]), errno=_checked(_WORD, kept["errno"]), fallback=fallback,
     )
 
 
@@ -147,4 +170,4 @@ def _checked(shape, value):
     return value
 
 
-__all__ = ("Record", "file_name", "parse", "policy_of", "render")
+__all__ = ("Record", "Refusal", "file_name", "parse", "policy_of", "render")

@@ -42,10 +42,14 @@ class KernelRefusal(VfioHostError):
         )
 
 
+def errno_name(number):
+    """'EBUSY' for 16; an unknown number stays one."""
+    return errno.errorcode.get(number, f"errno {number}")
+
+
 def errno_text(number):
-    """'EBUSY (Device or resource busy)' for 16; unknown numbers stay numbers."""
-    name = errno.errorcode.get(number)
-    return f"{name or f'errno {number}'} ({os.strerror(number or 0)})"
+    """'EBUSY (Device or resource busy)' for 16."""
+    return f"{errno_name(number)} ({os.strerror(number or 0)})"
 
 
 __all__ = (
@@ -54,5 +58,6 @@ __all__ = (
     "KernelRefusal",
     "PlanError",
     "VfioHostError",
+    "errno_name",
     "errno_text",
 )

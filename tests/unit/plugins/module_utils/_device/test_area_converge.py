@@ -228,7 +228,7 @@ def test_nothing_to_do_at_all_is_an_error(host):
 
 
 def test_a_guard_that_does_not_exist_cannot_be_given_up(host):
-    with pytest.raises(PlanError, match="force: fun is no guard"):
+    with pytest.raises(PlanError, match="force: fun cannot be forced"):
         host.take(NIC, force=("fun",))
 
 

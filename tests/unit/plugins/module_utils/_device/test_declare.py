@@ -70,6 +70,10 @@ def test_an_option_means(option, given, meant):
         ("iommu_group", "take"),
         ("iommu_group", None),
         ("iommu_group", ["refuse"]),
+        ("fallback", "auto"),
+        ("fallback", "native"),
+        ("fallback", 'x"'),
+        ("fallback", 7),
         ("drivr", "auto"),
     ],
 )
@@ -79,6 +83,17 @@ def test_a_bad_option_is_refused_by_name(option, given):
     assert len(caught.value.messages) == 1
     assert caught.value.messages[0].startswith("policy p, devices[0]: ")
     assert option in caught.value.messages[0]
+
+
+def test_a_fallback_is_the_name_of_a_driver():
+    assert entry(fallback="vfio-pci").fallback == "vfio-pci"
+    assert entry().fallback is entry(fallback=None).fallback is None
+
+
+@pytest.mark.parametrize("driver", ["native", "vfio-pci"])
+def test_a_fallback_that_is_never_taken_is_refused(driver):
+    with pytest.raises(InputError, match=f"fallback 'vfio-pci' is never taken with driver '{driver}'"):
+        entry(driver=driver, fallback="vfio-pci")
 
 
 @pytest.mark.parametrize("name", ["gpus", "a-1", "0", "a" * 64])

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import (
     EDU,
@@ -85,6 +86,33 @@ def test_a_module_that_is_built_in_is_no_driver_of_that_name(make_host, refusal)
 def test_a_driver_that_does_not_declare_the_device_is_refused(refusal):
     (message,) = refusal(at(NIC, driver="igb"))
     assert f"driver igb does not declare {NIC} (Intel Corporation 82574L Gigabit Network Connection)" in message
+    assert message.endswith("to bind it all the same, say force: [driver]")
+
+
+def test_a_driver_that_does_not_declare_the_device_may_be_forced(host):
+    (device,) = host.take(at(NIC, driver="igb"), force=("driver",))["devices"]
+    assert (host.driver(NIC), host.override(NIC)) == ("igb", "igb")
+    assert "none of module igb's aliases matches" in device["choice"]["reason"]
+    assert "undeclared" not in device["choice"]
+    assert not host.take(at(NIC, driver="igb"), force=("driver",))["changed"]
+
+
+def test_a_forced_driver_that_refuses_the_device_is_rolled_back(host):
+    host.kernel.refusals["igb", NIC] = errno.EIO
+    with pytest.raises(ApplyError, match="igb does not bind: .*EIO"):
+        host.take(at(NIC, driver="igb"), NVME, force=("driver",))
+    assert (host.driver(NIC), host.override(NIC), host.driver(NVME), host.rules()) == ("e1000e", None, "nvme", None)
+
+
+def test_forcing_the_driver_gives_up_no_guard(refusal):
+    (message,) = refusal(at(UPLINK, driver="igb"), force=("driver",))
+    assert "say force: [network]" in message
+
+
+@pytest.mark.parametrize("guard", ["network", "storage", "console"])
+def test_giving_up_a_guard_does_not_force_the_driver(refusal, guard):
+    (message,) = refusal(at(NIC, driver="igb"), force=(guard,))
+    assert "does not declare" in message
 
 
 def test_a_variant_of_another_device_is_refused(make_host, refusal):

@@ -14,6 +14,8 @@ description:
     names for it, which processes hold it, and why the host itself may need it.
   - Changes nothing, loads nothing. Works on any Linux, with or without an IOMMU, a PCI bus or root rights.
     What needs root rights and cannot be read without them is V(null), with one warning.
+  - Warns of devices that are on a VFIO driver without an override. Somebody's C(new_id) or C(ids=) took them; where a
+    configured C(ids=) names them, the warning says in which file.
 author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
@@ -158,7 +160,7 @@ def main():
         module.fail_json(msg="\n".join(error.messages))
     facts = found.facts()
     facts["devices"] = select(found.devices, facts["devices"])
-    for warning in found.warnings:
+    for warning in found.warnings + taken_by_id(found, facts["devices"]):
         module.warn(warning)
     leave(module, ansible_facts={"vfio_host": facts})
 
@@ -179,6 +181,16 @@ def selection(values):
         return {address: facts[address] for address in sorted(wanted)}
 
     return select
+
+
+def taken_by_id(found, addresses):
+    """Warnings about those of ``addresses`` that a VFIO driver took without an override."""
+    if not any(found.is_vfio(device.driver) and device.driver_override is None for device in found.devices.values()):
+        return []
+    # Compiled on the host each time, so only where there are such devices.
+    from ansible_collections.vfio.host.plugins.module_utils._device import rivals
+
+    return rivals.taken_by_id(found, addresses)
 
 
 def leave(module, **result):

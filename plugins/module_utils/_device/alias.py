@@ -87,6 +87,18 @@ def parse_modules_alias(text, prefix, source="modules.alias"):
     return found
 
 
+def lines_of_modules(table, modules):
+    """The text of those lines of a modules.alias file's bytes that end in one of ``modules``: found without reading all."""
+    table, found = table + b"\n", []
+    for module in sorted(modules):
+        needle = f" {module}\n".encode()
+        start = table.find(needle)
+        while start >= 0:
+            found.append(table[table.rfind(b"\n", 0, start) + 1:start + len(needle)])
+            start = table.find(needle, start + 1)
+    return b"".join(found).decode("utf-8", "replace")
+
+
 def parse_builtin_modinfo(blob, prefix, source="modules.builtin.modinfo"):
     """The aliases of ``prefix`` in the bytes of a modules.builtin.modinfo file: NUL-separated module.key=value."""
     found = []
@@ -156,6 +168,7 @@ __all__ = (
     "NATIVE",
     "VFIO",
     "choose",
+    "lines_of_modules",
     "matching",
     "parse_builtin_modinfo",
     "parse_modules_alias",

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device import udev
 from ansible_collections.vfio.host.plugins.module_utils._device.apply import Applier, FallbackNeeded
@@ -20,13 +20,17 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Appl
 
 @dataclass(frozen=True)
 class Host:
-    """What a plan is made from. ``policies``: name -> Records; ``files``: path -> text of the rules files there."""
+    """What a plan is made from. ``policies``: name -> Records; ``files``: path -> text of the rules files there.
+
+    ``saved``: address -> (driver, file) of the overrides that driverctl sets at boot.
+    """
 
     survey: Survey
     policies: dict
     files: dict
     boot_rules: str
     volatile_rules: str
+    saved: dict = field(default_factory=dict)
 
     @property
     def recorded(self):
@@ -59,7 +63,19 @@ class DeviceArea:
                 known = {record.address for record in policies.get(policy, ())}
                 records = [one for one in udev.parse(texts[path], path) if one.address not in known]
                 policies.setdefault(policy, []).extend(records)
-        return Host(survey(self._fs), policies, texts, self._files.boot_rules, self._files.volatile_rules)
+        return Host(
+            survey(self._fs), policies, texts, self._files.boot_rules, self._files.volatile_rules, self._saved()
+        )
+
+    def _saved(self):
+        """driverctl's files: their name is the device's address, in newer versions with the bus before it."""
+        found = {}
+        for name in self._fs.names(self._fs.driverctl_d):
+            path = f"{self._fs.driverctl_d}/{name}"
+            driver = self._fs.read(path)
+            if driver:
+                found[name[len("pci-"):] if name.startswith("pci-") else name] = (driver, path)
+        return found
 
     def plan(self, host, request):
         """The plan for a request; nothing is touched. Raises InputError, PlanError."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.vfio.host.plugins.module_utils._device import report, udev
+from ansible_collections.vfio.host.plugins.module_utils._device import report, rivals, udev
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import Choice
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import NATIVE, parse_declarations, parse_policy_name
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCES, UNDECLARED, Device
@@ -148,7 +148,8 @@ def make_plan(host, request):
     return Plan(
         host=host, request=request, devices=plans, files=_in_safe_order(first, host.files), last_files=last,
         unsettled=sorted({target.choice.module for target in resolution.targets.values() if _is_unsettled(target)}),
-        warnings=survey.warnings + _warnings(host.policies, declared),
+        warnings=survey.warnings + _warnings(host.policies, declared)
+        + rivals.warnings(survey, host.saved, [(one.device, one.policy) for one in plans]),
     )
 
 

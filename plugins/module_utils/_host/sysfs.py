@@ -56,6 +56,7 @@ class Sysfs:
         self.modules_load_d = [
             self.root + place + "/modules-load.d" for place in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
         ]
+        self.driverctl_d = self.root + "/etc/driverctl.d"
         self.etc_modules = self.root + "/etc/modules"
         self.pci_ids = [
             self.root + place

@@ -44,7 +44,9 @@ class Modules:
         self._texts = {}
         self._aliases = {}
         self._parameters = {}
+        self._all_directives = None
         self._disabled = None
+        self._competing = None
         self._names = None
 
     def _text(self, name):
@@ -64,6 +66,20 @@ class Modules:
         """The pci and vfio_pci aliases that one module carries."""
         name = normalize_module_name(module)
         return [one for prefix in (alias.VFIO, alias.NATIVE) for one in self.aliases(prefix) if one.module == name]
+
+    def competing(self):
+        """The ordinary pci aliases of modules that carry vfio_pci ones. A well-behaved VFIO driver has none."""
+        if self._competing is None:
+            carriers = self.aliases(alias.VFIO)
+            table = alias.parse_modules_alias(
+                alias.lines_of_modules(self._text("modules.alias"), {one.module for one in carriers}), alias.NATIVE
+            )
+            builtin = {one.module for one in carriers if one.source != "modules.alias"}
+            blob = self._text("modules.builtin.modinfo") if builtin else b""
+            self._competing = table + [
+                one for one in alias.parse_builtin_modinfo(blob, alias.NATIVE) if one.module in builtin
+            ]
+        return self._competing
 
     def state(self, module):
         """'loaded', 'builtin', 'loadable' or 'absent'."""
@@ -101,8 +117,18 @@ class Modules:
     def disabled(self):
         """The modules that 'blacklist', 'install … /bin/false' or modprobe.blacklist= keep from loading by alias."""
         if self._disabled is None:
-            self._disabled = modprobe.Configuration(self._directives()).disabled()
+            self._disabled = modprobe.Configuration(self._read_directives()).disabled()
         return self._disabled
+
+    def settings(self, module):
+        """Every setting of a module's options in modprobe.d and on the command line, in kmod's order."""
+        found = modprobe.Configuration(self._read_directives())
+        return found.settings(module, builtin=True) if self.state(module) == BUILTIN else found.settings(module)
+
+    def _read_directives(self):
+        if self._all_directives is None:
+            self._all_directives = self._directives()
+        return self._all_directives
 
     def configuration(self, ours=()):
         """What modprobe.d, modules-load.d and the command line say; the files ``ours`` are left out."""

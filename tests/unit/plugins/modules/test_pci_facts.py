@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake import hosts
-from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, TWIN
+from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, NVME, TWIN
 
 
 def facts(run_module, host, **options):
@@ -54,3 +54,17 @@ def test_without_root_there_are_facts_and_one_warning(run_module, host):
 @pytest.mark.parametrize("spec", [hosts.x86(functions=()), hosts.x86(iommu=False), hosts.s390(), hosts.p9()])
 def test_any_linux_has_facts(run_module, make_host, spec):
     assert len(facts(run_module, make_host(spec))["devices"]) == len(spec.functions)
+
+
+def test_a_device_taken_by_id_is_told_and_by_a_match_only_those_asked_for(run_module, host):
+    host.kernel.modprobe("vfio_pci")
+    for address in (NIC, TWIN):
+        host.kernel.write(f"{host.kernel.pci_drivers}/e1000e/unbind", address)
+    host.kernel.write(f"{host.kernel.pci_drivers}/vfio-pci/new_id", "8086 10d3")
+    (warning,) = map(str, run_module(host, "pci_facts")["warnings"])
+    assert "on vfio-pci without an override, taken by id" in warning and NIC in warning and TWIN in warning
+    (warning,) = map(str, run_module(host, "pci_facts", match=[{"address": NIC}])["warnings"])
+    assert NIC in warning and TWIN not in warning
+    assert "warnings" not in run_module(host, "pci_facts", match=[{"address": NVME}])
+    host.take(NIC, TWIN)
+    assert "warnings" not in run_module(host, "pci_facts")

@@ -164,8 +164,8 @@ class Applier:
         now = self._driver_now(address)
         if self._is_vfio(now):
             raise ApplyError(
-                f"{now} took it again without an override: ids= or new_id of that driver name it; remove them, or "
-                "declare its native driver by name"
+                f"{now} took it again without an override: ids= or new_id of that driver name it, or its module "
+                "declares it by an ordinary alias; remove what does, or declare its native driver by name"
             )
 
     def _prove(self, one):

@@ -46,10 +46,11 @@ class Choices:
     def native_driver(self, modalias):
         """The driver that the table names for a device without an override; None where it names none.
 
-        A module that is not loaded has no driver yet: then its name stands for the driver's.
+        A module that is not loaded has no driver yet: then its name stands for the driver's. A VFIO module that also declares
+        devices by ordinary aliases is no native driver's.
         """
         if modalias not in self._native:
-            disabled = self._modules.disabled()
+            disabled = self._modules.disabled().union(alias.module for alias in self._aliases)
             found = (alias.module for dummy, alias in matching(self._modules.aliases(NATIVE), modalias))
             module = next((module for module in found if module not in disabled), None)
             self._native[modalias] = module and (self._modules.drivers(module) or [module])[0]

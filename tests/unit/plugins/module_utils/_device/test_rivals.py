@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._device import rivals
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, TWIN
 from ansible_collections.vfio.host.tests.unit.fake.model import Module, alias
@@ -207,3 +208,18 @@ def test_a_competitor_for_other_devices_is_not_told(make_host):
 def test_well_behaved_modules_do_not_compete(make_host):
     host = make_host(hosts.with_modules(hosts.x86(), hosts.VARIANT, hosts.XE_VARIANT))
     assert host.survey().modules.competing() == []
+
+
+def test_a_device_that_a_competitor_would_take_back_stays_and_the_message_says_why(make_host):
+    host = make_host(hosts.with_modules(hosts.x86(), ILL))
+    host.kernel.modprobe("ill_vfio_pci")
+    host.take(at(EDU, driver="vfio-pci"))
+    with pytest.raises(ApplyError, match="ill took it again without an override: .* ordinary alias; remove what does"):
+        host.release()
+    assert (host.driver(EDU), host.override(EDU)) == ("vfio-pci", "vfio-pci")
+
+
+def test_a_competitor_is_nobodys_native_driver(make_host):
+    host = make_host(hosts.with_modules(hosts.x86(), ILL))
+    survey = host.survey()
+    assert survey.native_driver(survey.devices[EDU]) is None

@@ -15,7 +15,7 @@ from typing import Callable, Dict, List, Optional
 
 import yaml
 
-from . import fetch, hotplug, image, record, ssh
+from . import fetch, hotplug, image, modules, record, ssh
 from . import host as hosts
 from .errors import LabError
 from .lifecycle import Guest
@@ -106,6 +106,11 @@ def _fetch(options: argparse.Namespace) -> int:
     return 0
 
 
+def _modules(options: argparse.Namespace) -> int:
+    print(modules.ensure(_guest(options), _say))
+    return 0
+
+
 def _console(options: argparse.Namespace) -> int:
     guest = _guest(options)
     if not guest.console.exists():
@@ -160,6 +165,8 @@ def _parser() -> argparse.ArgumentParser:
         "device", metavar="DEVICE")
     of_host("fetch", _fetch, "fetch packages of the running host's suite, with what they need and it lacks; "
             "print the .deb files' paths").add_argument("packages", nargs="+", metavar="PACKAGE")
+    of_host("modules", _modules, "build the lab's own kernel modules for the running host's kernel, if the cache lacks them; "
+            "print their directory")
     of_host("console", _console, "print the serial console of the last start")
     add("inventory", _inventory, "print an Ansible inventory of running hosts").add_argument(
         "hosts", nargs="+", metavar="HOST")

@@ -17,6 +17,7 @@ from .errors import LabError
 LAB = Path(__file__).resolve().parent.parent
 HOSTS = LAB / "hosts"
 IMAGE_SCRIPTS = LAB / "image"
+MODULES = LAB / "modules"
 
 # A unix socket's path holds 107 characters; ssh adds 17 of its own while it makes one.
 LONGEST_SOCKET = 107 - 17
@@ -62,4 +63,4 @@ def locked(path: Path, what: str, timeout: float) -> Iterator[None]:
         yield
 
 
-__all__ = ("HOSTS", "IMAGE_SCRIPTS", "cache", "locked", "state")
+__all__ = ("HOSTS", "IMAGE_SCRIPTS", "MODULES", "cache", "locked", "state")

@@ -127,8 +127,8 @@ class Applier:
             try:
                 self._fs.write(f"{self._fs.pci_drivers}/{driver}/unbind", address)
             except KernelRefusal as error:
-                # ENODEV: somebody else unbound it in between, which is what was wanted.
-                if error.errno != errno.ENODEV:
+                # Somebody else unbound it in between, or unloaded the driver, which is what was wanted.
+                if error.errno not in (errno.ENODEV, errno.ENOENT):
                     raise
         if self._wait_for(lambda: self._driver_now(address) != driver):
             return
@@ -140,7 +140,13 @@ class Applier:
             return
         refusal = ""
         try:
-            self._fs.write(f"{self._fs.pci_drivers}/{driver}/bind", address)
+            try:
+                self._fs.write(f"{self._fs.pci_drivers}/{driver}/bind", address)
+            except KernelRefusal as error:
+                # Loaded since the survey, and there before the override; no driver comes after it.
+                if error.errno != errno.EBUSY or not self._clear_way(address, driver):
+                    raise
+                self._fs.write(f"{self._fs.pci_drivers}/{driver}/bind", address)
         except KernelRefusal as error:
             # EAGAIN: the kernel tries again by itself.
             if error.errno != errno.EAGAIN and self._driver_now(address) != driver:
@@ -153,6 +159,14 @@ class Applier:
         if not self._wait_for(lambda: self._driver_now(address) == driver):
             has = self._driver_now(address) or "no driver"
             raise ApplyError(f"{driver} did not bind in {self._timeout} seconds, the device has {has}{refusal}")
+
+    def _clear_way(self, address, driver):
+        """Unbind what else has the device; whether there was such a driver."""
+        other = self._driver_now(address)
+        if other in (None, driver):
+            return False
+        self._unbind(address, other)
+        return True
 
     def _probe(self, address, must_bind):
         if self._driver_now(address) is None:

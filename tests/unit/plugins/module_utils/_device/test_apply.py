@@ -198,6 +198,48 @@ def test_an_unbind_that_somebody_else_did_is_no_error(host):
     assert host.driver(NVME) == "vfio-pci"
 
 
+def unload_native(host):
+    """rmmod e1000e: what it has bound is unbound first."""
+    for address in (NIC, TWIN):
+        if host.driver(address) == "e1000e":
+            host.kernel._detach(address)
+    host.tree.unregister(host.kernel._modules.pop("e1000e"))
+
+
+def load_native(host):
+    host.kernel.modprobe("e1000e")
+
+
+@pytest.mark.parametrize("before, meanwhile", [((), unload_native), ((unload_native,), load_native)])
+def test_a_native_driver_that_goes_or_comes_before_any_step_changes_nothing(make_host, before, meanwhile):
+    def make():
+        host = make_host(hosts.x86())
+        for change in before:
+            change(host)
+        host.faults.reset()
+        return host
+
+    host = make()
+    host.take(NIC)
+    steps = len(host.faults.log)
+    assert steps > 4
+    for index in range(steps):
+        host = make()
+        host.faults.at(index, lambda host=host: meanwhile(host))
+        host.take(NIC)
+        assert (host.driver(NIC), host.override(NIC)) == ("vfio-pci", "vfio-pci"), f"before step {index}"
+        assert not host.take(NIC)["changed"]
+
+
+def test_a_driver_that_was_probing_when_the_override_was_written_is_unbound(host):
+    host.kernel._detach(NIC)
+    index = 4
+    host.faults.at(index, lambda: host.tree.attach(host.kernel.functions[NIC], "e1000e", False))
+    host.take(NIC)
+    assert host.faults.log[index] == ("write", "/sys/bus/pci/drivers/vfio-pci/bind", NIC)
+    assert host.driver(NIC) == "vfio-pci"
+
+
 def test_a_module_that_does_not_load_is_named(make_host):
     spec = hosts.x86()
     host = make_host(spec)

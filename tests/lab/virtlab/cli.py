@@ -46,7 +46,10 @@ def _build(options: argparse.Namespace) -> int:
 
 def _start(options: argparse.Namespace) -> int:
     begin = time.monotonic()
-    run = _guest(options).start(keep=options.keep, timeout=options.timeout, initrd=options.initrd)
+    host = hosts.load(options.host)
+    for pair in options.swap:
+        host = hosts.swapped(host, *pair)
+    run = Guest(host, _say).start(keep=options.keep, timeout=options.timeout, initrd=options.initrd)
     _say(f"{options.host} is up: ssh port {run.port}, {run.accel}, pid {run.pid}, {time.monotonic() - begin:.0f} s")
     return 0
 
@@ -152,6 +155,8 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--keep", action="store_true", help="boot the disk of the last run, not a fresh copy")
     start.add_argument("--initrd", metavar="FILE", type=Path,
                        help="with a direct boot, this initramfs in place of the image's own")
+    start.add_argument("--swap", metavar="DEVICE", nargs=2, action="append", default=[],
+                       help="for this run, these two devices are in each other's slots; may be said more than once")
     timed(start)
     stop = of_host("stop", _stop, "shut the host down")
     stop.add_argument("--now", action="store_true", help="end QEMU without a shutdown")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence, Tuple
 
@@ -76,6 +76,21 @@ class Host:
                 return device
         raise LabError(f"host {self.name} has no device {identifier}",
                        "it has " + ", ".join(device.id for device in self.devices))
+
+
+def swapped(host: Host, one: str, other: str) -> Host:
+    """The host as it is when somebody has put two of its devices into each other's places."""
+    first, second = host.device(one), host.device(other)
+    if one == other or not (first.present and second.present):
+        raise LabError(f"{one} and {other} cannot change places", "name two devices that are there at start")
+    if {first.bus, second.bus} & {device.id for device in host.devices} or {
+            device.bus for device in host.devices} & {one, other}:
+        raise LabError(f"{one} and {other} cannot change places", "name devices in slots, and no bridges")
+    places = {one: (second.bus, second.addr), other: (first.bus, first.addr)}
+    return replace(host, devices=tuple(
+        replace(device, bus=places[device.id][0], addr=places[device.id][1]) if device.id in places else device
+        for device in host.devices
+    ))
 
 
 class _Reader:
@@ -230,4 +245,4 @@ def load(name: str, directory: Optional[Path] = None) -> Host:
         raise LabError(f"{path} is not YAML", " ".join(str(error).split())) from None
 
 
-__all__ = ("Device", "Host", "NETWORK_MODELS", "Port", "load", "names", "parse")
+__all__ = ("Device", "Host", "NETWORK_MODELS", "Port", "load", "names", "parse", "swapped")

@@ -115,3 +115,17 @@ def test_two_devices_may_share_a_slot_when_one_is_absent_at_start(description):
 def test_a_disk_size_has_a_unit(description, size):
     description["disk"]["size"] = size
     refused(description, "disk size")
+
+
+def test_two_devices_change_places_and_nothing_else_does(description):
+    description["devices"][1]["present"] = True
+    before = host.parse("box", description)
+    after = host.swapped(before, "nic-a", "disk-a")
+    assert [(one.id, one.bus) for one in after.devices] == [("nic-a", "slot2"), ("disk-a", "slot1")]
+    assert host.swapped(after, "disk-a", "nic-a") == before
+
+
+@pytest.mark.parametrize("pair", [("nic-a", "nic-a"), ("nic-a", "disk-a"), ("nic-a", "x")])
+def test_what_cannot_change_places_is_named(description, pair):
+    with pytest.raises(LabError, match=pair[1]):
+        host.swapped(host.parse("box", description), *pair)

@@ -255,17 +255,32 @@ def _group_refusals(survey, targets, leaving):
         if not target.device.vfio["bindable"]:
             continue  # refused for that already, and no other member could mend it
         blocking = [
-            f"{member} ({survey.devices[member].driver}, {survey.devices[member].name})"
+            f"{member} ({survey.devices[member].driver or 'no driver now'}, {survey.devices[member].name}"
+            f"{_why_it_stays(survey, targets, leaving, member)})"
             for member in survey.groups[group]
             if member not in targets or not targets[member].is_vfio
             if blocks_group(survey.devices[member], *_later(survey, targets, leaving, member))
         ]
         if blocking:
+            remedy = "declare them too, or say iommu_group: extend"
+            if target.entry.iommu_group == EXTEND:
+                remedy = "a group goes to user space whole or not at all"
             found.append(
                 f"{address} ({target.device.name}): user space cannot have its IOMMU group {group}, since these members "
-                f"stay with the host: {', '.join(blocking)}; declare them too, or say iommu_group: extend"
+                f"stay with the host: {', '.join(blocking)}; {remedy}"
             )
     return found
+
+
+def _why_it_stays(survey, targets, leaving, member):
+    """What keeps a group's member with the host, beside its driver."""
+    why = []
+    if member in targets:
+        why.append(f"declared for {_wish(targets[member])} by {targets[member].entry.where}")
+    elif member in leaving:
+        why.append("given back by this run")
+    why += [f"needed by this host: {guard['reason']}" for guard in survey.devices[member].guards]
+    return "".join("; " + one for one in why)
 
 
 def _later(survey, targets, leaving, member):

@@ -194,6 +194,72 @@ def test_a_member_that_the_same_run_gives_back_keeps_the_group(host, refusal):
     assert "user space cannot have its IOMMU group 9" in refusal(PAIR)[0]
 
 
+def test_a_group_that_is_refused_says_why_each_member_stays(make_host, refusal):
+    spec = hosts.changed(hosts.changed(hosts.x86(), ROOT_DISK, group="9"), NIC, group="9")
+    host = make_host(spec)
+    messages = refusal(PAIR, at(NIC, driver="e1000e"), at(PAIR2, driver="native"), of=host)
+    assert messages[-1].split("since these members stay with the host: ")[1] == (
+        f"{ROOT_DISK} (virtio-pci, device [1af4:1001]; needed by this host: / is on vda1), "
+        f"{NIC} (e1000e, Intel Corporation 82574L Gigabit Network Connection; declared for e1000e by policy p, devices[1]), "
+        f"{PAIR2} (e1000, Intel Corporation [8086:100e]; declared for native by policy p, devices[2]); "
+        "declare them too, or say iommu_group: extend"
+    )
+
+
+def test_extending_over_a_member_that_is_declared_native_elsewhere_is_refused_by_name(host):
+    with pytest.raises(PlanError) as caught:
+        host.run({"a": [at(PAIR, iommu_group="extend")], "b": [at(PAIR2, driver="native")]})
+    (message,) = caught.value.messages
+    assert f"{PAIR2} (e1000, Intel Corporation [8086:100e]; declared for native by policy b, devices[0])" in message
+    assert message.endswith("; a group goes to user space whole or not at all")
+
+
+def test_what_a_group_brings_belongs_to_the_policy(host):
+    native = host.drivers()
+    wish = at(PAIR, iommu_group="extend")
+    result = host.take(wish)
+    assert [(one["address"], one["policy"]) for one in result["devices"]] == [(PAIR, "p"), (PAIR2, "p")]
+    assert result["devices"][1]["choice"]["reason"].endswith(f"in the IOMMU group of {PAIR}")
+    assert not host.take(wish)["changed"]
+    host.reboot()
+    assert not host.take(wish)["changed"]
+    assert [one["status"] for one in host.release()["devices"]] == ["released", "released"]
+    assert host.drivers() == native
+
+
+def test_a_member_that_the_policy_gives_back_is_taken_again_by_extending(host):
+    host.take(PAIR, PAIR2)
+    assert [one["status"] for one in host.take(at(PAIR, iommu_group="extend"))["devices"]] == ["unchanged"] * 2
+
+
+def test_a_vf_in_a_group_of_its_own_needs_nothing_of_its_pf(host):
+    host.kernel.write(f"{host.kernel.pci_devices}/{PF}/sriov_numvfs", "1")
+    host.take(at(VF, iommu_group="extend"))
+    assert (host.driver(VF), host.driver(PF)) == ("vfio-pci", "igb")
+
+
+def test_a_vf_in_the_group_of_its_pf_is_refused_and_the_pf_is_not_pulled_from_under_it(make_host, refusal):
+    spec = hosts.x86()
+    pf = next(one for one in spec.functions if one.address == PF)
+    host = make_host(hosts.changed(spec, PF, vfs=tuple(replace(one, group=pf.group) for one in pf.vfs)))
+    host.kernel.write(f"{host.kernel.pci_devices}/{PF}/sriov_numvfs", "1")
+    host.kernel.modprobe("vfio_pci")
+    assert f"{PF} (igb, " in refusal(VF, of=host)[0]
+    assert "has 1 VFs" in refusal(at(VF, iommu_group="extend"), of=host)[0]
+
+
+def test_without_groups_noiommu_takes_a_device_and_extends_to_nothing(make_host):
+    host = make_host(hosts.x86(iommu=False, noiommu=True))
+    result = host.take(at(PAIR, iommu_group="extend"))
+    assert [one["address"] for one in result["devices"]] == [PAIR]
+    assert not host.take(at(PAIR, iommu_group="extend"))["changed"]
+
+
+def test_a_device_outside_of_all_groups_is_refused_where_others_have_one(make_host, refusal):
+    (message,) = refusal(NIC, of=make_host(hosts.changed(hosts.x86(), NIC, group=None)))
+    assert message.endswith("cannot be taken: no IOMMU group: the IOMMU is off, absent, or does not cover it")
+
+
 def test_extending_over_a_guarded_member_is_refused(make_host, refusal):
     spec = hosts.changed(hosts.x86(), NVME, group="3")
     messages = refusal(at(NVME, iommu_group="extend"), of=make_host(spec))

@@ -76,6 +76,12 @@ notes:
   - "A driver may refuse a device that it declares. Then the task fails and puts everything back, or takes C(fallback), the
     name of another driver, such as C(vfio-pci). That is remembered in the rules file: the driver is asked again after a
     change of the kernel or of the declaration, and not while a process has the device open."
+  - A device that moved to another address is known again by its ids and serial number, and the device that is in its old
+    place is given back. Where a match names an C(address) and another device is there than the one that the policy took,
+    the task fails and names both; match it by C(serial) or C(path), or release the policy first, to take the new one.
+  - With C(optional), a device that the entry took keeps its rule while it is absent. Where the match has ids only (C(vendor),
+    C(device), C(subsystem_vendor), C(subsystem_device), C(class), and C(address) beside these), and there is no C(count),
+    a standing rule takes every device of that kind that is plugged in, also one that was never there before.
   - A device with a VFIO file open in some process is never unbound, since the kernel would wait for it for ever. The task
     fails and names the process before anything is touched.
   - It is all or nothing. Every problem is found and reported before the first write, and where a step fails after that,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.vfio.host.plugins.module_utils._device import udev
+from ansible_collections.vfio.host.plugins.module_utils._device import standing, udev
 from ansible_collections.vfio.host.plugins.module_utils._device.apply import Applier, FallbackNeeded
 from ansible_collections.vfio.host.plugins.module_utils._device.plan import make_plan
 from ansible_collections.vfio.host.plugins.module_utils._device.survey import Survey, survey
@@ -20,13 +20,13 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Appl
 
 @dataclass(frozen=True)
 class Host:
-    """What a plan is made from. ``policies``: name -> Records; ``files``: path -> text of the rules files there.
-
-    ``saved``: address -> (driver, file) of the overrides that driverctl sets at boot.
+    """What a plan is made from. ``policies``: name -> Records; ``standings``: name -> Standings; ``files``: path -> text
+    of the rules files there; ``saved``: address -> (driver, file) of the overrides that driverctl sets at boot.
     """
 
     survey: Survey
     policies: dict
+    standings: dict
     files: dict
     boot_rules: str
     volatile_rules: str
@@ -34,8 +34,11 @@ class Host:
 
     @property
     def recorded(self):
-        """Address -> Record, over all policies."""
-        return {record.address: record for records in self.policies.values() for record in records}
+        """Address -> Record of the device there, over all policies."""
+        return {
+            record.address: record for records in self.policies.values() for record in records
+            if record.is_of(self.survey.devices.get(record.address))
+        }
 
     def rules_paths(self, policy):
         """Where a policy's rules are: for every boot, and for this boot only."""
@@ -53,7 +56,7 @@ class DeviceArea:
     def read(self):
         """The host as it is now."""
         require_root(self._fs)
-        policies, texts = {}, {}
+        policies, standings, texts = {}, {}, {}
         for directory in (self._files.boot_rules, self._files.volatile_rules):
             for name in self._files.names(directory):
                 policy, path = udev.policy_of(name), f"{directory}/{name}"
@@ -63,8 +66,10 @@ class DeviceArea:
                 known = {record.address for record in policies.get(policy, ())}
                 records = [one for one in udev.parse(texts[path], path) if one.address not in known]
                 policies.setdefault(policy, []).extend(records)
+                standings.setdefault(policy, []).extend(standing.parse(texts[path], path))
         return Host(
-            survey(self._fs), policies, texts, self._files.boot_rules, self._files.volatile_rules, self._saved()
+            survey(self._fs), policies, standings, texts, self._files.boot_rules, self._files.volatile_rules,
+            self._saved(),
         )
 
     def _saved(self):

@@ -127,9 +127,12 @@ def make_plan(host, request):
     """The Plan for a Request on a host as it was read. Raises InputError, PlanError with every reason at once."""
     declared = request.declared(host.policies)
     survey = host.survey
-    resolution = resolve(survey, declared, host.policies, request.iommu_comes and request.at_boot, _refusals(host, request))
+    resolution = resolve(
+        survey, declared, host.policies, host.standings, request.iommu_comes and request.at_boot, _refusals(host, request)
+    )
+    memory = resolution.memory
     plans = [_take(survey, target, request) for target in resolution.targets.values()]
-    gone = [(policy, record, _release(survey, policy, record, request)) for policy, record in resolution.leaving]
+    gone = [(policy, record, _release(survey, policy, record, request, memory)) for policy, record in resolution.leaving]
     plans += [one for dummy, dummy, one in gone]
     problems = resolution.problems + _undeclared(resolution, request) + [
         problem for one in plans for problem in _guarded(survey, one, request.force) + _held(one) + _with_vfs(one)
@@ -137,18 +140,21 @@ def make_plan(host, request):
     if problems:
         raise PlanError(*problems)
     first, last = {}, {}
-    recorded = host.recorded
     for policy in declared:
+        standing = resolution.standings.get(policy, [])
         kept = [
-            _record(survey, target, recorded.get(target.device.address))
+            _record(survey, target, memory, host.policies.get(policy, ()))
             for target in resolution.targets.values() if target.entry.policy == policy and not target.is_native
-        ]
+            if not _stands(target, memory, host.standings.get(policy, ()), standing)
+        ] + [record for owner, record in resolution.waiting if owner == policy]
         released = [replace(record, released=True) for owner, record, dummy in gone if owner == policy]
-        _write(policy, kept, released, request, host, first, last)
+        _write(policy, kept, released, standing, request, host, first, last)
     return Plan(
         host=host, request=request, devices=plans, files=_in_safe_order(first, host.files), last_files=last,
-        unsettled=sorted({target.choice.module for target in resolution.targets.values() if _is_unsettled(target)}),
-        warnings=survey.warnings + _warnings(host.policies, declared)
+        unsettled=sorted(resolution.unsettled.union(
+            target.choice.module for target in resolution.targets.values() if _is_unsettled(target)
+        )),
+        warnings=survey.warnings + resolution.warnings + _warnings(host, declared)
         + rivals.warnings(survey, host.saved, [(one.device, one.policy) for one in plans]),
     )
 
@@ -179,26 +185,34 @@ def _is_unsettled(target):
     return not target.is_native and target.choice.driver is None
 
 
-def _warnings(policies, declared):
+def _stands(target, memory, before, after):
+    """Whether a standing rule took the device and still would: then it needs no record of its own."""
+    return target.is_met and target.device.address not in memory.records and any(
+        one in before and one.driver == target.choice.driver and one.catches(target.device) for one in after
+    )
+
+
+def _warnings(host, declared):
     return [
         f"policy {policy} has devices on this host and is not declared here: it is left as it is"
-        for policy in sorted(set(policies) - set(declared)) if any(not one.released for one in policies[policy])
+        for policy in sorted(set(host.policies) - set(declared))
+        if host.standings.get(policy) or any(not one.released for one in host.policies[policy])
     ]
 
 
-def _write(policy, kept, released, request, host, first, last):
+def _write(policy, kept, released, standing, request, host, first, last):
     """The files of one policy: its rules, and a list of the devices on their way back, which a reboot ends.
 
     The list is written before the first device is touched, so that a run that was killed is gone on with by the next.
     """
     boot_path, volatile_path = host.rules_paths(policy)
-    volatile = [] if request.at_boot else kept
+    boot, volatile = ((kept, standing), ([], [])) if request.at_boot else (([], []), (kept, standing))
     ends = {
-        volatile_path: udev.render(policy, volatile + released),
-        boot_path: udev.render(policy, kept if request.at_boot else []),
+        volatile_path: udev.render(policy, volatile[0] + released, volatile[1]),
+        boot_path: udev.render(policy, *boot),
     }
     if released and request.now:
-        last[volatile_path] = udev.render(policy, volatile)
+        last[volatile_path] = udev.render(policy, *volatile)
     first.update({path: text for path, text in ends.items() if text != host.files.get(path)})
 
 
@@ -235,9 +249,13 @@ def _take(survey, target, request):
     return DevicePlan(device, policy, BOUND, choice.driver, choice.driver, choice, steps, rebinds, fallback=fallback)
 
 
-def _release(survey, policy, record, request):
-    choice = Choice(None, None, NATIVE, reason=f"policy {policy} no longer declares it")
+def _release(survey, policy, record, request, memory):
     device = survey.devices[record.address]
+    reason = f"policy {policy} no longer declares it"
+    if not record.is_of(device):
+        now = memory.moved.get((policy, record.address))
+        reason = f"the rule of serial {record.serial} took it{', which is at ' + now + ' now' if now else ''}"
+    choice = Choice(None, None, NATIVE, reason=reason)
     return _give_native(survey, device, policy, choice, record.was["driver"], request, False)
 
 
@@ -294,16 +312,21 @@ def _with_vfs(plan):
     ]
 
 
-def _record(survey, target, known):
-    """What the rules file shall say of a target; ``known``: what it says of that address now, or None."""
+def _record(survey, target, memory, records):
+    """What the rules file shall say of a target; ``records``: what its policy says now."""
     device, choice = target.device, target.choice
-    if known is not None and known.is_of(device) and device.driver_override == known.driver:
+    known = memory.records.get(device.address)
+    if known is not None and device.driver_override == known.driver:
         was = known.was  # it is taken, so what the device shows now is what VFIO leaves of it
     else:
         native = None if survey.is_vfio(device.driver) else device.driver
+        if native is None:  # a rule for its twin took it: they have one native driver
+            native = next((one.was["driver"] for one in records if one.catches(device)), None)
         was = {"driver": native, "net": device.net, "serial": device.serial}
     driver = choice.driver or f"driver_of_{choice.module}"
-    return udev.Record(device.address, device.ids, driver, choice.module, was, refused=target.refused)
+    return udev.Record(
+        device.address, device.ids, driver, choice.module, was, refused=target.refused, match=target.entry.match.text
+    )
 
 
 __all__ = (

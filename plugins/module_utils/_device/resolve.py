@@ -14,7 +14,16 @@ from ansible_collections.vfio.host.plugins.module_utils._device.alias import Cho
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO, EXTEND, IGNORE, NATIVE, Entry
 from ansible_collections.vfio.host.plugins.module_utils._device.iommu import NO_GROUP, blocks_group
 from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
+from ansible_collections.vfio.host.plugins.module_utils._device.memory import (
+    Memory,
+    leaving,
+    left_standing,
+    other_in_slot,
+    recall,
+    waiting,
+)
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import UNDECLARED, Device
+from ansible_collections.vfio.host.plugins.module_utils._device.standing import standings
 from ansible_collections.vfio.host.plugins.module_utils._device.udev import Refusal
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
@@ -50,30 +59,38 @@ class Target:
 
 @dataclass(frozen=True)
 class Resolution:
-    """``targets``: address -> Target; ``leaving``: (policy, Record) pairs to give back; ``problems``: sentences."""
+    """``targets``: address -> Target; ``leaving`` and ``waiting``: (policy, Record) pairs to give back, and of absent
+    devices whose rule stays; ``standings``: policy -> list of Standing; ``unsettled``: modules whose driver's name is not
+    known before they are loaded; ``problems`` and ``warnings``: sentences.
+    """
 
     targets: dict
     leaving: list
+    waiting: list
+    standings: dict
+    unsettled: set
+    memory: Memory
     problems: list
+    warnings: list
 
 
-def resolve(survey, declared, policies, iommu_comes=False, refusals=()):
+def resolve(survey, declared, policies, standing_now, iommu_comes=False, refusals=()):
     """What the declarations mean on this host, and every reason why they cannot be met.
 
-    ``declared``: policy -> list of Entry; ``policies``: policy -> list of Record, as the host has them.
-    ``iommu_comes``: the IOMMU, off now, is on from the next boot on. ``refusals``: address -> Refusal, each of a driver that
-    is not to be tried again.
+    ``declared``: policy -> list of Entry; ``policies`` and ``standing_now``: policy -> list of Record, of Standing, as the
+    host has them. ``iommu_comes``: the IOMMU, off now, is on from the next boot on. ``refusals``: address -> Refusal, each
+    of a driver that is not to be tried again.
     """
     problems, targets = [], {}
-    remembered = _remembered(survey, policies)
-    selector = Selector(survey.devices, remembered)
+    memory = recall(survey.devices, policies)
+    selector = Selector(survey.devices, memory.seen)
     forgotten = [
         address for address, device in survey.devices.items()
-        if survey.is_vfio(device.driver) and address not in remembered
+        if survey.is_vfio(device.driver) and address not in memory.records
     ]
     for entries in declared.values():
         for entry in entries:
-            _claim(survey, selector, entry, targets, problems, forgotten)
+            _claim(survey, selector, entry, targets, problems, forgotten, policies, memory)
     _extend_groups(survey, targets, problems)
     targets = {
         address: _or_fallback(survey, target, dict(refusals).get(address), problems) for address, target in targets.items()
@@ -81,11 +98,20 @@ def resolve(survey, declared, policies, iommu_comes=False, refusals=()):
     targets = {
         address: replace(target, waits=iommu_comes and _lacks_group(target)) for address, target in sorted(targets.items())
     }
-    leaving = _leaving(survey, declared, policies, targets)
+    has_iommu = survey.iommu_enabled or survey.noiommu or iommu_comes
+    try:
+        standing, unsettled, warnings = standings(survey, declared, selector, has_iommu)
+    except PlanError as error:
+        problems += error.messages
+        standing, unsettled, warnings = {}, set(), []
+    gone = leaving(survey, declared, policies, targets)
+    gone += left_standing(survey.devices, declared, standing_now, targets, gone)
     owners = {
-        record.address: policy
-        for policy, records in policies.items() if policy not in declared
-        for record in records if not record.released and record.is_of(survey.devices.get(record.address))
+        device.address: policy
+        for policy in policies if policy not in declared
+        for device in map(survey.devices.get, targets)
+        if any(not record.released and record.catches(device) for record in policies[policy])
+        or any(one.catches(device) for one in standing_now.get(policy, ()))
     }
     for address, target in targets.items():
         if address in owners:
@@ -95,39 +121,12 @@ def resolve(survey, declared, policies, iommu_comes=False, refusals=()):
             )
         if target.is_vfio and not (target.is_met or target.waits or target.device.vfio["bindable"]):
             problems.append(f"{address} ({target.device.name}) cannot be taken: {target.device.vfio['reason']}")
-    problems += _group_refusals(survey, targets, {record.address for dummy, record in leaving})
-    return Resolution(targets, leaving, problems)
+    problems += _group_refusals(survey, targets, {record.address for dummy, record in gone})
+    absent = waiting(survey.devices, declared, policies, targets, memory.moved)
+    return Resolution(targets, gone, absent, standing, unsettled, memory, problems, warnings)
 
 
-def _remembered(survey, policies):
-    """Address -> what was known of the device before it was taken, for each record that is still of the device there."""
-    return {
-        record.address: record.was
-        for records in policies.values() for record in records
-        if record.is_of(survey.devices.get(record.address))
-    }
-
-
-def _leaving(survey, declared, policies, targets):
-    """What a declared policy took, no longer declares, and still has."""
-    return [
-        (policy, record)
-        for policy in declared for record in policies.get(policy, ())
-        if record.address not in targets and record.is_of(survey.devices.get(record.address))
-        and _is_ours(survey.devices[record.address], record)
-    ]
-
-
-def _is_ours(device, record):
-    """Whether the device is still as the policy left it; what somebody else changed since is theirs."""
-    if device.driver_override is not None:
-        return device.driver_override == record.driver
-    if device.driver is None:
-        return record.released  # a run that was killed on the way left it so
-    return device.driver == record.driver != record.was["driver"]
-
-
-def _claim(survey, selector, entry, targets, problems, forgotten):
+def _claim(survey, selector, entry, targets, problems, forgotten, policies, memory):
     addresses = selector.select(entry.match)
     if entry.count is not None and len(addresses) != entry.count:
         problems.append(
@@ -146,7 +145,11 @@ def _claim(survey, selector, entry, targets, problems, forgotten):
             f"{entry.where}: {entry.match.text} matches no device of this host; say optional: true where that is right{hint}"
         )
     for address in addresses:
-        _add(survey, targets, problems, survey.devices[address], entry)
+        other = other_in_slot(entry, survey.devices[address], policies, memory)
+        if other is None:
+            _add(survey, targets, problems, survey.devices[address], entry)
+        else:
+            problems.append(other)
 
 
 def _add(survey, targets, problems, device, entry, note=""):

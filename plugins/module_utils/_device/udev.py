@@ -22,11 +22,11 @@ import re
 from dataclasses import dataclass, field
 
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import ADDRESS, IDENTITY
+from ansible_collections.vfio.host.plugins.module_utils._device.standing import NAME, checked
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 _FILE_NAME = re.compile(r"60-vfio-host-([a-z0-9-]+)\.rules\Z")
 _RECORD = re.compile(r"# (device|release) (\{.*\})\Z")
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 _HEX = re.compile(r"[0-9a-f]{4,6}\Z")
 _WORD = re.compile(r"[ -~]{1,128}\Z")
 
@@ -47,7 +47,8 @@ class Record:
     """One device of a policy: pinned by ``address`` and ``ids`` together.
 
     ``was`` holds what VFIO hides: driver, net and serial as they were before. ``released`` marks a device that the
-    policy gave up and that still waits for it. ``refused``: why it has its entry's fallback, a Refusal.
+    policy gave up and that still waits for it. ``refused``: why it has its entry's fallback, a Refusal. ``match``: the text
+    of the entry that took it.
     """
 
     address: str
@@ -57,10 +58,20 @@ class Record:
     was: dict = field(default_factory=dict)
     released: bool = False
     refused: Refusal | None = None
+    match: str | None = None
+
+    @property
+    def serial(self):
+        """The serial number that it was recorded with, or None."""
+        return self.was.get("serial")
+
+    def catches(self, device):
+        """Whether the record's rule takes a device: udev compares address and ids."""
+        return device is not None and device.address == self.address and device.ids == self.ids
 
     def is_of(self, device):
-        """Whether the function at this address is still the one that was recorded."""
-        return device is not None and device.address == self.address and device.ids == self.ids
+        """Whether a device is the one that was recorded. A serial number that VFIO hides contradicts nothing."""
+        return self.catches(device) and (None in (device.serial, self.serial) or device.serial == self.serial)
 
 
 def file_name(policy):
@@ -74,9 +85,9 @@ def policy_of(name):
     return found.group(1) if found else None
 
 
-def render(policy, records):
-    """The text of a policy's rules file; None for no records, since then there is no file."""
-    if not records:
+def render(policy, records, standings=()):
+    """The text of a policy's rules file; None for nothing to say, since then there is no file."""
+    if not (records or standings):
         return None
     lines = [
         f'# Policy "{policy}" of the Ansible collection vfio.host. The next run undoes changes made by hand.',
@@ -87,9 +98,12 @@ def render(policy, records):
         lines += ["", _comment(record)]
         if not record.released:
             lines.append(_device_rule(policy, record))
-            if (record.driver, record.module) not in drivers:
-                drivers.append((record.driver, record.module))
-    for driver, module in sorted(drivers):
+            drivers.append((record.driver, record.module))
+    # After the devices' own rules, to which they give way.
+    for standing in sorted(standings, key=lambda one: one.comment()):
+        lines += ["", standing.comment(), standing.rule(policy)]
+        drivers.append((standing.driver, standing.module))
+    for driver, module in sorted(set(drivers)):
         lines += [""] + _driver_rules(policy, driver, module)
     return "\n".join(lines) + "\n"
 
@@ -97,7 +111,7 @@ def render(policy, records):
 def _comment(record):
     kept = {
         "address": record.address, "ids": record.ids, "driver": record.driver, "module": record.module,
-        "was": record.was,
+        "was": record.was, "match": record.match,
     }
     if record.refused is not None:
         kept["refused"] = {key: value for key, value in vars(record.refused).items() if key != "fallback"}
@@ -141,33 +155,28 @@ def parse(text, path):
 
 
 def _record(kept, released):
-    ids = {key: _checked(_HEX, kept["ids"][key]) for key in IDENTITY}
+    ids = {key: checked(_HEX, kept["ids"][key]) for key in IDENTITY}
     return Record(
-        address=_checked(ADDRESS, kept["address"]),
+        address=checked(ADDRESS, kept["address"]),
         ids=ids,
-        driver=_checked(_NAME, kept["driver"]),
-        module=_checked(_NAME, kept["module"]),
+        driver=checked(NAME, kept["driver"]),
+        module=checked(NAME, kept["module"]),
         was={
-            "driver": None if kept["was"]["driver"] is None else _checked(_NAME, kept["was"]["driver"]),
+            "driver": None if kept["was"]["driver"] is None else checked(NAME, kept["was"]["driver"]),
             "net": [{"name": str(one["name"]), "mac": str(one["mac"])} for one in kept["was"]["net"]],
             "serial": None if kept["was"]["serial"] is None else str(kept["was"]["serial"]),
         },
         released=released,
         refused=_refusal(kept["refused"], kept["driver"]) if "refused" in kept else None,
+        match=None if kept.get("match") is None else str(kept["match"]),
     )
 
 
 def _refusal(kept, fallback):
     return Refusal(
-        module=_checked(_NAME, kept["module"]), driver=_checked(_NAME, kept["driver"]),
-        kernel=_checked(_WORD, kept["kernel"]), errno=_checked(_WORD, kept["errno"]), fallback=fallback,
+        module=checked(NAME, kept["module"]), driver=checked(NAME, kept["driver"]),
+        kernel=checked(_WORD, kept["kernel"]), errno=checked(_WORD, kept["errno"]), fallback=fallback,
     )
-
-
-def _checked(shape, value):
-    if not isinstance(value, str) or not shape.match(value):
-        raise ValueError(f"{value!r} has the wrong shape")
-    return value
 
 
 __all__ = ("Record", "Refusal", "file_name", "parse", "policy_of", "render")

@@ -16,7 +16,7 @@ hypothesis = pytest.importorskip("hypothesis", reason="property tests run where 
 
 from hypothesis import strategies as st
 
-from ansible_collections.vfio.host.plugins.module_utils._device import udev
+from ansible_collections.vfio.host.plugins.module_utils._device import standing, udev
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import parse_declarations
 from ansible_collections.vfio.host.plugins.module_utils._device.match import (
     FIELDS,
@@ -96,6 +96,16 @@ def test_a_tampered_record_is_refused_or_harmless(line, value):
             for record in udev.parse(text, "x"):
                 rendered = udev.render("p", [record]).splitlines()
                 assert all(parse_rule(one) for one in rendered if one and not one.startswith("#"))
+
+
+@hypothesis.given(st.sampled_from(["patterns", "driver", "module"]), VALUES, st.text(max_size=12))
+def test_a_tampered_standing_rule_is_refused_or_one_line_of_rule(key, value, glob):
+    kept = {"patterns": {"vendor": ["8086"]}, "driver": "vfio-pci", "module": "vfio_pci"}
+    for changed in (dict(kept, **{key: value}), dict(kept, patterns={"vendor": [glob]})):
+        with suppress(PlanError):
+            for one in standing.parse("# standing " + json.dumps(changed), "x"):
+                assert parse_rule(one.rule("p"))
+                assert len((one.comment() + one.rule("p")).splitlines()) == 1
 
 
 @hypothesis.given(st.sampled_from(["address", "ids", "driver", "module", "was"]), VALUES)

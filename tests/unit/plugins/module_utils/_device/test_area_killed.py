@@ -15,6 +15,7 @@ from ansible_collections.vfio.host.tests.unit.fake.faults import deaths
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, ROOT_DISK, TWIN
 
 HIDDEN = ({"match": {"net": "enp2s0"}}, {"match": {"serial": "NV01"}}, EDU)
+KIND = {"match": {"vendor": "8086", "device": "10d3"}, "optional": True}
 
 # A small host, since each test boots many.
 SPEC = hosts.x86(
@@ -38,6 +39,8 @@ RUNS = {
         lambda host: host.run({"a": [{"match": {"net": "enp2s0"}}, {"match": {"address": EDU}}]}),
         lambda host: host.run({"a": [{"match": {"address": EDU}}], "b": [{"match": {"net": "enp2s0"}}]}),
     ),
+    "a kind": (None, lambda host: host.take(KIND)),
+    "release a kind": (lambda host: host.take(KIND), lambda host: host.release()),
     "change driver": (
         lambda host: host.take({"match": {"address": NIC}, "driver": "e1000e"}),
         lambda host: host.take(NIC),

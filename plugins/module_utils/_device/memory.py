@@ -1,0 +1,136 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What the policies' records say of the devices that are there now: the same, moved, another, or absent. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO
+from ansible_collections.vfio.host.plugins.module_utils._device.udev import Record
+
+
+@dataclass(frozen=True)
+class Memory:
+    """``records``: address -> the Record of the device there now, wherever it was recorded; ``moved``: (policy, address
+    in the record) -> address now; ``seen``: address -> what was known of the device before VFIO hid it.
+    """
+
+    records: dict
+    moved: dict
+    seen: dict
+
+
+def recall(devices, policies):
+    """The Memory over all policies. A device that moved is known again by its ids and serial number together."""
+    with_serial = {}
+    for device in devices.values():
+        if device.serial is not None:
+            with_serial.setdefault(device.serial, []).append(device)
+    here, moved, away = {}, {}, []
+    for policy, records in policies.items():
+        for record in records:
+            if record.is_of(devices.get(record.address)):
+                here[record.address] = record
+            else:
+                away.append((policy, record))
+    for policy, record in away:
+        # Functions of one card have one serial number.
+        found = [
+            device.address for device in with_serial.get(record.serial, ())
+            if device.ids == record.ids and device.address[-1] == record.address[-1]
+        ]
+        if len(found) == 1:
+            moved[policy, record.address] = found[0]
+            here.setdefault(found[0], record)
+    seen = {address: _seen(devices[address], record, with_serial) for address, record in here.items()}
+    return Memory(here, moved, seen)
+
+
+def _seen(device, record, with_serial):
+    """A serial number that VFIO hides is believed until another device of the same ids shows it."""
+    shown = device.serial is None and any(other.ids == record.ids for other in with_serial.get(record.serial, ()))
+    return dict(record.was, serial=None) if shown else record.was
+
+
+def leaving(survey, declared, policies, targets):
+    """(policy, Record) of what a declared policy's rules took, what it no longer declares, and what is still so.
+
+    A rule compares ids only, so it may have taken the twin of the device that was recorded.
+    """
+    return [
+        (policy, record)
+        for policy in declared for record in policies.get(policy, ())
+        if record.address not in targets and record.catches(survey.devices.get(record.address))
+        and _is_ours(survey.devices[record.address], record)
+    ]
+
+
+def _is_ours(device, record):
+    """Whether the device is still as the policy left it; what somebody else changed since is theirs."""
+    if device.driver_override is not None:
+        return device.driver_override == record.driver
+    if device.driver is None:
+        return record.released  # a run that was killed on the way left it so
+    return device.driver == record.driver != record.was["driver"]
+
+
+def left_standing(devices, declared, standing_now, targets, known):
+    """(policy, Record) of what a declared policy's standing rules took, what no record knows and no entry declares now."""
+    seen = set(targets).union(record.address for dummy, record in known)
+    return [
+        (policy, Record(device.address, device.ids, one.driver, one.module, {"driver": None, "net": [], "serial": device.serial}))
+        for policy in declared for one in standing_now.get(policy, ())
+        for device in devices.values()
+        if device.address not in seen and device.driver_override == one.driver and one.catches(device)
+    ]
+
+
+def waiting(devices, declared, policies, targets, moved):
+    """(policy, Record) of devices that are absent and keep their rule: the optional entry that took them is declared.
+
+    No rule is kept that would take the device which is there instead.
+    """
+    return [
+        (policy, record)
+        for policy, entries in declared.items() for record in policies.get(policy, ())
+        if not record.released and record.address not in targets and (policy, record.address) not in moved
+        and not record.catches(devices.get(record.address))
+        and any(
+            entry.optional and entry.match.text == record.match and entry.driver in (AUTO, record.driver)
+            for entry in entries
+        )
+    ]
+
+
+def other_in_slot(entry, device, policies, memory):
+    """Why an entry that names an address does not take the device there: it is not the one recorded; None where it is.
+
+    A serial number in the match says which device is meant, whatever was there before.
+    """
+    if "serial" in entry.match.wanted or device.address not in entry.match.wanted.get("address", ()):
+        return None
+    for record in policies.get(entry.policy, ()):
+        if record.address != device.address or record.released or record.is_of(device):
+            continue
+        now = memory.moved.get((entry.policy, record.address))
+        boot = ""
+        if device.driver_override == record.driver and record.catches(device):
+            boot = f"; udev, which cannot compare serial numbers, gave it to {record.driver}"
+        return (
+            f"{entry.where}: another device is at {device.address}: {_identity(device.ids, device.serial)}{boot}; the policy "
+            f"took {_identity(record.ids, record.serial)} there{', which is at ' + now + ' now' if now else ''}; to take the "
+            f"new one, match it by serial or path, or release policy {entry.policy} first"
+        )
+    return None
+
+
+def _identity(ids, serial):
+    return f"{ids['vendor']}:{ids['device']} {'serial ' + serial if serial else 'without serial number'}"
+
+
+__all__ = ("Memory", "leaving", "left_standing", "other_in_slot", "recall", "waiting")

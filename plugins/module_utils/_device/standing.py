@@ -1,0 +1,222 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Standing rules: a kind of device that a policy takes when one is plugged in, before any run knows it. Pure.
+
+They are written for optional entries that name ids only, since udev can compare these. Every device of the kind that is
+there already belongs to the policy then, or the task is refused, so such a rule takes nothing that the host has for itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER, BASE_MODULE, VFIO
+from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO, NATIVE
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import IDENTITY
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
+
+_COMPARABLE = frozenset(IDENTITY + ("address",))
+_LENGTHS = dict(dict.fromkeys(IDENTITY, 4), **{"class": 6})
+_PLAIN = re.compile(r"[0-9a-f:.]+\Z")
+_PATTERN = re.compile(r"[0-9a-f:.*?]+\Z")
+_STANDING = re.compile(r"# standing (\{.*\})\Z")
+# VFIO takes no bridge, and one without its driver is a bus without its devices.
+_BRIDGES = "06*"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One kind of device: ``patterns`` maps ids and ``address`` to globs of which one must fit."""
+
+    patterns: dict
+    driver: str
+    module: str
+
+    def catches(self, device):
+        """Whether the rule takes a device."""
+        values = dict(device.ids, address=device.address)
+        return not fnmatchcase(values["class"], _BRIDGES) and all(
+            any(fnmatchcase(values[key], one) for one in globs) for key, globs in self.patterns.items()
+        )
+
+    def comment(self):
+        """The record of it, one line."""
+        return f"# standing {json.dumps(vars(self), sort_keys=True)}"
+
+    def rule(self, policy):
+        """The line that takes a device, unless a rule for its address did."""
+        words = ['ACTION=="add"', 'SUBSYSTEM=="pci"', 'ENV{VFIO_HOST}==""', f'ATTR{{class}}!="0x{_BRIDGES}"']
+        for key, globs in sorted(self.patterns.items()):
+            if key == "address":
+                words.append(f'KERNEL=="{"|".join(globs)}"')
+            else:
+                words.append(f'ATTR{{{key}}}=="{"|".join("0x" + one for one in globs)}"')
+        words += [f'ENV{{VFIO_HOST}}="{policy} {self.driver}"', f'ATTR{{driver_override}}="{self.driver}"']
+        return ", ".join(words)
+
+
+def parse(text, path):
+    """The Standings in a rules file's text. Raises PlanError naming ``path`` and the line that no run of ours wrote."""
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        record = _STANDING.match(line)
+        if record:
+            try:
+                found.append(_standing(json.loads(record.group(1))))
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise PlanError(
+                    f"{path}, line {number}: this record cannot be read ({error}); restore the file, or remove it and "
+                    "reboot, which gives its devices back"
+                ) from error
+    return found
+
+
+def _standing(kept):
+    patterns = {key: tuple(checked(_PATTERN, one) for one in globs) for key, globs in kept["patterns"].items()}
+    if not _COMPARABLE.issuperset(patterns) or not set(IDENTITY).intersection(patterns) or not all(patterns.values()):
+        raise ValueError(f"{sorted(patterns)} with {sorted(patterns.values())} says no kind of device")
+    return Standing(patterns, checked(NAME, kept["driver"]), checked(NAME, kept["module"]))
+
+
+def checked(shape, value):
+    """The value, or ValueError: it becomes part of a rule."""
+    if not isinstance(value, str) or not shape.match(value):
+        raise ValueError(f"{value!r} has the wrong shape")
+    return value
+
+
+def standings(survey, declared, selector, has_iommu):
+    """(policy -> list of Standing, modules whose driver is not known yet, warnings) for declarations that hold now."""
+    found, unsettled, warnings = {}, set(), []
+    entries = [entry for one in declared.values() for entry in one]
+    for entry in entries:
+        patterns = _patterns(entry)
+        if patterns is None:
+            continue
+        later = f"{entry.where}: a device that is plugged in later waits for the next run, since "
+        if not has_iommu:
+            warnings.append(later + "the IOMMU is off")
+            continue
+        rival = next((one for one in entries if _is_rival(entry, one, selector)), None)
+        if rival is not None:
+            warnings.append(f"{later}{rival.where} may mean it too, for driver {rival.driver}")
+            continue
+        module, driver, doubt = _driver(survey, entry, patterns)
+        if doubt:
+            warnings.append(f"{entry.where}: {doubt}")
+        if driver is None:
+            unsettled.add(module)
+        standing = Standing(patterns, driver or f"driver_of_{module}", module)
+        if standing not in found.setdefault(entry.policy, []):
+            found[entry.policy].append(standing)
+    return found, unsettled, warnings
+
+
+def _patterns(entry):
+    """The globs of an entry that has a standing rule; None for any other."""
+    wanted = entry.match.wanted
+    if not entry.optional or entry.count is not None or entry.driver == NATIVE:
+        return None
+    if not _COMPARABLE.issuperset(wanted) or not set(IDENTITY).intersection(wanted):
+        return None
+    if not all(_PATTERN.match(one) for patterns in wanted.values() for one in patterns):
+        return None
+    return {key: tuple(_whole(key, one) for one in patterns) for key, patterns in sorted(wanted.items())}
+
+
+def _whole(key, pattern):
+    """The glob for a pattern: ids fit by their beginning."""
+    if key == "address" or pattern.endswith("*") or (_PLAIN.match(pattern) and len(pattern) >= _LENGTHS[key]):
+        return pattern
+    return pattern + "*"
+
+
+def _is_rival(entry, other, selector):
+    """Whether another entry, for another driver, may mean a device that this one takes when it is plugged in."""
+    if other.driver == entry.driver or not _may_share(entry.match.wanted, other.match.wanted):
+        return False
+    # What names one device that is there, and is not claimed twice, does not mean another.
+    return set(IDENTITY).issuperset(other.match.wanted) or not selector.select(other.match)
+
+
+def _may_share(one, other):
+    return all(
+        any(_may_equal(key, left, right) for left in one[key] for right in other[key])
+        for key in _COMPARABLE.intersection(one, other)
+    )
+
+
+def _may_equal(key, left, right):
+    if not (_PLAIN.match(left) and _PLAIN.match(right)):
+        return True
+    return left == right if key == "address" else left.startswith(right) or right.startswith(left)
+
+
+def _driver(survey, entry, patterns):
+    """(module, driver or None, doubt) for a device of which only the patterns are known."""
+    if entry.driver != AUTO:
+        modules = survey.modules
+        registered = modules.is_registered(entry.driver)
+        module = (modules.driver_module(entry.driver) if registered else None) or entry.driver.replace("-", "_")
+        if not registered and modules.state(module) in ("absent", "builtin"):
+            raise PlanError(
+                f"{entry.where}: unknown driver {entry.driver!r}: the PCI bus has no driver of that name, and kernel "
+                f"{survey.kernel} no module of it to load"
+            )
+        return module, entry.driver, None
+    disabled = survey.modules.disabled()
+    found = [
+        (alias.module, _fit(alias.fields(), patterns)) for alias in survey.modules.aliases(VFIO)
+        if alias.module != BASE_MODULE and alias.module not in disabled and alias.fields()
+    ]
+    possible = sorted({module for module, fits in found if fits != "no"})
+    if not possible:
+        return BASE_MODULE, BASE_DRIVER, None
+    if len(possible) > 1 or (possible[0], "yes") not in found:
+        return BASE_MODULE, BASE_DRIVER, (
+            f"a device that is plugged in later gets {BASE_DRIVER} until the next run: the match leaves open whether "
+            f"{', '.join(possible)} serves it"
+        )
+    names = survey.modules.drivers(possible[0])
+    return possible[0], names[0] if len(names) == 1 else None, None
+
+
+def _fit(fields, patterns):
+    """Whether an alias matches whatever the patterns fit: "yes", "no", or "maybe"."""
+    answer = "yes"
+    for key, value in zip(IDENTITY[:4], fields[:4]):
+        if value != "*":
+            answer = _worse(answer, _compare(value[-4:].lower(), patterns.get(key)))
+    kind = "".join("??" if one == "*" else one.lower() for one in fields[4:])
+    return answer if kind == "??????" else _worse(answer, _compare(kind, patterns.get("class")))
+
+
+def _worse(one, other):
+    return min(one, other, key=("no", "maybe", "yes").index)
+
+
+def _compare(value, globs):
+    """Whether what fits one of the globs fits ``value``, in which '?' fits anything."""
+    if globs is None:
+        return "maybe"
+    answers = {_compare_one(value, one) for one in globs}
+    return answers.pop() if len(answers) == 1 else "maybe"
+
+
+def _compare_one(value, glob):
+    start = re.split(r"[*?]", glob)[0]
+    if not fnmatchcase(start, value[:len(start)]):
+        return "no"
+    return "yes" if start == glob else "maybe"
+
+
+__all__ = ("NAME", "Standing", "checked", "parse", "standings")

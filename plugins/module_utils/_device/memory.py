@@ -17,12 +17,14 @@ from ansible_collections.vfio.host.plugins.module_utils._device.udev import Reco
 @dataclass(frozen=True)
 class Memory:
     """``records``: address -> the Record of the device there now, wherever it was recorded; ``moved``: (policy, address
-    in the record) -> address now; ``seen``: address -> what was known of the device before VFIO hid it.
+    in the record) -> address now; ``seen``: address -> what was known of the device before VFIO hid it; ``rules``: (policy,
+    address) -> the Record whose rule is for that address.
     """
 
     records: dict
     moved: dict
     seen: dict
+    rules: dict
 
 
 def recall(devices, policies):
@@ -48,7 +50,11 @@ def recall(devices, policies):
             moved[policy, record.address] = found[0]
             here.setdefault(found[0], record)
     seen = {address: _seen(devices[address], record, with_serial) for address, record in here.items()}
-    return Memory(here, moved, seen)
+    rules = {
+        (policy, record.address): record
+        for policy, records in policies.items() for record in records if not record.released
+    }
+    return Memory(here, moved, seen, rules)
 
 
 def _seen(device, record, with_serial):
@@ -107,26 +113,25 @@ def waiting(devices, declared, policies, targets, moved):
     ]
 
 
-def other_in_slot(entry, device, policies, memory):
+def other_in_slot(entry, device, memory):
     """Why an entry that names an address does not take the device there: it is not the one recorded; None where it is.
 
     A serial number in the match says which device is meant, whatever was there before.
     """
+    record = memory.rules.get((entry.policy, device.address))
+    if record is None or record.is_of(device):
+        return None
     if "serial" in entry.match.wanted or device.address not in entry.match.wanted.get("address", ()):
         return None
-    for record in policies.get(entry.policy, ()):
-        if record.address != device.address or record.released or record.is_of(device):
-            continue
-        now = memory.moved.get((entry.policy, record.address))
-        boot = ""
-        if device.driver_override == record.driver and record.catches(device):
-            boot = f"; udev, which cannot compare serial numbers, gave it to {record.driver}"
-        return (
-            f"{entry.where}: another device is at {device.address}: {_identity(device.ids, device.serial)}{boot}; the policy "
-            f"took {_identity(record.ids, record.serial)} there{', which is at ' + now + ' now' if now else ''}; to take the "
-            f"new one, match it by serial or path, or release policy {entry.policy} first"
-        )
-    return None
+    now = memory.moved.get((entry.policy, record.address))
+    boot = ""
+    if device.driver_override == record.driver and record.catches(device):
+        boot = f"; udev, which cannot compare serial numbers, gave it to {record.driver}"
+    return (
+        f"{entry.where}: another device is at {device.address}: {_identity(device.ids, device.serial)}{boot}; the policy "
+        f"took {_identity(record.ids, record.serial)} there{', which is at ' + now + ' now' if now else ''}; to take the "
+        f"new one, match it by serial or path, or release policy {entry.policy} first"
+    )
 
 
 def _identity(ids, serial):

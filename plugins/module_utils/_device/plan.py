@@ -143,7 +143,7 @@ def make_plan(host, request):
     for policy in declared:
         standing = resolution.standings.get(policy, [])
         kept = [
-            _record(survey, target, memory, host.policies.get(policy, ()))
+            _record(survey, target, memory)
             for target in resolution.targets.values() if target.entry.policy == policy and not target.is_native
             if not _stands(target, memory, host.standings.get(policy, ()), standing)
         ] + [record for owner, record in resolution.waiting if owner == policy]
@@ -312,8 +312,8 @@ def _with_vfs(plan):
     ]
 
 
-def _record(survey, target, memory, records):
-    """What the rules file shall say of a target; ``records``: what its policy says now."""
+def _record(survey, target, memory):
+    """What the rules file shall say of a target."""
     device, choice = target.device, target.choice
     known = memory.records.get(device.address)
     if known is not None and device.driver_override == known.driver:
@@ -321,7 +321,8 @@ def _record(survey, target, memory, records):
     else:
         native = None if survey.is_vfio(device.driver) else device.driver
         if native is None:  # a rule for its twin took it: they have one native driver
-            native = next((one.was["driver"] for one in records if one.catches(device)), None)
+            rule = memory.rules.get((target.entry.policy, device.address))
+            native = rule.was["driver"] if rule is not None and rule.catches(device) else None
         was = {"driver": native, "net": device.net, "serial": device.serial}
     driver = choice.driver or f"driver_of_{choice.module}"
     return udev.Record(

@@ -90,7 +90,7 @@ def resolve(survey, declared, policies, standing_now, iommu_comes=False, refusal
     ]
     for entries in declared.values():
         for entry in entries:
-            _claim(survey, selector, entry, targets, problems, forgotten, policies, memory)
+            _claim(survey, selector, entry, targets, problems, forgotten, memory)
     _extend_groups(survey, targets, problems)
     targets = {
         address: _or_fallback(survey, target, dict(refusals).get(address), problems) for address, target in targets.items()
@@ -107,12 +107,16 @@ def resolve(survey, declared, policies, standing_now, iommu_comes=False, refusal
     gone = leaving(survey, declared, policies, targets)
     gone += left_standing(survey.devices, declared, standing_now, targets, gone)
     owners = {
-        device.address: policy
-        for policy in policies if policy not in declared
-        for device in map(survey.devices.get, targets)
-        if any(not record.released and record.catches(device) for record in policies[policy])
-        or any(one.catches(device) for one in standing_now.get(policy, ()))
+        record.address: policy
+        for policy, records in policies.items() if policy not in declared
+        for record in records
+        if record.address in targets and not record.released and record.catches(survey.devices[record.address])
     }
+    owners.update(
+        (address, policy)
+        for policy, kinds in standing_now.items() if policy not in declared
+        for one in kinds for address in targets if one.catches(survey.devices[address])
+    )
     for address, target in targets.items():
         if address in owners:
             problems.append(
@@ -126,7 +130,7 @@ def resolve(survey, declared, policies, standing_now, iommu_comes=False, refusal
     return Resolution(targets, gone, absent, standing, unsettled, memory, problems, warnings)
 
 
-def _claim(survey, selector, entry, targets, problems, forgotten, policies, memory):
+def _claim(survey, selector, entry, targets, problems, forgotten, memory):
     addresses = selector.select(entry.match)
     if entry.count is not None and len(addresses) != entry.count:
         problems.append(
@@ -145,7 +149,7 @@ def _claim(survey, selector, entry, targets, problems, forgotten, policies, memo
             f"{entry.where}: {entry.match.text} matches no device of this host; say optional: true where that is right{hint}"
         )
     for address in addresses:
-        other = other_in_slot(entry, survey.devices[address], policies, memory)
+        other = other_in_slot(entry, survey.devices[address], memory)
         if other is None:
             _add(survey, targets, problems, survey.devices[address], entry)
         else:

@@ -98,6 +98,7 @@ def standings(survey, declared, selector, has_iommu):
     """(policy -> list of Standing, modules whose driver is not known yet, warnings) for declarations that hold now."""
     found, unsettled, warnings = {}, set(), []
     entries = [entry for one in declared.values() for entry in one]
+    others = {driver: [one for one in entries if one.driver != driver] for driver in {one.driver for one in entries}}
     for entry in entries:
         patterns = _patterns(entry)
         if patterns is None:
@@ -106,7 +107,7 @@ def standings(survey, declared, selector, has_iommu):
         if not has_iommu:
             warnings.append(later + "the IOMMU is off")
             continue
-        rival = next((one for one in entries if _is_rival(entry, one, selector)), None)
+        rival = next((one for one in others[entry.driver] if _is_rival(entry, one, selector)), None)
         if rival is not None:
             warnings.append(f"{later}{rival.where} may mean it too, for driver {rival.driver}")
             continue
@@ -116,9 +117,8 @@ def standings(survey, declared, selector, has_iommu):
         if driver is None:
             unsettled.add(module)
         standing = Standing(patterns, driver or f"driver_of_{module}", module)
-        if standing not in found.setdefault(entry.policy, []):
-            found[entry.policy].append(standing)
-    return found, unsettled, warnings
+        found.setdefault(entry.policy, {})[standing.comment()] = standing
+    return {policy: list(kinds.values()) for policy, kinds in found.items()}, unsettled, warnings
 
 
 def _patterns(entry):
@@ -142,7 +142,7 @@ def _whole(key, pattern):
 
 def _is_rival(entry, other, selector):
     """Whether another entry, for another driver, may mean a device that this one takes when it is plugged in."""
-    if other.driver == entry.driver or not _may_share(entry.match.wanted, other.match.wanted):
+    if not _may_share(entry.match.wanted, other.match.wanted):
         return False
     # What names one device that is there, and is not claimed twice, does not mean another.
     return set(IDENTITY).issuperset(other.match.wanted) or not selector.select(other.match)

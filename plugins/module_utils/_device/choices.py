@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import NATIVE, VFIO, choose, matching
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 
 class Choices:
@@ -57,4 +58,16 @@ class Choices:
         return self._native[modalias]
 
 
-__all__ = ("Choices",)
+def named_module(modules, driver, where, kernel):
+    """The module of a driver that the inventory names at ``where``. Raises PlanError where the host has no such driver."""
+    registered = modules.is_registered(driver)
+    module = (modules.driver_module(driver) if registered else None) or driver.replace("-", "_")
+    if not registered and modules.state(module) in ("absent", "builtin"):
+        raise PlanError(
+            f"{where}: unknown driver {driver!r}: the PCI bus has no driver of that name, and kernel {kernel} no module of "
+            "it to load"
+        )
+    return module
+
+
+__all__ = ("Choices", "named_module")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import Choice, matching
+from ansible_collections.vfio.host.plugins.module_utils._device.choices import named_module
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO, EXTEND, IGNORE, NATIVE, Entry
 from ansible_collections.vfio.host.plugins.module_utils._device.iommu import NO_GROUP, blocks_group
 from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
@@ -199,13 +200,7 @@ def _choose(survey, device, entry):
 
 def _pinned(survey, device, entry):
     driver, modules = entry.driver, survey.modules
-    registered = modules.is_registered(driver)
-    module = (modules.driver_module(driver) if registered else None) or driver.replace("-", "_")
-    if not registered and modules.state(module) in ("absent", "builtin"):
-        raise PlanError(
-            f"{entry.where}: unknown driver {driver!r}: the PCI bus has no driver of that name, and kernel "
-            f"{survey.kernel} no module of it to load"
-        )
+    module = named_module(modules, driver, entry.where, survey.kernel)
     declared = modules.declared_by(module)
     is_vfio = survey.is_vfio(driver) or any(alias.pattern.startswith("vfio_pci:") for alias in declared)
     found = matching(declared, device.modalias)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER, BASE_MODULE, VFIO
+from ansible_collections.vfio.host.plugins.module_utils._device.choices import named_module
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO, NATIVE
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import IDENTITY
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
@@ -164,15 +165,7 @@ def _may_equal(key, left, right):
 def _driver(survey, entry, patterns):
     """(module, driver or None, doubt) for a device of which only the patterns are known."""
     if entry.driver != AUTO:
-        modules = survey.modules
-        registered = modules.is_registered(entry.driver)
-        module = (modules.driver_module(entry.driver) if registered else None) or entry.driver.replace("-", "_")
-        if not registered and modules.state(module) in ("absent", "builtin"):
-            raise PlanError(
-                f"{entry.where}: unknown driver {entry.driver!r}: the PCI bus has no driver of that name, and kernel "
-                f"{survey.kernel} no module of it to load"
-            )
-        return module, entry.driver, None
+        return named_module(survey.modules, entry.driver, entry.where, survey.kernel), entry.driver, None
     disabled = survey.modules.disabled()
     found = [
         (alias.module, _fit(alias.fields(), patterns)) for alias in survey.modules.aliases(VFIO)

@@ -14,7 +14,7 @@ description:
     collection's policies in the image, C(udev) sets the device's C(driver_override) first, and the native driver never
     touches it.
   - Reads the image of every installed kernel and compares what it holds with the host's rules files of policies
-    (C(/etc/udev/rules.d/60-vfio-host-*.rules)) and its options file (C(/etc/modprobe.d/vfio-host.conf)). An image that
+    (C(/etc/udev/rules.d/*-vfio-host-*.rules)) and its options file (C(/etc/modprobe.d/vfio-host.conf)). An image that
     lacks one, holds another version of one, or still holds one that is gone is stale. Only stale images are rebuilt.
   - New images are built in C(/var/tmp) and read back before the first old one is replaced, each in one step. Where a
     tool or a boot loader's hook fails, all images are put back.

@@ -24,8 +24,9 @@ options:
   state:
     description:
       - V(present) makes the host as declared. What a policy took before and no longer declares is given back.
-      - V(absent) takes back what is named of policies, modules and kernel arguments. With none of O(devices),
-        O(modules) and O(kernel_cmdline), it takes back everything that this collection has done to the host.
+      - V(absent) takes back what is named of policies, virtual functions, modules and kernel arguments. With none of
+        O(devices), O(sriov), O(modules) and O(kernel_cmdline), it takes back everything that this collection has done to the
+        host.
     type: str
     choices: [present, absent]
     default: present
@@ -35,6 +36,15 @@ options:
       - A policy that is on the host and not named here is left as it is, with a warning.
       - With O(state=absent) the named policies are given back, whatever they list.
     type: dict
+  sriov:
+    description:
+      - Physical functions and how many virtual functions they have, each a mapping as in
+        O(vfio.host.sriov_vfs#module:devices). They are made before O(devices) are looked at, so policies can declare
+        virtual functions that do not exist yet.
+      - A PF that is not named is left as it is.
+      - With O(state=absent) the number that was there before is given back.
+    type: list
+    elements: dict
   modules:
     description:
       - Kernel modules and their options, each a mapping with the keys of
@@ -62,13 +72,15 @@ options:
     type: bool
     default: true
 notes:
-  - "The areas are applied in this order: kernel modules and configuration, kernel command line, devices, images."
+  - "The areas are applied in this order: kernel modules and configuration, kernel command line, numbers of virtual
+    functions, devices, images."
   - "The IOMMU is off where the kernel shows no IOMMU group. On an Intel machine (ACPI table DMAR) C(intel_iommu=on) is
     then added to O(kernel_cmdline), on an AMD machine (ACPI table IVRS) C(amd_iommu=off) is removed, and C(iommu=off) on
     either. What O(kernel_cmdline) itself says of these arguments wins. IOMMU groups cannot be known before it is on, so
     they are looked at by the first run after that boot. Nothing is to be turned on for s390 and POWER."
 seealso:
   - module: vfio.host.driver_override
+  - module: vfio.host.sriov_vfs
   - module: vfio.host.kernel_module
   - module: vfio.host.kernel_config
   - module: vfio.host.kernel_cmdline
@@ -99,6 +111,23 @@ EXAMPLES = r"""
     kernel_cmdline:
       iommu: pt
 
+- name: Seven VFs of one card, five of them for guests, two for the host
+  vfio.host.passthrough:
+    sriov:
+      - match:
+          address: "0000:01:00.0"
+        numvfs: 7
+    devices:
+      guests:
+        - match:
+            physfn: "0000:01:00.0"
+            address: ["0000:01:10.*", "0000:01:11.0"]
+          count: 5
+      host:
+        - match:
+            address: ["0000:01:11.2", "0000:01:11.4"]
+          driver: native
+
 - name: Give one policy back
   vfio.host.passthrough:
     devices:
@@ -114,6 +143,11 @@ RETURN = r"""
 devices:
   description: Every device of every policy, as M(vfio.host.driver_override) returns it.
   returned: when O(devices) is named, or everything is taken back
+  type: list
+  elements: dict
+sriov:
+  description: Every physical function that O(sriov) names, as M(vfio.host.sriov_vfs) returns it.
+  returned: when O(sriov) is named, or everything is taken back
   type: list
   elements: dict
 modules:
@@ -168,6 +202,7 @@ def main():
         argument_spec=dict(
             ARGUMENTS,
             devices={"type": "dict"},
+            sriov={"type": "list", "elements": "dict"},
             modules={"type": "list", "elements": "dict"},
             kernel_config={"type": "dict"},
             kernel_cmdline={"type": "dict"},

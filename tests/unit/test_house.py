@@ -64,6 +64,17 @@ def test_the_edges_of_the_host_know_nothing_of_what_is_above():
     assert above == set()
 
 
+def test_devices_know_nothing_of_how_vfs_are_made():
+    above = {
+        f"{name} imports {one}" for name, found in GRAPH.items() if name.startswith("_device.")
+        for one in found if one.startswith(("_sriov.", "_passthrough."))
+    }
+    assert above == set()
+    assert {one.split(".")[0] for name, found in GRAPH.items() if name.startswith("_sriov.") for one in found} <= {
+        "_sriov", "_device", "_host", "__future__", "dataclasses", "errno", "json", "re",
+    }
+
+
 def test_devices_and_the_kernel_meet_in_kmod_alone():
     crossing = {
         (name, one) for name, found in GRAPH.items() for one in found

@@ -33,7 +33,7 @@ _HEADER = 110
 _LAST = b"TRAILER!!!"
 _CHUNK = 1 << 20
 
-_RULES = re.compile(r"/(?:etc|run|usr/local/lib|usr/lib|lib)/udev/rules\.d/(60-vfio-host-[a-z0-9-]+\.rules)\Z")
+_RULES = re.compile(r"/(?:etc|run|usr/local/lib|usr/lib|lib)/udev/rules\.d/(\d\d-vfio-host-[a-z0-9-]+\.rules)\Z")
 _OPTIONS = "/etc/modprobe.d/vfio-host.conf"
 # udev reads a rules file of one name once, from the first of these that has it (source: man 7 udev).
 _PLACES = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")

@@ -54,7 +54,7 @@ class Tool:
         self._files = files
         self._paths = paths
         # As the tools' own configuration has to name them.
-        self._rules = paths.inner(files.boot_rules) + "/60-vfio-host-*.rules"
+        self._rules = paths.inner(files.boot_rules) + "/*-vfio-host-*.rules"
         self._options = paths.inner(files.modprobe_conf)
 
     def found(self):

@@ -14,6 +14,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device import plan as p
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER
 from ansible_collections.vfio.host.plugins.module_utils._device.resolve import FALLBACK
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, KernelRefusal
+from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules
 
 _POLL = 0.05  # seconds between two looks at a link that the kernel is about to change
 _CLEAR = "\n"  # an empty write is a no-op; "(null)" would become a name
@@ -86,14 +87,7 @@ class Applier:
         for path, text in files.items():
             self._files.put(path, text)
         if files:
-            self._reload_udev()
-
-    def _reload_udev(self):
-        # Without a running udevd there is nothing to tell; it reads the rules when it starts.
-        if self._fs.exists(self._fs.udev_control):
-            status, dummy, complaint = self._fs.run(["udevadm", "control", "--reload"])
-            if status:
-                raise ApplyError(f"udev does not read its rules again: udevadm says: {complaint.strip()}")
+            reload_rules(self._fs)
 
     def _change(self, one, refusals):
         device = one.device
@@ -103,7 +97,7 @@ class Applier:
             planning.OVERRIDE: lambda value: self._override(device.address, value),
             planning.UNBIND: lambda value: self._unbind(device.address, value),
             planning.BIND: lambda value: self._bind(device.address, value),
-            planning.PROBE: lambda value: self._probe(device.address, one.must_bind),
+            planning.PROBE: lambda value: self._probe(device.address, value, one.must_bind),
         }
         for step in one.steps:
             try:
@@ -168,9 +162,23 @@ class Applier:
         self._unbind(address, other)
         return True
 
-    def _probe(self, address, must_bind):
+    def bind_by_name(self, address, driver, override):
+        """Bind a VF with an override of the driver's name, which is let pass where the PF keeps drivers off its VFs (source:
+        pci_device_can_probe), and set ``override`` then.
+        """
+        if self._override_now(address) != driver:
+            self._override(address, driver)
+        self._bind(address, driver)
+        if override != driver:
+            self._override(address, override or "")
+
+    def _probe(self, address, native, must_bind):
         if self._driver_now(address) is None:
             self._fs.write(f"{self._fs.pci}/drivers_probe", address)
+        if native and self._driver_now(address) is None:
+            registered = [native] if self._modules.is_registered(native) else self._modules.drivers(native)
+            if registered:
+                self.bind_by_name(address, registered[0], None)
         if must_bind and not self._wait_for(lambda: self._driver_now(address) is not None):
             raise ApplyError(
                 f"no native driver took it back in {self._timeout} seconds; see what the kernel log says of it"
@@ -220,7 +228,9 @@ class Applier:
             return
         if driver is not None:
             self._unbind(address, driver)
-        if device.driver is not None:
+        if device.driver is not None and device.physfn is not None:
+            self.bind_by_name(address, device.driver, device.driver_override)
+        elif device.driver is not None:
             self._bind(address, device.driver)
 
     def _driver_now(self, address):

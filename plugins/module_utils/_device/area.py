@@ -84,6 +84,8 @@ class DeviceArea:
 
     def plan(self, host, request):
         """The plan for a request; nothing is touched. Raises InputError, PlanError."""
+        if request.prediction is not None:
+            host = replace(host, survey=request.prediction.applied_to(host.survey))
         return make_plan(host, request)
 
     def apply(self, plan):
@@ -116,7 +118,11 @@ class DeviceArea:
         return self.plan(self.read(), replace(plan.request, refusals=found))
 
     def _settle(self, plan):
-        """The plan with every driver's name known: a variant's is, once its module is loaded."""
+        """The plan with every driver's name known: a variant's is, once its module is loaded; and with the VFs that are there
+        by now, in place of those that were to come.
+        """
+        if plan.request.prediction is not None and plan.request.now:
+            plan = self.plan(self.read(), replace(plan.request, prediction=None))
         if not (plan.unsettled and plan.request.now):
             return plan
         for module in plan.unsettled:

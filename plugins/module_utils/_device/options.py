@@ -20,14 +20,15 @@ ARGUMENTS = {
 }
 
 
-def device_request(options, policies, iommu_comes=False):
+def device_request(options, policies, iommu_comes=False, prediction=None):
     """The Request that a module's options mean.
 
     ``policies``: policy -> the user's list of devices; None with state absent means every policy on the host.
+    ``iommu_comes`` and ``prediction``: as of Request.
     """
     return Request(
         policies=policies, present=options["state"] == "present", now=options["now"], at_boot=options["at_boot"],
-        force=tuple(options["force"]), timeout=options["timeout"], iommu_comes=iommu_comes,
+        force=tuple(options["force"]), timeout=options["timeout"], iommu_comes=iommu_comes, prediction=prediction,
     )
 
 

@@ -17,7 +17,8 @@ from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCE
 from ansible_collections.vfio.host.plugins.module_utils._device.resolve import resolve
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 
-# What is done to a device. OVERRIDE "" clears; BIND names a driver; PROBE lets the kernel pick.
+# What is done to a device. OVERRIDE "" clears; BIND names a driver; PROBE lets the kernel pick; with a value, a VF
+# that the kernel keeps from drivers gets the driver of this name, or of the module of this name.
 OVERRIDE, UNBIND, LOAD, LOAD_NATIVE, BIND, PROBE = "override", "unbind", "load", "load_native", "bind", "probe"
 
 UNCHANGED, BOUND, RELEASED, PENDING = "unchanged", "bound", "released", "pending"
@@ -56,7 +57,8 @@ class Request:
     """What a task asks for. ``policies`` maps names to the user's device lists; None: every policy on the host.
 
     ``timeout``: seconds for a bind to show; ``iommu_comes``: the IOMMU, off now, is on from the next boot on; ``refusals``:
-    address -> Refusal, found out by this run.
+    address -> Refusal, found out by this run; ``prediction``: what the same task makes of the host's VFs before it looks at
+    devices, or None.
     """
 
     policies: dict
@@ -67,6 +69,7 @@ class Request:
     timeout: int = 10
     iommu_comes: bool = False
     refusals: dict = field(default_factory=dict)
+    prediction: object = None
 
     def declared(self, on_host):
         """Policy -> list of Entry; for state absent each policy is there and empty. Raises InputError."""
@@ -148,7 +151,11 @@ def make_plan(host, request):
             if not _stands(target, memory, host.standings.get(policy, ()), standing)
         ] + [record for owner, record in resolution.waiting if owner == policy]
         released = [replace(record, released=True) for owner, record, dummy in gone if owner == policy]
-        _write(policy, kept, released, standing, request, host, first, last)
+        native_vfs = [
+            target.device for target in resolution.targets.values()
+            if target.entry.policy == policy and target.is_native and target.device.physfn
+        ]
+        _write(policy, (kept, standing, native_vfs), released, request, host, first, last)
     return Plan(
         host=host, request=request, devices=plans, files=_in_safe_order(first, host.files), last_files=last,
         unsettled=sorted(resolution.unsettled.union(
@@ -200,15 +207,16 @@ def _warnings(host, declared):
     ]
 
 
-def _write(policy, kept, released, standing, request, host, first, last):
+def _write(policy, content, released, request, host, first, last):
     """The files of one policy: its rules, and a list of the devices on their way back, which a reboot ends.
 
     The list is written before the first device is touched, so that a run that was killed is gone on with by the next.
     """
     boot_path, volatile_path = host.rules_paths(policy)
-    boot, volatile = ((kept, standing), ([], [])) if request.at_boot else (([], []), (kept, standing))
+    nothing = ([], [], [])
+    boot, volatile = (content, nothing) if request.at_boot else (nothing, content)
     ends = {
-        volatile_path: udev.render(policy, volatile[0] + released, volatile[1]),
+        volatile_path: udev.render(policy, volatile[0] + released, *volatile[1:]),
         boot_path: udev.render(policy, *boot),
     }
     if released and request.now:
@@ -256,7 +264,20 @@ def _release(survey, policy, record, request, memory):
         now = memory.moved.get((policy, record.address))
         reason = f"the rule of serial {record.serial} took it{', which is at ' + now + ' now' if now else ''}"
     choice = Choice(None, None, NATIVE, reason=reason)
+    pf = survey.devices.get(device.physfn)
+    if pf is not None and pf.sriov and not pf.sriov["autoprobe"] and record.was["driver"] is None:
+        return _leave_alone(device, policy, choice, request)
     return _give_native(survey, device, policy, choice, record.was["driver"], request, False)
+
+
+def _leave_alone(device, policy, choice, request):
+    """Take override and driver off a VF that had no driver, and that its PF keeps from getting one by itself."""
+    if not request.now:
+        return DevicePlan(device, policy, PENDING, device.driver, device.driver_override, choice, rebinds=True)
+    steps = [Step(OVERRIDE, "")] if device.driver_override is not None else []
+    if device.driver is not None:
+        steps.append(Step(UNBIND, device.driver))
+    return DevicePlan(device, policy, RELEASED, None, None, choice, steps, bool(steps))
 
 
 def _give_native(survey, device, policy, choice, expected, request, is_met):
@@ -264,7 +285,8 @@ def _give_native(survey, device, policy, choice, expected, request, is_met):
     if is_met:
         return DevicePlan(device, policy, UNCHANGED, device.driver, device.driver_override, choice)
     rebinds = device.driver is None or not survey.is_native(device) or expected not in (None, device.driver)
-    later = (expected or survey.native_driver(device)) if rebinds else device.driver
+    native = survey.native_driver(device)
+    later = (expected or native) if rebinds else device.driver
     if not request.now:
         return DevicePlan(device, policy, PENDING, device.driver, device.driver_override, choice, rebinds=rebinds)
     steps = []
@@ -273,7 +295,7 @@ def _give_native(survey, device, policy, choice, expected, request, is_met):
     if rebinds and device.driver is not None:
         steps.append(Step(UNBIND, device.driver))
     if rebinds:
-        steps += [Step(LOAD_NATIVE, device.modalias), Step(PROBE, "")]
+        steps += [Step(LOAD_NATIVE, device.modalias), Step(PROBE, native if device.physfn and native else "")]
     return DevicePlan(
         device, policy, RELEASED, later, None, choice, steps, rebinds, must_bind=rebinds and later is not None,
     )
@@ -326,7 +348,8 @@ def _record(survey, target, memory):
         was = {"driver": native, "net": device.net, "serial": device.serial}
     driver = choice.driver or f"driver_of_{choice.module}"
     return udev.Record(
-        device.address, device.ids, driver, choice.module, was, refused=target.refused, match=target.entry.match.text
+        device.address, device.ids, driver, choice.module, was, refused=target.refused, match=target.entry.match.text,
+        physfn=device.physfn,
     )
 
 

@@ -27,7 +27,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Plan
 
 _FILE_NAME = re.compile(r"60-vfio-host-([a-z0-9-]+)\.rules\Z")
 _RECORD = re.compile(r"# (device|release) (\{.*\})\Z")
-_HEX = re.compile(r"[0-9a-f]{4,6}\Z")
+HEX_ID = re.compile(r"[0-9a-f]{4,6}\Z")
 _WORD = re.compile(r"[ -~]{1,128}\Z")
 
 
@@ -48,7 +48,7 @@ class Record:
 
     ``was`` holds what VFIO hides: driver, net and serial as they were before. ``released`` marks a device that the
     policy gave up and that still waits for it. ``refused``: why it has its entry's fallback, a Refusal. ``match``: the text
-    of the entry that took it.
+    of the entry that took it. ``physfn``: of a VF, the function that it belongs to.
     """
 
     address: str
@@ -59,6 +59,7 @@ class Record:
     released: bool = False
     refused: Refusal | None = None
     match: str | None = None
+    physfn: str | None = None
 
     @property
     def serial(self):
@@ -85,9 +86,17 @@ def policy_of(name):
     return found.group(1) if found else None
 
 
-def render(policy, records, standings=()):
-    """The text of a policy's rules file; None for nothing to say, since then there is no file."""
-    if not (records or standings):
+def native_mark(address):
+    """The property of a PF's event that says that a policy wants this VF of it native."""
+    return f"VFIO_HOST_NATIVE_{address}"
+
+
+def render(policy, records, standings=(), native_vfs=()):
+    """The text of a policy's rules file; None where it would say nothing, since then there is no file.
+
+    ``native_vfs``: Devices that the policy declares native and that come to be together with others, which are not.
+    """
+    if not (records or standings or native_vfs):
         return None
     lines = [
         f'# Policy "{policy}" of the Ansible collection vfio.host. The next run undoes changes made by hand.',
@@ -98,11 +107,15 @@ def render(policy, records, standings=()):
         lines += ["", _comment(record)]
         if not record.released:
             lines.append(_device_rule(policy, record))
+            if record.physfn:
+                lines.append(_early_rule(record))
             drivers.append((record.driver, record.module))
     # After the devices' own rules, to which they give way.
     for standing in sorted(standings, key=lambda one: one.comment()):
         lines += ["", standing.comment(), standing.rule(policy)]
         drivers.append((standing.driver, standing.module))
+    if native_vfs:
+        lines += [""] + [_native_rule(vf) for vf in sorted(native_vfs, key=lambda one: one.address)]
     for driver, module in sorted(set(drivers)):
         lines += [""] + _driver_rules(policy, driver, module)
     return "\n".join(lines) + "\n"
@@ -115,6 +128,8 @@ def _comment(record):
     }
     if record.refused is not None:
         kept["refused"] = {key: value for key, value in vars(record.refused).items() if key != "fallback"}
+    if record.physfn:
+        kept["physfn"] = record.physfn
     return f"# {'release' if record.released else 'device'} {json.dumps(kept, sort_keys=True)}"
 
 
@@ -123,6 +138,26 @@ def _device_rule(policy, record):
     return (
         f'ACTION=="add", SUBSYSTEM=="pci", KERNEL=="{record.address}", {ids}, '
         f'ENV{{VFIO_HOST}}="{policy} {record.driver}", ATTR{{driver_override}}="{record.driver}"'
+    )
+
+
+def _with_pf(physfn, address, ids):
+    """Matches the event of a PF whose VF at this address is there, and is what it should be."""
+    known = ", ".join(f'ATTR{{[pci/{address}]{key}}}=="0x{ids[key]}"' for key in IDENTITY)
+    return f'ACTION=="add|bind", SUBSYSTEM=="pci", KERNEL=="{physfn}", {known}'
+
+
+def _early_rule(record):
+    """The override while the PF's event is processed: before any driver may have the VF, when vfio.host made it."""
+    matches = _with_pf(record.physfn, record.address, record.ids)
+    return f'{matches}, ATTR{{[pci/{record.address}]driver_override}}="{record.driver}"'
+
+
+def _native_rule(vf):
+    """A note for what sets the number of VFs (_sriov/rules.py). The module is loaded then and there, and binds nothing yet."""
+    return (
+        f'{_with_pf(vf.physfn, vf.address, vf.ids)}, ENV{{VFIO_HOST_SRIOV}}=="{vf.physfn}", '
+        f'ENV{{{native_mark(vf.address)}}}="1", IMPORT{{builtin}}="kmod load {vf.modalias}"'
     )
 
 
@@ -155,7 +190,7 @@ def parse(text, path):
 
 
 def _record(kept, released):
-    ids = {key: checked(_HEX, kept["ids"][key]) for key in IDENTITY}
+    ids = {key: checked(HEX_ID, kept["ids"][key]) for key in IDENTITY}
     return Record(
         address=checked(ADDRESS, kept["address"]),
         ids=ids,
@@ -169,6 +204,7 @@ def _record(kept, released):
         released=released,
         refused=_refusal(kept["refused"], kept["driver"]) if "refused" in kept else None,
         match=None if kept.get("match") is None else str(kept["match"]),
+        physfn=None if kept.get("physfn") is None else checked(ADDRESS, kept["physfn"]),
     )
 
 
@@ -179,4 +215,4 @@ def _refusal(kept, fallback):
     )
 
 
-__all__ = ("Record", "Refusal", "file_name", "parse", "policy_of", "render")
+__all__ = ("HEX_ID", "Record", "Refusal", "file_name", "native_mark", "parse", "policy_of", "render")

@@ -6,7 +6,8 @@
 
 """The whole declaration of a host: what it asks of each area, where an area needs to know what the ones before it plan.
 
-The order of areas is that of applying: kernel modules and configuration, command line, devices, images. The code of an area
+The order of areas is that of applying: kernel modules and configuration, command line, numbers of VFs, devices, drivers of VFs
+that nobody declares, images. The code of an area
 is imported when it is needed: on a host nothing is compiled beforehand, and that is most of what a run with nothing to do
 costs.
 """
@@ -20,7 +21,8 @@ from typing import Optional
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 
 # The areas, by the names of their options and results.
-KERNEL, CMDLINE, DEVICES, IMAGES = "modules", "kernel_cmdline", "devices", "initramfs"
+KERNEL, CMDLINE, SRIOV, DEVICES, IMAGES = "modules", "kernel_cmdline", "sriov", "devices", "initramfs"
+PROBES = "sriov_probes"
 CONFIG = "kernel_config"
 
 
@@ -46,6 +48,16 @@ def _kernel_area(fs, files):
 def _cmdline_area(fs, files):
     from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import CmdlineArea
     return CmdlineArea(fs, files)
+
+
+def _number_area(fs, files):
+    from ansible_collections.vfio.host.plugins.module_utils._sriov.area import NumberArea
+    return NumberArea(fs, files)
+
+
+def _probe_area(fs, files):
+    from ansible_collections.vfio.host.plugins.module_utils._sriov.area import ProbeArea
+    return ProbeArea(fs, files)
 
 
 def _device_area(fs, files):
@@ -91,7 +103,7 @@ class Declaration:
     @property
     def named(self):
         """The areas that the task names, with something or with nothing in them."""
-        return [name for name in (KERNEL, CONFIG, CMDLINE, DEVICES) if self.options[name] is not None]
+        return [name for name in (KERNEL, CONFIG, CMDLINE, SRIOV, DEVICES) if self.options[name] is not None]
 
     @property
     def present(self):
@@ -114,14 +126,16 @@ class Declaration:
         return {
             KERNEL: (_Late(lambda: _kernel_area(fs, files)), lambda dummy: self._kernel()),
             CMDLINE: (_Late(lambda: _cmdline_area(fs, files)), lambda plans: self._cmdline(plans, found)),
+            SRIOV: (_Late(lambda: _number_area(fs, files)), lambda dummy: self._sriov()),
             DEVICES: (_Late(lambda: _device_area(fs, files)), lambda plans: self._devices(plans, found)),
+            PROBES: (_Late(lambda: _probe_area(fs, files)), self._probes),
             IMAGES: (_Late(lambda: _image_area(fs, files)), self._images),
         }
 
     def _check(self):
         if self.present and not self.named:
             raise InputError(
-                f"nothing is declared: name at least one of {', '.join((DEVICES, KERNEL, CONFIG, CMDLINE))}"
+                f"nothing is declared: name at least one of {', '.join((DEVICES, SRIOV, KERNEL, CONFIG, CMDLINE))}"
             )
         if not self.present and self.options[CONFIG]:
             raise InputError(
@@ -165,17 +179,33 @@ class Declaration:
         entries = [one for entries in policies.values() if isinstance(entries, list) for one in entries] if policies else []
         return any(isinstance(one, dict) and one.get("driver") != NATIVE for one in entries)
 
+    def _sriov(self):
+        if not self.wants(SRIOV):
+            return None
+        from ansible_collections.vfio.host.plugins.module_utils._sriov.options import number_request
+        policies = None if self.is_everything else frozenset(self.options[DEVICES] or ())
+        return number_request(self.options, self.options[SRIOV], SRIOV, policies)
+
     def _devices(self, plans, found):
-        if not self.wants(DEVICES):
+        # Without a plan for the VFs nobody can say which devices there will be.
+        if not self.wants(DEVICES) or (self.wants(SRIOV) and SRIOV not in plans):
             return None
         from ansible_collections.vfio.host.plugins.module_utils._device.options import device_request
-        return device_request(self.options, self.options[DEVICES], found.is_needed and _comes(plans, found.table))
+        prediction = plans[SRIOV].prediction if SRIOV in plans else None
+        comes = found.is_needed and _comes(plans, found.table)
+        return device_request(self.options, self.options[DEVICES], comes, prediction)
+
+    def _probes(self, plans):
+        if SRIOV not in plans:
+            return None
+        return plans[SRIOV], [one.device.address for one in plans[DEVICES].devices] if DEVICES in plans else []
 
     def _images(self, plans):
         if not self.options[IMAGES]:
             return None
         ahead = dict(plans[KERNEL].modules.files) if KERNEL in plans else {}
-        ahead.update(plans[DEVICES].changed_files() if DEVICES in plans else {})
+        for name in (SRIOV, DEVICES):
+            ahead.update(plans[name].changed_files() if name in plans else {})
         from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs import ImageRequest
         return ImageRequest(present=not self.is_everything, ahead=ahead)
 
@@ -211,7 +241,7 @@ def result(plans):
         own = plan.result()
         if name == KERNEL:
             found.update({key: own[key] for key in (KERNEL, CONFIG) if key in own})
-        elif name == DEVICES:
+        elif name in (SRIOV, DEVICES, PROBES):
             found.update(own)
         else:
             found[name] = own

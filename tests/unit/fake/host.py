@@ -30,15 +30,18 @@ class FakeHost:
         self.files = FakeFiles(self.root, self.faults)
         self.udev = Udev(self.kernel, [self.files.boot_rules, self.files.volatile_rules])
         self.area = DeviceArea(self.kernel, self.files)
+        self._udev_runs = False
         self.tree.install()
         self.reboot()
 
     def reboot(self):
         """What a boot does: /run is empty, overrides are gone, native drivers come first, then the rules of /etc."""
-        self.kernel.boot(on_add=self._on_add)
+        self._udev_runs = False
+        self.kernel.boot(on_add=self._on_add, on_bind=self._on_bind)
         for module in self.spec.modules:
             if module.initramfs:
                 self.kernel.load(module)
+        self._udev_runs = self.spec.udevd
         self.udev.reload()
         self.udev.add_module("kernel")
         for address in sorted(self.kernel.functions):
@@ -49,9 +52,13 @@ class FakeHost:
         self.faults.reset()
 
     def _on_add(self, address):
-        if self.spec.udevd:
+        if self._udev_runs:
             self.udev.reload()
             self.udev.add(address)
+
+    def _on_bind(self, address):
+        if self._udev_runs:
+            self.udev.bind(address)
 
     def plug(self, function):
         """Hot-plug a function."""

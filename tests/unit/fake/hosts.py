@@ -63,8 +63,8 @@ PROC_MOUNT = "26 25 0:23 / /proc rw,nosuid shared:5 - proc proc rw"
 def vf(number):
     """A virtual function of the card at PF."""
     return Function(
-        f"0000:01:10.{2 * number}",
-        "8086:10ca",
+        f"0000:01:{0x10 + number // 4:02x}.{2 * number % 8}",
+        "8086:10ca:8086:a03c",
         "020000",
         group=str(20 + number),
         parent="0000:00:05.0",
@@ -133,7 +133,7 @@ def x86(**changes):
                 reset="flr bus",
                 revision="01",
                 sriov_total=7,
-                vfs=tuple(vf(number) for number in range(3)),
+                vfs=tuple(vf(number) for number in range(7)),
                 net=(Net("enp1s0", "52:54:00:00:02:00"),),
             ),
             e1000e(NIC, "14", ROOT_PORT, 2),

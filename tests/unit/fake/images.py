@@ -138,7 +138,7 @@ class ImageHost:
         if self.get("/usr/share/initramfs-tools/hooks/udev") == UDEV_HOOK.encode():
             members.update(self._copies("/etc/udev/rules.d/*.rules", "/usr/lib/udev/rules.d"))
         if os.access(self.paths.initramfs_tools_hook, os.X_OK):
-            members.update(self._copies("/etc/udev/rules.d/60-vfio-host-*.rules"))
+            members.update(self._copies("/etc/udev/rules.d/*-vfio-host-*.rules"))
         return members
 
     def _of_dracut(self):
@@ -151,7 +151,7 @@ class ImageHost:
     def _of_mkinitcpio(self):
         if self.get("/etc/mkinitcpio.conf.d/vfio-host.conf") is None:
             return self._copies("/etc/modprobe.d/*.conf")
-        return dict(self._copies("/etc/udev/rules.d/60-vfio-host-*.rules"), **self._copies("/etc/modprobe.d/*.conf"))
+        return dict(self._copies("/etc/udev/rules.d/*-vfio-host-*.rules"), **self._copies("/etc/modprobe.d/*.conf"))
 
     def area(self):
         """A new area, as each task has one."""

@@ -41,27 +41,30 @@ class FakeKernel(Sysfs):
         self.refusals = {}  # (driver, address) -> errno that its probe answers
         self.deferrals = {}  # (driver, address) -> seconds until it binds by itself, after EAGAIN
         self.slow = {}  # (driver, address) -> seconds until the driver link shows after a bind that succeeded
+        self.fewer = {}  # PF -> how many VFs it makes at most, whatever it is asked for
         self.asynchronous = False  # a freshly loaded module probes in a moment, not at once
         self._later = []
         self._dynamic_ids = {}
         self._held = {}
         self._modules = {}
-        self._on_add = lambda address: None
+        self._on_add = self._on_bind = lambda address: None
 
     # Life of a host.
 
-    def boot(self, on_add):
-        """All of it, up to where user space starts; ``on_add`` hears of each function that is plugged later."""
+    def boot(self, on_add, on_bind=lambda address: None):
+        """All of it, up to where user space starts. ``on_add`` hears of each function that is plugged later, ``on_bind`` of
+        each that a driver binds.
+        """
         self.tree.boot()
         self.functions, self._dynamic_ids, self._later, self._held = {}, {}, [], {}
         self._modules = {}
-        self._on_add = lambda address: None
+        self._on_add = self._on_bind = lambda address: None
         for module in (_PORT_DRIVER,) + self.spec.modules:
             if module.builtin:
                 self._register(module)
         for function in self.spec.functions:
             self.appear(function)
-        self._on_add = on_add
+        self._on_add, self._on_bind = on_add, on_bind
 
     def appear(self, function):
         """A function is found: drivers that are registered probe it, then user space hears of it."""
@@ -91,7 +94,7 @@ class FakeKernel(Sysfs):
         """One write(2) to an attribute, with what the kernel does on it."""
         try:
             self.faults.step("write", path[len(self.root) :], value)
-            self._react(path, value)
+            self.react(path, value)
         except OSError as error:
             raise KernelRefusal(path, value, error) from error
 
@@ -162,7 +165,8 @@ class FakeKernel(Sysfs):
 
     # Attributes.
 
-    def _react(self, path, value):
+    def react(self, path, value):
+        """What a write does; OSError where it is refused."""
         directory, name = os.path.split(path)
         directory = os.path.realpath(directory)
         if not os.path.exists(f"{directory}/{name}"):
@@ -242,7 +246,7 @@ class FakeKernel(Sysfs):
             self._drop_vfs(address)
             return
         self._put(address, "sriov_numvfs", str(wanted))
-        for vf in function.vfs[:wanted]:
+        for vf in function.vfs[:min(wanted, self.fewer.get(address, wanted))]:
             self.appear(vf)
 
     # Drivers and devices.
@@ -304,6 +308,7 @@ class FakeKernel(Sysfs):
             refusal = errno.EBUSY
         if not refusal:
             self.tree.attach(function, driver, module.is_vfio)
+            self._on_bind(address)
         return refusal
 
     def _vfio_refusal(self, function):

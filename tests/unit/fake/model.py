@@ -63,6 +63,7 @@ class Function:
     dsn: str = None
     sriov_total: int = 0
     vfs: tuple = ()
+    vf_layout: tuple = (0x80, 2)  # First VF Offset and VF Stride
     physfn: str = None
     boot_vga: bool = False
     reset: str = ""

@@ -53,6 +53,24 @@ def test_a_refused_write_is_passed_over(host):
     assert host.override(NIC) == "x"
 
 
+def test_an_attribute_of_another_function_is_matched_and_written(host):
+    rules(host, TAKE + f', ATTR{{[pci/{TWIN}]device}}=="0x10d3", ATTR{{[pci/{TWIN}]driver_override}}="x"')
+    assert (host.override(TWIN), host.override(NIC)) == ("x", None)
+
+
+def test_a_module_that_is_imported_is_there_for_the_next_rule(host):
+    rules(
+        host, TAKE + ', IMPORT{builtin}="kmod load vfio_pci"',
+        TAKE + ', TEST=="[subsystem/pci]drivers/vfio-pci", ATTR{driver_override}="x"',
+    )
+    assert host.override(NIC) == "x"
+
+
+def test_a_driver_that_binds_is_an_event_of_its_own(host):
+    rules(host, f'ACTION=="bind", KERNEL=="{NIC}", DRIVER=="e1000e", ATTR{{driver_override}}="x"')
+    assert host.override(NIC) == "x"
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -15,10 +15,9 @@ import re
 from contextlib import suppress
 from fnmatch import fnmatchcase
 
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal
-
 _TOKEN = re.compile(r'(?P<key>[A-Z]+)(\{(?P<name>[^}"]+)\})?(?P<op>==|!=|\+=|=)"(?P<value>[^"\\]*)"\Z')
 _MATCHES = ("ACTION", "SUBSYSTEM", "KERNEL", "DRIVER", "ATTR", "ENV", "TEST")
+_OTHER = re.compile(r"\[pci/([0-9a-f:.]+)\](.+)")
 _SUBSTITUTION = re.compile(r"\$kernel|%k")
 # What a rule may hold without being a substitution that is not simulated.
 _FORBIDDEN = re.compile(r"[$%](?!kernel)")
@@ -39,7 +38,7 @@ def parse_rule(line):
             raise RuleSyntaxError(f"a substitution that is not simulated: {word!r}")
         if found.group("op") in ("==", "!=") and found.group("key") not in _MATCHES:
             raise RuleSyntaxError(f"nothing to match: {word!r}")
-        if found.group("op") not in ("==", "!=") and found.group("key") not in ("ENV", "ATTR", "RUN"):
+        if found.group("op") not in ("==", "!=") and found.group("key") not in ("ENV", "ATTR", "RUN", "IMPORT"):
             raise RuleSyntaxError(f"nothing to assign: {word!r}")
         tokens.append(found.group("key", "name", "op", "value"))
     return tokens
@@ -61,12 +60,17 @@ def load_rules(directories):
 
 
 class Udev:
-    """Handles `add` events of PCI functions, and of the kernel's own modules, on a fake kernel."""
+    """Handles `add` and `bind` events of PCI functions, and `add` of the kernel's own modules, on a fake kernel.
+
+    A `bind` waits until the event in which it came about has been handled, as events of one function do.
+    """
 
     def __init__(self, kernel, directories):
         self._kernel = kernel
         self._directories = directories
         self._rules = []
+        self._depth = 0
+        self._bound = []
 
     def reload(self):
         """Read the rules files."""
@@ -74,19 +78,40 @@ class Udev:
 
     def add(self, address):
         """One event: our rules, then what they asked to run, then the module's autoload of the distribution."""
-        _Event(self._kernel, "pci", address, str(self._kernel.tree.directory(address))).handle(self._rules)
+        self._handle(_Event(self._kernel, "pci", address, str(self._kernel.tree.directory(address))))
+
+    def bind(self, address):
+        """A driver has bound a function."""
+        self._bound.append(address)
+        self._drain()
 
     def add_module(self, name):
         """One event of a module: our rules, and what they asked to run."""
-        _Event(self._kernel, "module", name, f"{self._kernel.modules}/{name}").handle(self._rules)
+        self._handle(_Event(self._kernel, "module", name, f"{self._kernel.modules}/{name}"))
+
+    def _handle(self, event):
+        self._depth += 1
+        try:
+            event.handle(self._rules)
+        finally:
+            self._depth -= 1
+        self._drain()
+
+    def _drain(self):
+        while self._bound and not self._depth:
+            address = self._bound.pop(0)
+            if address in self._kernel.functions:
+                directory = str(self._kernel.tree.directory(address))
+                self._handle(_Event(self._kernel, "pci", address, directory, "bind"))
 
 
 class _Event:
-    def __init__(self, kernel, subsystem, address, directory):
+    def __init__(self, kernel, subsystem, address, directory, action="add"):
         self._kernel = kernel
         self._subsystem = subsystem
         self._address = address
         self._directory = directory
+        self._action = action
         self._env = {}
         self._run = []
         self._driver = None
@@ -102,14 +127,14 @@ class _Event:
             assert words[:2] == ["kmod", "load"] and len(words) == 3, command
             self._kernel.modprobe(words[2], use_blacklist=True)
         # 80-drivers.rules of every distribution.
-        if self._subsystem == "pci":
+        if (self._subsystem, self._action) == ("pci", "add"):
             self._kernel.modprobe(self._attribute("modalias"), use_blacklist=True)
 
     def _is_match(self, key, name, operator, pattern):
         if key == "TEST":
             return self._kernel.exists(self._path(pattern)) == (operator == "==")
         value = {
-            "ACTION": lambda: "add",
+            "ACTION": lambda: self._action,
             "SUBSYSTEM": lambda: self._subsystem,
             "KERNEL": lambda: self._address,
             "DRIVER": self._driver_once,
@@ -126,11 +151,14 @@ class _Event:
         return self._driver
 
     def _attribute(self, name):
-        return self._kernel.read(f"{self._directory}/{name}")
+        return self._kernel.read(self._path(name))
 
     def _path(self, name):
         if name.startswith("[subsystem/pci]"):
             return f"{self._kernel.pci}/{name[len('[subsystem/pci]'):]}"
+        other = _OTHER.match(name)
+        if other:
+            return f"{self._kernel.pci_devices}/{other.group(1)}/{other.group(2)}"
         return f"{self._directory}/{name}"
 
     def _assign(self, key, name, operator, value):
@@ -139,9 +167,12 @@ class _Event:
             self._env[name] = value
         elif (key, name, operator) == ("RUN", "builtin", "+="):
             self._run.append(value)
+        elif (key, name, operator) == ("IMPORT", "builtin", "="):
+            assert value.startswith("kmod load "), value
+            self._kernel.modprobe(value[len("kmod load "):], use_blacklist=True)
         elif key == "ATTR" and operator == "=":
-            with suppress(KernelRefusal):  # udev writes a line to the log and goes on
-                self._kernel.write(self._path(name), value)
+            with suppress(OSError):  # udev writes a line to the log and goes on
+                self._kernel.react(self._path(name), value)
         else:
             raise RuleSyntaxError(f"{key}{{{name}}}{operator}")
 

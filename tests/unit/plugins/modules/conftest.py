@@ -22,6 +22,7 @@ from ansible_collections.vfio.host.plugins.modules import (
     kernel_module,
     passthrough,
     pci_facts,
+    sriov_vfs,
 )
 
 try:
@@ -51,6 +52,7 @@ MODULES = {
     "kernel_module": kernel_module,
     "passthrough": passthrough,
     "pci_facts": pci_facts,
+    "sriov_vfs": sriov_vfs,
 }
 
 

@@ -112,7 +112,7 @@ class TestDracut:
         host.put(OPTIONS, "options\n")
         assert host.run()["changed"]
         assert host.get(DRACUT).decode().splitlines()[-1] == (
-            'install_optional_items+=" /etc/udev/rules.d/60-vfio-host-*.rules /etc/modprobe.d/vfio-host.conf "'
+            'install_optional_items+=" /etc/udev/rules.d/*-vfio-host-*.rules /etc/modprobe.d/vfio-host.conf "'
         )
         assert host.log[0][:3] == ["dracut", "--quiet", "--force"] and host.log[0][4] == KERNEL
         assert not host.run()["changed"]
@@ -145,7 +145,7 @@ class TestMkinitcpio:
         assert first[:4] == ["mkinitcpio", "-n", "-k", "/boot/vmlinuz-linux"] and first[-1] == "--nopost"
         assert second[-3:] == ["--nopost", "-S", "autodetect"]
         assert arch.get(MKINITCPIO).decode().splitlines()[-1] == (
-            "FILES+=($(compgen -G '/etc/udev/rules.d/60-vfio-host-*.rules') "
+            "FILES+=($(compgen -G '/etc/udev/rules.d/*-vfio-host-*.rules') "
             "$(compgen -G '/etc/modprobe.d/vfio-host.conf'))"
         )
         assert not arch.run()["changed"]

@@ -164,3 +164,34 @@ def test_a_record_knows_its_device(change, same):
 
 def test_a_record_is_of_no_device_where_there_is_none():
     assert not NIC.is_of(None)
+
+
+OF_PF = replace(VARIANT, physfn="0000:01:00.0")
+NATIVE_VF = Device(
+    "0000:01:10.2", VARIANT.ids, physfn="0000:01:00.0",
+    modalias="pci:v00008086d0000101Esv00008086sd00000000bc02sc00i00",
+)
+
+
+def test_a_vf_is_read_back_with_its_pf_and_natives_leave_no_record():
+    assert parse(render("p", [OF_PF], native_vfs=[NATIVE_VF]), "x") == [OF_PF]
+    assert render("p", [], native_vfs=[NATIVE_VF]) is not None
+
+
+def test_a_vf_gets_its_override_in_its_pfs_event_where_it_is_the_right_one():
+    (rule,) = [one for one in rules(render("p", [OF_PF])) if ("KERNEL", None, "==", "0000:01:00.0") in one]
+    assert rule[0] == ("ACTION", None, "==", "add|bind")
+    assert rule[3:] == [
+        ("ATTR", f"[pci/0000:01:10.0]{key}", "==", "0x" + OF_PF.ids[key])
+        for key in ("vendor", "device", "subsystem_vendor", "subsystem_device", "class")
+    ] + [("ATTR", "[pci/0000:01:10.0]driver_override", "=", "mlx5_vfio_pci")]
+
+
+def test_a_native_vf_is_noted_for_what_sets_the_number_and_has_its_module_by_then():
+    (rule,) = rules(render("p", [], native_vfs=[NATIVE_VF]))
+    assert ("ENV", "VFIO_HOST_SRIOV", "==", "0000:01:00.0") in rule
+    assert rule[-2:] == [
+        ("ENV", "VFIO_HOST_NATIVE_0000:01:10.2", "=", "1"),
+        ("IMPORT", "builtin", "=", f"kmod load {NATIVE_VF.modalias}"),
+    ]
+    assert not [token for token in rule if token[0] == "ATTR" and token[2] == "="]

@@ -1,0 +1,218 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Sets numbers of VFs and lets drivers have them, reads all of it back, and puts it back where one step fails."""
+
+from __future__ import annotations
+
+import errno
+
+from ansible_collections.vfio.host.plugins.module_utils._device.apply import Applier
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, KernelRefusal
+from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules
+
+_POLL = 0.05  # seconds between two looks
+_HINTS = {
+    errno.ENOENT: "its driver cannot make VFs",
+    errno.EBUSY: "somebody else changed the number meanwhile",
+    errno.ENOMEM: "the firmware gave them no room on the bus",
+}
+
+
+class _Pfs:
+    """What both parts do to a PF. ``plan``: the Plan of the numbers."""
+
+    def __init__(self, fs, files, plan):
+        self._fs = fs
+        self._files = files
+        self._timeout = plan.request.timeout
+        survey = plan.state.host.survey
+        self._survey = survey
+        self._drivers = Applier(fs, files, survey.modules, survey.is_vfio, self._timeout)
+
+    def _put(self, files):
+        for path, text in files.items():
+            self._files.put(path, text)
+        if files:
+            reload_rules(self._fs)
+
+    def _path(self, pf, name):
+        return f"{self._fs.pci_devices}/{pf}/{name}"
+
+    def _count(self, pf):
+        return sum(1 for name in self._fs.names(f"{self._fs.pci_devices}/{pf}") if name.startswith("virtfn"))
+
+    def _autoprobe_now(self, pf):
+        return self._fs.read(self._path(pf, "sriov_drivers_autoprobe")) == "1"
+
+    def _set_autoprobe(self, pf, wanted):
+        if self._autoprobe_now(pf) != wanted:
+            self._fs.write(self._path(pf, "sriov_drivers_autoprobe"), str(int(wanted)))
+            if self._autoprobe_now(pf) != wanted:
+                raise ApplyError(f"{pf}: the kernel did not keep sriov_drivers_autoprobe {int(wanted)}")
+
+    def _driver_now(self, address):
+        return self._fs.link(self._path(address, "driver"))
+
+    def _wait_for(self, condition):
+        waited = 0.0
+        while not condition():
+            if waited >= self._timeout:
+                return False
+            self._fs.pause(_POLL)
+            waited += _POLL
+        return True
+
+
+class Numbers(_Pfs):
+    """Carries a Plan of numbers out."""
+
+    def __init__(self, fs, files, plan):
+        super().__init__(fs, files, plan)
+        self._plan = plan
+
+    def apply(self):
+        """Do all of it, or put everything back and raise ApplyError."""
+        touched = []
+        try:
+            self._put(self._plan.files)
+            for one in self._plan.pfs:
+                if one.resizes:
+                    touched.append(one)
+                    self._resize(one)
+        except (ApplyError, KernelRefusal) as error:
+            problems = self._put_back(touched) or ["everything that this task had changed was put back as it was"]
+            raise ApplyError(*(error.messages + problems)) from error
+
+    def undo(self):
+        """Put back what was changed. Raises ApplyError with what could not be."""
+        problems = self._put_back([one for one in self._plan.pfs if one.resizes])
+        if problems:
+            raise ApplyError(*problems)
+
+    def _resize(self, one):
+        pf = one.device.address
+        try:
+            self._set_number(pf, len(one.vfs))
+            for address, record in one.bound.items():
+                if not self._survey.modules.is_registered(record.driver):
+                    self._survey.modules.load(record.module)
+                self._drivers.bind_by_name(address, record.driver, record.driver)
+        except (ApplyError, KernelRefusal) as error:
+            raise ApplyError(f"{pf} ({one.device.name}): {error.messages[0]}") from error
+
+    def _set_number(self, pf, wanted):
+        if self._count(pf):
+            self._write_number(pf, 0)
+        if not wanted:
+            return
+        self._set_autoprobe(pf, False)
+        self._write_number(pf, wanted)
+
+    def _write_number(self, pf, number):
+        try:
+            self._fs.write(self._path(pf, "sriov_numvfs"), str(number))
+        except KernelRefusal as error:
+            hint = _HINTS.get(error.errno)
+            raise ApplyError(f"{error.messages[0]}{'; ' + hint if hint else ''}") from error
+        # A driver that can make fewer makes fewer, and the write succeeds all the same.
+        if not self._wait_for(lambda: self._count(pf) == number):
+            raise ApplyError(
+                f"asked for {number} VFs, it has {self._count(pf)} after {self._timeout} seconds; the kernel log may say why"
+            )
+
+    def _put_back(self, touched):
+        problems = []
+        for one in reversed(touched):
+            try:
+                self._restore(one)
+            except (ApplyError, KernelRefusal) as error:
+                problems.append(
+                    f"{one.device.address} ({one.device.name}) could not be put back to {len(one.before)} VFs with the "
+                    f"drivers that they had: {error.messages[0]}"
+                )
+        try:
+            self._put({path: self._plan.state.files.get(path) for path in reversed(list(self._plan.files))})
+        except ApplyError as error:
+            problems.append(error.messages[0])
+        return problems
+
+    def _restore(self, one):
+        pf = one.device.address
+        # The same VFs, and not only as many, where the first write failed.
+        same = self._count(pf) == len(one.before) and all(
+            self._driver_now(vf.address) == vf.driver and self._override_now(vf.address) == vf.driver_override
+            for vf in one.before
+        )
+        if not same:
+            self._set_number(pf, len(one.before))
+            for vf in one.before:
+                if vf.driver is not None:
+                    self._drivers.bind_by_name(vf.address, vf.driver, vf.driver_override)
+        self._set_autoprobe(pf, one.device.sriov["autoprobe"])
+
+    def _override_now(self, address):
+        value = self._fs.read(self._path(address, "driver_override"))
+        return None if value in ("(null)", "") else value
+
+
+class Probes(_Pfs):
+    """Carries a ProbePlan out."""
+
+    def __init__(self, fs, files, plan):
+        super().__init__(fs, files, plan.numbers)
+        self._plan = plan
+
+    def apply(self):
+        """Do all of it, or put everything back and raise ApplyError."""
+        try:
+            for pf, (dummy, wanted) in self._plan.autoprobe.items():
+                self._set_autoprobe(pf, wanted)
+            for vf in self._plan.probes:
+                self._probe(vf)
+            self._put(self._plan.files)
+        except (ApplyError, KernelRefusal) as error:
+            problems = self._put_back()
+            raise ApplyError(*(error.messages + problems)) from error
+
+    def undo(self):
+        """Put back what was changed. Raises ApplyError with what could not be."""
+        problems = self._put_back()
+        if problems:
+            raise ApplyError(*problems)
+
+    def _probe(self, vf):
+        self._survey.modules.load_native(vf.modalias)
+        if self._driver_now(vf.address) is None:
+            self._fs.write(f"{self._fs.pci}/drivers_probe", vf.address)
+        if not self._wait_for(lambda: self._driver_now(vf.address) is not None):
+            raise ApplyError(
+                f"{vf.address} ({vf.name}): no native driver took it in {self._timeout} seconds; see what the kernel log says "
+                "of it, or say autoprobe: false"
+            )
+
+    def _put_back(self):
+        problems = []
+        steps = [lambda: self._put({path: self._plan.numbers.state.files.get(path) for path in self._plan.files})]
+        steps += [lambda vf=vf: self._unbind(vf.address) for vf in self._plan.probes]
+        steps += [
+            lambda pf=pf, before=before: self._set_autoprobe(pf, before)
+            for pf, (before, dummy) in self._plan.autoprobe.items()
+        ]
+        for step in steps:
+            try:
+                step()
+            except (ApplyError, KernelRefusal) as error:
+                problems += error.messages
+        return problems
+
+    def _unbind(self, address):
+        driver = self._driver_now(address)
+        if driver is not None:
+            self._fs.write(f"{self._fs.pci_drivers}/{driver}/unbind", address)
+
+
+__all__ = ("Numbers", "Probes")

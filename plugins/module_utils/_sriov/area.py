@@ -1,0 +1,132 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The areas of VFs: how many there are, before devices are looked at, and the drivers of the undeclared, afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ansible_collections.vfio.host.plugins.module_utils._device.area import DeviceArea
+from ansible_collections.vfio.host.plugins.module_utils._sriov import plan as planning
+from ansible_collections.vfio.host.plugins.module_utils._sriov import rules
+from ansible_collections.vfio.host.plugins.module_utils._sriov.apply import Numbers, Probes
+from ansible_collections.vfio.host.plugins.module_utils._sriov.predict import Expected, read_layout
+from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import State
+
+
+class NumberArea:
+    """How many VFs the PFs of one host have. VFs that a policy on the host has taken before are bound again at once."""
+
+    def __init__(self, fs, files):
+        self._fs = fs
+        self._files = files
+
+    def read(self):
+        """The host as it is now."""
+        host = DeviceArea(self._fs, self._files).read()
+        boot, volatile = (
+            tuple(f"{directory}/{name}" for name in (rules.NUMBERS, rules.PROBES))
+            for directory in (self._files.boot_rules, self._files.volatile_rules)
+        )
+        texts = {path: self._files.read(path) for path in boot + volatile}
+        records = {}
+        for path in (volatile[0], boot[0]):
+            records.update({one.address: one for one in rules.parse(texts[path] or "", path)})
+        layouts = {
+            address: read_layout(self._fs, address)
+            for address, device in host.survey.devices.items() if device.sriov is not None
+        }
+        return State(host, records, texts, boot, volatile, layouts, Expected(self._fs, host.survey))
+
+    def plan(self, state, request):
+        """The plan for a request; nothing is touched. Raises InputError, PlanError."""
+        return planning.make_plan(state, request)
+
+    def apply(self, plan):
+        """Carry the plan out. Raises ApplyError, with everything put back that could be."""
+        Numbers(self._fs, self._files, plan).apply()
+        return plan
+
+    def undo(self, plan):
+        """Put an applied plan back. Raises ApplyError with what could not be."""
+        Numbers(self._fs, self._files, plan).undo()
+
+
+@dataclass(frozen=True)
+class ProbePlan:
+    """What is left to do when the declared VFs have their drivers. ``autoprobe``: PF -> (between, in the end);
+    ``probes``: the VFs that their native drivers get.
+    """
+
+    numbers: planning.Plan
+    autoprobe: dict
+    probes: list
+    files: dict
+    reboot_reasons: list = field(default_factory=list)
+    warnings: list = field(default_factory=list)
+
+    @property
+    def changed(self):
+        """Whether applying it changes anything."""
+        return bool(self.autoprobe or self.probes or self.files)
+
+    @property
+    def diff(self):
+        """The VFs; PFs and files are in the diff of the numbers."""
+        if not self.probes:
+            return []
+        native = self.numbers.state.host.survey.native_driver
+        return [{
+            "before_header": "VFs", "after_header": "VFs",
+            "before": "".join(f"{vf.address} driver=(none)\n" for vf in self.probes),
+            "after": "".join(f"{vf.address} driver={native(vf)}\n" for vf in self.probes),
+        }]
+
+    def result(self):
+        """Nothing of its own: the numbers' result has it."""
+        return {}
+
+
+class ProbeArea:
+    """Automatic probing as declared, and native drivers for the VFs that nobody declares where it is on."""
+
+    def __init__(self, fs, files):
+        self._fs = fs
+        self._files = files
+
+    def read(self):
+        """Nothing: the plans before this one know."""
+
+    def plan(self, dummy, request):
+        """``request``: (Plan of the numbers, addresses that policies declare or give back in the same task)."""
+        numbers, declared = request
+        host = numbers.state.host
+        taken = set(declared) | set(host.recorded)
+        autoprobe, probes = {}, []
+        for one in numbers.pfs:
+            if not one.now:
+                continue
+            if one.autoprobe_between != one.autoprobe:
+                autoprobe[one.device.address] = (one.autoprobe_between, one.autoprobe)
+            probes += [
+                vf for vf in one.vfs
+                if one.autoprobe and vf.address not in taken and vf.driver is None and vf.driver_override is None
+                and host.survey.native_driver(vf) is not None
+            ]
+        return ProbePlan(numbers, autoprobe, probes, numbers.last_files)
+
+    def apply(self, plan):
+        """Carry the plan out. Raises ApplyError, with everything put back that could be."""
+        Probes(self._fs, self._files, plan).apply()
+        return plan
+
+    def undo(self, plan):
+        """Put an applied plan back. Raises ApplyError with what could not be."""
+        Probes(self._fs, self._files, plan).undo()
+
+
+__all__ = ("NumberArea", "ProbeArea", "ProbePlan")

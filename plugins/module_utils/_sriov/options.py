@@ -1,0 +1,22 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""From a module's options to a request for VFs."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import Request
+
+
+def number_request(options, entries, key, policies):
+    """The Request that a module's options mean. ``entries``, ``key`` and ``policies``: as of Request."""
+    return Request(
+        devices=entries, present=options["state"] == "present", now=options["now"], at_boot=options["at_boot"],
+        force=tuple(options["force"]), timeout=options["timeout"], policies=policies, key=key,
+    )
+
+
+__all__ = ("number_request",)

@@ -1,0 +1,104 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""VFs that are not there yet, as devices: where they will be and what, from the PF's SR-IOV capability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ansible_collections.vfio.host.plugins.module_utils._device import names
+from ansible_collections.vfio.host.plugins.module_utils._device.iommu import NO_GROUP
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import Device
+
+# include/uapi/linux/pci_regs.h: PCI_EXT_CAP_ID_SRIOV, PCI_SRIOV_VF_OFFSET, _VF_STRIDE and _VF_DID.
+_EXTENDED_CONFIG = 0x100
+_SRIOV = 0x0010
+_OFFSET, _STRIDE, _VF_DEVICE, _LENGTH = 0x14, 0x16, 0x1A, 0x1C
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a PF's VFs are: routing ids from the PF's own, and the VFs' device id."""
+
+    offset: int
+    stride: int
+    device: str
+
+    def addresses(self, address, number):
+        """The addresses of the first ``number`` VFs of the PF at ``address`` (source: pci_iov_virtfn_bus, _devfn)."""
+        domain, bus, rest = address.split(":")
+        slot, function = rest.split(".")
+        first = (int(bus, 16) << 8 | int(slot, 16) << 3 | int(function)) + self.offset
+        ids = [first + self.stride * index for index in range(number)]
+        return [f"{domain}:{one >> 8:02x}:{one >> 3 & 0x1F:02x}.{one & 7}" for one in ids]
+
+
+def read_layout(fs, address):
+    """The Layout in a PF's configuration space; None where that cannot be read."""
+    with fs.opened(fs.device_directory(address) + "/config") as read_at:
+        offset = _EXTENDED_CONFIG
+        for dummy in range(96):  # no more capabilities fit
+            header = read_at(4, offset)
+            word = int.from_bytes(header, "little")
+            if len(header) < 4 or word in (0, 0xFFFFFFFF):
+                return None
+            if word & 0xFFFF == _SRIOV:
+                found = read_at(_LENGTH, offset)
+                parts = [int.from_bytes(found[at:at + 2], "little") for at in (_OFFSET, _STRIDE, _VF_DEVICE)]
+                return Layout(parts[0], parts[1], f"{parts[2]:04x}") if len(found) == _LENGTH else None
+            offset = (word >> 20) & 0xFFC
+            if offset < _EXTENDED_CONFIG:
+                return None
+    return None
+
+
+class Expected:
+    """Makes Devices of VFs to come on one host. ``survey`` is the host's now; ``fs`` reads the names of ids."""
+
+    def __init__(self, fs, survey):
+        self._survey = survey
+        self._names = names.Dictionary(fs.pci_ids, fs.read_file).names
+        self._reason = None if survey.iommu_enabled or survey.noiommu else NO_GROUP
+
+    def vfs(self, pf, layout, number):
+        """The Devices that a PF's VFs will be: a VF has its PF's vendor, class and, nearly always, subsystem."""
+        return [self._vf(pf, layout, address) for address in layout.addresses(pf.address, number)]
+
+    def _vf(self, pf, layout, address):
+        known = self._survey.devices.get(address)
+        ids = known.ids if known is not None else dict(pf.ids, device=layout.device)
+        modalias = (
+            "pci:v{vendor:0>8}d{device:0>8}sv{subsystem_vendor:0>8}sd{subsystem_device:0>8}".format(
+                **{key: value.upper() for key, value in ids.items()}
+            ) + "bc{0}sc{1}i{2}".format(*(ids["class"].upper()[at:at + 2] for at in (0, 2, 4)))
+        )
+        vendor_name, device_name = self._names(ids["vendor"], ids["device"])
+        return Device(
+            address=address, ids=ids, modalias=modalias, header_type=0, numa_node=pf.numa_node, physfn=pf.address,
+            path="-".join(pf.path.split("-")[:-1] + [address[-4:]]), vendor_name=vendor_name, device_name=device_name,
+            vfio=self._survey.choices.facts(modalias, self._reason),
+        )
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a change of VFs makes of a host's devices: addresses that go, and Devices that come or change."""
+
+    gone: frozenset
+    come: dict
+
+    def applied_to(self, survey):
+        """The survey as it will be. Groups of VFs to come are not known, so they are in none."""
+        devices = {address: one for address, one in survey.devices.items() if address not in self.gone}
+        devices.update(self.come)
+        groups = {
+            group: [one for one in members if one not in self.gone] for group, members in survey.groups.items()
+        }
+        return replace(survey, devices={address: devices[address] for address in sorted(devices)}, groups=groups)
+
+
+__all__ = ("Expected", "Layout", "Prediction", "read_layout")

@@ -1,0 +1,247 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""From declared numbers of VFs to what each PF shall have, or every reason why it cannot. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS, Device
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._sriov import rules
+from ansible_collections.vfio.host.plugins.module_utils._sriov.declare import MAX, parse_entries
+
+UNCHANGED, CHANGED, RELEASED, PENDING = "unchanged", "changed", "released", "pending"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a task asks for. ``devices``: the user's list; None, with state absent, means every PF that has a record.
+
+    ``policies``: those that the same task declares, whose VFs it judges itself; None: all. ``key``: the list's name.
+    """
+
+    devices: list
+    present: bool = True
+    now: bool = True
+    at_boot: bool = True
+    force: tuple = ()
+    timeout: int = 10
+    policies: frozenset = frozenset()
+    key: str = "devices"
+
+
+@dataclass(frozen=True)
+class State:
+    """A host as it is. ``host``: its devices and policies; ``records``: address -> PfRecord; ``files``: path -> text.
+
+    ``boot`` and ``volatile``: the paths of the rules files (numbers, probes); ``layouts``: PF -> Layout, or None;
+    ``expected``: makes VFs to come.
+    """
+
+    host: object
+    records: dict
+    files: dict
+    boot: tuple
+    volatile: tuple
+    layouts: dict
+    expected: object
+
+
+@dataclass(frozen=True)
+class PfPlan:
+    """What happens to one PF. ``before``: its VFs now; ``vfs``: those that there will be, as Devices; ``bound``: address
+    -> policy's Record of those that a policy takes again as soon as they are there.
+    """
+
+    device: Device
+    autoprobe: bool
+    before: list
+    vfs: list
+    status: str
+    now: bool
+    record: object
+    bound: dict = field(default_factory=dict)
+
+    @property
+    def resizes(self):
+        """Whether the number of VFs changes in this run."""
+        return self.now and len(self.before) != len(self.vfs)
+
+    @property
+    def autoprobe_between(self):
+        """Automatic probing after the number is set, and before drivers are looked at."""
+        return False if self.resizes and self.vfs else self.device.sriov["autoprobe"]
+
+
+def resolve(state, request):
+    """(a PfPlan for each PF that the request is about, every reason why it cannot be met). Raises InputError."""
+    entries, problems = _checked(request), []
+    pfs = (_present if request.present else _absent)(state, request, entries, problems)
+    for one in pfs:
+        problems += _cannot_create(state, one) + _in_use(state, one, request)
+    return pfs, problems
+
+
+def _checked(request):
+    if not (request.now or request.at_boot):
+        raise InputError("now and at_boot are both false, so there is nothing to do; say which of them you mean")
+    unknown = sorted(set(request.force) - set(GUARDS))
+    if unknown:
+        raise InputError(f"force: {', '.join(unknown)} is no guard; there are: {', '.join(GUARDS)}")
+    if request.devices is None:
+        return None
+    entries = parse_entries(request.devices, request.key, request.present)
+    if request.present and not entries:
+        raise InputError(f"{request.key} is an empty list; to give back what was made before, say state: absent")
+    return entries
+
+
+def _vfs_of(state, pf):
+    """A PF's VFs now, in their order."""
+    return [one for one in state.host.survey.devices.values() if one.physfn == pf.address]
+
+
+def _present(state, request, entries, problems):
+    selector = Selector(state.host.survey.devices)
+    wanted = {}
+    for entry in entries:
+        for pf in _select(state, selector, entry, problems):
+            total = pf.sriov["total"]
+            number = total if entry.numvfs == MAX else entry.numvfs
+            if number > total:
+                problems.append(
+                    f"{entry.where}: numvfs is {number}, but {pf.address} ({pf.name}) can have {total} VFs at most"
+                )
+                continue
+            dummy, other_number, other = wanted.setdefault(pf.address, (pf, number, entry))
+            if (other_number, other.autoprobe) != (number, entry.autoprobe):
+                problems.append(f"{pf.address} is claimed twice, and otherwise: by {other.where} and by {entry.where}")
+    found = []
+    for pf, number, entry in wanted.values():
+        known = state.records.get(pf.address)
+        was = {"numvfs": pf.sriov["num"], "autoprobe": pf.sriov["autoprobe"]}
+        if known is not None and known.is_of(pf):
+            was = known.was
+        found.append(_pf_plan(state, request, pf, number, entry.autoprobe, was, problems))
+    return sorted(found, key=lambda one: one.device.address)
+
+
+def _select(state, selector, entry, problems):
+    devices = [state.host.survey.devices[address] for address in selector.select(entry.match)]
+    capable = [one for one in devices if one.sriov is not None]
+    if not capable:
+        others = ", ".join(f"{one.address} ({one.name})" for one in devices)
+        why = f"only what cannot have VFs: {others}" if others else "no device of this host"
+        problems.append(f"{entry.where}: {entry.match.text} matches {why}")
+    return capable
+
+
+def _absent(state, request, entries, problems):
+    devices = state.host.survey.devices
+    addresses = set(state.records)
+    if entries is not None:
+        selector = Selector(devices)
+        addresses &= {address for entry in entries for address in selector.select(entry.match)}
+    found = []
+    for address in sorted(addresses):
+        record, pf = state.records[address], devices.get(address)
+        if not record.is_of(pf) or pf.sriov is None:
+            continue
+        number, autoprobe = min(record.was["numvfs"], pf.sriov["total"]), record.was["autoprobe"]
+        # 0 is what a run leaves that is killed on the way; any other number is somebody else's by now.
+        if pf.sriov["num"] not in (len(record.vfs), number, 0):
+            number, autoprobe = pf.sriov["num"], pf.sriov["autoprobe"]
+        found.append(_pf_plan(state, request, pf, number, autoprobe, None, problems))
+    return found
+
+
+def _pf_plan(state, request, pf, number, autoprobe, was, problems):
+    before = _vfs_of(state, pf)
+    bound = {}
+    if number == len(before):
+        vfs = before
+    elif state.layouts.get(pf.address) is None:
+        problems.append(f"{pf.address} ({pf.name}): its SR-IOV capability cannot be read, so its VFs cannot be told")
+        vfs = []
+    else:
+        vfs = state.expected.vfs(pf, state.layouts[pf.address], number)
+        bound = _bound(state, vfs)
+        vfs = [_taken(vf, bound.get(vf.address)) for vf in vfs]
+    if len(before) != len(vfs):
+        status = PENDING if not request.now else CHANGED if request.present else RELEASED
+    elif autoprobe != pf.sriov["autoprobe"] and request.now:
+        status = CHANGED if request.present else RELEASED
+    else:
+        status = UNCHANGED
+    record = was and rules.PfRecord(pf.address, pf.ids, tuple(vf.address for vf in vfs), autoprobe, was)
+    shown = autoprobe if request.now else pf.sriov["autoprobe"]
+    return PfPlan(pf, shown, before, vfs, status, request.now, record, bound)
+
+
+def _bound(state, vfs):
+    """Address -> Record, of the VFs that policies on the host have taken, and take again when they are there."""
+    recorded = state.host.recorded
+    found = {vf.address: recorded.get(vf.address) for vf in vfs}
+    return {
+        vf.address: found[vf.address] for vf in vfs
+        if found[vf.address] is not None and not found[vf.address].released and found[vf.address].is_of(vf)
+        and vf.vfio["bindable"]
+    }
+
+
+def _taken(vf, record):
+    return vf if record is None else replace(vf, driver=record.driver, driver_override=record.driver)
+
+
+def _cannot_create(state, one):
+    if not one.resizes:
+        return []
+    pf = one.device
+    if pf.driver is None:
+        return [
+            f"{pf.address} ({pf.name}) has no driver, and only a driver makes VFs: load it, or say now: false to have them "
+            "at the next boot"
+        ]
+    if state.host.survey.is_vfio(pf.driver):
+        return [f"{pf.address} ({pf.name}) has the driver {pf.driver}, which makes no VFs: give it back to its own first"]
+    return []
+
+
+def _in_use(state, one, request):
+    """The kernel knows only one way from a number to another: through 0, which takes every VF away."""
+    if not one.resizes:
+        return []
+    found = []
+    pf, stays = one.device, {vf.address for vf in one.vfs}
+    change = f"the number of VFs of {pf.address} cannot go from {len(one.before)} to {len(one.vfs)}"
+    owners = {
+        record.address: policy for policy, records in state.host.policies.items() for record in records
+        if not record.released and record.is_of(state.host.survey.devices.get(record.address))
+    }
+    for vf in one.before:
+        found += [
+            f"{change}: {vf.address} is in use by process {holder['pid']} ({holder['command']}); stop that process, then "
+            "run again" for holder in vf.holders or ()
+        ]
+        if not state.host.survey.is_vfio(vf.driver):
+            found += [
+                f"{change}: {vf.address} is needed by this host: {guard['reason']}; to give it up all the same, say "
+                f"force: [{guard['kind']}]" for guard in vf.guards if guard["kind"] not in request.force
+            ]
+        owner = owners.get(vf.address)
+        judged = request.policies is None or owner in request.policies
+        if owner and not judged and vf.address not in stays:
+            found.append(
+                f"{change}: {vf.address} belongs to policy {owner} and would not be there any more; take it out of that "
+                "policy first"
+            )
+    return found
+
+
+__all__ = ("CHANGED", "PENDING", "PfPlan", "RELEASED", "Request", "State", "UNCHANGED", "resolve")

@@ -122,7 +122,7 @@ class DeviceArea:
         by now, in place of those that were to come.
         """
         if plan.request.prediction is not None and plan.request.now:
-            plan = self.plan(self.read(), replace(plan.request, prediction=None))
+            plan = self.plan(self.read(), replace(plan.request, prediction=plan.request.prediction.settled()))
         if not (plan.unsettled and plan.request.now):
             return plan
         for module in plan.unsettled:

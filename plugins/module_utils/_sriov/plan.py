@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._sriov import rules
@@ -89,19 +89,17 @@ def make_plan(state, request):
     pfs, problems = resolve(state, request)
     if problems:
         raise PlanError(*problems)
-    devices = state.host.survey.devices
     kept = _kept(state, request, pfs)
     files = _files(state, kept, [one.record for one in pfs if one.record], request)
     # What is given back stays on record until it is: a run that is killed on the way is gone on with by the next.
     first, last = ({}, files) if not request.present else (files, {})
     going, coming = set(), {}
+    sriov = {one.device.address: dict(one.device.sriov, num=len(one.vfs), autoprobe=one.autoprobe) for one in pfs}
     for one in pfs:
-        changed = dict(one.device.sriov, num=len(one.vfs), autoprobe=one.autoprobe)
-        coming[one.device.address] = replace(devices[one.device.address], sriov=changed)
         if len(one.before) != len(one.vfs):
             going.update(vf.address for vf in one.before)
             coming.update({vf.address: vf for vf in one.vfs})
-    return Plan(state, request, pfs, first, last, Prediction(frozenset(going), coming))
+    return Plan(state, request, pfs, first, last, Prediction(frozenset(going), coming, sriov))
 
 
 def _kept(state, request, pfs):

@@ -86,15 +86,25 @@ class Expected:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a change of VFs makes of a host's devices: addresses that go, and Devices that come or change."""
+    """What a change of VFs makes of a host's devices: addresses that go, Devices that come, and PF -> its ``sriov`` facts in
+    the end.
+    """
 
     gone: frozenset
     come: dict
+    sriov: dict
+
+    def settled(self):
+        """What is left of it when the VFs are there: automatic probing is off until all declared VFs have their drivers."""
+        return replace(self, gone=frozenset(), come={})
 
     def applied_to(self, survey):
         """The survey as it will be. Groups of VFs to come are not known, so they are in none."""
         devices = {address: one for address, one in survey.devices.items() if address not in self.gone}
         devices.update(self.come)
+        devices.update({
+            address: replace(devices[address], sriov=facts) for address, facts in self.sriov.items() if address in devices
+        })
         groups = {
             group: [one for one in members if one not in self.gone] for group, members in survey.groups.items()
         }

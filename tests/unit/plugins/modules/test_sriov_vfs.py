@@ -343,6 +343,19 @@ def test_number_and_policy_shrink_together(run_module, small):
     assert VFS[4] not in small.rules("guests")
 
 
+def test_a_vf_that_a_shrinking_policy_leaves_gets_what_is_declared_for_all(run_module, small):
+    run_module(small, "passthrough", sriov=pfs(), devices=SPLIT, initramfs=False)
+    for probing, driver in ((True, "igbvf"), (False, None)):
+        wish = {"sriov": pfs(4, autoprobe=probing), "devices": {"guests": [{"match": {"address": VFS[0]}}], "host": [
+            {"match": {"address": VFS[1]}, "driver": "native"},
+        ]}, "initramfs": False}
+        predicted = run_module(small, "passthrough", check=True, **wish)
+        assert run_module(small, "passthrough", **wish) == predicted
+        assert vf_drivers(small) == ["vfio-pci", "igbvf", driver, driver]
+        assert not run_module(small, "passthrough", **wish)["changed"]
+        run_module(small, "passthrough", sriov=pfs(3), devices={"guests": [{"match": {"physfn": PF}}]}, initramfs=False)
+
+
 def test_vfs_and_policies_at_the_next_boot(run_module, small):
     wish = {"sriov": pfs(), "devices": SPLIT, "initramfs": False, "now": False}
     result = run_module(small, "passthrough", **wish)

@@ -50,7 +50,8 @@ def test_the_vfs_that_appear_are_those_that_were_predicted(host):
 def test_a_prediction_takes_away_and_adds_in_order(host):
     survey = host.survey()
     coming = Expected(host.kernel, survey).vfs(survey.devices[PF], read_layout(host.kernel, PF), 1)[0]
-    after = Prediction(frozenset([NIC]), {VF: coming}).applied_to(survey)
+    after = Prediction(frozenset([NIC]), {VF: coming}, {PF: {"num": 1}}).applied_to(survey)
     assert set(after.devices) == set(survey.devices) - {NIC} | {VF}
     assert list(after.devices) == sorted(after.devices)
+    assert after.devices[PF].sriov == {"num": 1}
     assert NIC not in sum(after.groups.values(), [])

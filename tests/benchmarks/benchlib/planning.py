@@ -17,7 +17,7 @@ TAKE, GIVE_BACK = "take", "give back"
 
 
 def planning(root: Path, shares: list[int], rounds: int) -> dict[str, dict[int, list[float]]]:
-    """What is planned -> number of declared devices -> seconds of make_plan, a round each.
+    """What is planned -> number of declared devices -> seconds of processor time of make_plan, a round each.
 
     ``shares``: 64 declares each 64th device, 1 all. Each is declared by its own address, in an entry of its own.
     Nothing is recorded of what those given back had before, so the kernel's tables are asked.
@@ -37,9 +37,9 @@ def planning(root: Path, shares: list[int], rounds: int) -> dict[str, dict[int, 
     times: dict[str, dict[int, list[float]]] = {TAKE: {}, GIVE_BACK: {}}
     for dummy in range(rounds):
         for (what, count), request in requests.items():
-            before = time.perf_counter()
+            before = time.process_time()
             plan = make_plan(host, request)
-            times[what].setdefault(count, []).append(time.perf_counter() - before)
+            times[what].setdefault(count, []).append(time.process_time() - before)
             if len(plan.devices) != count:
                 raise AssertionError(f"{len(plan.devices)} devices planned, {count} declared")
     return times

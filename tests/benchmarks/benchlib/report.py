@@ -46,7 +46,7 @@ def processes(samples: Samples, small: int, large: int) -> list[Row]:
 
 
 def plans(times: dict[str, dict[int, list[float]]]) -> list[Row]:
-    """Growth of planning with the number of declared devices, for each device."""
+    """Growth of planning with the number of declared devices, for each device; and what the most of them take."""
     rows = []
     for what, seconds in times.items():
         first, *rest = seconds
@@ -55,6 +55,8 @@ def plans(times: dict[str, dict[int, list[float]]]) -> list[Row]:
                 f"plan to {what}, growth {first} -> {count} declared, / {count / first:.1f}",
                 partial(_plan_growth, seconds, first, count), "<= 1.0",
             ))
+        most = max(seconds)
+        rows.append(_row(f"plan to {what} {most} declared, seconds of processor time", _of(seconds[most]), "< 1"))
     return rows
 
 
@@ -68,6 +70,10 @@ def _growth(samples: Samples, small: int, large: int, read: Read, reduce: Reduce
 
 def _plan_growth(seconds: dict[int, list[float]], first: int, count: int, reduce: Reduce) -> float:
     return reduce(seconds[count]) / reduce(seconds[first]) * first / count
+
+
+def _of(values: list[float]) -> Callable[[Reduce], float]:
+    return lambda reduce: reduce(values)
 
 
 def _net(samples: Samples, size: int, read: Read, reduce: Reduce) -> float:

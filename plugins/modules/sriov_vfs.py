@@ -172,6 +172,7 @@ reboot_reasons:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vfio.host.plugins.module_utils._device.options import ARGUMENTS
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS
 from ansible_collections.vfio.host.plugins.module_utils._host.task import run_task
 from ansible_collections.vfio.host.plugins.module_utils._sriov.area import NumberArea, ProbeArea
 from ansible_collections.vfio.host.plugins.module_utils._sriov.options import number_request
@@ -180,7 +181,9 @@ from ansible_collections.vfio.host.plugins.module_utils._sriov.options import nu
 def main():
     """Numbers, then native drivers for those that nobody declares."""
     module = AnsibleModule(
-        argument_spec=dict(ARGUMENTS, devices={"type": "list", "elements": "dict"}),
+        argument_spec=dict(
+            ARGUMENTS, devices={"type": "list", "elements": "dict"}, force=dict(ARGUMENTS["force"], choices=list(GUARDS)),
+        ),
         required_if=[("state", "present", ["devices"])],
         supports_check_mode=True,
     )

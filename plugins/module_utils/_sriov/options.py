@@ -8,14 +8,18 @@
 
 from __future__ import annotations
 
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS
 from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import Request
 
 
 def number_request(options, entries, key, policies):
-    """The Request that a module's options mean. ``entries``, ``key`` and ``policies``: as of Request."""
+    """The Request that a module's options mean. ``entries``, ``key`` and ``policies``: as of Request.
+
+    Of what a task may force, what is about drivers says nothing here.
+    """
     return Request(
         devices=entries, present=options["state"] == "present", now=options["now"], at_boot=options["at_boot"],
-        force=tuple(options["force"]), timeout=options["timeout"], policies=policies, key=key,
+        force=tuple(one for one in options["force"] if one in GUARDS), timeout=options["timeout"], policies=policies, key=key,
     )
 
 

@@ -128,14 +128,16 @@ def parse(text, path):
 
 def _record(kept):
     was = kept["was"]
-    if not (isinstance(kept["autoprobe"], bool) and isinstance(was["autoprobe"], bool) and type(was["numvfs"]) is int):
+    number = was["numvfs"]
+    is_number = isinstance(number, int) and not isinstance(number, bool)
+    if not (isinstance(kept["autoprobe"], bool) and isinstance(was["autoprobe"], bool) and is_number):
         raise ValueError("autoprobe or numvfs has the wrong type")
     return PfRecord(
         address=checked(ADDRESS, kept["address"]),
         ids={key: checked(HEX_ID, kept["ids"][key]) for key in IDENTITY},
         vfs=tuple(checked(ADDRESS, one) for one in kept["vfs"]),
         autoprobe=kept["autoprobe"],
-        was={"numvfs": was["numvfs"], "autoprobe": was["autoprobe"]},
+        was={"numvfs": number, "autoprobe": was["autoprobe"]},
     )
 
 

@@ -460,3 +460,9 @@ def test_a_step_that_fails_puts_everything_back(run_module, make_host, name, num
 
 def test_the_screen_is_no_pf(run_module, host):
     assert "cannot have VFs" in run_module(host, "sriov_vfs", devices=[{"match": {"address": VGA}, "numvfs": 1}])["msg"]
+
+
+def test_what_is_forced_about_drivers_says_nothing_about_vfs(run_module, small):
+    result = run_module(small, "passthrough", initramfs=False, sriov=pfs(), devices={"p": [FOR_GUESTS]}, force=["driver"])
+    assert not result.get("failed"), result
+    assert vf_drivers(small) == ["vfio-pci"] * 7

@@ -23,7 +23,7 @@ def planning(root: Path, shares: list[int], rounds: int) -> dict[str, dict[int, 
     Nothing is recorded of what those given back had before, so the kernel's tables are asked.
     """
     found = survey(Sysfs(str(root)))
-    host = Host(found, {}, {}, str(root / "etc"), str(root / "run"))
+    host = Host(found, {}, {}, {}, str(root / "etc"), str(root / "run"))
     # A PF with VFs is refused, and with it the whole plan.
     endpoints = [
         address for address, device in found.devices.items()

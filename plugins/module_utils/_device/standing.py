@@ -67,18 +67,24 @@ class Standing:
 
 def parse(text, path):
     """The Standings in a rules file's text. Raises PlanError naming ``path`` and the line that no run of ours wrote."""
-    found = []
+    return read_records(text, path, _STANDING, lambda found: _standing(json.loads(found.group(1))))
+
+
+def read_records(text, path, shape, make, effect="which gives its devices back"):
+    """What ``make(match)`` makes of each line of ``shape``. Raises PlanError; ``effect``: what removing the file does."""
+    records = []
     for number, line in enumerate(text.splitlines(), 1):
-        record = _STANDING.match(line)
-        if record:
-            try:
-                found.append(_standing(json.loads(record.group(1))))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise PlanError(
-                    f"{path}, line {number}: this record cannot be read ({error}); restore the file, or remove it and "
-                    "reboot, which gives its devices back"
-                ) from error
-    return found
+        found = shape.match(line)
+        if not found:
+            continue
+        try:
+            records.append(make(found))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise PlanError(
+                f"{path}, line {number}: this record cannot be read ({error}); restore the file, or remove it and "
+                f"reboot, {effect}"
+            ) from error
+    return records
 
 
 def _standing(kept):
@@ -212,4 +218,4 @@ def _compare_one(value, glob):
     return "yes" if start == glob else "maybe"
 
 
-__all__ = ("NAME", "Standing", "checked", "parse", "standings")
+__all__ = ("NAME", "Standing", "checked", "parse", "read_records", "standings")

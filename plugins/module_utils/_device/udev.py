@@ -22,8 +22,7 @@ import re
 from dataclasses import dataclass, field
 
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import ADDRESS, IDENTITY
-from ansible_collections.vfio.host.plugins.module_utils._device.standing import NAME, checked
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._device.standing import NAME, checked, read_records
 
 _FILE_NAME = re.compile(r"60-vfio-host-([a-z0-9-]+)\.rules\Z")
 _RECORD = re.compile(r"# (device|release) (\{.*\})\Z")
@@ -174,19 +173,9 @@ def _driver_rules(policy, driver, module):
 
 def parse(text, path):
     """The records in a rules file's text. Raises PlanError naming ``path`` and the line that no run of ours wrote."""
-    records = []
-    for number, line in enumerate(text.splitlines(), 1):
-        found = _RECORD.match(line)
-        if not found:
-            continue
-        try:
-            records.append(_record(json.loads(found.group(2)), found.group(1) == "release"))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise PlanError(
-                f"{path}, line {number}: this record cannot be read ({error}); restore the file, or remove it and "
-                "reboot, which gives its devices back"
-            ) from error
-    return records
+    return read_records(
+        text, path, _RECORD, lambda found: _record(json.loads(found.group(2)), found.group(1) == "release")
+    )
 
 
 def _record(kept, released):

@@ -23,9 +23,8 @@ import re
 from dataclasses import dataclass
 
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import ADDRESS, IDENTITY
-from ansible_collections.vfio.host.plugins.module_utils._device.standing import checked
+from ansible_collections.vfio.host.plugins.module_utils._device.standing import checked, read_records
 from ansible_collections.vfio.host.plugins.module_utils._device.udev import HEX_ID, native_mark
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 NUMBERS, PROBES = "59-vfio-host-sriov.rules", "61-vfio-host-sriov.rules"
 
@@ -111,19 +110,9 @@ def _probe_rules(record):
 
 def parse(text, path):
     """The records in a rules file's text. Raises PlanError naming ``path`` and the line that no run of ours wrote."""
-    records = []
-    for number, line in enumerate(text.splitlines(), 1):
-        found = _RECORD.match(line)
-        if not found:
-            continue
-        try:
-            records.append(_record(json.loads(found.group(1))))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise PlanError(
-                f"{path}, line {number}: this record cannot be read ({error}); restore the file, or remove it and "
-                "reboot, which leaves no VFs"
-            ) from error
-    return records
+    return read_records(
+        text, path, _RECORD, lambda found: _record(json.loads(found.group(1))), "which leaves no VFs"
+    )
 
 
 def _record(kept):

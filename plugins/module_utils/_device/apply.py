@@ -93,7 +93,7 @@ class Applier:
         device = one.device
         actions = {
             planning.LOAD: self._modules.load,
-            planning.LOAD_NATIVE: self._modules.load_native,
+            planning.LOAD_NATIVE: lambda value: self._load_native(device.address, value),
             planning.OVERRIDE: lambda value: self._override(device.address, value),
             planning.UNBIND: lambda value: self._unbind(device.address, value),
             planning.BIND: lambda value: self._bind(device.address, value),
@@ -172,6 +172,14 @@ class Applier:
         if override != driver:
             self._override(address, override or "")
 
+    def _load_native(self, address, modalias):
+        """Load native drivers where none that is registered takes the device: a module that competes with its driver would
+        come along.
+        """
+        self._fs.write(f"{self._fs.pci}/drivers_probe", address)
+        if self._driver_now(address) is None:
+            self._modules.load_native(modalias)
+
     def _probe(self, address, native, must_bind):
         if self._driver_now(address) is None:
             self._fs.write(f"{self._fs.pci}/drivers_probe", address)
@@ -184,7 +192,7 @@ class Applier:
                 f"no native driver took it back in {self._timeout} seconds; see what the kernel log says of it"
             )
         now = self._driver_now(address)
-        if self._is_vfio(now):
+        if self._serves_vfio(address, now):
             raise ApplyError(
                 f"{now} took it again without an override: ids= or new_id of that driver name it, or its module "
                 "declares it by an ordinary alias; remove what does, or declare its native driver by name"
@@ -195,7 +203,7 @@ class Applier:
         address = one.device.address
         driver, override = self._driver_now(address), self._override_now(address)
         native = one.status == planning.RELEASED
-        driver_is_right = not self._is_vfio(driver) if native else driver == one.driver
+        driver_is_right = not self._serves_vfio(address, driver) if native else driver == one.driver
         if one.steps and not (driver_is_right and override == one.override):
             raise ApplyError(
                 f"{address} ({one.device.name}): after all steps it has driver {driver} and override {override}, not "
@@ -232,6 +240,10 @@ class Applier:
             self.bind_by_name(address, device.driver, device.driver_override)
         elif device.driver is not None:
             self._bind(address, device.driver)
+
+    def _serves_vfio(self, address, driver):
+        """Whether the device's driver serves user space, one that was loaded since the survey included."""
+        return self._is_vfio(driver) or self._fs.exists(f"{self._fs.pci_devices}/{address}/vfio-dev")
 
     def _driver_now(self, address):
         return self._fs.link(f"{self._fs.pci_devices}/{address}/driver")

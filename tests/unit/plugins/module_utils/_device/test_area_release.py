@@ -72,6 +72,14 @@ def test_a_release_asks_for_the_module_that_the_kernel_would_load_blacklists_res
     assert ("command", f"modprobe --use-blacklist --quiet -- {host.facts(EDU)['modalias']}") in host.faults.log
 
 
+def test_no_module_is_loaded_where_a_registered_driver_takes_the_device_back(host):
+    # What else declares the device, also by mistake, would come along with its driver.
+    host.take(NIC)
+    host.release()
+    assert host.driver(NIC) == "e1000e"
+    assert not [what for what in host.faults.log if what[0] == "command" and "--use-blacklist" in what[1]]
+
+
 def test_a_release_for_the_next_boot_touches_no_device(host):
     host.take(NIC)
     result = host.release(now=False)

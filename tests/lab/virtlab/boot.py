@@ -93,6 +93,7 @@ class Initramfs:
 DEFAULT_INITRAMFS = "initramfs-tools"
 INITRAMFS: Mapping[str, Initramfs] = {
     DEFAULT_INITRAMFS: Initramfs("initramfs-tools", "initramfs-tools.sh"),
+    "initramfs-tools-list": Initramfs("initramfs-tools", "initramfs-tools-list.sh"),
     "dracut": Initramfs("dracut", "dracut.sh"),
 }
 

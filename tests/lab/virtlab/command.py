@@ -31,7 +31,7 @@ def properties(device: Device) -> Dict[str, Any]:
         result["addr"] = device.addr
     if device.mac is not None:
         result["mac"] = device.mac
-    if device.model in NETWORK_MODELS:
+    if device.model in NETWORK_MODELS and not device.model.endswith("-ccw"):
         # No network boot: it costs seconds, and the package that holds the ROMs.
         result["romfile"] = ""
     if device.serial is not None:
@@ -41,6 +41,13 @@ def properties(device: Device) -> Dict[str, Any]:
         result["drive"] = backing["node-name"]
     result.update(device.options)
     return result
+
+
+def function(device: Device) -> Optional[Dict[str, Any]]:
+    """What names the device on s390: there it precedes it, and is plugged with it."""
+    if device.zpci is None:
+        return None
+    return {"driver": "zpci", "id": f"{device.id}-zpci", "uid": device.zpci.uid, "fid": device.zpci.fid, "target": device.id}
 
 
 def kernel_command_line(host: Host) -> Tuple[str, ...]:
@@ -58,10 +65,10 @@ def _json(option: str, value: Dict[str, Any]) -> List[str]:
     return [option, json.dumps(value)]
 
 
-def _accelerator(accel: str) -> List[str]:
+def _accelerator(accel: str, cpu: str) -> List[str]:
     if accel == "kvm":
         return ["-accel", "kvm", "-cpu", "host"]
-    return ["-accel", "tcg,thread=multi", "-cpu", "max"]
+    return ["-accel", "tcg,thread=multi", "-cpu", cpu]
 
 
 def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, ssh_port: int,
@@ -69,7 +76,7 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
     """The whole command line. QEMU goes to the background once every device is made, and leaves its pid in a file."""
     machine = MACHINES[host.machine]
     line: List[str] = [ARCHITECTURES[host.architecture].qemu, "-name", host.name, *machine.arguments]
-    line += _accelerator(accel)
+    line += _accelerator(accel, machine.cpu)
     line += ["-smp", str(host.cpus), "-m", str(host.memory), "-display", "none", "-vga", "none"]
     line += machine.iommus[host.iommu]
     line += BOOTS[host.boot].arguments(image, kernel_command_line(host), initrd)
@@ -90,6 +97,9 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
             backing = media(device)
             if backing is not None:
                 line += _json("-blockdev", backing)
+            named = function(device)
+            if named is not None:
+                line += _json("-device", named)
             line += _json("-device", properties(device))
 
     line += ["-chardev", f"file,id=console,path={state / 'console.log'}", "-serial", "chardev:console"]
@@ -98,4 +108,4 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
     return tuple(line)
 
 
-__all__ = ("command", "kernel_command_line", "media", "properties")
+__all__ = ("command", "function", "kernel_command_line", "media", "properties")

@@ -21,7 +21,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 # One unicast address format; multicast (odd first octet) is refused by guests.
 MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}\Z")
 
-NETWORK_MODELS = frozenset({"e1000", "e1000e", "igb", "virtio-net-pci"})
+NETWORK_MODELS = frozenset({"e1000", "e1000e", "igb", "virtio-net-ccw", "virtio-net-pci"})
 SERIAL_MODELS = frozenset({"nvme"})
 
 
@@ -35,6 +35,14 @@ class Port:
 
 
 @dataclass(frozen=True)
+class Zpci:
+    """What names a PCI function on s390: its user-defined identifier, and its function identifier."""
+
+    uid: int
+    fid: int
+
+
+@dataclass(frozen=True)
 class Device:
     """A device of a host, as QEMU's -device and QMP's device_add take it."""
 
@@ -44,6 +52,7 @@ class Device:
     addr: Optional[str] = None
     mac: Optional[str] = None
     serial: Optional[str] = None
+    zpci: Optional[Zpci] = None
     present: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -86,9 +95,10 @@ def swapped(host: Host, one: str, other: str) -> Host:
     if {first.bus, second.bus} & {device.id for device in host.devices} or {
             device.bus for device in host.devices} & {one, other}:
         raise LabError(f"{one} and {other} cannot change places", "name devices in slots, and no bridges")
-    places = {one: (second.bus, second.addr), other: (first.bus, first.addr)}
+    places = {one: second, other: first}
     return replace(host, devices=tuple(
-        replace(device, bus=places[device.id][0], addr=places[device.id][1]) if device.id in places else device
+        replace(device, bus=places[device.id].bus, addr=places[device.id].addr, zpci=places[device.id].zpci)
+        if device.id in places else device
         for device in host.devices
     ))
 
@@ -131,6 +141,15 @@ class _Reader:
             raise LabError(f"{self.where}: unknown key {sorted(map(str, self.data))[0]!r}", "see tests/lab/README.md")
 
 
+def _zpci(where: str, data: Any) -> Optional[Zpci]:
+    if data is None:
+        return None
+    reader = _Reader(where, data)
+    zpci = Zpci(uid=reader.take("uid", int), fid=reader.take("fid", int))
+    reader.done()
+    return zpci
+
+
 def _device(where: str, data: Any, identifier: Optional[str] = None) -> Device:
     reader = _Reader(where, data)
     device = Device(
@@ -140,6 +159,7 @@ def _device(where: str, data: Any, identifier: Optional[str] = None) -> Device:
         addr=reader.optional("addr", str),
         mac=reader.optional("mac", str),
         serial=reader.optional("serial", str),
+        zpci=_zpci(f"{where}: zpci", reader.optional("zpci", dict)),
         present=reader.take("present", bool, True),
         options=reader.take("options", dict, {}),
     )
@@ -168,6 +188,8 @@ def _unique(host: Host) -> None:
         ("slot", [port.slot for port in host.ports]),
         ("mac", [device.mac for device in everything if device.mac]),
         ("serial", [device.serial for device in everything if device.serial]),
+        ("uid", [device.zpci.uid for device in host.devices if device.zpci]),
+        ("fid", [device.zpci.fid for device in host.devices if device.zpci]),
         ("place", [f"{item.bus} {item.addr}" for item in everything if item.present and item.addr]
          + [f"{MACHINES[host.machine].root_bus} {port.addr}" for port in host.ports]),
         ("slot occupied at start", [device.bus for device in everything
@@ -185,6 +207,14 @@ def _buses(host: Host) -> None:
         if device.bus not in known and not MACHINES[host.machine].owns_bus(device.bus):
             raise LabError(f"host {host.name}: device {device.id} is on bus {device.bus}, which does not exist",
                            "name a port, a bridge or a bus of the machine")
+
+
+def _functions(host: Host) -> None:
+    wanted = MACHINES[host.machine].zpci
+    for device in host.devices:
+        if (device.zpci is not None) != wanted:
+            raise LabError(f"host {host.name}: device {device.id} {'needs' if wanted else 'cannot have'} a zpci",
+                           "on s390 every device has one: zpci: {uid: 0x1, fid: 0x1}; elsewhere none has")
 
 
 def parse(name: str, data: Any) -> Host:
@@ -227,6 +257,7 @@ def parse(name: str, data: Any) -> Host:
         raise LabError(f"{where}: disk size {disk_size!r}", "write it like 4G")
     _unique(host)
     _buses(host)
+    _functions(host)
     return host
 
 
@@ -245,4 +276,4 @@ def load(name: str, directory: Optional[Path] = None) -> Host:
         raise LabError(f"{path} is not YAML", " ".join(str(error).split())) from None
 
 
-__all__ = ("Device", "Host", "NETWORK_MODELS", "Port", "load", "names", "parse", "swapped")
+__all__ = ("Device", "Host", "NETWORK_MODELS", "Port", "Zpci", "load", "names", "parse", "swapped")

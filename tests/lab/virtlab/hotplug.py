@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Set
 
-from .command import media, properties
+from .command import function, media, properties
 from .errors import LabError
 from .lifecycle import Guest
 from .qmp import Qmp
@@ -31,6 +31,9 @@ def plug(guest: Guest, identifier: str) -> None:
         if backing is not None:
             qmp.execute("blockdev-add", backing)
         try:
+            named = function(device)
+            if named is not None:
+                qmp.execute("device_add", named)
             qmp.execute("device_add", properties(device))
         except LabError:
             if backing is not None:

@@ -19,6 +19,8 @@ class Architecture:
     uname: str
     qemu: str
     qemu_package: str
+    # As binfmt.d of Debian's qemu-user names it: what runs its programs here while an image is built.
+    binfmt: str
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Machine:
     # QEMU arguments of each IOMMU that the machine can have; they precede the devices that it serves.
     iommus: Mapping[str, Tuple[str, ...]]
     kernel_args: Tuple[str, ...] = ()
+    # The model that TCG emulates.
+    cpu: str = "max"
+    # Whether functions have no slots, but a UID and a FID each, from a device of QEMU's own.
+    zpci: bool = False
 
     def owns_bus(self, bus: str) -> bool:
         return re.fullmatch(self.bus_pattern, bus) is not None
@@ -41,7 +47,16 @@ class Machine:
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     "amd64": Architecture(
-        kernel_package="linux-image-amd64", uname="x86_64", qemu="qemu-system-x86_64", qemu_package="qemu-system-x86"
+        kernel_package="linux-image-amd64", uname="x86_64", qemu="qemu-system-x86_64", qemu_package="qemu-system-x86",
+        binfmt="qemu-x86_64",
+    ),
+    "ppc64el": Architecture(
+        kernel_package="linux-image-powerpc64le", uname="ppc64le", qemu="qemu-system-ppc64", qemu_package="qemu-system-ppc",
+        binfmt="qemu-ppc64le",
+    ),
+    "s390x": Architecture(
+        kernel_package="linux-image-s390x", uname="s390x", qemu="qemu-system-s390x", qemu_package="qemu-system-s390x",
+        binfmt="qemu-s390x",
     ),
 }
 
@@ -60,6 +75,28 @@ MACHINES: Mapping[str, Machine] = {
         },
         # On a busy machine the emulated timer may not tick while the kernel looks at it, and the kernel would panic.
         kernel_args=("no_timer_check",),
+    ),
+    # Bare metal, started by skiboot. Six host bridges, each with one root port's bus. Without its defaults it has no buses.
+    "powernv9": Machine(
+        architecture="ppc64el",
+        arguments=("-machine", "powernv9", "-net", "none", "-monitor", "none", "-parallel", "none"),
+        console="hvc0",
+        root_bus="pcie.0",
+        bus_pattern=r"pcie\.[0-5]",
+        port_model="pcie-root-port",
+        iommus={"powernv": ()},
+        cpu="power9",
+    ),
+    # Disk and NIC of the host are on the channel subsystem; every PCI function is free to take, and has its UID and FID.
+    "s390-ccw-virtio": Machine(
+        architecture="s390x",
+        arguments=("-nodefaults", "-machine", "s390-ccw-virtio"),
+        console="ttysclp0",
+        root_bus="pci.0",
+        bus_pattern=r"pci\.0|virtual-css",
+        port_model="pcie-root-port",
+        iommus={"zpci": ()},
+        zpci=True,
     ),
 }
 

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Dict, List, Tuple
 
-from . import apt, paths
+from . import apt, emulation, paths
 from .boot import BOOTS
 from .errors import LabError
 from .host import Host
@@ -49,6 +49,8 @@ def missing(host: Host, build: bool) -> Tuple[str, ...]:
         # What mmdebstrap and mke2fs stand in for root with.
         wanted.update({"fakeroot": "fakeroot", "newuidmap": "uidmap"})
     packages = {package for program, package in wanted.items() if not _find(program)}
+    if build and emulation.is_foreign(host) and not emulation.rule(host).exists():
+        packages.add(emulation.PACKAGE)
     if not _qemu_suffices(host):
         packages.add(ARCHITECTURES[host.architecture].qemu_package)
     return tuple(sorted(packages))
@@ -56,6 +58,12 @@ def missing(host: Host, build: bool) -> Tuple[str, ...]:
 
 def ensure(host: Host, build: bool) -> None:
     """Have everything, or fail with the names and the command."""
+    _ensure_installed(host, build)
+    if build:
+        emulation.register(host)
+
+
+def _ensure_installed(host: Host, build: bool) -> None:
     packages = missing(host, build)
     if not packages:
         return
@@ -80,13 +88,14 @@ def _codename() -> str:
 
 
 def _needs_backports(packages: Tuple[str, ...]) -> bool:
-    qemu = [package for package in packages if package.startswith("qemu-system-")]
+    qemu = [package for package in packages if package.startswith(("qemu-system-", "qemu-user-"))]
     if not qemu:
         return False
     for line in run(["apt-cache", "policy", qemu[0]], timeout=60).splitlines():
         name, dummy, version = line.strip().partition(": ")
-        if name == "Candidate" and version != "(none)":
-            return int(version.partition(":")[2].partition(".")[0] or 0) < QEMU_MAJOR
+        if name == "Candidate":
+            # Debian 12 itself has no package of this name for s390x.
+            return version == "(none)" or int(version.partition(":")[2].partition(".")[0] or 0) < QEMU_MAJOR
     return False
 
 

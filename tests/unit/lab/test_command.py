@@ -94,3 +94,17 @@ def test_the_accelerator_decides_the_cpu(description, accel, words):
     line = command.command(host=host.parse("box", description), accel=accel, image=Path("/cache/image"),
                            overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222)
     assert pairs(line, "-accel") + pairs(line, "-cpu") == words
+
+
+def test_what_names_a_function_precedes_it(description):
+    description.update(architecture="s390x", machine="s390-ccw-virtio", iommu="zpci", ports=[])
+    description["disk"] = {"model": "virtio-blk-ccw", "bus": "virtual-css", "options": {"devno": "fe.0.0001"}}
+    description["nic"] = {"model": "virtio-net-ccw", "bus": "virtual-css", "mac": "52:54:00:76:00:01"}
+    description["devices"] = [dict(description["devices"][0], bus="pci.0", zpci={"uid": 0x1234, "fid": 5})]
+    line = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
+                           overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222)
+    assert line[0] == "qemu-system-s390x"
+    assert list(devices(line)) == ["system-disk", "system-nic", "nic-a-zpci", "nic-a"]
+    assert devices(line)["nic-a-zpci"] == {"driver": "zpci", "id": "nic-a-zpci", "uid": 0x1234, "fid": 5, "target": "nic-a"}
+    # A ROM is for PCI.
+    assert "romfile" not in devices(line)["system-nic"]

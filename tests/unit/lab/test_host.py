@@ -129,3 +129,34 @@ def test_two_devices_change_places_and_nothing_else_does(description):
 def test_what_cannot_change_places_is_named(description, pair):
     with pytest.raises(LabError, match=pair[1]):
         host.swapped(host.parse("box", description), *pair)
+
+
+@pytest.fixture
+def functions(description):
+    """The same host on s390: functions have a UID and a FID, and no slots."""
+    description.update(architecture="s390x", machine="s390-ccw-virtio", iommu="zpci", kernel_args=[], ports=[])
+    description["disk"] = {"model": "virtio-blk-ccw", "bus": "virtual-css", "options": {"devno": "fe.0.0001"}}
+    description["nic"] = {"model": "virtio-net-ccw", "bus": "virtual-css", "mac": "52:54:00:76:00:01"}
+    for number, device in enumerate(description["devices"], 1):
+        device.update(bus="pci.0", present=True, zpci={"uid": number, "fid": 16 + number})
+    return description
+
+
+def test_functions_that_change_places_change_their_uids(functions):
+    after = host.swapped(host.parse("box", functions), "nic-a", "disk-a")
+    assert [(one.id, one.zpci) for one in after.devices] == [("nic-a", host.Zpci(2, 18)), ("disk-a", host.Zpci(1, 17))]
+
+
+@pytest.mark.parametrize("zpci, what", [
+    ({"uid": 2, "fid": 1}, "uid 2 is used twice"), ({"uid": 1, "fid": 18}, "fid 18 is used twice"),
+    (None, "device nic-a needs a zpci"), ({"uid": 1}, "lacks fid"), ({"uid": 1, "fid": "0x1"}, "fid is '0x1'"),
+    ({"uid": 1, "fid": 1, "pchid": 1}, "unknown key 'pchid'"),
+])
+def test_what_names_a_function_is_checked(functions, zpci, what):
+    functions["devices"][0]["zpci"] = zpci
+    refused(functions, what)
+
+
+def test_a_machine_with_slots_has_no_functions_with_uids(description):
+    description["devices"][0]["zpci"] = {"uid": 1, "fid": 1}
+    refused(description, "device nic-a cannot have a zpci")

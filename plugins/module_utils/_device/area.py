@@ -63,12 +63,14 @@ class DeviceArea:
                 if policy is None:
                     continue
                 texts[path] = self._files.read(path)
-                known = {record.address for record in policies.get(policy, ())}
-                records = [one for one in udev.parse(texts[path], path) if one.address not in known]
+                known = {record.place for record in policies.get(policy, ())}
+                records = [one for one in udev.parse(texts[path], path) if one.place not in known]
                 policies.setdefault(policy, []).extend(records)
                 standings.setdefault(policy, []).extend(standing.parse(texts[path], path))
+        found = survey(self._fs)
+        policies = {name: [one.located(found.devices) for one in records] for name, records in policies.items()}
         return Host(
-            survey(self._fs), policies, standings, texts, self._files.boot_rules, self._files.volatile_rules,
+            found, policies, standings, texts, self._files.boot_rules, self._files.volatile_rules,
             self._saved(),
         )
 

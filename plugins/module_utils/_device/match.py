@@ -94,7 +94,7 @@ def _pattern(key, value):
     """The text that values of this field are compared with. Raises ValueError for what none can equal."""
     if isinstance(value, (dict, list)) or value is None:
         raise ValueError(f"{value!r} is neither text, number nor boolean")
-    if FIELDS[key] == ID and not isinstance(value, str):
+    if FIELDS[key] in (ID, HEX) and not isinstance(value, str):
         raise ValueError(f"write it in quotes: YAML reads {value!r} as a number, and 0300 or 10e5 as other ones")
     found = _PATTERNS[FIELDS[key]](str(value).strip().lower())
     if not found:
@@ -199,7 +199,9 @@ class Selector:
         if key in IDENTITY:
             return [device.ids[key]]
         if FIELDS[key] == HEX or key == "port":
-            text = (device.zpci or {}).get(key)
+            zpci = device.zpci or {}
+            # Without the firmware's check several functions may have one UID.
+            text = None if key == "uid" and not zpci.get("uid_is_unique") else zpci.get(key)
             return [] if text is None else [f"{int(text, 16):x}"]
         values = [device.physfn is not None if key == "is_vf" else getattr(device, key), seen.get(key)]
         return [str(value).lower() for value in values if value is not None]

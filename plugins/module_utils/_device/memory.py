@@ -41,10 +41,10 @@ def recall(devices, policies):
             else:
                 away.append((policy, record))
     for policy, record in away:
-        # Functions of one card have one serial number.
+        # Functions of one card have one serial number; those of s390 have no number that would tell them apart.
         found = [
             device.address for device in with_serial.get(record.serial, ())
-            if device.ids == record.ids and device.address[-1] == record.address[-1]
+            if device.ids == record.ids and (record.pin or device.address[-1] == record.address[-1])
         ]
         if len(found) == 1:
             moved[policy, record.address] = found[0]

@@ -119,6 +119,15 @@ class Device:
             return f"{self.vendor_name} {self.device_name}"
         return f"{self.vendor_name or 'device'} [{self.ids['vendor']}:{self.ids['device']}]"
 
+    @property
+    def pin(self):
+        """What names a function of s390, where addresses move: its UID where these are unique, else its FID; elsewhere None."""
+        if self.zpci is None:
+            return None
+        if self.zpci.get("uid_is_unique") and int(self.zpci.get("uid") or "0", 16):
+            return {"uid": self.zpci["uid"]}
+        return {"function_id": self.zpci["function_id"]}
+
     def identity(self):
         """What stays when addresses move: the ids, and where known serial, path and the s390 uid."""
         known = dict(self.ids)

@@ -227,13 +227,13 @@ def _write(policy, content, released, request, host, first, last):
 def _in_safe_order(files, before):
     """Files that lose a device come last: a run that is killed between two of them leaves every device recorded."""
     def loses(path):
-        return not _addresses(before.get(path)) <= _addresses(files[path])
+        return not _places(before.get(path)) <= _places(files[path])
 
     return {path: files[path] for path in sorted(files, key=loses)}
 
 
-def _addresses(text):
-    return {record.address for record in udev.parse(text or "", "")}
+def _places(text):
+    return {record.place for record in udev.parse(text or "", "")}
 
 
 def _take(survey, target, request):
@@ -349,7 +349,8 @@ def _record(survey, target, memory):
     driver = choice.driver or f"driver_of_{choice.module}"
     return udev.Record(
         device.address, device.ids, driver, choice.module, was, refused=target.refused, match=target.entry.match.text,
-        physfn=device.physfn,
+        # A VF of s390 comes by an event of its own, after that of its PF, under an address that nobody knows before.
+        physfn=None if device.pin else device.physfn, pin=device.pin,
     )
 
 

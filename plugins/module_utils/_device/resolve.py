@@ -146,6 +146,10 @@ def _claim(survey, selector, entry, targets, problems, forgotten, memory):
                 f"; {', '.join(forgotten)} are on VFIO and no rules file of a policy remembers what they were: "
                 "match these by address"
             )
+        if "uid" in entry.match.wanted and any(
+            device.zpci and not device.zpci["uid_is_unique"] for device in survey.devices.values()
+        ):
+            hint += "; UIDs are not unique on this host (uid_is_unique is 0): match by function_id"
         problems.append(
             f"{entry.where}: {entry.match.text} matches no device of this host; say optional: true where that is right{hint}"
         )

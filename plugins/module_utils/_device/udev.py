@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import ADDRESS, IDENTITY
 from ansible_collections.vfio.host.plugins.module_utils._device.standing import NAME, checked, read_records
@@ -27,6 +27,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.standing import 
 _FILE_NAME = re.compile(r"60-vfio-host-([a-z0-9-]+)\.rules\Z")
 _RECORD = re.compile(r"# (device|release) (\{.*\})\Z")
 HEX_ID = re.compile(r"[0-9a-f]{4,6}\Z")
+_ZPCI = re.compile(r"0x[0-9a-f]{1,8}\Z")
 _WORD = re.compile(r"[ -~]{1,128}\Z")
 
 
@@ -43,7 +44,8 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Record:
-    """One device of a policy: pinned by ``address`` and ``ids`` together.
+    """One device of a policy: pinned by ``address`` and ``ids`` together; on s390 by ``pin``, {"uid": ...} or
+    {"function_id": ...} as the kernel prints it, in place of the address, which is then where the function is now.
 
     ``was`` holds what VFIO hides: driver, net and serial as they were before. ``released`` marks a device that the
     policy gave up and that still waits for it. ``refused``: why it has its entry's fallback, a Refusal. ``match``: the text
@@ -59,6 +61,12 @@ class Record:
     refused: Refusal | None = None
     match: str | None = None
     physfn: str | None = None
+    pin: dict | None = None
+
+    @property
+    def place(self):
+        """What the rule knows the device by, beside its ids."""
+        return _text(self.pin) if self.pin else self.address
 
     @property
     def serial(self):
@@ -66,8 +74,19 @@ class Record:
         return self.was.get("serial")
 
     def catches(self, device):
-        """Whether the record's rule takes a device: udev compares address and ids."""
-        return device is not None and device.address == self.address and device.ids == self.ids
+        """Whether the record's rule takes a device: udev compares address, or what pins it, and ids."""
+        if device is None or device.ids != self.ids:
+            return False
+        if self.pin is None:
+            return device.address == self.address
+        return self.pin == device.pin or self.pin == {"function_id": (device.zpci or {}).get("function_id")}
+
+    def located(self, devices):
+        """The record with the address that its function has now, where it is pinned by another name than that."""
+        if self.pin is None:
+            return self
+        found = [device.address for device in devices.values() if device.zpci and self.catches(device)]
+        return replace(self, address=found[0]) if len(found) == 1 else self
 
     def is_of(self, device):
         """Whether a device is the one that was recorded. A serial number that VFIO hides contradicts nothing."""
@@ -102,7 +121,7 @@ def render(policy, records, standings=(), native_vfs=()):
         "# Remove this file to give the devices back at the next boot.",
     ]
     drivers = []
-    for record in sorted(records, key=lambda one: (one.released, one.address)):
+    for record in sorted(records, key=lambda one: (one.released, one.place)):
         lines += ["", _comment(record)]
         if not record.released:
             lines.append(_device_rule(policy, record))
@@ -121,10 +140,11 @@ def render(policy, records, standings=(), native_vfs=()):
 
 
 def _comment(record):
-    kept = {
-        "address": record.address, "ids": record.ids, "driver": record.driver, "module": record.module,
-        "was": record.was, "match": record.match,
-    }
+    kept = {"ids": record.ids, "driver": record.driver, "module": record.module, "was": record.was, "match": record.match}
+    if record.pin:
+        kept["zpci"] = record.pin
+    else:
+        kept["address"] = record.address
     if record.refused is not None:
         kept["refused"] = {key: value for key, value in vars(record.refused).items() if key != "fallback"}
     if record.physfn:
@@ -135,9 +155,17 @@ def _comment(record):
 def _device_rule(policy, record):
     ids = ", ".join(f'ATTR{{{key}}}=="0x{record.ids[key]}"' for key in IDENTITY)
     return (
-        f'ACTION=="add", SUBSYSTEM=="pci", KERNEL=="{record.address}", {ids}, '
+        f'ACTION=="add", SUBSYSTEM=="pci", {_place(record)}, {ids}, '
         f'ENV{{VFIO_HOST}}="{policy} {record.driver}", ATTR{{driver_override}}="{record.driver}"'
     )
+
+
+def _place(record):
+    if record.pin is None:
+        return f'KERNEL=="{record.address}"'
+    ((key, value),) = record.pin.items()
+    unique = 'ATTR{uid_is_unique}=="1", ' if key == "uid" else ""
+    return f'{unique}ATTR{{{key}}}=="{value}"'
 
 
 def _with_pf(physfn, address, ids):
@@ -180,8 +208,10 @@ def parse(text, path):
 
 def _record(kept, released):
     ids = {key: checked(HEX_ID, kept["ids"][key]) for key in IDENTITY}
+    pin = _pin(kept["zpci"]) if "zpci" in kept else None
     return Record(
-        address=checked(ADDRESS, kept["address"]),
+        # What is pinned by another name has an address once it is found: see located().
+        address=_text(pin) if pin else checked(ADDRESS, kept["address"]),
         ids=ids,
         driver=checked(NAME, kept["driver"]),
         module=checked(NAME, kept["module"]),
@@ -194,7 +224,19 @@ def _record(kept, released):
         refused=_refusal(kept["refused"], kept["driver"]) if "refused" in kept else None,
         match=None if kept.get("match") is None else str(kept["match"]),
         physfn=None if kept.get("physfn") is None else checked(ADDRESS, kept["physfn"]),
+        pin=pin,
     )
+
+
+def _text(pin):
+    return " ".join(f"{key} {value}" for key, value in pin.items())
+
+
+def _pin(kept):
+    ((key, value),) = kept.items()
+    if key not in ("uid", "function_id"):
+        raise ValueError(f"{key!r} names no function")
+    return {key: checked(_ZPCI, value)}
 
 
 def _refusal(kept, fallback):

@@ -45,6 +45,7 @@ DEVICES = {
         driver="nvme",
         zpci={
             "uid": "0x1234",
+            "uid_is_unique": True,
             "function_id": "0x00000012",
             "pft": "0x0b",
             "port": "1",

@@ -26,11 +26,15 @@ _WORDS = {"true": "y", "yes": "y", "on": "y", "false": "n", "no": "n", "off": "n
 
 @dataclass(frozen=True)
 class Value:
-    """A symbol's value ('y', 'm', 'n', another text, or UNKNOWN), the source that says so, and what there is to add."""
+    """A symbol's value ('y', 'm', 'n', another text, or UNKNOWN), the source that says so, and what there is to add.
+
+    ``is_below``: what it is a part of is off, so nothing about the symbol itself would help.
+    """
 
     value: str
     source: str | None = None
     note: str = ""
+    is_below: bool = False
 
 
 def parse_config(text):
@@ -86,6 +90,8 @@ class Config:
         elsewhere = self.elsewhere(row)
         if elsewhere:
             return Value("n", self.source, elsewhere)
+        if kconfig_table.is_below_vfio(symbol) and self._values.get(kconfig_table.VFIO) == "n":
+            return Value("n", self.source, kconfig_table.WITHOUT_VFIO, is_below=True)
         if row.implied_by and self._is_implied(symbol, row):
             return Value("y", self.source, f"this kernel has no such option: it is always a part of {row.implied_by}")
         if row.gone:

@@ -148,6 +148,17 @@ BECAME = {
 FORMERLY = {"VFIO_PCI_ZDEV_KVM": "VFIO_PCI_ZDEV"}
 
 
+VFIO = "VFIO"
+WITHOUT_VFIO = (
+    "'# CONFIG_VFIO is not set', so this kernel can give no device to user space: it takes a kernel that is built with VFIO"
+)
+
+
+def is_below_vfio(symbol):
+    """Whether a symbol is offered only where VFIO is on (source: 'if VFIO' in drivers/vfio/Kconfig, and its own depends)."""
+    return symbol in ROWS and symbol != VFIO and VFIO in symbol
+
+
 def row(symbol):
     """The row of a symbol; one without any equivalent where the table has none."""
     return ROWS.get(symbol, Row(""))
@@ -161,4 +172,7 @@ def architecture(machine):
     return None
 
 
-__all__ = ("BECAME", "FORMERLY", "ROWS", "Row", "Switch", "X86", "architecture", "row")
+__all__ = (
+    "BECAME", "FORMERLY", "ROWS", "Row", "Switch", "VFIO", "WITHOUT_VFIO", "X86", "architecture",
+    "is_below_vfio", "row",
+)

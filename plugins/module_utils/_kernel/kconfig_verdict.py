@@ -71,6 +71,8 @@ def _judge_one(config, modules, command_line, symbol, wanted):
     if found.value in wanted:
         state = module_wish.ENABLED if "y" in wanted else module_wish.CLEAR
         return replace(base, met=True, by=CONFIG, wishes=_as_built(row, where, found.value, modules, state))
+    if found.is_below:
+        return base
     if row.module and not config.elsewhere(row):
         return _by_module(base, modules, row, where)
     if row.off and "n" in wanted:

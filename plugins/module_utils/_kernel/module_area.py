@@ -136,10 +136,7 @@ class KernelArea:
             )
             for symbol, values in wanted.items()
         ]
-        unmet = [
-            f"{one.symbol}: wanted {' or '.join(one.wanted)}: {one.reason}" for one in verdicts
-            if request.enforce and not one.met
-        ]
+        unmet = _sentences([one for one in verdicts if not one.met]) if request.enforce else []
         if request.enforce:
             wishes = wishes + [wish for one in verdicts if one.met for wish in one.wishes]
         if unmet:
@@ -175,6 +172,14 @@ class KernelArea:
     def undo(self, made):
         """Put an applied plan back. Raises ApplyError with what could not be."""
         made.applier.undo()
+
+
+def _sentences(unmet):
+    """Why verdicts are not met: one sentence each, or one for all that have the same reason."""
+    by_reason = {}
+    for one in unmet:
+        by_reason.setdefault(one.reason, []).append(f"{one.symbol}: wanted {' or '.join(one.wanted)}")
+    return [f"{', '.join(symbols)}: {reason}" for reason, symbols in by_reason.items()]
 
 
 def _asked(verdict, enforce):

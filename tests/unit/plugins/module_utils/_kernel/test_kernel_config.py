@@ -239,6 +239,30 @@ def test_on_s390_the_former_name_of_zdev_counts(make):
     assert all(one["met"] for one in found.values()) and "VFIO_PCI_ZDEV" in found["VFIO_PCI_ZDEV_KVM"]["reason"]
 
 
+# Debian 12's kernel for s390x, what it says of VFIO and of what VFIO is about.
+BOOKWORM_S390X = """\
+CONFIG_KVM_VFIO=y
+CONFIG_KVM=m
+# CONFIG_VFIO is not set
+CONFIG_IOMMU_API=y
+CONFIG_S390_IOMMU=y
+"""
+
+
+def test_a_kernel_without_vfio_is_one_sentence_whatever_is_wanted_of_it(make):
+    host = make(BOOKWORM_S390X, machine="s390x")
+    (sentence,) = unmet(host, VFIO_PCI=["y", "m"], VFIO_IOMMU_TYPE1=["y", "m"], VFIO_PCI_ZDEV_KVM="y")
+    assert sentence.startswith(
+        "VFIO_PCI: wanted y or m, VFIO_IOMMU_TYPE1: wanted y or m, VFIO_PCI_ZDEV_KVM: wanted y: it is n in "
+    )
+    assert sentence.endswith(
+        "'# CONFIG_VFIO is not set', so this kernel can give no device to user space: it takes a kernel that is built with VFIO"
+    )
+    # What is no part of it keeps its own reason, and n is met.
+    assert len(unmet(host, VFIO_PCI="y", S390_IOMMU="n")) == 2
+    assert look(host, VFIO_NOIOMMU="n")["VFIO_NOIOMMU"]["met"]
+
+
 def test_on_power_what_left_the_kernel_is_told(make):
     host = make("CONFIG_VFIO=m\n", machine="ppc64le")
     assert "after 5.12" in unmet(host, VFIO_PCI_P9="y")[0]

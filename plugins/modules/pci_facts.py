@@ -85,9 +85,17 @@ ansible_facts:
               description: Group number to member addresses.
               returned: success
               type: dict
+            interrupt_remapping:
+              description:
+                - Whether the IOMMU of an x86 checks the interrupts of devices. Where it does not, VFIO opens no device, unless
+                  C(allow_unsafe_interrupts) of module C(vfio_iommu_type1) is set.
+                - None on other platforms, where this is no question, without an IOMMU, and where nothing tells.
+              returned: success
+              type: bool
           sample:
             enabled: true
             groups: {"11": ["0000:02:00.0"]}
+            interrupt_remapping: true
         devices:
           description:
             - Address to device. Ids are lower-case hexadecimal without C(0x). A field that the host does not have is

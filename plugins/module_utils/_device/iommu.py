@@ -11,6 +11,8 @@ from __future__ import annotations
 # Drivers that do no DMA for themselves, beside VFIO's own (source: driver_managed_dma in the kernel's PCI drivers).
 _WITHOUT_DMA = frozenset(("pci-stub", "pcieport"))
 
+_BACK_END, _UNSAFE = "vfio_iommu_type1", "allow_unsafe_interrupts"
+
 NO_GROUP = "no IOMMU group: the IOMMU is off, absent, or does not cover it"
 
 
@@ -44,4 +46,23 @@ def why_not_bindable(device, has_base_module, noiommu):
     return None
 
 
-__all__ = ("NO_GROUP", "blocks_group", "groups_of", "why_not_bindable")
+def unsafe_interrupts(survey):
+    """What a client of any device will meet where interrupts are not remapped, a warning; None where it will not.
+
+    VFIO's back end then takes no device, unless told to (source: vfio_iommu_type1_attach_group, allow_unsafe_interrupts).
+    """
+    if survey.interrupt_remapping is not False:
+        return None
+    live, dummy = survey.modules.live(_BACK_END, _UNSAFE)
+    # A bare flag is a yes.
+    said = [one.value or "Y" for one in survey.modules.settings(_BACK_END) if one.name.replace("-", "_") == _UNSAFE]
+    if (live or (said or ["N"])[-1])[:1].lower() in ("y", "1", "t"):
+        return None
+    return (
+        "the IOMMU does not remap interrupts, so opening a device fails with 'Operation not permitted': switch it on in the "
+        "firmware's setup and leave out intremap=off and nointremap; or, where guests are trusted, set "
+        f"{_UNSAFE} of module {_BACK_END}"
+    )
+
+
+__all__ = ("NO_GROUP", "blocks_group", "groups_of", "unsafe_interrupts", "why_not_bindable")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.vfio.host.plugins.module_utils._device import report, rivals, udev
+from ansible_collections.vfio.host.plugins.module_utils._device import iommu, report, rivals, udev
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import Choice
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import NATIVE, parse_declarations, parse_policy_name
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCES, UNDECLARED, Device
@@ -161,7 +161,7 @@ def make_plan(host, request):
         unsettled=sorted(resolution.unsettled.union(
             target.choice.module for target in resolution.targets.values() if _is_unsettled(target)
         )),
-        warnings=survey.warnings + resolution.warnings + _warnings(host, declared)
+        warnings=survey.warnings + resolution.warnings + _warnings(host, declared) + _client_warnings(survey, resolution.targets)
         + rivals.warnings(survey, host.saved, [(one.device, one.policy) for one in plans]),
     )
 
@@ -197,6 +197,12 @@ def _stands(target, memory, before, after):
     return target.is_met and target.device.address not in memory.records and any(
         one in before and one.driver == target.choice.driver and one.catches(target.device) for one in after
     )
+
+
+def _client_warnings(survey, targets):
+    """What stands in the way of clients, and not of drivers."""
+    doubt = iommu.unsafe_interrupts(survey) if any(target.is_vfio for target in targets.values()) else None
+    return [doubt] if doubt else []
 
 
 def _warnings(host, declared):

@@ -24,9 +24,9 @@ from ansible_collections.vfio.host.plugins.module_utils._device.pci import (
     parse_modalias,
     slot_path,
 )
+from ansible_collections.vfio.host.plugins.module_utils._host.platform import S390, platform_of, remaps_interrupts
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import ABSENT, Modules
 
-_ARCHITECTURES = (("x86_64", "x86"), ("i", "x86"), ("s390x", "s390"), ("aarch64", "arm64"), ("arm64", "arm64"))
 _EXTENDED_CONFIG = 0x100
 _SERIAL_NUMBER_CAPABILITY = 0x0003
 _MEANINGLESS_SERIALS = frozenset((b"\0" * 8, b"\xff" * 8))
@@ -46,6 +46,7 @@ class Survey:
     choices: Choices
     vfio_drivers: frozenset
     noiommu: bool
+    interrupt_remapping: bool | None
     warnings: list
 
     def is_vfio(self, driver):
@@ -71,7 +72,9 @@ class Survey:
         return {
             "platform": self.platform,
             "kernel": self.kernel,
-            "iommu": {"enabled": self.iommu_enabled, "groups": self.groups},
+            "iommu": {
+                "enabled": self.iommu_enabled, "groups": self.groups, "interrupt_remapping": self.interrupt_remapping,
+            },
             "devices": {address: device.facts() for address, device in self.devices.items()},
         }
 
@@ -96,6 +99,7 @@ def survey(fs):
     noiommu = fs.read(f"{fs.modules}/vfio/parameters/enable_unsafe_noiommu_mode") == "Y"
     base = modules.state(BASE_MODULE) != ABSENT
     choices = Choices(modules)
+    groups = bool(fs.names(fs.iommu_groups))
     guards = usage.guards(fs, raw)
     taken = any(device.driver in vfio_drivers for device in raw)
     is_root = fs.is_root
@@ -110,27 +114,18 @@ def survey(fs):
             holders=_holders_of(fs, device, held) if is_root else None,
         )
     return Survey(
-        platform=_platform(fs),
+        platform=platform_of(fs),
         kernel=fs.kernel,
-        iommu_enabled=bool(fs.names(fs.iommu_groups)),
+        iommu_enabled=groups,
         groups=iommu.groups_of(raw),
         devices=devices,
         modules=modules,
         choices=choices,
         vfio_drivers=vfio_drivers,
         noiommu=noiommu,
+        interrupt_remapping=remaps_interrupts(fs) if groups else None,
         warnings=warnings,
     )
-
-
-def _platform(fs):
-    machine = fs.machine
-    for start, platform in _ARCHITECTURES:
-        if machine.startswith(start):
-            return platform
-    if machine.startswith("ppc64") and fs.exists(fs.firmware + "/opal"):
-        return "p9"
-    return "other"
 
 
 def _vfio_drivers(fs, modules, devices):
@@ -162,7 +157,7 @@ def _scan(fs, warnings):
         block=_disks(fs),
         nvme_serials=_nvme_serials(fs),
         names=names.Dictionary(fs.pci_ids, fs.read_file).names,
-        is_s390=fs.machine == "s390x",
+        is_s390=platform_of(fs) == S390,
     )
     found = []
     for address in fs.names(fs.pci_devices):

@@ -193,7 +193,7 @@ def test_a_bridge_without_a_group_is_normal_on_power(make_host):
 
 def test_without_an_iommu_nothing_is_bindable_and_the_reason_says_why(make_host):
     host = make_host(hosts.x86(iommu=False))
-    assert host.survey().facts()["iommu"] == {"enabled": False, "groups": {}}
+    assert host.survey().facts()["iommu"] == {"enabled": False, "groups": {}, "interrupt_remapping": None}
     assert "no IOMMU group" in host.facts(NIC)["vfio"]["reason"]
 
 
@@ -202,7 +202,7 @@ def test_a_host_without_pci_has_no_devices(make_host):
     for name in ("devices", "drivers"):
         os.rename(str(host.tree.pci / name), str(host.tree.root / name))
     facts = host.survey().facts()
-    assert (facts["devices"], facts["iommu"]) == ({}, {"enabled": False, "groups": {}})
+    assert (facts["devices"], facts["iommu"]) == ({}, {"enabled": False, "groups": {}, "interrupt_remapping": None})
 
 
 def test_without_root_what_cannot_be_read_is_null_and_said_once(host):

@@ -69,7 +69,7 @@ notes:
     these too, V(ignore) does not look."
   - "Fields that C(match) may name: any scalar field of a device as M(vfio.host.pci_facts) returns it (C(address),
     C(vendor), C(device), C(class), C(driver), C(path), C(serial), C(iommu_group), ...), C(net) and C(mac) of its network
-    interfaces, and on s390 C(uid), C(function_id), C(pchid), C(pft), C(pfgid), C(vfn), C(port). A value is a text, a glob
+    interfaces, and on s390 C(uid) where C(uid_is_unique), C(function_id), C(pchid), C(pft), C(pfgid), C(vfn), C(port). A value is a text, a glob
     or a list of these; ids and the class fit by their beginning, and must be quoted, since YAML reads C(0300) as a number."
   - What a match saw and VFIO hides afterwards (interface names, MAC addresses, NVMe serials, the native driver) is
     remembered in the rules file, so the second run finds the same devices.
@@ -79,6 +79,7 @@ notes:
   - A device that moved to another address is known again by its ids and serial number, and the device that is in its old
     place is given back. Where a match names an C(address) and another device is there than the one that the policy took,
     the task fails and names both; match it by C(serial) or C(path), or release the policy first, to take the new one.
+  - On s390 a function is known again by its UID, or by its function id where UIDs need not be unique, whatever its address.
   - With C(optional), a device that the entry took keeps its rule while it is absent. Where the match has ids only (C(vendor),
     C(device), C(subsystem_vendor), C(subsystem_device), C(class), and C(address) beside these), and there is no C(count),
     a standing rule takes every device of that kind that is plugged in, also one that was never there before.

@@ -63,6 +63,15 @@ options:
       - Arguments of the kernel command line, as in O(vfio.host.kernel_cmdline#module:arguments).
       - With O(state=absent) these are removed, whoever added them.
     type: dict
+  platforms:
+    description:
+      - What each platform needs of the kernel so that devices can be taken, by the platform's name as M(vfio.host.pci_facts)
+        returns it. A mapping of C(modules), C(kernel_config) and C(kernel_cmdline), declared as in O(modules),
+        O(kernel_config) and O(kernel_cmdline).
+      - That of the host's own platform counts, and only where O(devices) declares one for VFIO. What those options name
+        themselves wins, module by module, symbol by symbol and argument by argument.
+      - Not looked at with O(state=absent).
+    type: dict
   initramfs:
     description:
       - Have the images of early user space hold the rules of the policies and the module options, and rebuild those that
@@ -206,6 +215,7 @@ def main():
             modules={"type": "list", "elements": "dict"},
             kernel_config={"type": "dict"},
             kernel_cmdline={"type": "dict"},
+            platforms={"type": "dict"},
             initramfs={"type": "bool", "default": True},
         ),
         supports_check_mode=True,

@@ -19,11 +19,14 @@ from functools import cached_property
 from typing import Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.platform import PLATFORMS as KNOWN_PLATFORMS
+from ansible_collections.vfio.host.plugins.module_utils._host.platform import platform_of
+from ansible_collections.vfio.host.plugins.module_utils._passthrough import platforms
 
 # The areas, by the names of their options and results.
 KERNEL, CMDLINE, SRIOV, DEVICES, IMAGES = "modules", "kernel_cmdline", "sriov", "devices", "initramfs"
 PROBES = "sriov_probes"
-CONFIG = "kernel_config"
+CONFIG, PLATFORMS = "kernel_config", "platforms"
 
 
 class _Late:
@@ -122,6 +125,16 @@ class Declaration:
     def wishes(self, fs, files):
         """The wishes, for run_areas(). Raises InputError."""
         self._check()
+        return self._on(platform_of(fs))._wishes(fs, files)
+
+    def _on(self, platform):
+        """The declaration with what the platform needs where devices are taken."""
+        needs = (self.options[PLATFORMS] or {}).get(platform)
+        if not (needs and self.present and self._takes_devices()):
+            return self
+        return Declaration(platforms.with_needs(self.options, needs))
+
+    def _wishes(self, fs, files):
         found = firmware(fs)
         return {
             KERNEL: (_Late(lambda: _kernel_area(fs, files)), lambda dummy: self._kernel()),
@@ -133,6 +146,7 @@ class Declaration:
         }
 
     def _check(self):
+        platforms.check(self.options[PLATFORMS] or {}, KNOWN_PLATFORMS)
         if self.present and not self.named:
             raise InputError(
                 f"nothing is declared: name at least one of {', '.join((DEVICES, SRIOV, KERNEL, CONFIG, CMDLINE))}"

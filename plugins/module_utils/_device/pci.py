@@ -26,6 +26,7 @@ UNDECLARED = "driver"
 FORCES = GUARDS + (UNDECLARED,)
 
 BRIDGE_CLASS = "0604"
+_OF_VF, _OF_PF = "its VF {0} is needed: {1}", "its PF {0} is needed: {1}"
 
 
 def normalize_address(text):
@@ -71,6 +72,17 @@ def last_address(sysfs_target):
 def addresses_in(sysfs_target):
     """All PCI functions on a device's path, from the root."""
     return [part for part in sysfs_target.split("/") if ADDRESS.match(part)]
+
+
+def guards_of_pf(address, guards):
+    """What a PF owes to the guards of its VF at ``address``."""
+    return [dict(one, reason=_OF_VF.format(address, one["reason"])) for one in guards]
+
+
+def guards_of_vfs(address, guards):
+    """What all VFs owe to the guards of their PF at ``address``: they share its port."""
+    own = (one for one in guards if one["kind"] == NETWORK and not one["reason"].startswith(_OF_VF[:7]))
+    return [dict(one, reason=_OF_PF.format(address, one["reason"])) for one in own]
 
 
 @dataclass(frozen=True)
@@ -183,6 +195,8 @@ __all__ = (
     "STORAGE",
     "UNDECLARED",
     "addresses_in",
+    "guards_of_pf",
+    "guards_of_vfs",
     "last_address",
     "normalize_address",
     "parse_modalias",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.vfio.host.plugins.module_utils._device import iommu, report, rivals, udev
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import Choice
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import NATIVE, parse_declarations, parse_policy_name
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCES, UNDECLARED, Device
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCES, GUARDS, UNDECLARED, Device
 from ansible_collections.vfio.host.plugins.module_utils._device.resolve import resolve
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 
@@ -312,10 +312,10 @@ def _guarded(survey, plan, force):
     device = plan.device
     if not plan.rebinds or survey.is_vfio(device.driver):
         return []
+    needs = [(kind, [one["reason"] for one in device.guards if one["kind"] == kind]) for kind in GUARDS if kind not in force]
     return [
-        f"{device.address} ({device.name}) is needed by this host: {guard['reason']}; "
-        f"to give it up all the same, say force: [{guard['kind']}]"
-        for guard in device.guards if guard["kind"] not in force
+        f"{device.address} ({device.name}) is needed by this host: {' and '.join(reasons)}; "
+        f"to give it up all the same, say force: [{kind}]" for kind, reasons in needs if reasons
     ]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ansible_collections.vfio.host.plugins.module_utils._device import iommu, names, usage
+from ansible_collections.vfio.host.plugins.module_utils._device import guards, iommu, names, usage
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import (
     BASE_DRIVER,
     BASE_MODULE,
@@ -18,6 +18,10 @@ from ansible_collections.vfio.host.plugins.module_utils._device.alias import (
     matching,
 )
 from ansible_collections.vfio.host.plugins.module_utils._device.choices import Choices
+from ansible_collections.vfio.host.plugins.module_utils._device.guards_storage import (
+    NVME_SUBSYSTEM,
+    subsystem_controllers,
+)
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import (
     Device,
     last_address,
@@ -100,7 +104,7 @@ def survey(fs):
     base = modules.state(BASE_MODULE) != ABSENT
     choices = Choices(modules)
     groups = bool(fs.names(fs.iommu_groups))
-    guards = usage.guards(fs, raw)
+    needed = guards.guards(fs, raw)
     taken = any(device.driver in vfio_drivers for device in raw)
     is_root = fs.is_root
     held = usage.holders(fs) if taken and is_root else {}
@@ -110,7 +114,7 @@ def survey(fs):
     for device in raw:
         devices[device.address] = device.knowing(
             vfio=choices.facts(device.modalias, iommu.why_not_bindable(device, base, noiommu)),
-            guards=guards.get(device.address, []),
+            guards=needed.get(device.address, []),
             holders=_holders_of(fs, device, held) if is_root else None,
         )
     return Survey(
@@ -270,7 +274,7 @@ def _disks(fs):
     for name in fs.names(fs.block):
         directory = f"{fs.block}/{name}"
         target = fs.target(directory) or ""
-        paths = usage.subsystem_controllers(fs, name) if usage.NVME_SUBSYSTEM in target else [target]
+        paths = subsystem_controllers(fs, name) if NVME_SUBSYSTEM in target else [target]
         # A namespace's path through one controller (nvme0c0n1) is hidden: nothing can open it.
         if fs.exists(directory + "/partition") or fs.read(directory + "/hidden") == "1":
             continue

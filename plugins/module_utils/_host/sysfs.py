@@ -17,8 +17,8 @@ import time
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal
 
-# What reading an attribute answers when it, or the device behind it, is not there (any more).
-_ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO))
+# What reading an attribute answers when it, or the device or process behind it, is not there (any more).
+_ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.ESRCH))
 # An attribute that exists and has no value for this device, or one that this user may not see.
 _UNREADABLE = frozenset((
     errno.EINVAL, errno.EIO, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.EISDIR, errno.ELOOP,
@@ -44,10 +44,16 @@ class Sysfs:
         self.block = self.root + "/sys/class/block"
         self.nvme = self.root + "/sys/class/nvme"
         self.dev_block = self.root + "/sys/dev/block"
+        self.disk_links = self.root + "/dev/disk"
+        self.btrfs = self.root + "/sys/fs/btrfs"
+        self.iscsi_connections = self.root + "/sys/class/iscsi_connection"
+        self.virtio_drivers = self.root + "/sys/bus/virtio/drivers"
         self.iommu_groups = self.root + "/sys/kernel/iommu_groups"
         self.modules = self.root + "/sys/module"
         self.firmware = self.root + "/sys/firmware"
+        self.efivars = self.firmware + "/efi/efivars"
         self.proc = self.root + "/proc"
+        self.fstab = self.root + "/etc/fstab"
         self.udev_control = self.root + "/run/udev/control"
         self.modprobe_d = [
             self.root + place + "/modprobe.d"

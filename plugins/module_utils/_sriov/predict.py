@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device import names
 from ansible_collections.vfio.host.plugins.module_utils._device.iommu import NO_GROUP
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import Device
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import Device, guards_of_vfs
 
 # include/uapi/linux/pci_regs.h: PCI_EXT_CAP_ID_SRIOV, PCI_SRIOV_VF_OFFSET, _VF_STRIDE and _VF_DID.
 _EXTENDED_CONFIG = 0x100
@@ -80,7 +80,7 @@ class Expected:
         return Device(
             address=address, ids=ids, modalias=modalias, header_type=0, numa_node=pf.numa_node, physfn=pf.address,
             path="-".join(pf.path.split("-")[:-1] + [address[-4:]]), vendor_name=vendor_name, device_name=device_name,
-            vfio=self._survey.choices.facts(modalias, self._reason),
+            vfio=self._survey.choices.facts(modalias, self._reason), guards=guards_of_vfs(pf.address, pf.guards),
         )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS, Device
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS, Device, guards_of_vfs
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._sriov import rules
 from ansible_collections.vfio.host.plugins.module_utils._sriov.declare import MAX, parse_entries
@@ -232,7 +232,9 @@ def _in_use(state, one, request):
         if not state.host.survey.is_vfio(vf.driver):
             found += [
                 f"{change}: {vf.address} is needed by this host: {guard['reason']}; to give it up all the same, say "
-                f"force: [{guard['kind']}]" for guard in vf.guards if guard["kind"] not in request.force
+                f"force: [{guard['kind']}]" for guard in vf.guards
+                # What a VF owes to its PF's guards is about taking it: the PF stays as it is without it.
+                if guard["kind"] not in request.force and guard not in guards_of_vfs(pf.address, pf.guards)
             ]
         owner = owners.get(vf.address)
         judged = request.policies is None or owner in request.policies

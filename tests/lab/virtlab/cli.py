@@ -49,7 +49,8 @@ def _start(options: argparse.Namespace) -> int:
     host = hosts.load(options.host)
     for pair in options.swap:
         host = hosts.swapped(host, *pair)
-    run = Guest(host, _say).start(keep=options.keep, timeout=options.timeout, initrd=options.initrd)
+    run = Guest(host, _say).start(keep=options.keep, timeout=options.timeout, initrd=options.initrd,
+                                  append=tuple(options.append.split()))
     _say(f"{options.host} is up: ssh port {run.port}, {run.accel}, pid {run.pid}, {time.monotonic() - begin:.0f} s")
     return 0
 
@@ -155,6 +156,8 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--keep", action="store_true", help="boot the disk of the last run, not a fresh copy")
     start.add_argument("--initrd", metavar="FILE", type=Path,
                        help="with a direct boot, this initramfs in place of the image's own")
+    start.add_argument("--append", metavar="WORDS", default="",
+                       help="with a direct boot, kernel arguments after all others: the last root= counts")
     start.add_argument("--swap", metavar="DEVICE", nargs=2, action="append", default=[],
                        help="for this run, these two devices are in each other's slots; may be said more than once")
     timed(start)

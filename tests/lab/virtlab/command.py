@@ -17,10 +17,18 @@ from .machine import ARCHITECTURES, MACHINES
 MEDIA_SIZE = 64 * 1024 * 1024
 
 
-def media(device: Device) -> Optional[Dict[str, Any]]:
-    """The block device behind a storage device: reads as zeroes and forgets what is written."""
+def kept_media(device: Device, state: Path) -> Path:
+    """The file behind a disk that keeps what is written."""
+    return state / f"{device.id}.raw"
+
+
+def media(device: Device, state: Path) -> Optional[Dict[str, Any]]:
+    """The block device behind a storage device: a file of the host's, or what reads as zeroes and forgets."""
     if device.model != "nvme":
         return None
+    if device.size is not None:
+        return {"driver": "file", "node-name": f"{device.id}-media", "filename": str(kept_media(device, state)),
+                "cache": {"no-flush": True}}
     return {"driver": "null-co", "node-name": f"{device.id}-media", "size": MEDIA_SIZE, "read-zeroes": True}
 
 
@@ -36,9 +44,8 @@ def properties(device: Device) -> Dict[str, Any]:
         result["romfile"] = ""
     if device.serial is not None:
         result["serial"] = device.serial
-    backing = media(device)
-    if backing is not None:
-        result["drive"] = backing["node-name"]
+    if device.model == "nvme":
+        result["drive"] = f"{device.id}-media"
     result.update(device.options)
     return result
 
@@ -72,14 +79,14 @@ def _accelerator(accel: str, cpu: str) -> List[str]:
 
 
 def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, ssh_port: int,
-            initrd: Optional[Path] = None) -> Tuple[str, ...]:
+            initrd: Optional[Path] = None, append: Tuple[str, ...] = ()) -> Tuple[str, ...]:
     """The whole command line. QEMU goes to the background once every device is made, and leaves its pid in a file."""
     machine = MACHINES[host.machine]
     line: List[str] = [ARCHITECTURES[host.architecture].qemu, "-name", host.name, *machine.arguments]
     line += _accelerator(accel, machine.cpu)
     line += ["-smp", str(host.cpus), "-m", str(host.memory), "-display", "none", "-vga", "none"]
     line += machine.iommus[host.iommu]
-    line += BOOTS[host.boot].arguments(image, kernel_command_line(host), initrd)
+    line += BOOTS[host.boot].arguments(image, (*kernel_command_line(host), *append), initrd)
 
     # no-flush: a killed QEMU loses nothing that the guest has written, only a crash of this machine would.
     disk = {"driver": "file", "filename": str(overlay), "cache": {"no-flush": True}}
@@ -94,7 +101,7 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
                                   "addr": port.addr, "slot": port.slot, "chassis": port.slot})
     for device in host.devices:
         if device.present:
-            backing = media(device)
+            backing = media(device, state)
             if backing is not None:
                 line += _json("-blockdev", backing)
             named = function(device)
@@ -108,4 +115,4 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
     return tuple(line)
 
 
-__all__ = ("command", "function", "kernel_command_line", "media", "properties")
+__all__ = ("command", "function", "kept_media", "kernel_command_line", "media", "properties")

@@ -20,6 +20,7 @@ from .machine import ARCHITECTURES, MACHINES
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 # One unicast address format; multicast (odd first octet) is refused by guests.
 MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}\Z")
+SIZE = re.compile(r"\d+[MG]\Z")
 
 NETWORK_MODELS = frozenset({"e1000", "e1000e", "igb", "virtio-net-ccw", "virtio-net-pci"})
 SERIAL_MODELS = frozenset({"nvme"})
@@ -54,6 +55,8 @@ class Device:
     serial: Optional[str] = None
     zpci: Optional[Zpci] = None
     present: bool = True
+    # Of a disk that keeps what is written, for one start with --keep after the other; without it, it forgets.
+    size: Optional[str] = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -161,6 +164,7 @@ def _device(where: str, data: Any, identifier: Optional[str] = None) -> Device:
         serial=reader.optional("serial", str),
         zpci=_zpci(f"{where}: zpci", reader.optional("zpci", dict)),
         present=reader.take("present", bool, True),
+        size=reader.optional("size", str),
         options=reader.take("options", dict, {}),
     )
     reader.done()
@@ -171,6 +175,8 @@ def _device(where: str, data: Any, identifier: Optional[str] = None) -> Device:
         raise LabError(f"{where} needs a fixed mac", "write one like 52:54:00:76:0a:01, lower-case and quoted")
     if device.model in SERIAL_MODELS and not device.serial:
         raise LabError(f"{where} needs a serial", "without one its disk cannot be told from others")
+    if device.size is not None and not (device.model in SERIAL_MODELS and SIZE.match(device.size) and device.present):
+        raise LabError(f"{where}: size {device.size!r}", "it is for a disk that is there at start, and written like 4G")
     return device
 
 
@@ -253,7 +259,7 @@ def parse(name: str, data: Any) -> Host:
     if MACHINES[host.machine].architecture != host.architecture:
         raise LabError(f"{where}: machine {host.machine} is not of architecture {host.architecture}",
                        f"it takes {MACHINES[host.machine].architecture}")
-    if not re.match(r"\d+[MG]\Z", str(disk_size)):
+    if not SIZE.match(str(disk_size)):
         raise LabError(f"{where}: disk size {disk_size!r}", "write it like 4G")
     _unique(host)
     _buses(host)

@@ -27,7 +27,7 @@ def plug(guest: Guest, identifier: str) -> None:
         present = plugged(qmp)
         if identifier in present:
             raise LabError(f"device {identifier} is plugged already", f"vlab unplug {guest.host.name} {identifier}")
-        backing = media(device)
+        backing = media(device, guest.state)
         if backing is not None:
             qmp.execute("blockdev-add", backing)
         try:
@@ -50,7 +50,7 @@ def unplug(guest: Guest, identifier: str) -> None:
         if not qmp.wait_event("DEVICE_DELETED", {"device": identifier}, UNPLUG):
             raise LabError(f"the guest has not let go of {identifier} within {UNPLUG} s",
                            "is it held there? look at /proc/*/fd for /dev/vfio, and at the console")
-        backing = media(device)
+        backing = media(device, guest.state)
         if backing is not None:
             qmp.execute("blockdev-del", {"node-name": backing["node-name"]})
 

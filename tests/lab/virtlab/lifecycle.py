@@ -9,9 +9,10 @@ import contextlib
 import socket
 import time
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, Optional
+from typing import Callable, Iterable, Iterator, List, Optional, Tuple
 
 from . import accel, command, image, paths, process, record, ssh
+from .boot import BOOTS
 from .errors import GuestDied, LabError, TimerStopped
 from .host import Host
 from .qmp import Qmp
@@ -37,6 +38,7 @@ class Guest:
         self.host = host
         self.state = paths.state(host.name)
         self._say = say
+        self._append: Tuple[str, ...] = ()
 
     @property
     def console(self) -> Path:
@@ -60,11 +62,16 @@ class Guest:
         self.run()
         return Qmp(self.state / "qmp.sock")
 
-    def start(self, *, keep: bool, timeout: float, initrd: Optional[Path] = None) -> record.Run:
+    def start(self, *, keep: bool, timeout: float, initrd: Optional[Path] = None,
+              append: Tuple[str, ...] = ()) -> record.Run:
         """Boot the host and wait until it answers: from a fresh copy of its image, or from the disk it had.
 
-        ``initrd`` takes the place of the image's own initramfs.
+        With a direct boot, ``initrd`` takes the place of the image's own initramfs, and ``append`` are kernel arguments
+        after all others.
         """
+        self._append = append
+        if append and BOOTS[self.host.boot].loader_script:
+            raise LabError("this host boots with the command line of its own disk", "leave --append out")
         if initrd is not None and not initrd.is_file():
             raise LabError(f"there is no file {initrd}", "copy it out of the guest first: vlab ssh HOST -- cat PATH")
         base = image.ensure(self.host, self._say)
@@ -96,6 +103,11 @@ class Guest:
         overlay.unlink(missing_ok=True)
         process.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base / "disk.qcow2"),
                      str(overlay)], timeout=60)
+        for device in self.host.devices:
+            if device.size is not None:
+                medium = command.kept_media(device, self.state)
+                medium.unlink(missing_ok=True)
+                process.run(["qemu-img", "create", "-q", "-f", "raw", str(medium), device.size], timeout=60)
         record.save_disk(self.state, base)
 
     def _boot_patiently(self, base: Path, choice: str, timeout: float, initrd: Optional[Path]) -> record.Run:
@@ -114,7 +126,8 @@ class Guest:
         port = _free_port()
         try:
             process.run(command.command(host=self.host, accel=choice, image=base, overlay=self.state / "disk.qcow2",
-                                        state=self.state, ssh_port=port, initrd=initrd), timeout=QEMU_START)
+                                        state=self.state, ssh_port=port, initrd=initrd, append=self._append),
+                        timeout=QEMU_START)
             run = record.Run(pid=self._pid(), port=port, accel=choice)
             run.save(self.state)
             self._wait(run, timeout, before=None)

@@ -169,7 +169,12 @@ def x86(**changes):
         mounts=(ROOT_MOUNT, PROC_MOUNT),
         pci_ids=PCI_IDS,
     )
-    return replace(spec, **changes)
+    spec = replace(spec, **changes)
+    if "routes" in changes:
+        return spec
+    # A route goes with the card that it is over.
+    names = {net.name for function in spec.functions for net in function.net}
+    return replace(spec, routes=tuple(route for route in spec.routes if route.split()[0] in names))
 
 
 def s390(**changes):

@@ -23,6 +23,7 @@ class Net:
     name: str
     mac: str
     via: str = ""
+    is_up: bool = True
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Stacked:
 
 @dataclass(frozen=True)
 class Spec:
-    """A whole host."""
+    """A whole host. ``files`` and ``links`` are what else its kernel shows once it is up: path to text, path to path."""
 
     functions: tuple = ()
     modules: tuple = ()
@@ -138,6 +139,8 @@ class Spec:
     modules_load: tuple = ()
     blacklist: tuple = ()
     pci_ids: str = ""
+    files: dict = field(default_factory=dict)
+    links: dict = field(default_factory=dict)
 
 
 __all__ = ("Disk", "Function", "Module", "Net", "Nvme", "Spec", "Stacked", "alias")

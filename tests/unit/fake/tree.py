@@ -126,7 +126,9 @@ class Tree:
         self.put(
             proc / "swaps",
             "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
-            + "".join(f"{path}                               partition\t1000\t\t0\t\t-2\n" for path in spec.swaps),
+            + "".join(
+                f"{path}    {'partition' if path.startswith('/dev/') else 'file'}\t\t1000\t\t0\t\t-2\n" for path in spec.swaps
+            ),
         )
 
     def stack(self):
@@ -145,6 +147,10 @@ class Tree:
                 self.link(directory / "slaves" / lower, (self.sys / "class/block" / lower).resolve())
             if one.mapper:
                 self.link(self.root / "dev/mapper" / one.mapper, self.root / "dev" / one.name)
+        for path, text in self.spec.files.items():
+            self.put(self.root / path, text)
+        for path, target in self.spec.links.items():
+            self.link(self.root / path, self.root / target)
 
     # Functions.
 
@@ -242,6 +248,7 @@ class Tree:
             return
         for net in function.net:
             self.put(directory / net.via / "net" / net.name / "address", net.mac + "\n")
+            self.put(directory / net.via / "net" / net.name / "flags", "0x1003\n" if net.is_up else "0x1002\n")
             self.link(self.sys / "class/net" / net.name, directory / net.via / "net" / net.name)
         if function.nvme:
             self._attach_nvme(function.nvme, directory / "nvme" / function.nvme.name)

@@ -108,3 +108,18 @@ def test_what_names_a_function_precedes_it(description):
     assert devices(line)["nic-a-zpci"] == {"driver": "zpci", "id": "nic-a-zpci", "uid": 0x1234, "fid": 5, "target": "nic-a"}
     # A ROM is for PCI.
     assert "romfile" not in devices(line)["system-nic"]
+
+
+def test_a_disk_of_a_size_keeps_what_is_written(description):
+    description["devices"].append({"id": "kept", "model": "nvme", "bus": "slot2", "serial": "K1", "size": "512M"})
+    line = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
+                           overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222)
+    (medium,) = [one for one in map(json.loads, pairs(line, "-blockdev")) if one["node-name"] == "kept-media"]
+    assert (medium["driver"], medium["filename"]) == ("file", "/state/kept.raw")
+    assert devices(line)["kept"]["drive"] == "kept-media"
+
+
+def test_appended_arguments_come_last(description):
+    line = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
+                           overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222, append=("root=/dev/x",))
+    assert pairs(line, "-append")[0].endswith(" root=/dev/x")

@@ -160,3 +160,9 @@ def test_what_names_a_function_is_checked(functions, zpci, what):
 def test_a_machine_with_slots_has_no_functions_with_uids(description):
     description["devices"][0]["zpci"] = {"uid": 1, "fid": 1}
     refused(description, "device nic-a cannot have a zpci")
+
+
+@pytest.mark.parametrize("change", [{"size": "much"}, {"size": "1G", "present": False}, {"size": "1G", "model": "edu"}])
+def test_a_size_is_for_a_disk_that_is_there_at_start(description, change):
+    description["devices"].append(dict({"id": "kept", "model": "nvme", "bus": "slot2", "serial": "K1"}, **change))
+    refused(description, "size")

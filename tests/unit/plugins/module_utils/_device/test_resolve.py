@@ -199,7 +199,7 @@ def test_a_group_that_is_refused_says_why_each_member_stays(make_host, refusal):
     host = make_host(spec)
     messages = refusal(PAIR, at(NIC, driver="e1000e"), at(PAIR2, driver="native"), of=host)
     assert messages[-1].split("since these members stay with the host: ")[1] == (
-        f"{ROOT_DISK} (virtio-pci, device [1af4:1001]; needed by this host: / is on vda1), "
+        f"{ROOT_DISK} (virtio-pci, device [1af4:1001]; needed by this host: / is on vda1 on {ROOT_DISK}), "
         f"{NIC} (e1000e, Intel Corporation 82574L Gigabit Network Connection; declared for e1000e by policy p, devices[1]), "
         f"{PAIR2} (e1000, Intel Corporation [8086:100e]; declared for native by policy p, devices[2]); "
         "declare them too, or say iommu_group: extend"
@@ -264,7 +264,7 @@ def test_extending_over_a_guarded_member_is_refused(make_host, refusal):
     spec = hosts.changed(hosts.x86(), NVME, group="3")
     messages = refusal(at(NVME, iommu_group="extend"), of=make_host(spec))
     assert messages == [
-        f"{ROOT_DISK} (device [1af4:1001]) is needed by this host: / is on vda1; "
+        f"{ROOT_DISK} (device [1af4:1001]) is needed by this host: / is on vda1 on {ROOT_DISK}; "
         "to give it up all the same, say force: [storage]"
     ]
 

@@ -1,0 +1,137 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What the host's network goes over: from default routes and the controller's connection down to PCI functions."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import addresses_in
+from ansible_collections.vfio.host.plugins.module_utils._device.routes import connections, read_tables, show_address
+
+VIRTUAL = "/devices/virtual/"
+_UP = 0x1  # IFF_UP: include/uapi/linux/if.h
+_LOWER = "lower_"
+# The interface that Open vSwitch's kernel datapath hangs its ports from; nothing links its internal ports to it.
+_OVS = "ovs-system"
+_MOST_ANCESTORS = 64
+
+
+class Network:
+    """One host's interfaces, and what goes over them. What was read once is kept."""
+
+    def __init__(self, fs):
+        self._fs = fs
+        self._up = None
+        self.is_readable = fs.exists(fs.proc + "/net/route") or fs.exists(fs.proc + "/net/ipv6_route")
+        self.tables = read_tables(*(self._text(f"/net/{name}") for name in ("route", "ipv6_route", "fib_trie", "if_inet6")))
+
+    def _text(self, name):
+        return (self._fs.read_file(self._fs.proc + name) or b"").decode("utf-8", "replace")
+
+    def loads(self):
+        """(interface or None where it cannot be told, what it carries), of all that the host must not lose."""
+        for name in self.tables.default_interfaces():
+            yield name, "the default route"
+        for name in self.tables.hidden:
+            yield None, f"the default route of table {name}"
+        if not self.is_readable:
+            yield None, "the default route"
+        found, is_told = self._connections()
+        what = "the controller's connection" if is_told else "a connection, which may be the controller's,"
+        for local, peer in found:
+            names = self.tables.of_connection(local, peer)
+            for name in sorted(names) or [None]:
+                yield name, f"{what} from {show_address(peer)}"
+
+    def _connections(self):
+        """([(local address, peer)], whether these are the controller's).
+
+        sshd is among the ancestors of this process and has the connection open, also behind sudo. Where none of them has
+        one (no sshd, a process in the background, no root), any of this host's connections may be the controller's; then
+        one of each local address is enough.
+        """
+        found = connections(self._text("/net/tcp"))
+        for inode, ends in connections(self._text("/net/tcp6")).items():
+            found.setdefault(inode, []).extend(ends)
+        own = {ends for inode in self._inherited_sockets() for ends in found.get(inode, ())} if found else ()
+        if own:
+            return sorted(own), True
+        return sorted({local: (local, peer) for inode in sorted(found) for local, peer in found[inode]}.values()), False
+
+    def _inherited_sockets(self):
+        """The inodes of the sockets that this process's ancestors have open."""
+        fs, found, pid = self._fs, set(), "self"
+        for dummy in range(_MOST_ANCESTORS):
+            words = (fs.read(f"{fs.proc}/{pid}/stat") or "").rpartition(")")[2].split()
+            pid = words[1] if len(words) > 1 else "0"
+            if pid in ("0", "1"):
+                break
+            for handle in fs.names(f"{fs.proc}/{pid}/fd"):
+                target = fs.target(f"{fs.proc}/{pid}/fd/{handle}") or ""
+                if target.startswith("socket:["):
+                    found.add(target[len("socket:["):-1])
+        return found
+
+    def ways(self, name):
+        """The ways from an interface down to PCI functions, [(text, addresses)]; None where they cannot be told.
+
+        What ends in no hardware (a tunnel, a container's interface) is carried by some other interface, which nothing
+        here names. A bridge with a real port needs no more.
+        """
+        ends = list(self._ends([name]))
+        if not any(is_hardware for dummy, dummy, is_hardware in ends):
+            return None
+        return [(" over ".join(chain), addresses) for chain, addresses, dummy in ends if addresses]
+
+    def _ends(self, chain):
+        """(interfaces on the way, addresses, whether hardware is there) of each end below an interface."""
+        fs, directory = self._fs, f"{self._fs.net}/{chain[-1]}"
+        target = fs.target(directory) or ""
+        addresses = addresses_in(target)
+        lower = [entry[len(_LOWER):] for entry in fs.names(directory) if entry.startswith(_LOWER)]
+        if target and VIRTUAL not in target:
+            yield chain, addresses, True
+        elif not lower and self._may_be_of_ovs(directory):
+            lower = [_OVS]
+        for name in lower:
+            if name not in chain:
+                yield from self._ends(chain + [name])
+
+    def _may_be_of_ovs(self, directory):
+        fs = self._fs
+        if not fs.exists(f"{fs.net}/{_OVS}") or fs.exists(directory + "/tun_flags"):
+            return False
+        return "DEVTYPE=" not in (fs.read(directory + "/uevent") or "DEVTYPE=")
+
+    def up(self):
+        """(interface, addresses) of every interface of a PCI function that is up, or whose state cannot be read."""
+        if self._up is None:
+            fs, self._up = self._fs, []
+            for name in fs.names(fs.net):
+                addresses = addresses_in(fs.target(f"{fs.net}/{name}") or "")
+                flags = fs.read(f"{fs.net}/{name}/flags") if addresses else "0x0"
+                if addresses and (not flags or int(flags, 16) & _UP):
+                    self._up.append((name, addresses))
+        return self._up
+
+    def below(self, name):
+        """(text, addresses) of all that an interface needs; where that cannot be told, of every interface that is up."""
+        ways = self.ways(name) if name else None
+        if ways is not None:
+            return ways
+        start = f"{name} over " if name else ""
+        return [
+            (f"{start}what cannot be told, so every interface that is up counts: {one}", addresses)
+            for one, addresses in self.up()
+        ]
+
+    def to_peer(self, peer):
+        """(text, addresses) of all that reaching a peer needs; ``peer`` is None where it is not known."""
+        names = self.tables.to_peer(peer) if peer else ()
+        return [way for name in sorted(names) or [None] for way in self.below(name)]
+
+
+__all__ = ("Network", "VIRTUAL")

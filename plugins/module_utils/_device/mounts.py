@@ -1,0 +1,130 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What is mounted, and what a boot mounts: mountinfo, swaps, fstab, the kernel's command line, EFI's boot entry. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# Where the files of a boot are, also in an fstab that mounts them on demand only.
+_BOOT = frozenset(("/", "/boot", "/boot/efi", "/efi"))
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+_DELETED = "\\040(deleted)"
+_MEDIA, _HARD_DRIVE, _GUID = 4, 1, 2  # UEFI specification, 10.3.5: the device path's type, sub-type, and signature type
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One line of mountinfo (source: proc_pid_mountinfo(5)); ``options`` are those of the file system."""
+
+    number: str
+    point: str
+    kind: str
+    source: str
+    options: str
+
+
+def parse_mountinfo(text):
+    """The Mounts, in their order."""
+    found = []
+    for line in text.splitlines():
+        left, dummy, right = line.partition(" - ")
+        words, rest = left.split(" "), right.split(" ")
+        if len(words) > 4 and len(rest) > 2:
+            found.append(Mount(words[2], unescape(words[4]), rest[0], unescape(rest[1]), rest[2]))
+    return found
+
+
+def unescape(text):
+    """A path as it is, from the octal escapes that the kernel and fstab(5) use."""
+    return _ESCAPED.sub(lambda found: chr(int(found.group(1), 8)), text)
+
+
+def holding(mounts, path):
+    """The Mount that holds a path: the last one of the longest mount point; None where there is none."""
+    best = None
+    for mount in mounts:
+        point = mount.point.rstrip("/")
+        if (path == point or path.startswith(point + "/")) and len(mount.point) >= (len(best.point) if best else 0):
+            best = mount
+    return best
+
+
+def layers(mount):
+    """The directories of an overlay, as far as they are absolute paths."""
+    found = []
+    for option in re.split(r"(?<!\\),", unescape(mount.options)):
+        key, dummy, value = option.partition("=")
+        if key in ("lowerdir", "upperdir", "workdir") or key.startswith(("lowerdir+", "datadir+")):
+            found += [part.replace("\\:", ":") for part in re.split(r"(?<!\\):", value)]
+    return [path for path in dict.fromkeys(found) if path.startswith("/")]
+
+
+def option(mount, *names):
+    """The values of a file system's options of one of these names."""
+    pairs = [one.partition("=") for one in mount.options.split(",")]
+    return [value for key, dummy, value in pairs if key in names and value]
+
+
+def parse_swaps(text):
+    """(path, whether it is a file) of each swap in use."""
+    lines = [line.split() for line in text.splitlines()[1:]]
+    return [
+        (unescape(words[0].replace(_DELETED, "")), "file" in words[1:3]) for words in lines if len(words) > 1
+    ]
+
+
+def parse_fstab(text):
+    """(what, where) of each line that a boot mounts, or that the files of a boot are on. ``where`` is "swap" for swap."""
+    found = []
+    for words in map(str.split, text.splitlines()):
+        if len(words) < 3 or words[0].startswith("#"):
+            continue
+        where = "swap" if words[2] == "swap" else unescape(words[1])
+        if where in _BOOT or "noauto" not in (words[3] if len(words) > 3 else "").split(","):
+            found.append((unescape(words[0]).replace('"', ""), where))
+    return found
+
+
+def boot_devices(command_line):
+    """(what, argument) of the devices that the kernel's command line names."""
+    pairs = [word.partition("=") for word in command_line.split()]
+    return [(value, key) for key, dummy, value in pairs if key in ("root", "resume") and value]
+
+
+def booted_partition(load_option):
+    """The partition's UUID in an EFI boot entry; None where it names none (UEFI specification, 3.1.3: EFI_LOAD_OPTION)."""
+    at = 6
+    while load_option[at:at + 2] not in (b"\0\0", b""):
+        at += 2
+    at += 2
+    while at + 4 <= len(load_option):
+        kind, size = load_option[at], int.from_bytes(load_option[at + 2:at + 4], "little")
+        node = load_option[at:at + size]
+        if (kind, node[1:2]) == (_MEDIA, bytes([_HARD_DRIVE])) and len(node) == 42 and node[41] == _GUID:
+            one = node[24:40]
+            parts = (one[3::-1], one[5:3:-1], one[7:5:-1], one[8:10], one[10:])
+            return "-".join(part.hex() for part in parts)
+        if size < 4:
+            return None
+        at += size
+    return None
+
+
+__all__ = (
+    "Mount",
+    "boot_devices",
+    "booted_partition",
+    "holding",
+    "layers",
+    "option",
+    "parse_fstab",
+    "parse_mountinfo",
+    "parse_swaps",
+    "unescape",
+)

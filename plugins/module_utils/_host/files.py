@@ -29,6 +29,7 @@ class Files:
         self.volatile_rules = self.root + "/run/udev/rules.d"
         self.modprobe_conf = self.root + "/etc/modprobe.d/vfio-host.conf"
         self.modules_load_conf = self.root + "/etc/modules-load.d/vfio-host.conf"
+        self.lock = self.root + "/run/vfio-host.lock"
         self.module_options = self.root + "/run/vfio-host/module-options"
 
     def names(self, directory):

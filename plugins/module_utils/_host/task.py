@@ -8,10 +8,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+from ansible_collections.vfio.host.plugins.module_utils._host.lock import one_at_a_time
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+_PATIENCE = 10  # seconds to wait for another run, where the module has no option for it
 
 
 def run_task(module, make_wishes, make_result=None):
@@ -20,8 +25,10 @@ def run_task(module, make_wishes, make_result=None):
     ``make_wishes``: called with (Sysfs, Files), gives the wishes as run_areas() takes them. ``make_result``: called with
     name -> plan, gives the areas' part of the result; without it, what each plan has to say is put side by side.
     """
+    fs, files = Sysfs(run=module.run_command), Files()
     try:
-        plans = run_areas(make_wishes(Sysfs(run=module.run_command), Files()), module.check_mode)
+        with _alone(module, fs, files):
+            plans = run_areas(make_wishes(fs, files), module.check_mode)
     except VfioHostError as error:
         module.fail_json(msg="\n".join(error.messages))
     result = report(list(plans.values()))
@@ -29,6 +36,13 @@ def run_task(module, make_wishes, make_result=None):
     for warning in result.pop("warnings"):
         module.warn(warning)
     module.exit_json(**result)
+
+
+def _alone(module, fs, files):
+    """Nobody else writes meanwhile; what was read stays true. Who only reads waits for nobody."""
+    if module.check_mode or not fs.is_root:
+        return nullcontext()
+    return one_at_a_time(files.lock, module._name, module.params.get("timeout", _PATIENCE))
 
 
 def _side_by_side(plans):

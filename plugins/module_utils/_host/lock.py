@@ -1,0 +1,87 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""One writing run at a time on a host: a lock on a file below /run, which is gone with the run."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import time
+from contextlib import contextmanager, suppress
+
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, errno_text
+
+_POLL = 0.1  # seconds between two attempts
+
+
+@contextmanager
+def one_at_a_time(path, name, timeout):
+    """Hold the lock ``path`` for a run that calls itself ``name``; wait ``timeout`` seconds for the run that has it.
+
+    The kernel lets go of it when the process ends, however it ends. Raises InputError where another run keeps it.
+    """
+    handle = _acquire(path, time.monotonic() + timeout, timeout)
+    try:
+        with suppress(OSError):  # who has it is a courtesy
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{os.getpid()} {name}\n".encode("utf-8", "replace"))
+        yield
+    finally:
+        # Those that wait look whether the file that they locked is still the one of that name.
+        if _is_current(handle, path):
+            os.unlink(path)
+        os.close(handle)
+
+
+def _acquire(path, deadline, timeout):
+    while True:
+        handle = _open(path)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_current(handle, path):
+                return handle
+            os.close(handle)
+            continue
+        except BlockingIOError:
+            holder = os.pread(handle, 200, 0).decode("utf-8", "replace").strip()
+        os.close(handle)
+        if time.monotonic() >= deadline:
+            pid, dummy, name = holder.partition(" ")
+            raise InputError(
+                f"another run changes this host: process {pid or 'unknown'} ({name or 'starting'}), and it did not end in "
+                f"{timeout} seconds; run again when it is done"
+            )
+        time.sleep(_POLL)
+
+
+def _open(path):
+    """The lock file, open; what somebody else has put there is not used, nor is a link followed. Raises InputError."""
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        problem = "it is a symbolic link" if error.errno == errno.ELOOP else errno_text(error.errno)
+        raise InputError(f"{path} cannot be locked: {problem}; remove it, and run again") from error
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink > 1:
+        os.close(handle)
+        raise InputError(f"{path} cannot be locked: it is no file of root's own; remove it, and run again")
+    return handle
+
+
+def _is_current(handle, path):
+    try:
+        now = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    mine = os.fstat(handle)
+    return (mine.st_dev, mine.st_ino) == (now.st_dev, now.st_ino)
+
+
+__all__ = ("one_at_a_time",)

@@ -9,14 +9,17 @@
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 
 from ansible_collections.vfio.host.plugins.module_utils._device import plan as planning
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER
 from ansible_collections.vfio.host.plugins.module_utils._device.resolve import FALLBACK
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, KernelRefusal
+from ansible_collections.vfio.host.plugins.module_utils._device.usage import holders, vfio_nodes
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, KernelRefusal, KernelStuck
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules
 
 _POLL = 0.05  # seconds between two looks at a link that the kernel is about to change
+_SHORT = 1  # seconds for what ends at once or not before the device is let go
 _CLEAR = "\n"  # an empty write is a no-op; "(null)" would become a name
 
 _HINTS = {
@@ -95,7 +98,7 @@ class Applier:
             planning.LOAD: self._modules.load,
             planning.LOAD_NATIVE: lambda value: self._load_native(device.address, value),
             planning.OVERRIDE: lambda value: self._override(device.address, value),
-            planning.UNBIND: lambda value: self._unbind(device.address, value),
+            planning.UNBIND: lambda value: self.unbind(device.address, value),
             planning.BIND: lambda value: self._bind(device.address, value),
             planning.PROBE: lambda value: self._probe(device.address, value, one.must_bind),
         }
@@ -113,24 +116,38 @@ class Applier:
     def _override(self, address, value):
         path = f"{self._fs.pci_devices}/{address}/driver_override"
         self._fs.write(path, value or _CLEAR)
-        if (self._override_now(address) or "") != value:
+        if (self.override_now(address) or "") != value:
             raise ApplyError(f"the kernel did not keep driver_override {value!r}")
 
-    def _unbind(self, address, driver):
-        if self._driver_now(address) == driver:
+    def unbind(self, address, driver):
+        """Take a device from ``driver``. Where a process holds it, the kernel waits for that for ever, and this does not."""
+        if self.driver_now(address) == driver:
+            directory = f"{self._fs.pci_devices}/{address}"
+            nodes = vfio_nodes(self._fs, directory, self._fs.link(directory + "/iommu_group"))
             try:
-                self._fs.write(f"{self._fs.pci_drivers}/{driver}/unbind", address)
+                self._fs.write_watched(f"{self._fs.pci_drivers}/{driver}/unbind", address, self._timeout, address)
+            except KernelStuck as error:
+                raise ApplyError(self._says_who(driver, nodes, error.pid)) from error
             except KernelRefusal as error:
                 # Somebody else unbound it in between, or unloaded the driver, which is what was wanted.
                 if error.errno not in (errno.ENODEV, errno.ENOENT):
                     raise
-        if self._wait_for(lambda: self._driver_now(address) != driver):
+        if self.wait_for(lambda: self.driver_now(address) != driver):
             return
         raise ApplyError(f"driver {driver} did not let go of it in {self._timeout} seconds")
 
+    def _says_who(self, driver, nodes, pid):
+        held = holders(self._fs)
+        names = [f"{one['pid']} ({one['command']})" for node in nodes for one in held.get(node, ())]
+        who = f"process {', '.join(dict.fromkeys(names))} holds it" if names else "no process that /proc shows holds it"
+        return (
+            f"driver {driver} did not let go of it in {self._timeout} seconds: {who}. The kernel goes on waiting, in process {pid}, "
+            "which nothing can stop. When the device is let go, it will be without a driver; then run again"
+        )
+
     def _bind(self, address, driver):
         # Loading the driver may have bound it already, and then a bind answers EBUSY.
-        if self._driver_now(address) == driver:
+        if self.driver_now(address) == driver:
             return
         refusal = ""
         try:
@@ -143,30 +160,30 @@ class Applier:
                 self._fs.write(f"{self._fs.pci_drivers}/{driver}/bind", address)
         except KernelRefusal as error:
             # EAGAIN: the kernel tries again by itself.
-            if error.errno != errno.EAGAIN and self._driver_now(address) != driver:
+            if error.errno != errno.EAGAIN and self.driver_now(address) != driver:
                 hint = _HINTS.get(error.errno)
                 message = f"{driver} does not bind: {error.messages[0]}{'; ' + hint if hint else ''}"
-                if self._driver_now(address) is None and self._fs.exists(f"{self._fs.pci_devices}/{address}"):
+                if self.driver_now(address) is None and self._fs.exists(f"{self._fs.pci_devices}/{address}"):
                     raise DriverRefusal(message, error.errno) from error
                 raise ApplyError(message) from error
             refusal = f": {error.messages[0]}"
-        if not self._wait_for(lambda: self._driver_now(address) == driver):
-            has = self._driver_now(address) or "no driver"
+        if not self.wait_for(lambda: self.driver_now(address) == driver):
+            has = self.driver_now(address) or "no driver"
             raise ApplyError(f"{driver} did not bind in {self._timeout} seconds, the device has {has}{refusal}")
 
     def _clear_way(self, address, driver):
         """Unbind what else has the device; whether there was such a driver."""
-        other = self._driver_now(address)
+        other = self.driver_now(address)
         if other in (None, driver):
             return False
-        self._unbind(address, other)
+        self.unbind(address, other)
         return True
 
     def bind_by_name(self, address, driver, override):
         """Bind a VF with an override of the driver's name, which is let pass where the PF keeps drivers off its VFs (source:
         pci_device_can_probe), and set ``override`` then.
         """
-        if self._override_now(address) != driver:
+        if self.override_now(address) != driver:
             self._override(address, driver)
         self._bind(address, driver)
         if override != driver:
@@ -177,21 +194,21 @@ class Applier:
         come along.
         """
         self._fs.write(f"{self._fs.pci}/drivers_probe", address)
-        if self._driver_now(address) is None:
+        if self.driver_now(address) is None:
             self._modules.load_native(modalias)
 
     def _probe(self, address, native, must_bind):
-        if self._driver_now(address) is None:
+        if self.driver_now(address) is None:
             self._fs.write(f"{self._fs.pci}/drivers_probe", address)
-        if native and self._driver_now(address) is None:
+        if native and self.driver_now(address) is None:
             registered = [native] if self._modules.is_registered(native) else self._modules.drivers(native)
             if registered:
                 self.bind_by_name(address, registered[0], None)
-        if must_bind and not self._wait_for(lambda: self._driver_now(address) is not None):
+        if must_bind and not self.wait_for(lambda: self.driver_now(address) is not None):
             raise ApplyError(
                 f"no native driver took it back in {self._timeout} seconds; see what the kernel log says of it"
             )
-        now = self._driver_now(address)
+        now = self.driver_now(address)
         if self._serves_vfio(address, now):
             raise ApplyError(
                 f"{now} took it again without an override: ids= or new_id of that driver name it, or its module "
@@ -201,7 +218,7 @@ class Applier:
     def _prove(self, one):
         """Read the device back and compare with the plan: a write that succeeded proves nothing."""
         address = one.device.address
-        driver, override = self._driver_now(address), self._override_now(address)
+        driver, override = self.driver_now(address), self.override_now(address)
         native = one.status == planning.RELEASED
         driver_is_right = not self._serves_vfio(address, driver) if native else driver == one.driver
         if one.steps and not (driver_is_right and override == one.override):
@@ -229,13 +246,17 @@ class Applier:
 
     def _restore(self, device):
         address = device.address
-        driver = self._driver_now(address)
-        if self._override_now(address) != device.driver_override:
+        waiting = self._fs.stuck_writes().get(address)
+        if waiting:
+            self._restore_stuck(device)
+            raise ApplyError(f"process {waiting} still waits for its driver to let go")
+        driver = self.driver_now(address)
+        if self.override_now(address) != device.driver_override:
             self._override(address, device.driver_override or "")
         if driver == device.driver:
             return
         if driver is not None:
-            self._unbind(address, driver)
+            self.unbind(address, driver)
         if device.driver is not None and device.physfn is not None:
             self.bind_by_name(address, device.driver, device.driver_override)
         elif device.driver is not None:
@@ -245,14 +266,25 @@ class Applier:
         """Whether the device's driver serves user space, one that was loaded since the survey included."""
         return self._is_vfio(driver) or self._fs.exists(f"{self._fs.pci_devices}/{address}/vfio-dev")
 
-    def _driver_now(self, address):
+    def _restore_stuck(self, device):
+        """Have at least the override as it was, now or, where the kernel wants the device's lock for it, when it is let go: the
+        next run knows by it whose device this is.
+        """
+        path = f"{self._fs.pci_devices}/{device.address}/driver_override"
+        with suppress(KernelStuck, KernelRefusal):
+            self._fs.write_watched(path, device.driver_override or _CLEAR, _SHORT, device.address)
+
+    def driver_now(self, address):
+        """The driver that a device has at this moment, or None."""
         return self._fs.link(f"{self._fs.pci_devices}/{address}/driver")
 
-    def _override_now(self, address):
+    def override_now(self, address):
+        """The override that a device has at this moment, or None."""
         value = self._fs.read(f"{self._fs.pci_devices}/{address}/driver_override")
         return None if value in ("(null)", "") else value
 
-    def _wait_for(self, condition):
+    def wait_for(self, condition):
+        """Wait until ``condition()`` holds; whether it did in the task's time."""
         waited = 0.0
         while not condition():
             if waited >= self._timeout:

@@ -137,7 +137,7 @@ def make_plan(host, request):
     plans = [_take(survey, target, request) for target in resolution.targets.values()]
     gone = [(policy, record, _release(survey, policy, record, request, memory)) for policy, record in resolution.leaving]
     plans += [one for dummy, dummy, one in gone]
-    problems = resolution.problems + _undeclared(resolution, request) + [
+    problems = resolution.problems + _undeclared(resolution, request) + _stuck(host, declared, plans) + [
         problem for one in plans for problem in _guarded(survey, one, request.force) + _held(one) + _with_vfs(one)
     ]
     if problems:
@@ -317,6 +317,13 @@ def _guarded(survey, plan, force):
         f"{device.address} ({device.name}) is needed by this host: {' and '.join(reasons)}; "
         f"to give it up all the same, say force: [{kind}]" for kind, reasons in needs if reasons
     ]
+
+
+def _stuck(host, declared, plans):
+    """Of what is stuck neither driver nor override can be known, so nobody can say what is still to be done with it."""
+    concerned = {one.device.address for one in plans if one.steps}
+    concerned.update(record.address for policy in declared for record in host.policies.get(policy, ()))
+    return [text for address, text in host.survey.stuck.items() if address in concerned]
 
 
 def _held(plan):

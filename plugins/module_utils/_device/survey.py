@@ -28,6 +28,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.pci import (
     parse_modalias,
     slot_path,
 )
+from ansible_collections.vfio.host.plugins.module_utils._device.stuck import Stuck, sentence
 from ansible_collections.vfio.host.plugins.module_utils._host.platform import S390, platform_of, remaps_interrupts
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import ABSENT, Modules
 
@@ -52,6 +53,7 @@ class Survey:
     noiommu: bool
     interrupt_remapping: bool | None
     warnings: list
+    stuck: dict  # address -> a sentence, of each device that nothing can be done with
 
     def is_vfio(self, driver):
         """Whether a driver of this name serves user space: vfio-pci or a variant that the kernel's table names."""
@@ -92,20 +94,22 @@ class _Surroundings:
     nvme_serials: dict
     names: object
     is_s390: bool
+    stuck: Stuck
 
 
 def survey(fs):
     """Scan the host behind ``fs``. A function that vanishes during the scan is left out, with a warning."""
     modules = Modules(fs)
     warnings = []
-    raw = _scan(fs, warnings)
+    stuck = {}
+    raw = _scan(fs, warnings, stuck)
     vfio_drivers = _vfio_drivers(fs, modules, raw)
     noiommu = fs.read(f"{fs.modules}/vfio/parameters/enable_unsafe_noiommu_mode") == "Y"
     base = modules.state(BASE_MODULE) != ABSENT
     choices = Choices(modules)
     groups = bool(fs.names(fs.iommu_groups))
     needed = guards.guards(fs, raw)
-    taken = any(device.driver in vfio_drivers for device in raw)
+    taken = stuck or any(device.driver in vfio_drivers for device in raw)
     is_root = fs.is_root
     held = usage.holders(fs) if taken and is_root else {}
     if not is_root:
@@ -117,6 +121,7 @@ def survey(fs):
             guards=needed.get(device.address, []),
             holders=_holders_of(fs, device, held) if is_root else None,
         )
+    stuck = {address: sentence(devices[address], pid) for address, pid in stuck.items()}
     return Survey(
         platform=platform_of(fs),
         kernel=fs.kernel,
@@ -128,7 +133,8 @@ def survey(fs):
         vfio_drivers=vfio_drivers,
         noiommu=noiommu,
         interrupt_remapping=remaps_interrupts(fs) if groups else None,
-        warnings=warnings,
+        warnings=warnings + list(stuck.values()),
+        stuck=stuck,
     )
 
 
@@ -147,25 +153,24 @@ def _vfio_drivers(fs, modules, devices):
 def _holders_of(fs, device, held):
     if not held:
         return []
-    nodes = [device.iommu_group, f"noiommu-{device.iommu_group}"]
-    nodes += fs.names(fs.device_directory(device.address) + "/vfio-dev")
     found = []
-    for node in nodes:
+    for node in usage.vfio_nodes(fs, fs.device_directory(device.address), device.iommu_group):
         found += [holder for holder in held.get(node, ()) if holder not in found]
     return found
 
 
-def _scan(fs, warnings):
+def _scan(fs, warnings, stuck):
     around = _Surroundings(
         net=_interfaces(fs),
         block=_disks(fs),
         nvme_serials=_nvme_serials(fs),
         names=names.Dictionary(fs.pci_ids, fs.read_file).names,
         is_s390=platform_of(fs) == S390,
+        stuck=Stuck(fs),
     )
     found = []
     for address in fs.names(fs.pci_devices):
-        device = _read_device(fs, address, around)
+        device = _read_device(fs, address, around, stuck)
         if device is None:
             warnings.append(f"{address} vanished during the scan and is left out")
         else:
@@ -173,7 +178,7 @@ def _scan(fs, warnings):
     return found
 
 
-def _read_device(fs, address, around):
+def _read_device(fs, address, around, stuck):
     directory = fs.device_directory(address)
     modalias = fs.read(directory + "/modalias")
     ids = parse_modalias(modalias) if modalias else None
@@ -181,7 +186,11 @@ def _read_device(fs, address, around):
         return None
     revision, header_type, serial = _read_config(fs, directory)
     numa = fs.read(directory + "/numa_node")
-    override = fs.read(directory + "/driver_override")
+    driver, group = fs.link(directory + "/driver"), fs.link(directory + "/iommu_group")
+    waiting = around.stuck.waiting(address, driver, group)
+    if waiting is not None:
+        stuck[address] = waiting
+    override = None if waiting else fs.read(directory + "/driver_override")
     physfn = fs.link(directory + "/physfn")
     vendor_name, device_name = around.names(ids["vendor"], ids["device"])
     return Device(
@@ -189,9 +198,9 @@ def _read_device(fs, address, around):
         ids=ids,
         modalias=modalias,
         revision=revision or (fs.read(directory + "/revision") or "0x")[2:] or None,
-        driver=fs.link(directory + "/driver"),
+        driver=driver,
         driver_override=None if override in ("(null)", "") else override,
-        iommu_group=fs.link(directory + "/iommu_group"),
+        iommu_group=group,
         numa_node=int(numa) if numa else None,
         header_type=header_type,
         path=slot_path(directory),

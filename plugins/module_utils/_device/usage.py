@@ -32,6 +32,11 @@ def holders(fs):
     return found
 
 
+def vfio_nodes(fs, directory, group):
+    """The nodes below /dev/vfio through which a process can hold the device of a sysfs directory."""
+    return [f"{group}", f"noiommu-{group}"] + fs.names(directory + "/vfio-dev")
+
+
 def _vfio_node(target):
     for prefix in _VFIO_NODES:
         if target and target.startswith(prefix):
@@ -40,4 +45,4 @@ def _vfio_node(target):
     return None
 
 
-__all__ = ("holders",)
+__all__ = ("holders", "vfio_nodes")

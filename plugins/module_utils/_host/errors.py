@@ -42,6 +42,14 @@ class KernelRefusal(VfioHostError):
         )
 
 
+class KernelStuck(VfioHostError):
+    """A write that the kernel had not ended in its time, and that goes on in process ``pid``."""
+
+    def __init__(self, path, value, timeout, pid):
+        self.pid = pid
+        super().__init__(f"writing {value!r} to {path}: it did not end in {timeout} seconds")
+
+
 def errno_name(number):
     """'EBUSY' for 16; an unknown number stays one."""
     return errno.errorcode.get(number, f"errno {number}")
@@ -56,6 +64,7 @@ __all__ = (
     "ApplyError",
     "InputError",
     "KernelRefusal",
+    "KernelStuck",
     "PlanError",
     "VfioHostError",
     "errno_name",

@@ -14,8 +14,10 @@ from __future__ import annotations
 import errno
 import os
 import time
+from contextlib import suppress
 
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal, KernelStuck
+from ansible_collections.vfio.host.plugins.module_utils._host.watched import Unfinished, started_at, watch
 
 # What reading an attribute answers when it, or the device or process behind it, is not there (any more).
 _ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.ESRCH))
@@ -54,6 +56,8 @@ class Sysfs:
         self.efivars = self.firmware + "/efi/efivars"
         self.proc = self.root + "/proc"
         self.fstab = self.root + "/etc/fstab"
+        self.dev_vfio = self.root + "/dev/vfio"
+        self.stuck = self.root + "/run/vfio-host/stuck"
         self.udev_control = self.root + "/run/udev/control"
         self.modprobe_d = [
             self.root + place + "/modprobe.d"
@@ -183,17 +187,68 @@ class Sysfs:
     def write(self, path, value):
         """Write ``value`` to a kernel attribute in one write(2). Raises KernelRefusal with the kernel's errno."""
         try:
-            handle = os.open(path, os.O_WRONLY)
-            try:
-                os.write(handle, value.encode("ascii"))
-            finally:
-                os.close(handle)
+            _write(path, value)
         except OSError as error:
             raise KernelRefusal(path, value, error) from error
+
+    def write_watched(self, path, value, timeout, address):
+        """As write(), of what the kernel may block for ever, about the device at ``address``: in a process of its own, which is
+        left behind after ``timeout`` seconds. Raises KernelRefusal, KernelStuck.
+        """
+        record = f"{self.stuck}/{address}"
+        try:
+            number = watch(lambda: _write(path, value), timeout, lambda: _forget(record))
+            if number:
+                raise OSError(number, os.strerror(number))
+        except Unfinished as unfinished:
+            self.remember_stuck(address, unfinished.pid)
+            raise KernelStuck(path, value, timeout, unfinished.pid) from unfinished
+        except OSError as error:
+            raise KernelRefusal(path, value, error) from error
+
+    def remember_stuck(self, address, pid):
+        """Note that process ``pid``, which was left behind, still waits for the device at ``address``; it removes the note."""
+        record, start = f"{self.stuck}/{address}", started_at(self.proc, pid)
+        with suppress(OSError):
+            os.makedirs(self.stuck, mode=0o755, exist_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(record)
+            handle = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+            try:
+                os.write(handle, f"{pid} {start}\n".encode("ascii"))
+            finally:
+                os.close(handle)
+        if started_at(self.proc, pid) is None:
+            _forget(record)
+
+    def stuck_writes(self):
+        """Address -> the process that a task has left behind, which still waits for the device there."""
+        found = {}
+        for address in self.names(self.stuck):
+            pid, dummy, start = (self.read(f"{self.stuck}/{address}") or "").partition(" ")
+            if pid.isdigit() and started_at(self.proc, pid) == start:
+                found[address] = int(pid)
+        return found
 
     def pause(self, seconds):
         """Wait for the kernel, ``seconds`` long."""
         time.sleep(seconds)
+
+
+def _write(path, value):
+    handle = os.open(path, os.O_WRONLY)
+    try:
+        os.write(handle, value.encode("ascii"))
+    finally:
+        os.close(handle)
+
+
+def _forget(record):
+    """Remove a note, and its directories where nothing else is in them."""
+    with suppress(OSError):
+        os.unlink(record)
+        os.rmdir(os.path.dirname(record))
+        os.rmdir(os.path.dirname(os.path.dirname(record)))
 
 
 class _Opened:

@@ -11,10 +11,9 @@ from __future__ import annotations
 import errno
 
 from ansible_collections.vfio.host.plugins.module_utils._device.apply import Applier
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, KernelRefusal
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, KernelRefusal, KernelStuck
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules
 
-_POLL = 0.05  # seconds between two looks
 _HINTS = {
     errno.ENOENT: "its driver cannot make VFs",
     errno.EBUSY: "somebody else changed the number meanwhile",
@@ -53,18 +52,6 @@ class _Pfs:
             self._fs.write(self._path(pf, "sriov_drivers_autoprobe"), str(int(wanted)))
             if self._autoprobe_now(pf) != wanted:
                 raise ApplyError(f"{pf}: the kernel did not keep sriov_drivers_autoprobe {int(wanted)}")
-
-    def _driver_now(self, address):
-        return self._fs.link(self._path(address, "driver"))
-
-    def _wait_for(self, condition):
-        waited = 0.0
-        while not condition():
-            if waited >= self._timeout:
-                return False
-            self._fs.pause(_POLL)
-            waited += _POLL
-        return True
 
 
 class Numbers(_Pfs):
@@ -114,12 +101,18 @@ class Numbers(_Pfs):
 
     def _write_number(self, pf, number):
         try:
-            self._fs.write(self._path(pf, "sriov_numvfs"), str(number))
+            # The VFs that there are go, and the kernel waits for whoever holds one.
+            self._fs.write_watched(self._path(pf, "sriov_numvfs"), str(number), self._timeout, pf)
+        except KernelStuck as error:
+            raise ApplyError(
+                f"{error.messages[0]}: a process holds one of its VFs. The kernel goes on waiting, in process {error.pid}, which "
+                "nothing can stop. When the VF is let go, the card will have no VFs; then run again"
+            ) from error
         except KernelRefusal as error:
             hint = _HINTS.get(error.errno)
             raise ApplyError(f"{error.messages[0]}{'; ' + hint if hint else ''}") from error
         # A driver that can make fewer makes fewer, and the write succeeds all the same.
-        if not self._wait_for(lambda: self._count(pf) == number):
+        if not self._drivers.wait_for(lambda: self._count(pf) == number):
             raise ApplyError(
                 f"asked for {number} VFs, it has {self._count(pf)} after {self._timeout} seconds; the kernel log may say why"
             )
@@ -142,9 +135,11 @@ class Numbers(_Pfs):
 
     def _restore(self, one):
         pf = one.device.address
+        if pf in self._fs.stuck_writes():
+            raise ApplyError(f"process {self._fs.stuck_writes()[pf]} still waits for a VF of it")
         # The same VFs, and not only as many, where the first write failed.
         same = self._count(pf) == len(one.before) and all(
-            self._driver_now(vf.address) == vf.driver and self._override_now(vf.address) == vf.driver_override
+            self._drivers.driver_now(vf.address) == vf.driver and self._drivers.override_now(vf.address) == vf.driver_override
             for vf in one.before
         )
         if not same:
@@ -153,10 +148,6 @@ class Numbers(_Pfs):
                 if vf.driver is not None:
                     self._drivers.bind_by_name(vf.address, vf.driver, vf.driver_override)
         self._set_autoprobe(pf, one.device.sriov["autoprobe"])
-
-    def _override_now(self, address):
-        value = self._fs.read(self._path(address, "driver_override"))
-        return None if value in ("(null)", "") else value
 
 
 class Probes(_Pfs):
@@ -186,9 +177,9 @@ class Probes(_Pfs):
 
     def _probe(self, vf):
         self._survey.modules.load_native(vf.modalias)
-        if self._driver_now(vf.address) is None:
+        if self._drivers.driver_now(vf.address) is None:
             self._fs.write(f"{self._fs.pci}/drivers_probe", vf.address)
-        if not self._wait_for(lambda: self._driver_now(vf.address) is not None):
+        if not self._drivers.wait_for(lambda: self._drivers.driver_now(vf.address) is not None):
             raise ApplyError(
                 f"{vf.address} ({vf.name}): no native driver took it in {self._timeout} seconds; see what the kernel log says "
                 "of it, or say autoprobe: false"
@@ -210,9 +201,9 @@ class Probes(_Pfs):
         return problems
 
     def _unbind(self, address):
-        driver = self._driver_now(address)
+        driver = self._drivers.driver_now(address)
         if driver is not None:
-            self._fs.write(f"{self._fs.pci_drivers}/{driver}/unbind", address)
+            self._drivers.unbind(address, driver)
 
 
 __all__ = ("Numbers", "Probes")

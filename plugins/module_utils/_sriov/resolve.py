@@ -202,7 +202,9 @@ def _taken(vf, record):
 def _cannot_create(state, one):
     if not one.resizes:
         return []
-    pf = one.device
+    pf, stuck = one.device, state.host.survey.stuck
+    if pf.address in stuck:
+        return [stuck[pf.address]]
     if pf.driver is None:
         return [
             f"{pf.address} ({pf.name}) has no driver, and only a driver makes VFs: load it, or say now: false to have them "
@@ -225,6 +227,9 @@ def _in_use(state, one, request):
         if not record.released and record.is_of(state.host.survey.devices.get(record.address))
     }
     for vf in one.before:
+        if vf.address in state.host.survey.stuck:
+            found.append(f"{change}: {state.host.survey.stuck[vf.address]}")
+            continue
         found += [
             f"{change}: {vf.address} is in use by process {holder['pid']} ({holder['command']}); stop that process, then "
             "run again" for holder in vf.holders or ()

@@ -12,18 +12,25 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+from contextlib import suppress
 from fnmatch import fnmatchcase
 
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal, KernelStuck
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.host.tests.unit.fake.model import Module
 
+_LOCKED = ("driver_override", "uevent", "sriov_numvfs")  # reading these takes the device's lock, at least on 6.1
 _PAGE_SIZE = 4096
 _HARMLESS = ("pcieport", "pci-stub")
 # vfio-pci's denylist: Intel QAT and DSA (source: drivers/vfio/pci/vfio_pci.c, vfio_pci_dev_in_denylist).
 _DENIED = ("8086:19e2", "8086:19e3", "8086:37c8", "8086:37c9", "8086:0435", "8086:0443", "8086:0b25")
 # Built in, and without a module's name: the drivers that every host has.
 _PORT_DRIVER = Module("pcieport", ("pcieport",), ("pci:v*d*sv*sd*bc06sc04i*",), builtin=True, nameless=True)
+
+
+class Blocked(AssertionError):
+    """A call that would block for ever, in state D. Nothing under test may make it, but in a process that it can leave behind."""
 
 
 class FakeKernel(Sysfs):
@@ -46,6 +53,8 @@ class FakeKernel(Sysfs):
         self._later = []
         self._dynamic_ids = {}
         self._held = {}
+        self._blocked = {}  # address -> the driver that was told to let go of it
+        self._later_on = []  # what waits behind that
         self._modules = {}
         self._on_add = self._on_bind = lambda address: None
 
@@ -57,7 +66,7 @@ class FakeKernel(Sysfs):
         """
         self.tree.boot()
         self.functions, self._dynamic_ids, self._later, self._held = {}, {}, [], {}
-        self._modules = {}
+        self._modules, self._blocked = {}, {}
         self._on_add = self._on_bind = lambda address: None
         for module in (_PORT_DRIVER,) + self.spec.modules:
             if module.builtin:
@@ -83,12 +92,63 @@ class FakeKernel(Sysfs):
         """A process opens the VFIO file of a function's group, or another ``node`` below /dev/vfio."""
         self._held[pid] = address
         node = node or self.functions[address].group
+        self.tree.put(self.tree.root / f"dev/vfio/{node}")
         (self.tree.root / f"proc/{pid}/fd").mkdir(parents=True)
         (self.tree.root / f"proc/{pid}/fd/0").symlink_to("/dev/null")
         (self.tree.root / f"proc/{pid}/fd/12").symlink_to(f"/dev/vfio/{node}")
         self.tree.put(self.tree.root / f"proc/{pid}/comm", command + "\n")
 
+    def let_go(self, pid):
+        """A process closes what it holds; an unbind that waited for that ends, in whatever process it is."""
+        address = self._held.pop(pid)
+        shutil.rmtree(self.tree.root / f"proc/{pid}")
+        driver = self._blocked.pop(address, None)
+        if driver is not None:
+            self.tree.bind_links(address, driver)
+            self._detach(address)
+            shutil.rmtree(self.tree.root / f"proc/{self._waiting(address)}")
+            with suppress(FileNotFoundError):
+                os.unlink(f"{self.stuck}/{address}")  # the process's last deed
+            for then in self._later_on:
+                then()
+            self._later_on = []
+
+    def wait_for_release(self, address, then=None):
+        """Somebody writes to ``unbind`` for a function that is held; the process that waits in the kernel from now on. ``then``:
+        what happens at the end where another unbind waits already.
+        """
+        pid, driver = self._waiting(address), self.driver_of(address)
+        if address in self._blocked:
+            self._later_on.append(then)
+            return pid
+        self.tree.bind_links(address, driver, is_bound=False)
+        self._blocked[address] = driver
+        self.tree.put(self.tree.root / f"proc/{pid}/stat", f"{pid} (a ) b) D {' '.join(map(str, range(4, 53)))}\n")
+        self.tree.put(self.tree.root / f"proc/{pid}/comm", "python3\n")
+        self.tree.put(self.tree.root / f"proc/{pid}/task/{pid + 1}/wchan", "vfio_unregister_group_dev")
+        return pid
+
+    def _waiting(self, address):
+        return 70000 + 2 * sorted(self.functions).index(address)
+
     # The edges that the code under test calls.
+
+    def read_bytes(self, path, limit=65536):
+        """Reading what takes the lock of a blocked function blocks, too."""
+        directory, name = os.path.split(path)
+        if self._blocked and name in _LOCKED and os.path.basename(os.path.realpath(directory)) in self._blocked:
+            raise Blocked(path)
+        return super().read_bytes(path, limit)
+
+    def write_watched(self, path, value, timeout, address):
+        """What blocks goes on in another process, and virtual time passes."""
+        try:
+            self.write(path, value)
+        except Blocked as blocked:
+            self.pause(timeout)
+            pid = self.wait_for_release(blocked.args[0], lambda: self.react(path, value))
+            self.remember_stuck(address, pid)
+            raise KernelStuck(path, value, timeout, pid) from blocked
 
     def write(self, path, value):
         """One write(2) to an attribute, with what the kernel does on it."""
@@ -184,6 +244,8 @@ class FakeKernel(Sysfs):
         return attributes[name](owner, value)
 
     def _override(self, address, value):
+        if address in self._blocked:
+            raise Blocked(address)
         if len(value) >= _PAGE_SIZE - 1:
             raise OSError(errno.EINVAL, "too long")
         if value:  # nothing written is nothing done
@@ -261,6 +323,8 @@ class FakeKernel(Sysfs):
         return None if value == "(null)" else value
 
     def _present(self, address):
+        if address in self._blocked:
+            raise Blocked(address)
         if address not in self.functions:
             raise OSError(errno.ENODEV, "absent")
 
@@ -327,7 +391,7 @@ class FakeKernel(Sysfs):
     def _detach(self, address):
         holders = [pid for pid, held in self._held.items() if held == address]
         if holders:
-            raise AssertionError(f"this would block for ever, in state D: {address} is held by {holders}")
+            raise Blocked(address, f"this would block for ever: it is held by {holders}")
         self._drop_vfs(address)
         self.tree.detach(self.functions[address], self.driver_of(address))
 

@@ -235,11 +235,20 @@ class Tree:
             shutil.rmtree(str(self.pci / "drivers" / name))
         shutil.rmtree(str(self.sys / "module" / module.name))
 
+    def bind_links(self, address, driver, is_bound=True):
+        """The two links that say that a driver has a device, made or taken away."""
+        directory = self.directory(address)
+        if is_bound:
+            self.link(directory / "driver", self.pci / "drivers" / driver)
+            self.link(self.pci / "drivers" / driver / address, directory)
+        else:
+            (directory / "driver").unlink()
+            (self.pci / "drivers" / driver / address).unlink()
+
     def attach(self, function, driver, is_vfio):
         """The links of a binding, and what the driver makes of the device."""
         directory = self.directory(function.address)
-        self.link(directory / "driver", self.pci / "drivers" / driver)
-        self.link(self.pci / "drivers" / driver / function.address, directory)
+        self.bind_links(function.address, driver)
         if is_vfio:
             used = {one.name for one in self.sys.glob("class/vfio-dev/*")}
             name = next(f"vfio{number}" for number in range(1000) if f"vfio{number}" not in used)
@@ -279,8 +288,7 @@ class Tree:
     def detach(self, function, driver):
         """Undo ``attach``: everything that the driver had made goes."""
         directory = self.directory(function.address)
-        (directory / "driver").unlink()
-        (self.pci / "drivers" / driver / function.address).unlink()
+        self.bind_links(function.address, driver, is_bound=False)
         made = ["vfio-dev", "nvme", "net"] + [net.via.split("/")[0] for net in function.net if net.via]
         if function.disk:
             made.append(function.disk.via.split("/")[0])

@@ -1,0 +1,118 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A write that may block for ever. A fifo without a reader stands for an attribute of the kernel that blocks."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+
+import pytest
+
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, KernelRefusal, KernelStuck
+from ansible_collections.vfio.host.plugins.module_utils._host.lock import one_at_a_time
+from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.host.plugins.module_utils._host.watched import started_at
+
+ADDRESS = "0000:02:00.0"
+
+
+@pytest.fixture
+def fs(tmp_path):
+    os.symlink("/proc", tmp_path / "proc")
+    return Sysfs(str(tmp_path))
+
+
+@pytest.fixture
+def blocked(fs, tmp_path):
+    """(path, pid) of a write that has been left behind."""
+    path = str(tmp_path / "unbind")
+    os.mkfifo(path)
+    begin = time.monotonic()
+    with pytest.raises(KernelStuck) as caught:
+        fs.write_watched(path, ADDRESS, 0.5, ADDRESS)
+    assert 0.5 <= time.monotonic() - begin < 4
+    yield path, caught.value.pid
+    if started_at("/proc", caught.value.pid):
+        os.kill(caught.value.pid, signal.SIGKILL)
+        os.waitpid(caught.value.pid, 0)
+
+
+def ends(pid):
+    """Wait until a process has ended."""
+    for dummy in range(100):
+        if started_at("/proc", pid) is None:
+            os.waitpid(pid, 0)
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{pid} goes on")
+
+
+def test_what_does_not_block_is_an_ordinary_write(fs, tmp_path):
+    (tmp_path / "unbind").write_text("")
+    fs.write_watched(str(tmp_path / "unbind"), ADDRESS, 5, ADDRESS)
+    assert (tmp_path / "unbind").read_text() == ADDRESS
+    assert fs.stuck_writes() == {}
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)  # nobody is left
+
+
+def test_a_refusal_has_the_kernels_errno(fs, tmp_path):
+    with pytest.raises(KernelRefusal, match="ENOENT") as caught:
+        fs.write_watched(str(tmp_path / "absent"), ADDRESS, 5, ADDRESS)
+    assert caught.value.errno == errno.ENOENT
+
+
+def test_what_is_left_behind_has_nothing_open_that_somebody_waits_for(blocked, tmp_path):
+    dummy, pid = blocked
+    opened = {os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")}
+    assert {one for one in opened if not one.startswith("pipe:")} == {"/dev/null"}
+    assert len(opened) == 2
+    assert os.getsid(pid) == pid
+
+
+def test_what_is_left_behind_is_noted_until_it_ends(fs, blocked):
+    path, pid = blocked
+    assert fs.stuck_writes() == {ADDRESS: pid}
+    reader = os.open(path, os.O_RDONLY)
+    ends(pid)
+    assert os.read(reader, 100) == ADDRESS.encode()
+    os.close(reader)
+    assert fs.stuck_writes() == {}
+    assert os.listdir(fs.root + "/run") == []
+
+
+def test_a_note_of_a_process_that_was_killed_is_not_believed(fs, blocked):
+    dummy, pid = blocked
+    os.kill(pid, signal.SIGKILL)
+    ends(pid)
+    assert fs.stuck_writes() == {}
+
+
+def test_a_process_that_was_left_behind_has_no_lock(fs, tmp_path):
+    lock, path = str(tmp_path / "lock"), str(tmp_path / "unbind")
+    os.mkfifo(path)
+    with one_at_a_time(lock, "x", 0), pytest.raises(KernelStuck) as caught:
+        fs.write_watched(path, ADDRESS, 0.1, ADDRESS)
+    try:
+        with one_at_a_time(lock, "y", 0):
+            pass
+    except InputError as error:
+        raise AssertionError(error) from error
+    finally:
+        os.kill(caught.value.pid, signal.SIGKILL)
+        os.waitpid(caught.value.pid, 0)
+
+
+def test_a_link_in_the_place_of_a_note_is_not_followed(fs, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    os.makedirs(fs.stuck)
+    os.symlink(victim, f"{fs.stuck}/{ADDRESS}")
+    fs.remember_stuck(ADDRESS, os.getpid())
+    assert victim.read_text() == "precious"
+    assert fs.stuck_writes() == {ADDRESS: os.getpid()}

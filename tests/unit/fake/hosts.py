@@ -210,7 +210,7 @@ def s390(**changes):
             ),
         ),
         modules=(Module("nvme", ("nvme",), (alias(pci_class="010802"),)), BASE),
-        mounts=("25 1 94:1 / / rw - tmpfs tmpfs rw",),
+        mounts=("25 1 0:24 / / rw - tmpfs tmpfs rw",),
     )
     return replace(spec, **changes)
 

@@ -27,7 +27,7 @@ def platform_of(fs):
 def remaps_interrupts(fs):
     """Whether the IOMMU of an x86 checks the interrupts of devices; None where this is no question, or nothing tells.
 
-    The kernel names its interrupt controllers so (source: "IR-" in drivers/iommu/intel/irq_remapping.c, amd/iommu.c).
+    The kernel names its interrupt controllers so (source: arch/x86/kernel/apic/io_apic.c, "IR-IO-APIC"; msi.c, "IR-").
     """
     if platform_of(fs) != X86:
         return None

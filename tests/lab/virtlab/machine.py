@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from typing import Mapping, Tuple
 
 
+# A busy machine takes longer than systemd waits for a serial console, and the login prompt on it would not come.
+_PATIENCE = "systemd.default_device_timeout_sec=600"
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A Debian architecture: its kernel package, and what runs it here."""
@@ -85,6 +89,7 @@ MACHINES: Mapping[str, Machine] = {
         bus_pattern=r"pcie\.[0-5]",
         port_model="pcie-root-port",
         iommus={"powernv": ()},
+        kernel_args=(_PATIENCE,),
         cpu="power9",
     ),
     # Disk and NIC of the host are on the channel subsystem; every PCI function is free to take, and has its UID and FID.
@@ -96,6 +101,7 @@ MACHINES: Mapping[str, Machine] = {
         bus_pattern=r"pci\.0|virtual-css",
         port_model="pcie-root-port",
         iommus={"zpci": ()},
+        kernel_args=(_PATIENCE,),
         zpci=True,
     ),
 }

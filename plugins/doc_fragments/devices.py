@@ -17,8 +17,10 @@ options:
       - V(present) makes the host as declared. What a policy took before and no longer declares is given back.
       - V(absent) gives back everything that the policy took, and removes its rules file. Devices that somebody else
         changed since are left alone.
+      - V(confirmed) keeps the change that waits for its confirmation (O(confirm)), whichever module made it; nothing else is
+        looked at. It fails where that change was taken back already.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, confirmed]
     default: present
   now:
     description: Change the drivers at once. With V(false) the rules file is written and the devices wait for the next boot.
@@ -45,6 +47,19 @@ options:
     description: Seconds to wait for a driver to bind or to let go.
     type: int
     default: 10
+  confirm:
+    description:
+      - Seconds within which the change has to be confirmed, by a task with O(state=confirmed), once this task has ended; else
+        the host takes it back by itself. V(0), nothing has to be confirmed. Make the confirming task come by a new connection
+        (the task C(meta) with C(reset_connection)), since an open one proves nothing.
+      - Drivers, overrides, numbers of virtual functions, module options and files go back to what they were. A module that was
+        loaded stays loaded.
+      - Until then another task that could change the host is refused. The next one after a change was taken back says so, in a
+        warning.
+      - Needs systemd, whose transient timer does it, also after this task was killed. A reboot within the time ends it, and
+        keeps the change.
+    type: int
+    default: 0
 attributes:
   check_mode:
     description: Can run in C(check_mode); the result is the same plan, and nothing is written or loaded.

@@ -73,6 +73,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+awaits_confirmation:
+  description: Whether O(confirm) seconds run by now.
+  returned: success, unless O(state=confirmed)
+  type: bool
 devices:
   description: Every device that the policy declares or gives back. In check mode, as it would be.
   returned: success

@@ -27,8 +27,10 @@ options:
       - V(absent) takes back what is named of policies, virtual functions, modules and kernel arguments. With none of
         O(devices), O(sriov), O(modules) and O(kernel_cmdline), it takes back everything that this collection has done to the
         host.
+      - V(confirmed) keeps the change that waits for its confirmation (O(confirm)), whichever module made it; nothing else is
+        looked at. It fails where that change was taken back already.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, confirmed]
     default: present
   devices:
     description:
@@ -81,6 +83,8 @@ options:
     type: bool
     default: true
 notes:
+  - With O(confirm), kernel command line and images of early user space are not looked at, since they change nothing before the
+    next boot. Run again without it when the change is confirmed.
   - "The areas are applied in this order: kernel modules and configuration, kernel command line, numbers of virtual
     functions, devices, images."
   - "The IOMMU is off where the kernel shows no IOMMU group. On an Intel machine (ACPI table DMAR) C(intel_iommu=on) is
@@ -137,6 +141,22 @@ EXAMPLES = r"""
             address: ["0000:01:11.2", "0000:01:11.4"]
           driver: native
 
+- name: Take the card that this connection may go over, and have it back in 30 seconds if nobody gets through any more
+  vfio.host.passthrough:
+    devices:
+      cards:
+        - match:
+            mac: "52:54:00:12:34:56"
+    force: [network]
+    confirm: 30
+
+- name: Come by a new connection
+  ansible.builtin.meta: reset_connection
+
+- name: Keep the change
+  vfio.host.passthrough:
+    state: confirmed
+
 - name: Give one policy back
   vfio.host.passthrough:
     devices:
@@ -149,6 +169,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+awaits_confirmation:
+  description: Whether O(confirm) seconds run by now.
+  returned: success, unless O(state=confirmed)
+  type: bool
 devices:
   description: Every device of every policy, as M(vfio.host.driver_override) returns it.
   returned: when O(devices) is named, or everything is taken back

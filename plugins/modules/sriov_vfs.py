@@ -36,8 +36,9 @@ options:
       - V(present) makes it as declared.
       - V(absent) gives back the number and the automatic probing that were there before this module's first run, and removes
         the rules. A number that somebody else changed since is left alone.
+      - V(confirmed) keeps the change that waits for its confirmation (O(confirm)).
     type: str
-    choices: [present, absent]
+    choices: [present, absent, confirmed]
     default: present
   now:
     description: Make the VFs at once. With V(false) only the rules are written, for the next boot.
@@ -59,6 +60,10 @@ options:
     description: Seconds to wait for VFs to appear and for a driver to bind.
     type: int
     default: 10
+  confirm:
+    description: Seconds within which the change has to be confirmed; see O(vfio.host.passthrough#module:confirm).
+    type: int
+    default: 0
 attributes:
   check_mode:
     support: full
@@ -112,6 +117,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+awaits_confirmation:
+  description: Whether O(confirm) seconds run by now.
+  returned: success, unless O(state=confirmed)
+  type: bool
 sriov:
   description: Every PF that the task declares or gives back. In check mode, as it would be.
   returned: success

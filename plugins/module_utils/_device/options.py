@@ -12,11 +12,12 @@ from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCE
 from ansible_collections.vfio.host.plugins.module_utils._device.plan import Request
 
 ARGUMENTS = {
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "absent", "confirmed"], "default": "present"},
     "now": {"type": "bool", "default": True},
     "at_boot": {"type": "bool", "default": True},
     "force": {"type": "list", "elements": "str", "choices": list(FORCES), "default": []},
     "timeout": {"type": "int", "default": 10},
+    "confirm": {"type": "int", "default": 0},
 }
 
 

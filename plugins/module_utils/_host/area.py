@@ -9,10 +9,13 @@
 An area has three verbs: ``read()`` gives its state; ``plan(state, request)`` gives a plan or raises InputError or PlanError
 with every problem it finds; ``apply(plan)`` carries it out and returns the plan as it was carried out, or puts everything
 back and raises ApplyError; ``undo(plan)`` puts an applied plan back. A plan has ``changed``, ``diff`` (a list for Ansible), ``reboot_reasons`` and ``warnings``
-(sentences), and ``result()``, the area's own keys of a task's result.
+(sentences), and ``result()``, the area's own keys of a task's result. What a task can have confirmed has ``way_back()``, too:
+what the plan would change, as it is now, for a record that revert.py reads.
 """
 
 from __future__ import annotations
+
+from contextlib import nullcontext
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
     ApplyError,
@@ -22,11 +25,12 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
 )
 
 
-def run_areas(wishes, check):
+def run_areas(wishes, check, around=None):
     """Run ``wishes``, name -> (area, request) in the order of applying, and give name -> plan.
 
     A request may be a function of the plans made so far that gives the request, or None where the area has nothing to do
-    and is left out. With ``check`` nothing is applied. Problems of all areas are raised together, before anything is
+    and is left out. With ``check`` nothing is applied. ``around``: called with a list of plans that change something, gives a
+    context in which they are applied. Problems of all areas are raised together, before anything is
     touched; an area whose plan failed is missing among the plans that a function is given.
     """
     plans, problems = {}, []
@@ -39,7 +43,11 @@ def run_areas(wishes, check):
             problems += [message for message in error.messages if message not in problems]
     if problems:
         raise PlanError(*problems)
-    return plans if check else _apply_all({name: wishes[name][0] for name in plans}, plans)
+    areas, changing = {name: wishes[name][0] for name in plans}, [plan for plan in plans.values() if plan.changed]
+    if check or not changing:
+        return plans
+    with around(changing) if around else nullcontext():
+        return _apply_all(areas, plans)
 
 
 def _apply_all(areas, plans):

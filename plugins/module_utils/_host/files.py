@@ -14,7 +14,7 @@ import stat
 import tempfile
 from contextlib import suppress
 
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, errno_text
 
 _LABEL = "security.selinux"
 _UNFINISHED = ".vfio-host-tmp-"
@@ -30,6 +30,7 @@ class Files:
         self.modprobe_conf = self.root + "/etc/modprobe.d/vfio-host.conf"
         self.modules_load_conf = self.root + "/etc/modules-load.d/vfio-host.conf"
         self.lock = self.root + "/run/vfio-host.lock"
+        self.confirm = self.root + "/run/vfio-host/confirm"
         self.module_options = self.root + "/run/vfio-host/module-options"
 
     def names(self, directory):
@@ -40,12 +41,14 @@ class Files:
             return []
 
     def read(self, path):
-        """The text of a file; None where it is absent."""
+        """The text of a file; None where it is absent. Raises PlanError where it is there and cannot be read."""
         try:
             with open(path, encoding="utf-8", errors="surrogateescape") as stream:
                 return stream.read()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise PlanError(f"{path} cannot be read: {errno_text(error.errno)}") from error
 
     def is_executable(self, path):
         """Whether a file is there and can be run."""
@@ -60,6 +63,17 @@ class Files:
                 self._replace(path, text, mode)
         except OSError as error:
             raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
+
+    def own(self, directory):
+        """Have a directory below /run that nobody else can write to, nor its parent, since what is in it will be run. Raises ApplyError."""
+        for path in (os.path.dirname(directory), directory):
+            try:
+                os.makedirs(path, mode=0o755, exist_ok=True)
+                found = os.lstat(path)
+            except OSError as error:
+                raise ApplyError(f"{path} cannot be made: {errno_text(error.errno)}") from error
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+                raise ApplyError(f"{path} is not a directory that only root can write to: remove it, and run again")
 
     def drop_directory(self, directory):
         """Remove a directory if nothing is in it. Raises ApplyError."""

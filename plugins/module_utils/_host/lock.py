@@ -20,11 +20,15 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Inpu
 _POLL = 0.1  # seconds between two attempts
 
 
+class Busy(InputError):
+    """Another run has the host."""
+
+
 @contextmanager
 def one_at_a_time(path, name, timeout):
     """Hold the lock ``path`` for a run that calls itself ``name``; wait ``timeout`` seconds for the run that has it.
 
-    The kernel lets go of it when the process ends, however it ends. Raises InputError where another run keeps it.
+    The kernel lets go of it when the process ends, however it ends. Raises Busy where another run keeps it, InputError.
     """
     handle = _acquire(path, time.monotonic() + timeout, timeout)
     try:
@@ -53,7 +57,7 @@ def _acquire(path, deadline, timeout):
         os.close(handle)
         if time.monotonic() >= deadline:
             pid, dummy, name = holder.partition(" ")
-            raise InputError(
+            raise Busy(
                 f"another run changes this host: process {pid or 'unknown'} ({name or 'starting'}), and it did not end in "
                 f"{timeout} seconds; run again when it is done"
             )
@@ -84,4 +88,4 @@ def _is_current(handle, path):
     return (mine.st_dev, mine.st_ino) == (now.st_dev, now.st_ino)
 
 
-__all__ = ("one_at_a_time",)
+__all__ = ("Busy", "one_at_a_time")

@@ -58,6 +58,7 @@ class Sysfs:
         self.fstab = self.root + "/etc/fstab"
         self.dev_vfio = self.root + "/dev/vfio"
         self.stuck = self.root + "/run/vfio-host/stuck"
+        self.systemd = self.root + "/run/systemd/system"
         self.udev_control = self.root + "/run/udev/control"
         self.modprobe_d = [
             self.root + place + "/modprobe.d"

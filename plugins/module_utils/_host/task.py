@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
+from ansible_collections.vfio.host.plugins.module_utils._host.area import report, require_root, run_areas
+from ansible_collections.vfio.host.plugins.module_utils._host.confirm import Confirmation
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, VfioHostError
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 from ansible_collections.vfio.host.plugins.module_utils._host.lock import one_at_a_time
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
@@ -26,14 +27,25 @@ def run_task(module, make_wishes, make_result=None):
     name -> plan, gives the areas' part of the result; without it, what each plan has to say is put side by side.
     """
     fs, files = Sysfs(run=module.run_command), Files()
+    confirmation = Confirmation(fs, files)
+    result = {}
     try:
         with _alone(module, fs, files):
-            plans = run_areas(make_wishes(fs, files), module.check_mode)
+            if module.params.get("state") == "confirmed":
+                require_root(fs)
+                result["changed"] = confirmation.confirm(module.check_mode)
+            else:
+                if fs.is_root:
+                    _tell(module, confirmation)
+                plans = run_areas(make_wishes(fs, files), module.check_mode, _around(module, confirmation))
     except VfioHostError as error:
         module.fail_json(msg="\n".join(error.messages))
-    result = report(list(plans.values()))
-    result.update((make_result or _side_by_side)(plans))
-    for warning in result.pop("warnings"):
+    if not result:
+        result = report(list(plans.values()))
+        result.update((make_result or _side_by_side)(plans))
+        if "confirm" in module.params:
+            result["awaits_confirmation"] = bool(result["changed"] and module.params["confirm"] and not module.check_mode)
+    for warning in result.pop("warnings", ()):
         module.warn(warning)
     module.exit_json(**result)
 
@@ -43,6 +55,28 @@ def _alone(module, fs, files):
     if module.check_mode or not fs.is_root:
         return nullcontext()
     return one_at_a_time(files.lock, module._name, module.params.get("timeout", _PATIENCE))
+
+
+def _tell(module, confirmation):
+    """Say what became of an earlier change. Raises InputError where it waits still: this run would not know what to go back to."""
+    told, waits = confirmation.taken_back(), confirmation.waits()
+    if told:
+        module.warn(told)
+    if waits and module.check_mode:
+        module.warn(waits)
+    elif waits:
+        raise InputError(f"{waits}: confirm it (state: confirmed), or wait")
+    elif told and not module.check_mode:
+        confirmation.forget()
+
+
+def _around(module, confirmation):
+    """The context in which plans are applied: with a way back, where the task asks for one. Raises InputError."""
+    seconds = module.params.get("confirm", 0)
+    if not seconds:
+        return None
+    confirmation.check(seconds)
+    return lambda plans: confirmation.around(plans, seconds, module._name)
 
 
 def _side_by_side(plans):

@@ -92,6 +92,15 @@ class KernelPlan:
             for name, value in self.modules.cmdline_args.items()
         ]
 
+    def way_back(self):
+        """Options and files as they are now. A module that the run loads is left loaded, since it does no harm."""
+        plan = self.modules
+        return {
+            "files": {path: plan.host.texts.get(path) for path in plan.files},
+            "modules": [one.demand.module for one in plan.modules if one.unload],
+            "options": [[one.demand.module, option, old] for one in plan.modules for option, dummy, old in one.sets],
+        }
+
     def result(self):
         """The area's own part of a task's result."""
         found = {"cmdline_args": self.cmdline_args, "modules": module_report.modules(self.modules)}

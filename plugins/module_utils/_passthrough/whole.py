@@ -167,6 +167,9 @@ class Declaration:
         )
 
     def _cmdline(self, plans, found):
+        # With a change to be confirmed, what is only for the next boot waits until it is.
+        if self.options["confirm"]:
+            return None
         needed = plans[KERNEL].cmdline_args if self.present and KERNEL in plans else {}
         turns_on = self.present and found.is_needed and self._takes_devices()
         if not (self.wants(CMDLINE) or needed or turns_on):
@@ -215,7 +218,7 @@ class Declaration:
         return plans[SRIOV], [one.device.address for one in plans[DEVICES].devices] if DEVICES in plans else []
 
     def _images(self, plans):
-        if not self.options[IMAGES]:
+        if not self.options[IMAGES] or self.options["confirm"]:
             return None
         ahead = dict(plans[KERNEL].modules.files) if KERNEL in plans else {}
         for name in (SRIOV, DEVICES):

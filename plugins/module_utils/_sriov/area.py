@@ -86,6 +86,13 @@ class ProbePlan:
             "after": "".join(f"{vf.address} driver={native(vf)}\n" for vf in self.probes),
         }]
 
+    def way_back(self):
+        """The VFs that get drivers; the numbers' plan knows the rest."""
+        return {
+            "devices": [vf.binding() for vf in self.probes],
+            "files": {path: self.numbers.state.files.get(path) for path in self.files},
+        }
+
     def result(self):
         """Nothing of its own: the numbers' result has it."""
         return {}

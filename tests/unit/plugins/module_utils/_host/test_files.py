@@ -10,7 +10,7 @@ import stat
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._host import files as module
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 
 
@@ -177,3 +177,16 @@ def test_where_a_link_leads_to_the_old_one_that_is_replaced(files, tmp_path):
 def test_what_cannot_take_the_place_is_one_error(files, tmp_path):
     with pytest.raises(ApplyError, match=r"grub\.cfg cannot be written: ENOENT"):
         files.swap(str(tmp_path / "made"), str(tmp_path / "grub.cfg"))
+
+
+@pytest.mark.parametrize("what", ["a directory", "a link to itself"])
+def test_what_is_there_and_cannot_be_read_is_an_error_that_names_it(files, tmp_path, what):
+    path = tmp_path / "c.conf"
+    path.mkdir() if what == "a directory" else path.symlink_to(path)
+    with pytest.raises(PlanError, match="c.conf cannot be read: E"):
+        files.read(str(path))
+
+
+def test_what_is_below_a_file_is_absent(files, tmp_path):
+    (tmp_path / "c.conf").write_text("")
+    assert files.read(str(tmp_path / "c.conf/d")) is None

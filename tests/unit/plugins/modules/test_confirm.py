@@ -1,0 +1,276 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A change that takes itself back unless somebody confirms it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.vfio.host.plugins.module_utils._host import confirm, revert
+from ansible_collections.vfio.host.tests.unit.fake import hosts
+from ansible_collections.vfio.host.tests.unit.fake.faults import Killed
+from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME
+
+WISH = {"devices": [{"match": {"address": one}} for one in (NIC, NVME, EDU)], "policy": "p"}
+
+
+class Systemd:
+    """What systemd-run and systemctl are told; ``ends`` is what the timer's end would do."""
+
+    def __init__(self, host):
+        self.host = host
+        self.started = []
+        self.is_armed = False
+        self.refuses = False
+        self._others, host.kernel.run = host.kernel.run, self._run
+        host.tree.put(host.tree.root / "run/systemd/system/keep")
+
+    def _run(self, words):
+        if words[0] == "systemd-run":
+            self.host.faults.log.append(("timer", "armed"))
+            if self.refuses:
+                return 1, "", "Failed to start transient timer unit\n"
+            self.started, self.is_armed = words, True
+            return 0, "", ""
+        if words[0] == "systemctl":
+            self.is_armed = False
+            return 0, "", ""
+        return self._others(words)
+
+    def runs_out(self):
+        """The time is over, and nobody has come."""
+        assert self.is_armed
+        revert.main(self.host.kernel, self.host.files)
+
+
+@pytest.fixture
+def systemd(host):
+    return Systemd(host)
+
+
+def time_passes(monkeypatch, seconds=1000):
+    now = time.monotonic
+    monkeypatch.setattr(revert.time, "monotonic", lambda: now() + seconds)
+
+
+def said(result):
+    """The only warning; newer versions of Ansible wrap it."""
+    assert len(result["warnings"]) == 1
+    return str(result["warnings"][0])
+
+
+def state(host):
+    """All of a host, but the numbers of VFIO's character devices, and modules that were loaded and do no harm."""
+    return {
+        path: content for path, content in host.snapshot("/sys/class/vfio-dev", "/sys/module", "/sys/bus/pci/drivers").items()
+        if "/vfio-dev/vfio" not in path
+    }
+
+
+def test_a_confirmed_change_stays_and_nothing_else_is_left(run_module, host, systemd):
+    result = run_module(host, "driver_override", confirm=30, **WISH)
+    assert (result["changed"], result["awaits_confirmation"]) == (True, True)
+    assert "--on-active=30" in systemd.started
+    confirmed = run_module(host, "driver_override", state="confirmed")
+    assert (confirmed["changed"], systemd.is_armed) == (True, False)
+    assert host.driver(NIC) == "vfio-pci"
+    assert not os.path.exists(host.root + "/run/vfio-host")
+    assert not run_module(host, "driver_override", state="confirmed")["changed"]
+    assert not run_module(host, "driver_override", confirm=30, **WISH)["awaits_confirmation"]
+
+
+def test_an_unconfirmed_change_is_taken_back_and_the_next_run_says_so_once(run_module, host, systemd, monkeypatch):
+    before = state(host)
+    run_module(host, "driver_override", confirm=30, **WISH)
+    assert host.rules("p")
+    time_passes(monkeypatch)
+    systemd.runs_out()
+    assert sorted(os.listdir(host.files.confirm)) == ["taken-back.json"]
+    os.rename(host.files.confirm, host.root + "/aside")
+    os.rmdir(host.root + "/run/vfio-host")
+    assert state(host) == dict(before, **{key: value for key, value in state(host).items() if key.startswith("/aside")})
+    os.makedirs(host.root + "/run/vfio-host")
+    os.rename(host.root + "/aside", host.files.confirm)
+    checked = run_module(host, "driver_override", check=True, **WISH)
+    told = run_module(host, "driver_override", **WISH)
+    assert said(checked) == said(told)
+    assert "the last change, by " in said(told)
+    assert "was taken back at" in said(told)
+    assert "since nobody confirmed it within 30 seconds: the host is as it was before" in said(told)
+    assert "warnings" not in run_module(host, "driver_override", **WISH)
+    assert not os.path.exists(host.root + "/run/vfio-host")
+
+
+def test_a_confirmation_that_comes_too_late_is_an_error(run_module, host, systemd, monkeypatch):
+    run_module(host, "driver_override", confirm=30, **WISH)
+    time_passes(monkeypatch)
+    systemd.runs_out()
+    result = run_module(host, "driver_override", state="confirmed")
+    assert result["failed"]
+    assert "was taken back" in result["msg"]
+
+
+def test_the_way_back_is_there_before_the_first_write(run_module, host, systemd):
+    run_module(host, "driver_override", confirm=30, **WISH)
+    steps = [step for step in host.faults.log if "/run/vfio-host/" not in step[1]]
+    assert steps[0] == ("timer", "armed")
+    assert len(steps) > 4
+
+
+def test_a_run_that_is_killed_at_any_step_is_taken_back(run_module, make_host, monkeypatch):
+    for index in range(100):
+        host = make_host(hosts.x86())
+        systemd, before = Systemd(host), state(host)
+        host.faults.reset()
+        host.faults.kill_at(index)
+        try:
+            run_module(host, "driver_override", confirm=30, **WISH)
+        except Killed:
+            pass
+        else:
+            assert index > 10
+            return
+        if systemd.is_armed:
+            with monkeypatch.context() as later:
+                time_passes(later)
+                systemd.runs_out()
+        found = {path: text for path, text in state(host).items() if not path.startswith("/run/vfio-host")}
+        assert found == before, f"killed before step {index}"
+    raise AssertionError("the run never came to its end")
+
+
+def test_a_failure_is_put_back_at_once_and_leaves_no_timer(run_module, host, systemd):
+    before = state(host)
+    host.kernel.refusals["vfio-pci", NVME] = 22
+    result = run_module(host, "driver_override", confirm=30, **WISH)
+    assert "EINVAL" in result["msg"]
+    assert not systemd.is_armed
+    assert state(host) == before
+
+
+def test_without_systemd_nothing_is_touched(run_module, host):
+    before = state(host)
+    result = run_module(host, "driver_override", confirm=30, **WISH)
+    assert result["msg"].startswith("confirm needs systemd")
+    assert state(host) == before
+
+
+def test_a_timer_that_does_not_start_stops_the_run_before_anything_is_touched(run_module, host, systemd):
+    systemd.refuses = True
+    before = state(host)
+    result = run_module(host, "driver_override", confirm=30, **WISH)
+    assert "systemd-run says: Failed to start transient timer unit" in result["msg"]
+    assert state(host) == before
+
+
+def test_a_negative_time_is_an_error(run_module, host, systemd):
+    assert run_module(host, "driver_override", confirm=-1, **WISH)["msg"].startswith("confirm is -1")
+
+
+def test_check_mode_starts_no_timer_and_confirms_nothing(run_module, host, systemd):
+    before = state(host)
+    assert not run_module(host, "driver_override", check=True, confirm=30, **WISH)["awaits_confirmation"]
+    assert (systemd.started, state(host)) == ([], before)
+    run_module(host, "driver_override", confirm=30, **WISH)
+    assert run_module(host, "passthrough", check=True, state="confirmed")["changed"]
+    assert systemd.is_armed
+
+
+def test_another_run_is_refused_while_a_change_waits(run_module, host, systemd):
+    run_module(host, "driver_override", confirm=30, **WISH)
+    before = state(host)
+    result = run_module(host, "driver_override", state="absent", policy="p")
+    assert "waits 30 seconds more for its confirmation" in result["msg"]
+    assert state(host) == before
+    assert "waits" in said(run_module(host, "driver_override", check=True, state="absent", policy="p"))
+
+
+def test_the_time_begins_at_the_end_of_the_run(run_module, host, systemd, monkeypatch):
+    now, ticks = time.monotonic(), iter((0, 20))
+    monkeypatch.setattr(confirm, "time", SimpleNamespace(monotonic=lambda: now + next(ticks)))
+    run_module(host, "driver_override", confirm=30, **WISH)
+    record = json.loads(host.files.read(host.files.confirm + "/record.json"))
+    assert record["deadline"] == now + 20 + 30
+
+
+def test_what_is_due_later_is_not_taken_back_now(run_module, host, systemd):
+    run_module(host, "driver_override", confirm=30, **WISH)
+    assert 25 < revert.revert_if_due(host.kernel, host.files) <= 30
+    assert host.driver(NIC) == "vfio-pci"
+
+
+def test_what_could_not_be_put_back_is_in_what_the_next_run_says(run_module, host, systemd, monkeypatch):
+    run_module(host, "driver_override", confirm=30, **WISH)
+    host.kernel.refusals["e1000e", NIC] = 5
+    time_passes(monkeypatch)
+    systemd.runs_out()
+    warning = said(run_module(host, "driver_override", **WISH))
+    assert f"{NIC} could not be put back to driver e1000e and override None: writing" in warning
+    assert "EIO" in warning
+
+
+def test_the_number_of_vfs_and_their_drivers_go_back_too(run_module, make_host, monkeypatch):
+    host = make_host(hosts.x86())
+    systemd = Systemd(host)
+    pf = next(one for one in host.spec.functions if one.sriov_total).address
+    before = state(host)
+    result = run_module(
+        host, "passthrough", confirm=30, sriov=[{"match": {"address": pf}, "numvfs": 2}],
+        devices={"p": [{"match": {"physfn": pf}, "count": 2}]},
+    )
+    assert result["changed"], result
+    time_passes(monkeypatch)
+    systemd.runs_out()
+    found = {path: text for path, text in state(host).items() if not path.startswith("/run/vfio-host")}
+    assert found == before
+
+
+def test_what_only_a_boot_reads_waits_until_the_change_is_confirmed(run_module, host, systemd):
+    result = run_module(host, "passthrough", confirm=30, devices={"p": WISH["devices"]}, kernel_cmdline={"iommu": "pt"})
+    assert result["changed"]
+    assert not {"kernel_cmdline", "initramfs"} & set(result)
+
+
+def test_the_copy_that_the_timer_runs_works_by_itself(run_module, host, systemd):
+    """Started as systemd would, on the files of a host where nothing is due any more: it ends, and leaves nothing."""
+    run_module(host, "driver_override", confirm=30, **WISH)
+    start = systemd.started[-1]
+    assert systemd.started[-5:-1] == [sys.executable, "-B", "-E", "-s"]
+    with open(start, encoding="utf-8") as stream:
+        code = stream.read()
+    os.unlink(host.files.confirm + "/record.json")
+    with open(start, "w", encoding="utf-8") as stream:
+        stream.write(code.replace("Sysfs(run", f"Sysfs({host.root!r}, run").replace("Files()", f"Files({host.root!r})"))
+    done = subprocess.run(
+        systemd.started[-5:], check=False, cwd="/", env={}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
+    )
+    assert (done.returncode, done.stdout.decode()) == (0, "")
+    assert not os.path.exists(host.root + "/run/vfio-host")
+
+
+@pytest.mark.parametrize("attack", ["a link", "for all to write", "a file"])
+@pytest.mark.parametrize("place", ["/run/vfio-host", "/run/vfio-host/confirm"])
+def test_a_way_back_that_somebody_else_could_change_is_not_used(run_module, host, systemd, tmp_path, place, attack):
+    os.makedirs(os.path.dirname(host.root + place), exist_ok=True)
+    if attack == "a link":
+        os.symlink(tmp_path, host.root + place)
+    elif attack == "a file":
+        host.tree.put(host.root + place)
+    else:
+        os.makedirs(host.root + place)
+        os.chmod(host.root + place, 0o777)
+    before = state(host)
+    result = run_module(host, "driver_override", confirm=30, **WISH)
+    assert result["failed"]
+    assert place in result["msg"]
+    assert (systemd.started, os.listdir(tmp_path)) == ([], [])
+    assert {path: text for path, text in state(host).items() if path in before} == before

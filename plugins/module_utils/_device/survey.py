@@ -185,7 +185,6 @@ def _read_device(fs, address, around, stuck):
     if ids is None:
         return None
     revision, header_type, serial = _read_config(fs, directory)
-    numa = fs.read(directory + "/numa_node")
     driver, group = fs.link(directory + "/driver"), fs.link(directory + "/iommu_group")
     waiting = around.stuck.waiting(address, driver, group)
     if waiting is not None:
@@ -201,7 +200,7 @@ def _read_device(fs, address, around, stuck):
         driver=driver,
         driver_override=None if override in ("(null)", "") else override,
         iommu_group=group,
-        numa_node=int(numa) if numa else None,
+        numa_node=fs.number(directory + "/numa_node"),
         header_type=header_type,
         path=slot_path(directory),
         physfn=physfn,
@@ -218,12 +217,12 @@ def _read_device(fs, address, around, stuck):
 
 
 def _sriov(fs, directory):
-    total = fs.read(directory + "/sriov_totalvfs")
+    total = fs.number(directory + "/sriov_totalvfs")
     if total is None:
         return None
     # The VFs are counted: reading sriov_numvfs waits for the device's lock, and for ever behind a stuck unbind.
     return {
-        "total": int(total),
+        "total": total,
         "num": sum(1 for name in fs.names(directory) if name.startswith("virtfn")),
         "autoprobe": fs.read(directory + "/sriov_drivers_autoprobe") == "1",
     }

@@ -109,6 +109,14 @@ class Sysfs:
         data = self.read_bytes(path)
         return None if data is None else data.decode("utf-8", "surrogateescape").strip()
 
+    def number(self, path):
+        """The whole number in ``path``; None where there is none."""
+        text = self.read(path)
+        try:
+            return None if text is None else int(text)
+        except ValueError:
+            return None
+
     def read_bytes(self, path, limit=65536):
         """Up to ``limit`` bytes of ``path``; None where it is absent or not to be read."""
         try:
@@ -239,7 +247,7 @@ class Sysfs:
 def _write(path, value):
     handle = os.open(path, os.O_WRONLY)
     try:
-        os.write(handle, value.encode("ascii"))
+        os.write(handle, value.encode("utf-8", "surrogateescape"))
     finally:
         os.close(handle)
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from contextlib import suppress
 from fnmatch import fnmatchcase
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal, KernelStuck
@@ -107,8 +106,9 @@ class FakeKernel(Sysfs):
             self.tree.bind_links(address, driver)
             self._detach(address)
             shutil.rmtree(self.tree.root / f"proc/{self._waiting(address)}")
-            with suppress(FileNotFoundError):
-                os.unlink(f"{self.stuck}/{address}")  # the process's last deed
+            for note in self.names(self.stuck):
+                if self.read(f"{self.stuck}/{note}").split()[0] == str(self._waiting(address)):
+                    os.unlink(f"{self.stuck}/{note}")  # the process's last deed
             for then in self._later_on:
                 then()
             self._later_on = []
@@ -147,6 +147,8 @@ class FakeKernel(Sysfs):
         except Blocked as blocked:
             self.pause(timeout)
             pid = self.wait_for_release(blocked.args[0], lambda: self.react(path, value))
+            if path.endswith("/sriov_numvfs"):  # the other VFs go behind the one that is held
+                self._later_on.append(lambda: self.react(path, value))
             self.remember_stuck(address, pid)
             raise KernelStuck(path, value, timeout, pid) from blocked
 
@@ -329,7 +331,7 @@ class FakeKernel(Sysfs):
             raise OSError(errno.ENODEV, "absent")
 
     def _get(self, address, name):
-        return (self.tree.directory(address) / name).read_text().rstrip("\n")
+        return (self.tree.directory(address) / name).read_text(errors="surrogateescape").rstrip("\n")
 
     def _put(self, address, name, value):
         self.tree.put(self.tree.directory(address) / name, value + "\n")

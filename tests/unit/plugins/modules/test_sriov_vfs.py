@@ -466,3 +466,31 @@ def test_what_is_forced_about_drivers_says_nothing_about_vfs(run_module, small):
     result = run_module(small, "passthrough", initramfs=False, sriov=pfs(), devices={"p": [FOR_GUESTS]}, force=["driver"])
     assert not result.get("failed"), result
     assert vf_drivers(small) == ["vfio-pci"] * 7
+
+
+def test_a_vf_that_is_opened_after_the_check_makes_nobody_wait_for_ever(run_module, small):
+    wish = {"sriov": pfs(3), "devices": {"p": [dict(FOR_GUESTS, count=3)]}, "initramfs": False}
+    run_module(small, "passthrough", **wish)
+    step = small.faults.step
+
+    def opens(*what):
+        if what[0] == "write" and what[1].endswith("/sriov_numvfs"):
+            small.faults.step = step
+            small.kernel.hold(VFS[1], 862, "qemu-system-x86")
+        step(*what)
+
+    small.faults.step = opens
+    begin = small.kernel.now
+    result = run_module(small, "passthrough", sriov=pfs(5), initramfs=False, timeout=5)
+    assert 5 <= small.kernel.now - begin <= 7
+    first, second = result["msg"].splitlines()
+    assert first.startswith(PF) and "did not end in 5 seconds: a process holds one of its VFs" in first
+    assert second.startswith(PF) and "could not be put back to 3 VFs" in second
+
+    again = run_module(small, "passthrough", sriov=pfs(5), initramfs=False)
+    assert f"{PF} " in again["msg"] and "is stuck" in again["msg"]
+    small.kernel.let_go(862)
+    assert vf_drivers(small) == []
+    assert run_module(small, "passthrough", **wish)["changed"]
+    assert vf_drivers(small) == ["vfio-pci"] * 3
+    assert not run_module(small, "passthrough", **wish)["changed"]

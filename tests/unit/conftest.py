@@ -9,12 +9,21 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.host import FakeHost
+
+if os.environ.get("VFIO_HOST_LONG"):
+    with suppress(ImportError):
+        import hypothesis
+
+        # With 20 and more property tests, 20,000 inputs and more.
+        hypothesis.settings.register_profile("long", max_examples=1000, deadline=None)
+        hypothesis.settings.load_profile("long")
 
 _MEMORY = "/dev/shm"  # thousands of small files and links: ten times as fast as on a disk
 

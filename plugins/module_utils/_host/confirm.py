@@ -35,6 +35,7 @@ class Confirmation:
         self._files = files
         self._record = f"{files.confirm}/{revert.RECORD}"
         self._outcome = f"{files.confirm}/{revert.OUTCOME}"
+        self.is_asked = False  # whether this task's change waits now
 
     def waits(self):
         """A sentence where a change waits, else None."""
@@ -92,6 +93,7 @@ class Confirmation:
             yield
             record["deadline"] = time.monotonic() + seconds
             self._write(record)
+            self.is_asked = True
         except BaseException:
             self._stop()
             raise

@@ -44,7 +44,7 @@ def run_task(module, make_wishes, make_result=None):
         result = report(list(plans.values()))
         result.update((make_result or _side_by_side)(plans))
         if "confirm" in module.params:
-            result["awaits_confirmation"] = bool(result["changed"] and module.params["confirm"] and not module.check_mode)
+            result["awaits_confirmation"] = confirmation.is_asked
     for warning in result.pop("warnings", ()):
         module.warn(warning)
     module.exit_json(**result)

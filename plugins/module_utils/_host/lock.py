@@ -45,16 +45,17 @@ def one_at_a_time(path, name, timeout):
 
 def _acquire(path, deadline, timeout):
     while True:
-        handle = _open(path)
+        handle, is_free = _open(path), True
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_current(handle, path):
-                return handle
-            os.close(handle)
-            continue
         except BlockingIOError:
-            holder = os.pread(handle, 200, 0).decode("utf-8", "replace").strip()
+            is_free = False
+        if is_free and _is_current(handle, path):
+            return handle
+        holder = os.pread(handle, 200, 0).decode("utf-8", "replace").strip()
         os.close(handle)
+        if is_free:
+            continue  # the run that had it has removed it in between
         if time.monotonic() >= deadline:
             pid, dummy, name = holder.partition(" ")
             raise Busy(

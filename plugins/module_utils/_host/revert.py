@@ -26,10 +26,12 @@ _CLEAR = "\n"  # an empty write is a no-op
 def run(words):
     """Start a command: (exit status, stdout, stderr)."""
     try:
-        done = subprocess.run(words, check=False, capture_output=True, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
     except OSError as error:
         return 127, "", str(error)
-    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+    with process:
+        output, complaint = process.communicate()
+    return process.returncode, output.decode("utf-8", "replace"), complaint.decode("utf-8", "replace")
 
 
 def wait_and_revert(fs, files):

@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 from typing import Mapping, Tuple
 
-
 # A busy machine takes longer than systemd waits for a serial console, and the login prompt on it would not come.
 _PATIENCE = "systemd.default_device_timeout_sec=600"
 

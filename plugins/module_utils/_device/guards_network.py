@@ -53,12 +53,13 @@ class Network:
         one (no sshd, a process in the background, no root), any of this host's connections may be the controller's; then
         one of each local address is enough.
         """
-        found = connections(self._text("/net/tcp"))
-        for inode, ends in connections(self._text("/net/tcp6")).items():
-            found.setdefault(inode, []).extend(ends)
-        own = {ends for inode in self._inherited_sockets() for ends in found.get(inode, ())} if found else ()
-        if own:
-            return sorted(own), True
+        inherited, found = self._inherited_sockets(), {}
+        for name in ("tcp", "tcp6"):  # each costs the kernel a walk through all its sockets
+            for inode, ends in connections(self._text(f"/net/{name}")).items():
+                found.setdefault(inode, []).extend(ends)
+            own = {ends for inode in inherited for ends in found.get(inode, ())}
+            if own:
+                return sorted(own), True
         return sorted({local: (local, peer) for inode in sorted(found) for local, peer in found[inode]}.values()), False
 
     def _inherited_sockets(self):

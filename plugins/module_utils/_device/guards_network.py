@@ -9,7 +9,12 @@
 from __future__ import annotations
 
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import addresses_in
-from ansible_collections.vfio.host.plugins.module_utils._device.routes import connections, read_tables, show_address
+from ansible_collections.vfio.host.plugins.module_utils._device.routes import (
+    Tables,
+    connections,
+    read_tables,
+    show_address,
+)
 
 VIRTUAL = "/devices/virtual/"
 _UP = 0x1  # IFF_UP: include/uapi/linux/if.h
@@ -26,7 +31,10 @@ class Network:
         self._fs = fs
         self._up = None
         self.is_readable = fs.exists(fs.proc + "/net/route") or fs.exists(fs.proc + "/net/ipv6_route")
-        self.tables = read_tables(*(self._text(f"/net/{name}") for name in ("route", "ipv6_route", "fib_trie", "if_inet6")))
+        try:
+            self.tables = read_tables(*(self._text(f"/net/{name}") for name in ("route", "ipv6_route", "fib_trie", "if_inet6")))
+        except ValueError:
+            self.is_readable, self.tables = False, Tables([], [], [], {})
 
     def _text(self, name):
         return (self._fs.read_file(self._fs.proc + name) or b"").decode("utf-8", "replace")
@@ -39,7 +47,11 @@ class Network:
             yield None, f"the default route of table {name}"
         if not self.is_readable:
             yield None, "the default route"
-        found, is_told = self._connections()
+        try:
+            found, is_told = self._connections()
+        except ValueError:
+            yield None, "a connection that cannot be read, which may be the controller's"
+            return
         what = "the controller's connection" if is_told else "a connection, which may be the controller's,"
         for local, peer in found:
             names = self.tables.of_connection(local, peer)
@@ -114,7 +126,7 @@ class Network:
             for name in fs.names(fs.net):
                 addresses = addresses_in(fs.target(f"{fs.net}/{name}") or "")
                 flags = fs.read(f"{fs.net}/{name}/flags") if addresses else "0x0"
-                if addresses and (not flags or int(flags, 16) & _UP):
+                if addresses and _is_up(flags):
                     self._up.append((name, addresses))
         return self._up
 
@@ -133,6 +145,13 @@ class Network:
         """(text, addresses) of all that reaching a peer needs; ``peer`` is None where it is not known."""
         names = self.tables.to_peer(peer) if peer else ()
         return [way for name in sorted(names) or [None] for way in self.below(name)]
+
+
+def _is_up(flags):
+    try:
+        return not flags or bool(int(flags, 16) & _UP)
+    except ValueError:
+        return True
 
 
 __all__ = ("Network", "VIRTUAL")

@@ -30,6 +30,10 @@ class Route:
     length: int
     connected: bool
 
+    def __post_init__(self):
+        if not 0 <= self.length <= 8 * len(self.network):
+            raise ValueError(f"a network of {len(self.network)} bytes has no first {self.length} bits")
+
     def covers(self, address):
         """Whether the route is for an address."""
         if len(address) != len(self.network):
@@ -86,7 +90,7 @@ def _longest(routes):
 
 
 def read_tables(route, route6, trie, inet6):
-    """The Tables in the texts of /proc/net/route, ipv6_route, fib_trie and if_inet6."""
+    """The Tables in the texts of /proc/net/route, ipv6_route, fib_trie and if_inet6. Raises ValueError for other texts."""
     other, hidden, name = [], [], None
     for line in trie.splitlines():
         if line.endswith(":") and not line[0].isspace():
@@ -117,11 +121,18 @@ def _routes6(text):
 
 def _wire(text):
     """The kernel prints addresses as numbers of 32 bits, in the byte order of the machine."""
-    return b"".join(int(text[at:at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8))
+    printed = bytes.fromhex(text)
+    if len(printed) not in (4, 16):
+        raise ValueError(f"{text!r} is no address")
+    step = -1 if sys.byteorder == "little" else 1
+    return b"".join(printed[at:at + 4][::step] for at in range(0, len(printed), 4))
 
 
 def connections(text):
-    """Inode -> [(local address, peer's address)] of the established connections in /proc/net/tcp or tcp6."""
+    """Inode -> [(local address, peer's address)] of the established connections in /proc/net/tcp or tcp6.
+
+    Raises ValueError for other texts.
+    """
     found = {}
     for line in text.splitlines()[1:]:
         words = line.split(None, 10)

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ansible_collections.vfio.host.plugins.module_utils._device import guards, iommu, names, usage
@@ -36,6 +37,7 @@ _EXTENDED_CONFIG = 0x100
 _SERIAL_NUMBER_CAPABILITY = 0x0003
 _MEANINGLESS_SERIALS = frozenset((b"\0" * 8, b"\xff" * 8))
 _ZPCI = ("uid", "uid_is_unique", "function_id", "pchid", "pft", "pfgid", "vfn", "port")
+_ZPCI_VALUE = re.compile(r"(0x)?[0-9a-f]{1,16}\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,8 @@ def _sriov(fs, directory):
 
 
 def _zpci(fs, directory):
-    values = {key: fs.read(f"{directory}/{key}") for key in _ZPCI}
+    read = {key: fs.read(f"{directory}/{key}") for key in _ZPCI}
+    values = {key: text if text and _ZPCI_VALUE.match(text) else None for key, text in read.items()}
     if values["function_id"] is None:
         return None
     return dict(values, uid_is_unique=values["uid_is_unique"] == "1")

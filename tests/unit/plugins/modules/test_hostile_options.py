@@ -51,6 +51,9 @@ OPTIONS = st.fixed_dictionaries({
     "modules": st.none() | st.lists(mapping(
         name=HARM, state=HARM, at_boot=st.booleans(), options=st.dictionaries(HARM, VALUES, max_size=2)), max_size=2),
     "kernel_config": st.none() | st.dictionaries(st.just("VFIO_PCI") | HARM, VALUES, max_size=2),
+    "platforms": st.none() | st.dictionaries(st.sampled_from(["x86", "s390"]) | HARM, st.fixed_dictionaries({}, optional={
+        "kernel_config": st.dictionaries(st.just("VFIO_PCI") | HARM, VALUES, max_size=2), "modules": VALUES,
+    }) | VALUES, max_size=2),
     "kernel_cmdline": st.none() | st.dictionaries(st.just("iommu") | HARM, VALUES, max_size=2),
     "state": st.sampled_from(["present", "present", "absent"]), "now": st.booleans(), "at_boot": st.booleans(),
     "force": st.lists(st.sampled_from(["network", "storage", "console", "driver"]), max_size=1), "timeout": st.integers(-1, 2),

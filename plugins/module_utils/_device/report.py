@@ -43,11 +43,16 @@ def diff(plan):
         found.append(_piece(
             "PCI devices",
             _state((one.device.address, one.device.driver, one.device.driver_override) for one in changing),
-            _state((one.device.address, one.driver, one.override) for one in changing),
+            _state((one.device.address, one.driver or _unknown(one), one.override or _unknown(one)) for one in changing),
         ))
     return found + [
         _piece(path, plan.host.files.get(path) or "", text or "") for path, text in plan.changed_files().items()
     ]
+
+
+def _unknown(one):
+    """What stands for a driver whose name shows when its module is loaded."""
+    return f"(that of module {one.choice.module})" if one.choice.module and one.choice.driver is None else None
 
 
 def _piece(header, before, after):

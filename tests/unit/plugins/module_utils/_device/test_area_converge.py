@@ -130,8 +130,10 @@ def test_a_variant_is_loaded_and_bound_by_the_name_that_it_registers(make_host):
 def test_check_mode_cannot_know_a_variants_driver_and_loads_nothing(make_host):
     host = make_host(hosts.with_modules(hosts.x86(), hosts.VARIANT))
     before = host.snapshot()
-    (device,) = host.take(VIRTIO, check=True)["devices"]
+    result = host.take(VIRTIO, check=True)
+    (device,) = result["devices"]
     assert (device["driver"], device["choice"]["module"]) == (None, "virtio_vfio_pci")
+    assert result["diff"][0]["after"].count("=(that of module virtio_vfio_pci)") == 2
     assert host.snapshot() == before
 
 

@@ -23,7 +23,8 @@ _SHORT = 1  # seconds for what ends at once or not before the device is let go
 _CLEAR = "\n"  # an empty write is a no-op; "(null)" would become a name
 
 _HINTS = {
-    errno.EINVAL: "the driver refuses this device (vfio-pci: it has no IOMMU group, or is on the driver's denylist)",
+    errno.EINVAL: "the driver refuses this device (vfio-pci: it has no IOMMU group, or is on the driver's denylist; on POWER, a "
+    "kernel from 6.0 to 6.3 refuses every device, and it takes a newer one)",
     errno.EBUSY: "another driver has it, its VFs are in use, or its IOMMU group is given to user space",
     errno.ENODEV: "it is gone, or the driver does not claim it",
 }

@@ -494,3 +494,18 @@ def test_a_vf_that_is_opened_after_the_check_makes_nobody_wait_for_ever(run_modu
     assert run_module(small, "passthrough", **wish)["changed"]
     assert vf_drivers(small) == ["vfio-pci"] * 3
     assert not run_module(small, "passthrough", **wish)["changed"]
+
+
+def test_vfs_of_the_card_with_the_default_route_are_taken_by_force_alone_and_given_back_without(run_module, make_host):
+    host = make_host(replace(SMALL, routes=("enp1s0\t00000000\t0202000A\t0003\t0\t0\t100\t00000000\t0\t0\t0",)))
+    before = host.snapshot()
+    wish = {"initramfs": False, "sriov": pfs(), "devices": {"p": [FOR_GUESTS]}}
+    message = run_module(host, "passthrough", **wish)["msg"]
+    reason = f"its PF {PF} is needed: enp1s0 carries the default route on {PF}"
+    assert all(f"{one} (" in message for one in VFS) and reason in message and "force: [network]" in message
+    assert host.snapshot() == before
+    assert not run_module(host, "passthrough", force=["network"], **wish).get("failed")
+    assert vf_drivers(host) == ["vfio-pci"] * 7
+    assert not run_module(host, "passthrough", **wish)["changed"]
+    assert not run_module(host, "passthrough", initramfs=False, state="absent").get("failed")
+    assert vf_drivers(host) == []

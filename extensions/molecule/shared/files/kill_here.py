@@ -1,0 +1,43 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kills a run of a module, as SIGKILL does, before its Nth step that changes anything. Says on the console before which.
+
+On the host every Python loads this as it starts, by a .pth file; it does nothing where no number is in the file NUMBER.
+Steps: a file or directory synced, renamed or removed, an attribute of the kernel written, a process made (as for an unbind).
+"""
+
+import os
+import signal
+
+NUMBER = "/run/kill-here"
+left = 0
+
+
+def counted(name, is_step=lambda *dummy: True):
+    function = getattr(os, name)
+
+    def replacement(*args, **options):
+        global left
+        if left and is_step(*args):
+            left -= 1
+            if not left:
+                os.unlink(NUMBER)
+                with open("/dev/kmsg", "w", encoding="ascii") as console:
+                    console.write("killed before {0}({1})\n".format(name, str(args)[:80]))
+                os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **options)
+
+    setattr(os, name, replacement)
+
+
+def is_attribute(handle, *dummy):
+    return os.readlink("/proc/self/fd/{0}".format(handle)).startswith("/sys/")
+
+
+if os.path.exists(NUMBER):
+    with open(NUMBER, encoding="ascii") as stream:
+        left = int(stream.read())
+    for step in ("fsync", "rename", "unlink", "fork"):
+        counted(step)
+    counted("write", is_attribute)

@@ -31,6 +31,10 @@ def counted(name, is_step=lambda *dummy: True):
     setattr(os, name, replacement)
 
 
+def is_of_host(path, *dummy):
+    return str(path).startswith(("/etc/", "/run/vfio-host"))  # and no temporary file of Python's
+
+
 def is_attribute(handle, *dummy):
     return os.readlink("/proc/self/fd/{0}".format(handle)).startswith("/sys/")
 
@@ -38,6 +42,8 @@ def is_attribute(handle, *dummy):
 if os.path.exists(NUMBER):
     with open(NUMBER, encoding="ascii") as stream:
         left = int(stream.read())
-    for step in ("fsync", "rename", "unlink", "fork"):
+    for step in ("fsync", "fork"):
         counted(step)
+    for step in ("rename", "unlink"):
+        counted(step, is_of_host)
     counted("write", is_attribute)

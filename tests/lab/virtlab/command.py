@@ -88,6 +88,10 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
     line += machine.iommus[host.iommu]
     line += BOOTS[host.boot].arguments(image, (*kernel_command_line(host), *append), initrd)
 
+    for port in host.ports:
+        line += _json("-device", {"driver": machine.port_model, "id": port.id, "bus": machine.root_bus,
+                                  "addr": port.addr, "slot": port.slot, "chassis": port.slot})
+
     # no-flush: a killed QEMU loses nothing that the guest has written, only a crash of this machine would.
     disk = {"driver": "file", "filename": str(overlay), "cache": {"no-flush": True}}
     line += _json("-blockdev", {"driver": "qcow2", "node-name": "system", "discard": "unmap",
@@ -96,9 +100,6 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
     line += ["-netdev", f"user,id=ssh,restrict=on,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"]
     line += _json("-device", {**properties(host.nic), "netdev": "ssh"})
 
-    for port in host.ports:
-        line += _json("-device", {"driver": machine.port_model, "id": port.id, "bus": machine.root_bus,
-                                  "addr": port.addr, "slot": port.slot, "chassis": port.slot})
     for device in host.devices:
         if device.present:
             backing = media(device, state)

@@ -108,11 +108,11 @@ class WayBack:
         self._autoprobe(pf["address"], False)
         for number in (0, pf["number"]):
             if number != now:
-                self._fs.write_watched(f"{directory}/sriov_numvfs", str(number), _PATIENCE, pf["address"])
+                self._write(f"{directory}/sriov_numvfs", str(number), pf["address"])
                 now = number
 
     def _autoprobe(self, address, wanted):
-        self._fs.write(f"{self._fs.pci_devices}/{address}/sriov_drivers_autoprobe", str(int(wanted)))
+        self._write(f"{self._fs.pci_devices}/{address}/sriov_drivers_autoprobe", str(int(wanted)), address)
 
     def _device(self, device):
         address, driver, override = device["address"], device["driver"], device["override"]
@@ -126,13 +126,17 @@ class WayBack:
         # While it is bound by its name, no other driver takes it, and a VF needs it where its PF keeps drivers off.
         self._override(address, driver or override)
         if now is not None:
-            self._fs.write_watched(f"{self._fs.pci_drivers}/{now}/unbind", address, _PATIENCE, address)
+            self._write(f"{self._fs.pci_drivers}/{now}/unbind", address, address)
         if driver is not None and self._fs.link(f"{self._fs.pci_devices}/{address}/driver") != driver:
-            self._fs.write(f"{self._fs.pci_drivers}/{driver}/bind", address)
+            self._write(f"{self._fs.pci_drivers}/{driver}/bind", address, address)
         self._override(address, override)
 
     def _override(self, address, value):
-        self._fs.write(f"{self._fs.pci_devices}/{address}/driver_override", value or _CLEAR)
+        self._write(f"{self._fs.pci_devices}/{address}/driver_override", value or _CLEAR, address)
+
+    def _write(self, path, value, address):
+        # Any of them waits for the device's lock where somebody's unbind is stuck, and this has the lock of all runs.
+        self._fs.write_watched(path, value, _PATIENCE, address)
 
 
 def main(fs, files):

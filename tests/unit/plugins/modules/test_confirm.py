@@ -274,3 +274,16 @@ def test_a_way_back_that_somebody_else_could_change_is_not_used(run_module, host
     assert place in result["msg"]
     assert (systemd.started, os.listdir(tmp_path)) == ([], [])
     assert {path: text for path, text in state(host).items() if path in before} == before
+
+
+def test_a_device_that_is_in_use_by_then_is_named_and_keeps_nobody_waiting(run_module, host, systemd, monkeypatch):
+    run_module(host, "driver_override", confirm=30, **WISH)
+    host.kernel.hold(NIC, 862, "qemu-system-x86")
+    time_passes(monkeypatch)
+    systemd.runs_out()
+    assert host.kernel.now < 25
+    assert (host.driver(NVME), host.driver(EDU), host.rules("p")) == ("nvme", None, None)
+    warning = said(run_module(host, "pci_facts"))
+    assert f"{NIC} " in warning and "is stuck" in warning
+    result = run_module(host, "driver_override", **dict(WISH, devices=WISH["devices"][1:]))
+    assert f"{NIC} could not be put back to driver e1000e" in str(result["warnings"])

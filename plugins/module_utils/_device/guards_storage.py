@@ -52,6 +52,7 @@ class Storage:
     def __init__(self, fs, network):
         self._fs = fs
         self._network = network
+        self._used = set()  # names of the block devices on the ways so far
         self._mounts = mounts.parse_mountinfo(self._text(fs.proc + "/self/mountinfo"))
 
     def _text(self, path):
@@ -79,6 +80,7 @@ class Storage:
             if self._fs.exists(f"{self._fs.proc}/spl/kstat/zfs/{name}/state"):
                 yield Way(f"the ZFS pool {name} is", None)
         yield from self._of_next_boot()
+        yield from self._assembled()
 
     @staticmethod
     def _is_real(mount):
@@ -112,6 +114,14 @@ class Storage:
             name = self._named(what)
             for way in self._block(name, text, ()) if name else ():
                 yield replace(way, is_direct=False)
+
+    def _assembled(self):
+        """What is made of disks (LVM, md, LUKS, multipath), and has them open though nothing is mounted: a guest may have it."""
+        for name in self._fs.names(self._fs.block):
+            below = self._fs.names(f"{self._fs.block}/{name}/slaves")
+            if name not in self._used and not self._fs.names(f"{self._fs.block}/{name}/holders"):
+                for one in below:
+                    yield from self._block(one, f"{name}, which is assembled, is", ())
 
     def _booted_from(self):
         fs = self._fs
@@ -212,6 +222,7 @@ class Storage:
     def _block(self, name, text, seen):
         fs, directory = self._fs, f"{self._fs.block}/{name}"
         text, target = f"{text} on {name}", fs.target(directory)
+        self._used.add(name)
         if target is None or name in seen:
             yield Way(text, None)
             return

@@ -106,6 +106,21 @@ def test_a_partition_of_a_raid_guards_the_raids_disks(with_mounts):
     assert sorted(guarded(host)) == [ROOT_DISK, NVME]
 
 
+def test_what_is_assembled_guards_its_disks_without_a_mount(with_mounts):
+    host = with_mounts(ON_VDA, blocks=(Stacked("md0", ("nvme0n1p1", "nvme0n1p2"), "9:0"),))
+    assert guarded(host)[NVME] == [
+        f"md0, which is assembled, is on nvme0n1p1 on {NVME}", f"md0, which is assembled, is on nvme0n1p2 on {NVME}",
+    ]
+
+
+def test_what_is_assembled_and_mounted_is_said_once(with_mounts):
+    host = with_mounts(
+        ON_VDA, mount("253:0", "/srv", "/dev/dm-0"),
+        blocks=(Stacked("md0", ("nvme0n1p1",), "9:0"), Stacked("dm-0", ("md0",), "253:0")),
+    )
+    assert guarded(host)[NVME] == [f"/srv is on dm-0 on md0 on nvme0n1p1 on {NVME}"]
+
+
 def test_btrfs_with_a_number_of_its_own_is_found_by_its_source(with_mounts):
     host = with_mounts(ON_VDA, mount("0:42", "/data", "/dev/nvme0n1p1", "btrfs"), **members("nvme0n1p1"))
     assert guarded(host)[NVME] == [f"/data is on nvme0n1p1 on {NVME}"]

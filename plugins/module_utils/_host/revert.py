@@ -26,7 +26,9 @@ _CLEAR = "\n"  # an empty write is a no-op
 def run(words):
     """Start a command: (exit status, stdout, stderr)."""
     try:
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(  # pylint: disable=ansible-bad-function
+            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        )
     except OSError as error:
         return 127, "", str(error)
     with process:

@@ -17,6 +17,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$ROOT"
 
 export VFIO_HOST_CACHE=${VFIO_HOST_CACHE:-${HOME:-/root}/.cache/vfio.host}
+# Inputs that made a test fail are tried again, and are not among the sources that the sanity tests read.
+export HYPOTHESIS_STORAGE_DIRECTORY=$VFIO_HOST_CACHE/hypothesis
 # Ansible refuses to run without UTF-8, and nobody is there to answer a prompt.
 export LC_ALL=C.UTF-8
 export ANSIBLE_NOCOLOR=1 NO_COLOR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1

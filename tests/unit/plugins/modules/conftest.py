@@ -24,6 +24,7 @@ from ansible_collections.vfio.host.plugins.modules import (
     pci_facts,
     sriov_vfs,
 )
+from ansible_collections.vfio.host.tests.unit.fake.sriov import SMALL
 
 try:
     from ansible.module_utils import _internal
@@ -54,6 +55,12 @@ MODULES = {
     "pci_facts": pci_facts,
     "sriov_vfs": sriov_vfs,
 }
+
+
+@pytest.fixture
+def small(make_host):
+    """A small host with a PF."""
+    return make_host(SMALL)
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ class Modules:
         self._all_directives = None
         self._disabled = None
         self._competing = None
+        self._declared = {}
         self._names = None
 
     def _text(self, name):
@@ -65,21 +66,25 @@ class Modules:
     def declared_by(self, module):
         """The pci and vfio_pci aliases that one module carries."""
         name = normalize_module_name(module)
-        return [one for prefix in (alias.VFIO, alias.NATIVE) for one in self.aliases(prefix) if one.module == name]
+        if name not in self._declared:
+            of_vfio = [one for one in self.aliases(alias.VFIO) if one.module == name]
+            self._declared[name] = of_vfio + self._native_of({name}, {name})
+        return self._declared[name]
 
     def competing(self):
         """The ordinary pci aliases of modules that carry vfio_pci ones. A well-behaved VFIO driver has none."""
         if self._competing is None:
             carriers = self.aliases(alias.VFIO)
-            table = alias.parse_modules_alias(
-                alias.lines_of_modules(self._text("modules.alias"), {one.module for one in carriers}), alias.NATIVE
+            self._competing = self._native_of(
+                {one.module for one in carriers}, {one.module for one in carriers if one.source != "modules.alias"}
             )
-            builtin = {one.module for one in carriers if one.source != "modules.alias"}
-            blob = self._text("modules.builtin.modinfo") if builtin else b""
-            self._competing = table + [
-                one for one in alias.parse_builtin_modinfo(blob, alias.NATIVE) if one.module in builtin
-            ]
         return self._competing
+
+    def _native_of(self, modules, builtin):
+        """The ordinary pci aliases of some modules: what aliases() would read of all modules is thousands of lines."""
+        table = alias.parse_modules_alias(alias.lines_of_modules(self._text("modules.alias"), modules), alias.NATIVE)
+        blob = self._text("modules.builtin.modinfo") if builtin else b""
+        return table + [one for one in alias.parse_builtin_modinfo(blob, alias.NATIVE) if one.module in builtin]
 
     def state(self, module):
         """'loaded', 'builtin', 'loadable' or 'absent'."""

@@ -17,7 +17,7 @@ import time
 from contextlib import suppress
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal, KernelStuck
-from ansible_collections.vfio.host.plugins.module_utils._host.watched import Unfinished, started_at, watch
+from ansible_collections.vfio.host.plugins.module_utils._host.watched import Deputy, Unfinished, started_at
 
 # What reading an attribute answers when it, or the device or process behind it, is not there (any more).
 _ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.ESRCH))
@@ -39,6 +39,9 @@ class Sysfs:
     def __init__(self, root="/", run=None):
         self.root = root.rstrip("/")
         self.run = run
+        self._deputy = Deputy(
+            lambda path, value, dummy: _write(path, value), lambda dummy, value, address: _forget(f"{self.stuck}/{address}")
+        )
         self.pci = self.root + "/sys/bus/pci"
         self.pci_devices = self.pci + "/devices"
         self.pci_drivers = self.pci + "/drivers"
@@ -204,9 +207,8 @@ class Sysfs:
         """As write(), of what the kernel may block for ever, about the device at ``address``: in a process of its own, which is
         left behind after ``timeout`` seconds. Raises KernelRefusal, KernelStuck.
         """
-        record = f"{self.stuck}/{address}"
         try:
-            number = watch(lambda: _write(path, value), timeout, lambda: _forget(record))
+            number = self._deputy.call((path, value, address), timeout)
             if number:
                 raise OSError(number, os.strerror(number))
         except Unfinished as unfinished:

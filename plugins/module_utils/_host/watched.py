@@ -4,17 +4,19 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""A system call that the kernel may block for ever, made by a process of its own that can be left behind."""
+"""Calls that the kernel may block for ever, made by a process of their own that can be left behind."""
 
 from __future__ import annotations
 
 import errno
 import os
 import select
+import socket
 import time
 from contextlib import suppress
 
 _ANSWER = 3  # the child's only open file but for /dev/null
+_LONGEST = 65536  # bytes of one message
 
 
 class Unfinished(Exception):
@@ -25,53 +27,84 @@ class Unfinished(Exception):
         self.pid = pid
 
 
-def watch(call, timeout, afterwards):
-    """Make ``call`` in a child process: the errno that it ended with, 0 for success. Raises Unfinished.
+class Deputy:
+    """A process that makes calls ``act(*words)`` in place of this one. Words are texts without a NUL.
 
-    ``afterwards`` is called by a child that was left behind, when its call has ended.
+    It is started for the first call, since to start one takes longer than most calls do, and serves until this process
+    ends, or until a call does not end in its time. Then it is left behind, and the next call has another. When the call that
+    it was left behind with has ended, it calls ``late`` with the same words.
     """
-    reader, writer = os.pipe()
-    try:
-        pid = os.fork()
-        if not pid:
-            _be_child(call, writer, afterwards)
-        os.close(writer)
+
+    def __init__(self, act, late):
+        self._act = act
+        self._late = late
+        self._pid = None
+        self._line = None
+
+    def call(self, words, timeout):
+        """The errno that the call ended with, 0 for success. Raises Unfinished."""
+        if self._line is None:
+            self._start()
         poll = select.poll()
-        poll.register(reader, select.POLLIN)
+        poll.register(self._line, select.POLLIN)
         deadline = time.monotonic() + timeout
-        while not poll.poll(max(0, deadline - time.monotonic()) * 1000):
-            if time.monotonic() >= deadline:
-                raise Unfinished(pid)
-        answer = os.read(reader, 16)
-    finally:
-        os.close(reader)
-    os.waitpid(pid, 0)
-    return int(answer) if answer else errno.EINTR  # without an answer: somebody has killed it
+        answer = b""
+        # Where somebody has killed it: no answer.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._line.send("\0".join(words).encode("utf-8", "surrogateescape"))
+            while not poll.poll(max(0, deadline - time.monotonic()) * 1000):
+                if time.monotonic() >= deadline:
+                    self._let_go()
+                    raise Unfinished(self._pid)
+            answer = self._line.recv(_LONGEST)
+        if not answer:
+            self._let_go()
+            os.waitpid(self._pid, 0)
+        return int(answer) if answer else errno.EINTR
 
+    def _let_go(self):
+        self._line.close()
+        self._line = None
 
-def _be_child(call, writer, afterwards):
-    """The child's whole life. It has nothing of its parent's open: neither the lock, nor the pipes that Ansible reads to their end."""
-    try:
-        os.setsid()
-        null = os.open(os.devnull, os.O_RDWR)
-        for handle in (0, 1, 2):
-            os.dup2(null, handle)
-        os.dup2(writer, _ANSWER)
-        for name in os.listdir("/proc/self/fd"):
-            if int(name) > _ANSWER:
-                with suppress(OSError):
-                    os.close(int(name))
+    def _start(self):
+        # Each message arrives whole, and each end sees that the other one is gone.
+        self._line, line = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._pid = os.fork()
+        if not self._pid:
+            self._be_child(line)
+        line.close()
+
+    def _be_child(self, line):
+        """The child's whole life. It has nothing of its parent's open: neither the lock, nor the pipes that Ansible reads to
+        their end.
+        """
         try:
-            call()
-            answer = 0
-        except OSError as error:
-            answer = error.errno
-        try:
-            os.write(_ANSWER, str(answer).encode("ascii"))
-        except BrokenPipeError:
-            afterwards()
-    finally:
-        os._exit(0)  # nothing of the parent's way out is the child's
+            os.setsid()
+            null = os.open(os.devnull, os.O_RDWR)
+            for handle in (0, 1, 2):
+                os.dup2(null, handle)
+            os.dup2(line.fileno(), _ANSWER)
+            for name in os.listdir("/proc/self/fd"):
+                if int(name) > _ANSWER:
+                    with suppress(OSError):
+                        os.close(int(name))
+            self._serve(socket.socket(fileno=_ANSWER))
+        finally:
+            os._exit(0)  # nothing of the parent's way out is the child's
+
+    def _serve(self, line):
+        for message in iter(lambda: line.recv(_LONGEST), b""):
+            words = message.decode("utf-8", "surrogateescape").split("\0")
+            try:
+                self._act(*words)
+                answer = 0
+            except OSError as error:
+                answer = error.errno
+            try:
+                line.send(str(answer).encode("ascii"))
+            except BrokenPipeError:
+                self._late(*words)
+                return
 
 
 def started_at(proc, pid):
@@ -87,4 +120,4 @@ def started_at(proc, pid):
     return None if words[:1] in ([b"Z"], [b"X"]) else words[19].decode("ascii")
 
 
-__all__ = ("Unfinished", "started_at", "watch")
+__all__ = ("Deputy", "Unfinished", "started_at")

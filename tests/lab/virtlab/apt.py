@@ -124,6 +124,16 @@ CARRIED = (
 # Suites that never stand still: their metadata expires within days, and a mirror that lags behind is still good here.
 ROLLING = frozenset({"sid", "testing", "unstable"})
 
+# The other name of a suite. A mirror brings the directories of both up to date one after the other: in between, what one of
+# them has signed is not what it serves, and the other is whole.
+OTHER_NAMES = {"bookworm": "oldstable", "trixie": "stable", "sid": "unstable"}
+_BETWEEN_STATES = ("Mirror sync in progress", "Hash Sum mismatch")
+
+
+def is_between_states(output: str) -> bool:
+    """Whether apt's output says that a mirror does not serve what is signed."""
+    return any(sign in output for sign in _BETWEEN_STATES)
+
 
 def options(suite: str) -> Tuple[str, ...]:
     """Lines of apt configuration that reaching a suite takes: what this machine has set, and what the suite asks for."""
@@ -139,4 +149,5 @@ def dict_of(shell: str) -> Dict[str, str]:
     return {name.strip(): "".join(shlex.split(value)) for name, dummy, value in pairs}
 
 
-__all__ = ("Source", "dict_of", "line", "main_archive", "mirror", "options", "parse_deb822", "parse_list", "read")
+__all__ = ("OTHER_NAMES", "Source", "dict_of", "is_between_states", "line", "main_archive", "mirror", "options", "parse_deb822",
+           "parse_list", "read")

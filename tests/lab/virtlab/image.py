@@ -47,11 +47,11 @@ def ensure(host: Host, say: Callable[[str], None]) -> Path:
             return path
         packages.ensure(host, build=True)
         say(f"building image {wanted.name} (minutes)")
-        _build(wanted, path)
+        _build(wanted, path, say)
     return path
 
 
-def _build(wanted: recipe.Recipe, path: Path) -> None:
+def _build(wanted: recipe.Recipe, path: Path, say: Callable[[str], None]) -> None:
     log = path.with_suffix(".log")
     log.write_bytes(b"")
     for left in path.parent.glob(f".{wanted.name}.*"):
@@ -65,7 +65,7 @@ def _build(wanted: recipe.Recipe, path: Path) -> None:
         image, tree, tar, raw = work / "image", work / "tree", work / "root.tar", work / "disk.raw"
         image.mkdir()
         boot = BOOTS[wanted.boot]
-        run(_mmdebstrap(wanted, tar), timeout=BUILD_TIMEOUT, log=log, env={"COMMAND_LINE": " ".join(wanted.command_line)})
+        _download(wanted, tar, log, say)
         # One run under fakeroot, else owners are forgotten between unpacking and mke2fs.
         script = 'set -eu; mkdir "$1"; tar -C "$1" --numeric-owner -xf "$2"; sh "$3" "$1"; sh "$4" "$1" "$5" "$6"'
         as_root: List[str] = [] if os.geteuid() == 0 else ["fakeroot", "--"]
@@ -76,6 +76,10 @@ def _build(wanted: recipe.Recipe, path: Path) -> None:
             env={"SSH_MAC": wanted.ssh_mac, "SSH_KEY": wanted.ssh_key,
                  "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
         )
+        # Whatever name of the suite it came by.
+        codename = apt.dict_of((tree / "etc/os-release").read_text(encoding="utf-8")).get("VERSION_CODENAME")
+        if wanted.suite not in apt.ROLLING and codename != wanted.suite:
+            raise LabError(f"the archive gave {codename} for {wanted.suite}", "its name in virtlab/apt.py is another suite's now")
         run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(image / "disk.qcow2")],
             timeout=BUILD_TIMEOUT, log=log)
         boot.take(tree, image)
@@ -86,7 +90,21 @@ def _build(wanted: recipe.Recipe, path: Path) -> None:
             raise LabError(f"cannot put the image into {path} ({error.strerror})", "is the cache writable?") from None
 
 
-def _mmdebstrap(wanted: recipe.Recipe, tar: Path) -> List[str]:
+def _download(wanted: recipe.Recipe, tar: Path, log: Path, say: Callable[[str], None]) -> None:
+    """A tar of the installed packages, from an archive that is whole by at least one name of the suite."""
+    names = [wanted.suite, *filter(None, [apt.OTHER_NAMES.get(wanted.suite)])]
+    for name in names:
+        try:
+            run(_mmdebstrap(wanted, name, tar), timeout=BUILD_TIMEOUT, log=log,
+                env={"COMMAND_LINE": " ".join(wanted.command_line)})
+            return
+        except LabError:
+            if name == names[-1] or not apt.is_between_states(log.read_text(encoding="utf-8", errors="replace")):
+                raise
+            say(f"the mirror is between two states of {name}: trying {names[-1]}")
+
+
+def _mmdebstrap(wanted: recipe.Recipe, suite: str, tar: Path) -> List[str]:
     line = ["mmdebstrap", "--variant=apt", f"--architectures={wanted.architecture}", "--format=tar",
             # It would empty machine-id and the like; finish.sh decides about those.
             # A foreign architecture needs no arch-test: packages.py has looked whether it runs here.
@@ -97,7 +115,7 @@ def _mmdebstrap(wanted: recipe.Recipe, tar: Path) -> List[str]:
     loader_script = BOOTS[wanted.boot].loader_script
     if loader_script:
         line += [f"--customize-hook=sh '{paths.IMAGE_SCRIPTS / loader_script}' \"$1\""]
-    line += [f"--include={','.join(wanted.packages)}", wanted.suite, str(tar), apt.mirror()]
+    line += [f"--include={','.join(wanted.packages)}", suite, str(tar), apt.mirror()]
     return line
 
 

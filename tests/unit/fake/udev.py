@@ -44,6 +44,18 @@ def parse_rule(line):
     return tokens
 
 
+def parse_file(text):
+    """The rules of a whole file that something of ours wrote.
+
+    Where VFIO_HOST_RULES names a file, the text is appended there: a real udev is to read it.
+    """
+    place = os.environ.get("VFIO_HOST_RULES")
+    if place:
+        with open(place, "a", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            stream.write(text + "\n")
+    return [parse_rule(line) for line in text.split("\n") if line.strip() and not line.startswith("#")]
+
+
 def load_rules(directories):
     """The rules of all files in udev's order: by file name, and of two with one name the first directory's."""
     files = {}
@@ -177,4 +189,4 @@ class _Event:
             raise RuleSyntaxError(f"{key}{{{name}}}{operator}")
 
 
-__all__ = ("RuleSyntaxError", "Udev", "load_rules", "parse_rule")
+__all__ = ("RuleSyntaxError", "Udev", "load_rules", "parse_file", "parse_rule")

@@ -20,7 +20,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Vfio
 from ansible_collections.vfio.host.plugins.module_utils._passthrough.whole import DEVICES, KERNEL, SRIOV, Declaration
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, PF
-from ansible_collections.vfio.host.tests.unit.fake.udev import parse_rule
+from ansible_collections.vfio.host.tests.unit.fake.udev import parse_file
 from ansible_collections.vfio.host.tests.unit.fake.whole import WholeHost
 
 SETTINGS = hypothesis.settings(
@@ -68,7 +68,7 @@ def check_plans(plans):
         for path, text in plans[name].changed_files().items() if name in plans else ():
             assert path.rsplit("/", 1)[0].endswith("/udev/rules.d")
             lines = [line for line in (text or "").split("\n") if line.strip() and not line.startswith("#")]
-            assert name == SRIOV or all(parse_rule(line) for line in lines)
+            assert name == SRIOV or all(parse_file(text or ""))
             assert not any("/bin/sh" in line or "RUN+=" in line for line in lines)
     for path, text in plans[KERNEL].modules.files.items() if KERNEL in plans else ():
         for line in (text or "").split("\n") if "modprobe.d" in path else ():

@@ -25,7 +25,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.match import (
 )
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import Device
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
-from ansible_collections.vfio.host.tests.unit.fake.udev import parse_rule
+from ansible_collections.vfio.host.tests.unit.fake.udev import parse_file
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 VALUES = st.recursive(
@@ -87,6 +87,7 @@ def test_whatever_a_device_was_called_a_record_is_one_line_and_comes_back(name, 
         line for line in lines if line.startswith(("ACTION", "ENV"))
     ]
     assert udev.parse(text, "x") == [record]
+    assert all(parse_file(text))
 
 
 @hypothesis.given(st.text(max_size=60), VALUES)
@@ -94,8 +95,7 @@ def test_a_tampered_record_is_refused_or_harmless(line, value):
     for text in (f"# device {line}", "# device {" + line + "}"):
         with suppress(PlanError):
             for record in udev.parse(text, "x"):
-                rendered = udev.render("p", [record]).splitlines()
-                assert all(parse_rule(one) for one in rendered if one and not one.startswith("#"))
+                assert all(parse_file(udev.render("p", [record])))
 
 
 @hypothesis.given(st.sampled_from(["patterns", "driver", "module"]), VALUES, st.text(max_size=12))
@@ -104,7 +104,7 @@ def test_a_tampered_standing_rule_is_refused_or_one_line_of_rule(key, value, glo
     for changed in (dict(kept, **{key: value}), dict(kept, patterns={"vendor": [glob]})):
         with suppress(PlanError):
             for one in standing.parse("# standing " + json.dumps(changed), "x"):
-                assert parse_rule(one.rule("p"))
+                assert all(parse_file(f"{one.comment()}\n{one.rule('p')}\n"))
                 assert len((one.comment() + one.rule("p")).splitlines()) == 1
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._sriov.rules import PfRecord, parse, render
-from ansible_collections.vfio.host.tests.unit.fake.udev import parse_rule
+from ansible_collections.vfio.host.tests.unit.fake.udev import parse_file
 
 IDS = {"vendor": "8086", "device": "10c9", "subsystem_vendor": "8086", "subsystem_device": "a03c", "class": "020000"}
 ONE = PfRecord("0000:01:00.0", IDS, ("0000:01:10.0",), False, {"numvfs": 0, "autoprobe": True})
@@ -59,7 +59,7 @@ def test_with_autoprobe_all_are_probed():
 
 def test_every_line_is_one_that_udev_takes():
     for text in render([ONE, replace(ONE, address="0000:02:00.0", autoprobe=True)]):
-        assert all(parse_rule(line) for line in rules(text))
+        assert all(parse_file(text))
 
 
 @pytest.mark.parametrize("old, new", [

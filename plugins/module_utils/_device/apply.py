@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 from contextlib import suppress
 
-from ansible_collections.vfio.host.plugins.module_utils._device import plan as planning
+from ansible_collections.vfio.host.plugins.module_utils._device import steps
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER
 from ansible_collections.vfio.host.plugins.module_utils._device.resolve import FALLBACK
 from ansible_collections.vfio.host.plugins.module_utils._device.usage import holders, vfio_nodes
@@ -96,12 +96,12 @@ class Applier:
     def _change(self, one, refusals):
         device = one.device
         actions = {
-            planning.LOAD: self._modules.load,
-            planning.LOAD_NATIVE: lambda value: self._load_native(device.address, value),
-            planning.OVERRIDE: lambda value: self._override(device.address, value),
-            planning.UNBIND: lambda value: self.unbind(device.address, value),
-            planning.BIND: lambda value: self._bind(device.address, value),
-            planning.PROBE: lambda value: self._probe(device.address, value, one.must_bind),
+            steps.LOAD: self._modules.load,
+            steps.LOAD_NATIVE: lambda value: self._load_native(device.address, value),
+            steps.OVERRIDE: lambda value: self._override(device.address, value),
+            steps.UNBIND: lambda value: self.unbind(device.address, value),
+            steps.BIND: lambda value: self._bind(device.address, value),
+            steps.PROBE: lambda value: self._probe(device.address, value, one.must_bind),
         }
         for step in one.steps:
             try:
@@ -220,7 +220,7 @@ class Applier:
         """Read the device back and compare with the plan: a write that succeeded proves nothing."""
         address = one.device.address
         driver, override = self.driver_now(address), self.override_now(address)
-        native = one.status == planning.RELEASED
+        native = one.status == steps.RELEASED
         driver_is_right = not self._serves_vfio(address, driver) if native else driver == one.driver
         if one.steps and not (driver_is_right and override == one.override):
             raise ApplyError(

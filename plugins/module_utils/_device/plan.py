@@ -11,45 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device import iommu, report, rivals, udev
-from ansible_collections.vfio.host.plugins.module_utils._device.alias import Choice
-from ansible_collections.vfio.host.plugins.module_utils._device.declare import NATIVE, parse_declarations, parse_policy_name
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCES, GUARDS, UNDECLARED, Device
+from ansible_collections.vfio.host.plugins.module_utils._device.declare import parse_declarations, parse_policy_name
+from ansible_collections.vfio.host.plugins.module_utils._device.objections import objections
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCES
 from ansible_collections.vfio.host.plugins.module_utils._device.resolve import resolve
+from ansible_collections.vfio.host.plugins.module_utils._device.steps import PENDING, release, take
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
-
-# What is done to a device. OVERRIDE "" clears; BIND names a driver; PROBE lets the kernel pick; with a value, a VF
-# that the kernel keeps from drivers gets the driver of this name, or of the module of this name.
-OVERRIDE, UNBIND, LOAD, LOAD_NATIVE, BIND, PROBE = "override", "unbind", "load", "load_native", "bind", "probe"
-
-UNCHANGED, BOUND, RELEASED, PENDING = "unchanged", "bound", "released", "pending"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One action on one device; ``value`` is the driver, module or modalias that the action needs."""
-
-    action: str
-    value: str
-
-
-@dataclass(frozen=True)
-class DevicePlan:
-    """What happens to one device: ``driver`` and ``override`` are how it ends.
-
-    ``rebinds``: it changes its driver, now or at the next boot; ``must_bind``: it was given back, and some native driver
-    must have it in the end; ``fallback``: the driver that its entry declares for the case that ``driver`` refuses it.
-    """
-
-    device: Device
-    policy: str
-    status: str
-    driver: str
-    override: str
-    choice: Choice
-    steps: list = field(default_factory=list)
-    rebinds: bool = False
-    must_bind: bool = False
-    fallback: str | None = None
 
 
 @dataclass(frozen=True)
@@ -141,12 +108,11 @@ def make_plan(host, request):
         survey, declared, host.policies, host.standings, request.iommu_comes and request.at_boot, _refusals(host, request)
     )
     memory = resolution.memory
-    plans = [_take(survey, target, request) for target in resolution.targets.values()]
-    gone = [(policy, record, _release(survey, policy, record, request, memory)) for policy, record in resolution.leaving]
+    plans = [take(survey, target, request) for target in resolution.targets.values()]
+    gone = [(policy, record, release(survey, policy, record, request, memory)) for policy, record in resolution.leaving]
     plans += [one for dummy, dummy, one in gone]
-    problems = resolution.problems + _undeclared(resolution, request) + _stuck(host, declared, plans) + [
-        problem for one in plans for problem in _guarded(survey, one, request.force) + _held(one) + _with_vfs(one)
-    ]
+    choices = [target.choice for target in resolution.targets.values()]
+    problems = resolution.problems + objections(host, declared, plans, choices, request.force)
     if problems:
         raise PlanError(*problems)
     first, last = {}, {}
@@ -187,12 +153,6 @@ def _refusals(host, request):
         if record.refused.kernel == host.survey.kernel or device.holders or not request.now:
             found[record.address] = record.refused
     return dict(found, **request.refusals)
-
-
-def _undeclared(resolution, request):
-    if UNDECLARED in request.force:
-        return []
-    return [target.choice.undeclared for target in resolution.targets.values() if target.choice.undeclared]
 
 
 def _is_unsettled(target):
@@ -249,111 +209,6 @@ def _places(text):
     return {record.place for record in udev.parse(text or "", "")}
 
 
-def _take(survey, target, request):
-    device, choice, policy = target.device, target.choice, target.entry.policy
-    if target.is_native:
-        return _give_native(survey, device, policy, choice, None, request, target.is_met)
-    rebinds = not target.is_met and (choice.driver is None or device.driver != choice.driver)
-    if target.is_met or target.waits or not request.now:
-        status = UNCHANGED if target.is_met else PENDING
-        return DevicePlan(device, policy, status, device.driver, device.driver_override, choice, rebinds=rebinds)
-    steps = []
-    if choice.driver is None or not survey.modules.is_registered(choice.driver):
-        steps.append(Step(LOAD, choice.module))
-    if device.driver_override != choice.driver:
-        steps.append(Step(OVERRIDE, choice.driver))
-    if rebinds and device.driver is not None:
-        steps.append(Step(UNBIND, device.driver))
-    if rebinds:
-        steps.append(Step(BIND, choice.driver))
-    fallback = None if target.refused else target.entry.fallback
-    return DevicePlan(device, policy, BOUND, choice.driver, choice.driver, choice, steps, rebinds, fallback=fallback)
-
-
-def _release(survey, policy, record, request, memory):
-    device = survey.devices[record.address]
-    reason = f"policy {policy} no longer declares it"
-    if not record.is_of(device):
-        now = memory.moved.get((policy, record.address))
-        reason = f"the rule of serial {record.serial} took it{', which is at ' + now + ' now' if now else ''}"
-    choice = Choice(None, None, NATIVE, reason=reason)
-    pf = survey.devices.get(device.physfn)
-    if pf is not None and pf.sriov and not pf.sriov["autoprobe"] and record.was["driver"] is None:
-        return _leave_alone(device, policy, choice, request)
-    return _give_native(survey, device, policy, choice, record.was["driver"], request, False)
-
-
-def _leave_alone(device, policy, choice, request):
-    """Take override and driver off a VF that had no driver, and that its PF keeps from getting one by itself."""
-    if not request.now:
-        return DevicePlan(device, policy, PENDING, device.driver, device.driver_override, choice, rebinds=True)
-    steps = [Step(OVERRIDE, "")] if device.driver_override is not None else []
-    if device.driver is not None:
-        steps.append(Step(UNBIND, device.driver))
-    return DevicePlan(device, policy, RELEASED, None, None, choice, steps, bool(steps))
-
-
-def _give_native(survey, device, policy, choice, expected, request, is_met):
-    """Clear the override and let the kernel pick; ``expected`` is the driver that the device had before, or None."""
-    if is_met:
-        return DevicePlan(device, policy, UNCHANGED, device.driver, device.driver_override, choice)
-    rebinds = device.driver is None or not survey.is_native(device) or expected not in (None, device.driver)
-    native = survey.native_driver(device)
-    later = (expected or native) if rebinds else device.driver
-    if not request.now:
-        return DevicePlan(device, policy, PENDING, device.driver, device.driver_override, choice, rebinds=rebinds)
-    steps = []
-    if device.driver_override is not None:
-        steps.append(Step(OVERRIDE, ""))
-    if rebinds and device.driver is not None:
-        steps.append(Step(UNBIND, device.driver))
-    if rebinds:
-        steps += [Step(LOAD_NATIVE, device.modalias), Step(PROBE, native if device.physfn and native else "")]
-    return DevicePlan(
-        device, policy, RELEASED, later, None, choice, steps, rebinds, must_bind=rebinds and later is not None,
-    )
-
-
-def _guarded(survey, plan, force):
-    """Why the host needs a device that would lose its driver. A device that VFIO has serves the host no more."""
-    device = plan.device
-    if not plan.rebinds or survey.is_vfio(device.driver):
-        return []
-    needs = [(kind, [one["reason"] for one in device.guards if one["kind"] == kind]) for kind in GUARDS if kind not in force]
-    return [
-        f"{device.address} ({device.name}) is needed by this host: {' and '.join(reasons)}; "
-        f"to give it up all the same, say force: [{kind}]" for kind, reasons in needs if reasons
-    ]
-
-
-def _stuck(host, declared, plans):
-    """Of what is stuck neither driver nor override can be known, so nobody can say what is still to be done with it."""
-    concerned = {one.device.address for one in plans if one.steps}
-    concerned.update(record.address for policy in declared for record in host.policies.get(policy, ()))
-    return [text for address, text in host.survey.stuck.items() if address in concerned]
-
-
-def _held(plan):
-    if not any(step.action == UNBIND for step in plan.steps):
-        return []
-    return [
-        f"{plan.device.address} ({plan.device.name}) is in use by process {holder['pid']} ({holder['command']}): the kernel "
-        "would wait for ever to unbind it; stop that process, then run again"
-        for holder in plan.device.holders or ()
-    ]
-
-
-def _with_vfs(plan):
-    """A PF's driver takes the VFs along, for ever where one of them is held, and nothing here could bring them back."""
-    number = (plan.device.sriov or {}).get("num")
-    if not number or not any(step.action == UNBIND for step in plan.steps):
-        return []
-    return [
-        f"{plan.device.address} ({plan.device.name}) has {number} VFs, which would go with its driver {plan.device.driver}; "
-        "set their number to 0 first"
-    ]
-
-
 def _record(survey, target, memory):
     """What the rules file shall say of a target."""
     device, choice = target.device, target.choice
@@ -374,7 +229,4 @@ def _record(survey, target, memory):
     )
 
 
-__all__ = (
-    "BIND", "BOUND", "DevicePlan", "LOAD", "LOAD_NATIVE", "OVERRIDE", "PENDING", "PROBE", "Plan", "RELEASED", "Request",
-    "Step", "UNBIND", "UNCHANGED", "make_plan",
-)
+__all__ = ("Plan", "Request", "make_plan")

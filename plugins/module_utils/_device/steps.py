@@ -1,0 +1,122 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What happens to one device, step by step: taken, or given back. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ansible_collections.vfio.host.plugins.module_utils._device.alias import Choice
+from ansible_collections.vfio.host.plugins.module_utils._device.declare import NATIVE
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import Device
+
+# What is done to a device. OVERRIDE "" clears; BIND names a driver; PROBE lets the kernel pick; with a value, a VF
+# that the kernel keeps from drivers gets the driver of this name, or of the module of this name.
+OVERRIDE, UNBIND, LOAD, LOAD_NATIVE, BIND, PROBE = "override", "unbind", "load", "load_native", "bind", "probe"
+
+UNCHANGED, BOUND, RELEASED, PENDING = "unchanged", "bound", "released", "pending"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One action on one device; ``value`` is the driver, module or modalias that the action needs."""
+
+    action: str
+    value: str
+
+
+@dataclass(frozen=True)
+class DevicePlan:
+    """What happens to one device: ``driver`` and ``override`` are how it ends.
+
+    ``rebinds``: it changes its driver, now or at the next boot; ``must_bind``: it was given back, and some native driver
+    must have it in the end; ``fallback``: the driver that its entry declares for the case that ``driver`` refuses it.
+    """
+
+    device: Device
+    policy: str
+    status: str
+    driver: str
+    override: str
+    choice: Choice
+    steps: list = field(default_factory=list)
+    rebinds: bool = False
+    must_bind: bool = False
+    fallback: str | None = None
+
+
+def take(survey, target, request):
+    """How the device of a Target gets the driver that is declared for it."""
+    device, choice, policy = target.device, target.choice, target.entry.policy
+    if target.is_native:
+        return _give_native(survey, device, policy, choice, None, request, target.is_met)
+    rebinds = not target.is_met and (choice.driver is None or device.driver != choice.driver)
+    if target.is_met or target.waits or not request.now:
+        status = UNCHANGED if target.is_met else PENDING
+        return DevicePlan(device, policy, status, device.driver, device.driver_override, choice, rebinds=rebinds)
+    steps = []
+    if choice.driver is None or not survey.modules.is_registered(choice.driver):
+        steps.append(Step(LOAD, choice.module))
+    if device.driver_override != choice.driver:
+        steps.append(Step(OVERRIDE, choice.driver))
+    if rebinds and device.driver is not None:
+        steps.append(Step(UNBIND, device.driver))
+    if rebinds:
+        steps.append(Step(BIND, choice.driver))
+    fallback = None if target.refused else target.entry.fallback
+    return DevicePlan(device, policy, BOUND, choice.driver, choice.driver, choice, steps, rebinds, fallback=fallback)
+
+
+def release(survey, policy, record, request, memory):
+    """How the device of a Record that its policy does not declare any more is given back."""
+    device = survey.devices[record.address]
+    reason = f"policy {policy} no longer declares it"
+    if not record.is_of(device):
+        now = memory.moved.get((policy, record.address))
+        reason = f"the rule of serial {record.serial} took it{', which is at ' + now + ' now' if now else ''}"
+    choice = Choice(None, None, NATIVE, reason=reason)
+    pf = survey.devices.get(device.physfn)
+    if pf is not None and pf.sriov and not pf.sriov["autoprobe"] and record.was["driver"] is None:
+        return _leave_alone(device, policy, choice, request)
+    return _give_native(survey, device, policy, choice, record.was["driver"], request, False)
+
+
+def _leave_alone(device, policy, choice, request):
+    """Take override and driver off a VF that had no driver, and that its PF keeps from getting one by itself."""
+    if not request.now:
+        return DevicePlan(device, policy, PENDING, device.driver, device.driver_override, choice, rebinds=True)
+    steps = [Step(OVERRIDE, "")] if device.driver_override is not None else []
+    if device.driver is not None:
+        steps.append(Step(UNBIND, device.driver))
+    return DevicePlan(device, policy, RELEASED, None, None, choice, steps, bool(steps))
+
+
+def _give_native(survey, device, policy, choice, expected, request, is_met):
+    """Clear the override and let the kernel pick; ``expected`` is the driver that the device had before, or None."""
+    if is_met:
+        return DevicePlan(device, policy, UNCHANGED, device.driver, device.driver_override, choice)
+    rebinds = device.driver is None or not survey.is_native(device) or expected not in (None, device.driver)
+    native = survey.native_driver(device)
+    later = (expected or native) if rebinds else device.driver
+    if not request.now:
+        return DevicePlan(device, policy, PENDING, device.driver, device.driver_override, choice, rebinds=rebinds)
+    steps = []
+    if device.driver_override is not None:
+        steps.append(Step(OVERRIDE, ""))
+    if rebinds and device.driver is not None:
+        steps.append(Step(UNBIND, device.driver))
+    if rebinds:
+        steps += [Step(LOAD_NATIVE, device.modalias), Step(PROBE, native if device.physfn and native else "")]
+    return DevicePlan(
+        device, policy, RELEASED, later, None, choice, steps, rebinds, must_bind=rebinds and later is not None,
+    )
+
+
+__all__ = (
+    "BIND", "BOUND", "DevicePlan", "LOAD", "LOAD_NATIVE", "OVERRIDE", "PENDING", "PROBE", "RELEASED", "Step", "UNBIND", "UNCHANGED",
+    "release", "take",
+)

@@ -30,8 +30,8 @@ class Unfinished(Exception):
 class Deputy:
     """A process that makes calls ``act(*words)`` in place of this one. Words are texts without a NUL.
 
-    It is started for the first call, since to start one takes longer than most calls do, and serves until this process
-    ends, or until a call does not end in its time. Then it is left behind, and the next call has another. When the call that
+    It is started for the first call, since to start one takes longer than most calls do, and serves until this object is
+    gone, or until a call does not end in its time. Then it is left behind, and the next call has another. When the call that
     it was left behind with has ended, it calls ``late`` with the same words.
     """
 
@@ -40,6 +40,10 @@ class Deputy:
         self._late = late
         self._pid = None
         self._line = None
+
+    def __del__(self):
+        if self._line is not None:
+            self._let_go()
 
     def call(self, words, timeout):
         """The errno that the call ended with, 0 for success. Raises Unfinished."""

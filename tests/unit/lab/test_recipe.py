@@ -52,7 +52,7 @@ def test_the_hook_of_a_build_is_the_script_of_the_tool(description, monkeypatch)
     monkeypatch.setattr(image.apt, "options", lambda suite: ())
     monkeypatch.setattr(image.apt, "mirror", lambda: "http://deb.example/debian")
     description["initramfs"] = "dracut"
-    line = image._mmdebstrap(recipe.of(host.parse("box", description), "key"), Path("/root.tar"))
+    line = image._mmdebstrap(recipe.of(host.parse("box", description), "key"), "trixie", Path("/root.tar"))
     hooks = [word for word in line if word.startswith("--essential-hook=")]
     assert len(hooks) == 1
     assert f"/{boot.INITRAMFS['dracut'].script}'" in hooks[0]

@@ -99,6 +99,19 @@ def lines_of_modules(table, modules):
     return b"".join(found).decode("utf-8", "replace")
 
 
+def lines_of_prefixes(table, prefixes):
+    """The text of those lines of a modules.alias file's bytes whose pattern begins with one of ``prefixes``, in its order."""
+    table, found = b"\n" + table, []
+    for prefix in prefixes:
+        needle = b"\nalias " + prefix.encode()
+        start = table.find(needle)
+        while start >= 0:
+            end = table.find(b"\n", start + 1)
+            found.append((start, table[start + 1:end if end >= 0 else len(table)]))
+            start = table.find(needle, start + 1)
+    return b"\n".join(line for dummy, line in sorted(found)).decode("utf-8", "replace")
+
+
 def parse_builtin_modinfo(blob, prefix, source="modules.builtin.modinfo"):
     """The aliases of ``prefix`` in the bytes of a modules.builtin.modinfo file: NUL-separated module.key=value."""
     found = []
@@ -169,6 +182,7 @@ __all__ = (
     "VFIO",
     "choose",
     "lines_of_modules",
+    "lines_of_prefixes",
     "matching",
     "parse_builtin_modinfo",
     "parse_modules_alias",

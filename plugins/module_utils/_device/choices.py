@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ansible_collections.vfio.host.plugins.module_utils._device.alias import NATIVE, VFIO, choose, matching
+from ansible_collections.vfio.host.plugins.module_utils._device.alias import VFIO, choose, matching
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 
@@ -52,7 +52,7 @@ class Choices:
         """
         if modalias not in self._native:
             disabled = self._modules.disabled().union(alias.module for alias in self._aliases)
-            found = (alias.module for dummy, alias in matching(self._modules.aliases(NATIVE), modalias))
+            found = (alias.module for dummy, alias in matching(self._modules.native_aliases(modalias), modalias))
             module = next((module for module in found if module not in disabled), None)
             self._native[modalias] = module and (self._modules.drivers(module) or [module])[0]
         return self._native[modalias]

@@ -24,6 +24,9 @@ _PARAMETER = re.compile(r"([A-Za-z0-9_.-]+):(?:.*\(([a-z ]+)\))?", re.DOTALL)
 # How a parameter shows one word out of several: 'default [performance] powersave'.
 _CHOICE = re.compile(r"(?:^|\s)\[(\w+)\](?:\s|$)")
 
+# 'pci:v' and eight digits.
+_TO_VENDOR = 13
+
 normalize_module_name = modprobe.module_name
 
 
@@ -48,6 +51,8 @@ class Modules:
         self._disabled = None
         self._competing = None
         self._declared = {}
+        self._of_vendor = {}
+        self._builtin_native = None
         self._names = None
 
     def _text(self, name):
@@ -59,9 +64,22 @@ class Modules:
     def aliases(self, prefix):
         """The kernel's aliases of ``prefix``: those of module files first, then those of built-in modules."""
         if prefix not in self._aliases:
-            table = alias.parse_modules_alias(self._text("modules.alias").decode("utf-8", "replace"), prefix)
+            table = alias.parse_modules_alias(alias.lines_of_prefixes(self._text("modules.alias"), (prefix,)), prefix)
             self._aliases[prefix] = table + alias.parse_builtin_modinfo(self._text("modules.builtin.modinfo"), prefix)
         return self._aliases[prefix]
+
+    def native_aliases(self, modalias):
+        """The kernel's ordinary aliases that can match a device, those of its vendor and of all, in the order of aliases()."""
+        vendor = modalias[:_TO_VENDOR]
+        if vendor not in self._of_vendor:
+            prefixes = (vendor, alias.NATIVE + "v*")
+            table = alias.lines_of_prefixes(self._text("modules.alias"), prefixes)
+            if self._builtin_native is None:
+                self._builtin_native = alias.parse_builtin_modinfo(self._text("modules.builtin.modinfo"), alias.NATIVE)
+            self._of_vendor[vendor] = alias.parse_modules_alias(table, alias.NATIVE) + [
+                one for one in self._builtin_native if one.pattern.startswith(prefixes)
+            ]
+        return self._of_vendor[vendor]
 
     def declared_by(self, module):
         """The pci and vfio_pci aliases that one module carries."""

@@ -56,6 +56,33 @@ def test_a_module_is_loadable_however_its_file_is_packed(modules_of, file):
     assert modules_of(Module("zz_top", (), file=file)).state("zz_top") == "loadable"
 
 
+TABLE = """\
+# Aliases extracted from modules themselves.
+alias pci:v00008086d000010D3sv*sd*bc*sc*i* e1000e
+alias pci:v*d*sv*sd*bc02sc00i* any_network
+alias pci:v00008086d*sv*sd*bc02sc00i* any_of_intel
+alias pci:v00001AF4d000010D3sv*sd*bc*sc*i* other
+alias vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci
+alias pci:v00008086d000010D3sv*sd*bc*sc*i* last"""
+
+
+@pytest.mark.parametrize("modalias", [
+    "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00", "pci:v00001AF4d000010D3sv00001AF4sd00000000bc01sc00i00",
+    "pci:v000010DEd00001EB8sv000010DEsd00000000bc03sc02i00",
+])
+def test_the_aliases_for_a_device_are_those_of_all_that_match_it_in_their_order(make_host, modalias):
+    host = make_host(hosts.with_modules(hosts.x86(), Module(
+        "built", (), (alias("8086", "10d3"), alias("1af4", "10d3")), builtin=True, file="net/built.ko",
+    )))
+    host.tree.put(f"{host.kernel.module_tree}/modules.alias", TABLE)
+    modules = Modules(host.kernel)
+    wanted = aliases.matching(modules.aliases(aliases.NATIVE), modalias)
+    assert aliases.matching(modules.native_aliases(modalias), modalias) == wanted
+    assert [one.module for dummy, one in wanted] == {
+        "8086": ["e1000e", "any_network", "any_of_intel", "last", "built"], "1AF4": ["other", "built"], "10DE": [],
+    }[modalias[9:13]]
+
+
 def test_aliases_of_built_in_modules_come_last(modules_of):
     found = modules_of(BUILTIN).aliases(aliases.VFIO)
     assert [(one.module, one.source) for one in found] == [

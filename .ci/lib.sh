@@ -24,6 +24,9 @@ export LC_ALL=C.UTF-8
 export ANSIBLE_NOCOLOR=1 NO_COLOR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 unset ANSIBLE_FORCE_COLOR FORCE_COLOR
 
+# Unit tests in as many processes as there are processors; what a file's tests share stays in one.
+PYTEST_SIDE_BY_SIDE=(--numprocesses auto --dist loadfile)
+
 note() { printf -- '-- %s\n' "$*"; }
 fail() {
     printf 'ERROR: %s\n' "$*" >&2

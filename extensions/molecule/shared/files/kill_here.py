@@ -4,18 +4,20 @@
 """Kills a run of a module, as SIGKILL does, before its Nth step that changes anything. Says on the console before which.
 
 On the host every Python loads this as it starts, by a .pth file; it does nothing where no number is in the file NUMBER.
-Steps: a file or directory synced, renamed or removed, an attribute of the kernel written, a process made (as for an unbind).
+Steps: a file or directory synced, renamed or removed, an attribute of the kernel written, or the process asked to write it that
+makes the writes which may block.
 """
 
 import os
 import signal
+import socket
 
 NUMBER = "/run/kill-here"
 left = 0
 
 
-def counted(name, is_step=lambda *dummy: True):
-    function = getattr(os, name)
+def counted(owner, name, is_step=lambda *dummy: True):
+    function = getattr(owner, name)
 
     def replacement(*args, **options):
         global left
@@ -24,15 +26,28 @@ def counted(name, is_step=lambda *dummy: True):
             if not left:
                 os.unlink(NUMBER)
                 with open("/dev/kmsg", "w", encoding="ascii") as console:
-                    console.write("killed before {0}({1})\n".format(name, str(args)[:80]))
+                    console.write("killed before {0}({1})\n".format(name, str(args)[-80:]))
                 os.kill(os.getpid(), signal.SIGKILL)
         return function(*args, **options)
 
-    setattr(os, name, replacement)
+    setattr(owner, name, replacement)
+
+
+def fork(fork_=os.fork):
+    """What a process made here does is a step of this one, which asks it to."""
+    global left
+    pid = fork_()
+    if not pid:
+        left = 0
+    return pid
 
 
 def is_of_host(path, *dummy):
     return str(path).startswith(("/etc/", "/run/vfio-host"))  # and no temporary file of Python's
+
+
+def is_request(dummy, data, *more):
+    return b"/sys/" in bytes(data)
 
 
 def is_attribute(handle, *dummy):
@@ -42,8 +57,9 @@ def is_attribute(handle, *dummy):
 if os.path.exists(NUMBER):
     with open(NUMBER, encoding="ascii") as stream:
         left = int(stream.read())
-    for step in ("fsync", "fork"):
-        counted(step)
+    counted(os, "fsync")
     for step in ("rename", "unlink"):
-        counted(step, is_of_host)
-    counted("write", is_attribute)
+        counted(os, step, is_of_host)
+    counted(os, "write", is_attribute)
+    counted(socket.socket, "send", is_request)
+    os.fork = fork

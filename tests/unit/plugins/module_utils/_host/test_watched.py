@@ -43,14 +43,19 @@ def blocked(fs, tmp_path):
         os.waitpid(caught.value.pid, 0)
 
 
-def ends(pid):
-    """Wait until a process has ended."""
-    for dummy in range(100):
+def stops(pid):
+    """Wait until a process has stopped; whoever started it has still to be told."""
+    for dummy in range(600):
         if started_at("/proc", pid) is None:
-            os.waitpid(pid, 0)
             return
         time.sleep(0.05)
     raise AssertionError(f"{pid} goes on")
+
+
+def ends(pid):
+    """Wait until a process has ended."""
+    stops(pid)
+    os.waitpid(pid, 0)
 
 
 def children():
@@ -88,6 +93,7 @@ def test_a_process_that_is_killed_is_an_error_and_has_a_successor(fs, tmp_path):
     fs.write_watched(str(tmp_path / "unbind"), "first", 5, ADDRESS)
     (pid,) = children() - before
     os.kill(pid, signal.SIGKILL)
+    stops(pid)
     with pytest.raises(KernelRefusal, match="EINTR"):
         fs.write_watched(str(tmp_path / "unbind"), "second", 5, ADDRESS)
     fs.write_watched(str(tmp_path / "unbind"), "third", 5, ADDRESS)

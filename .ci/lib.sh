@@ -5,11 +5,12 @@
 #
 # What the stages share; each sources it first.
 #
-#   ROOT      the checkout
-#   STAGE     the staged copy of the collection, at .../ansible_collections/vfio/host
-#   use_dev   puts the development virtualenv first on the PATH
-#   stage     stages the checkout and enters the copy
-#   skip      says aloud what does not run, and why
+#   ROOT        the checkout
+#   STAGE       the staged copy of the collection, at .../ansible_collections/vfio/host
+#   use_dev     puts the development virtualenv first on the PATH
+#   stage       stages the checkout and enters the copy
+#   unit_tests  runs pytest with a Python, side by side
+#   skip        says aloud what does not run, and why
 
 set -euo pipefail
 
@@ -24,13 +25,18 @@ export LC_ALL=C.UTF-8
 export ANSIBLE_NOCOLOR=1 NO_COLOR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 unset ANSIBLE_FORCE_COLOR FORCE_COLOR
 
-# Unit tests in as many processes as there are processors; what a file's tests share stays in one.
-PYTEST_SIDE_BY_SIDE=(--numprocesses auto --dist loadfile)
-
 note() { printf -- '-- %s\n' "$*"; }
 fail() {
     printf 'ERROR: %s\n' "$*" >&2
     exit 1
+}
+
+# unit_tests PYTHON [ARGUMENT...]
+# In as many processes as there are processors; what a file's tests share stays in one.
+unit_tests() {
+    local python=$1
+    shift
+    "$python" -m pytest --numprocesses auto --dist loadfile "$@"
 }
 
 # Skips are collected, so that .ci/run can repeat them where they are read.

@@ -25,6 +25,12 @@ if os.environ.get("VFIO_HOST_LONG"):
         hypothesis.settings.register_profile("long", max_examples=1000, deadline=None)
         hypothesis.settings.load_profile("long")
 
+
+def pytest_make_parametrize_id(config, val, argname):
+    """Bytes in a test's id say nothing, and compressed ones hold the time: each process would see other tests."""
+    return argname if isinstance(val, bytes) else None
+
+
 _MEMORY = "/dev/shm"  # thousands of small files and links: ten times as fast as on a disk
 
 

@@ -11,20 +11,20 @@ from __future__ import annotations
 import re
 
 # A line that is no device, no comment and not empty.
-_SECTION_END = re.compile(r"\n(?=[^\t#\n])")
+_SECTION_END = re.compile(rb"\n(?=[^\t#\n])")
 
 
 class Dictionary:
-    """Looks ids up in the text of the first pci.ids that ``read_file`` finds among ``paths``.
+    """Looks ids up in the first pci.ids that ``read_file`` finds among ``paths``.
 
-    The format: a vendor's line starts in column 0, its devices follow with one tab (source: pci.ids(5)). The text is
-    searched, not parsed: a host knows a few ids and the file has forty thousand.
+    The format: a vendor's line starts in column 0, its devices follow with one tab (source: pci.ids(5)). The bytes are
+    searched, neither parsed nor decoded: a host knows a few ids and the file has forty thousand.
     """
 
     def __init__(self, paths, read_file):
         self._paths = paths
         self._read_file = read_file
-        self._text = None
+        self._data = None
         self._vendors = {}
         self._known = {}
 
@@ -33,38 +33,40 @@ class Dictionary:
         key = vendor + device
         if key not in self._known:
             name, start, end = self._vendor(vendor)
-            self._known[key] = (name, self._entry(f"\n\t{device}  ", start, end) if name else None)
+            self._known[key] = (name, self._entry(f"\n\t{device}  ", start, end)[0] if name else None)
         return self._known[key]
 
     def _vendor(self, vendor):
+        """(Its name, where its devices start, where they end)."""
         if vendor not in self._vendors:
-            text = self._load()
-            name = self._entry(f"\n{vendor}  ", 0, len(text))
-            start = text.find(f"\n{vendor}  ") + 1
+            data = self._load()
+            name, start = self._entry(f"\n{vendor}  ", 0, len(data))
             self._vendors[vendor] = (name, start, self._section_end(start)) if name else (None, 0, 0)
         return self._vendors[vendor]
 
     def _section_end(self, start):
-        found = _SECTION_END.search(self._text, start)
-        return found.start() if found else len(self._text)
+        found = _SECTION_END.search(self._data, start)
+        return found.start() if found else len(self._data)
 
     def _entry(self, needle, start, end):
-        found = self._text.find(needle, start, end)
+        """(The rest of the line that starts with a text, where that line ends), (None, 0) where there is no such line."""
+        words = needle.encode("ascii", "replace")
+        found = self._data.find(words, start, end)
         if found < 0:
-            return None
-        found += len(needle)
-        stop = self._text.find("\n", found)
-        return self._text[found:] if stop < 0 else self._text[found:stop]
+            return None, 0
+        stop = self._data.find(b"\n", found + 1)
+        stop = len(self._data) if stop < 0 else stop
+        return self._data[found + len(words):stop].decode("utf-8", "replace"), stop
 
     def _load(self):
-        if self._text is None:
+        if self._data is None:
             data = b""
             for path in self._paths:
                 data = self._read_file(path) or b""
                 if data:
                     break
-            self._text = "\n" + data.decode("utf-8", "replace")
-        return self._text
+            self._data = b"\n" + data
+        return self._data
 
 
 __all__ = ("Dictionary",)

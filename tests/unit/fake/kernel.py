@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from fnmatch import fnmatchcase
 
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal, KernelStuck
-from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal
+from ansible_collections.vfio.host.tests.unit.fake.holding import Blocked, Holding
 from ansible_collections.vfio.host.tests.unit.fake.model import Module
 
-_LOCKED = ("driver_override", "uevent", "sriov_numvfs")  # reading these takes the device's lock, at least on 6.1
 _PAGE_SIZE = 4096
 _HARMLESS = ("pcieport", "pci-stub")
 # vfio-pci's denylist: Intel QAT and DSA (source: drivers/vfio/pci/vfio_pci.c, vfio_pci_dev_in_denylist).
@@ -28,18 +26,13 @@ _DENIED = ("8086:19e2", "8086:19e3", "8086:37c8", "8086:37c9", "8086:0435", "808
 _PORT_DRIVER = Module("pcieport", ("pcieport",), ("pci:v*d*sv*sd*bc06sc04i*",), builtin=True, nameless=True)
 
 
-class Blocked(AssertionError):
-    """A call that would block for ever, in state D. Nothing under test may make it, but in a process that it can leave behind."""
-
-
-class FakeKernel(Sysfs):
+class FakeKernel(Holding):
     """Sysfs over a Tree, in which writes do what they do on a host. Time is virtual: ``now`` grows by ``pause``."""
 
     is_root = True
 
     def __init__(self, tree, faults):
-        super().__init__(str(tree.root), run=self._command)
-        self.tree = tree
+        super().__init__(tree, run=self._command)
         self.spec = tree.spec
         self.faults = faults
         self.now = 0.0
@@ -51,9 +44,6 @@ class FakeKernel(Sysfs):
         self.asynchronous = False  # a freshly loaded module probes in a moment, not at once
         self._later = []
         self._dynamic_ids = {}
-        self._held = {}
-        self._blocked = {}  # address -> the driver that was told to let go of it
-        self._later_on = []  # what waits behind that
         self._modules = {}
         self._on_add = self._on_bind = lambda address: None
 
@@ -64,8 +54,8 @@ class FakeKernel(Sysfs):
         each that a driver binds.
         """
         self.tree.boot()
-        self.functions, self._dynamic_ids, self._later, self._held = {}, {}, [], {}
-        self._modules, self._blocked = {}, {}
+        self.functions, self._dynamic_ids, self._later, self._modules = {}, {}, [], {}
+        self.hold_nothing()
         self._on_add = self._on_bind = lambda address: None
         for module in (_PORT_DRIVER,) + self.spec.modules:
             if module.builtin:
@@ -87,70 +77,7 @@ class FakeKernel(Sysfs):
             self._detach(address)
         self.tree.remove(self.functions.pop(address))
 
-    def hold(self, address, pid, command, node=None):
-        """A process opens the VFIO file of a function's group, or another ``node`` below /dev/vfio."""
-        self._held[pid] = address
-        node = node or self.functions[address].group
-        self.tree.put(self.tree.root / f"dev/vfio/{node}")
-        (self.tree.root / f"proc/{pid}/fd").mkdir(parents=True)
-        (self.tree.root / f"proc/{pid}/fd/0").symlink_to("/dev/null")
-        (self.tree.root / f"proc/{pid}/fd/12").symlink_to(f"/dev/vfio/{node}")
-        self.tree.put(self.tree.root / f"proc/{pid}/comm", command + "\n")
-
-    def let_go(self, pid):
-        """A process closes what it holds; an unbind that waited for that ends, in whatever process it is."""
-        address = self._held.pop(pid)
-        shutil.rmtree(self.tree.root / f"proc/{pid}")
-        driver = self._blocked.pop(address, None)
-        if driver is not None:
-            self.tree.bind_links(address, driver)
-            self._detach(address)
-            shutil.rmtree(self.tree.root / f"proc/{self._waiting(address)}")
-            for note in self.names(self.stuck):
-                if self.read(f"{self.stuck}/{note}").split()[0] == str(self._waiting(address)):
-                    os.unlink(f"{self.stuck}/{note}")  # the process's last deed
-            for then in self._later_on:
-                then()
-            self._later_on = []
-
-    def wait_for_release(self, address, then=None):
-        """Somebody writes to ``unbind`` for a function that is held; the process that waits in the kernel from now on. ``then``:
-        what happens at the end where another unbind waits already.
-        """
-        pid, driver = self._waiting(address), self.driver_of(address)
-        if address in self._blocked:
-            self._later_on.append(then)
-            return pid
-        self.tree.bind_links(address, driver, is_bound=False)
-        self._blocked[address] = driver
-        self.tree.put(self.tree.root / f"proc/{pid}/stat", f"{pid} (a ) b) D {' '.join(map(str, range(4, 53)))}\n")
-        self.tree.put(self.tree.root / f"proc/{pid}/comm", "python3\n")
-        self.tree.put(self.tree.root / f"proc/{pid}/task/{pid + 1}/wchan", "vfio_unregister_group_dev")
-        return pid
-
-    def _waiting(self, address):
-        return 70000 + 2 * sorted(self.functions).index(address)
-
     # The edges that the code under test calls.
-
-    def read_bytes(self, path, limit=65536):
-        """Reading what takes the lock of a blocked function blocks, too."""
-        directory, name = os.path.split(path)
-        if self._blocked and name in _LOCKED and os.path.basename(os.path.realpath(directory)) in self._blocked:
-            raise Blocked(path)
-        return super().read_bytes(path, limit)
-
-    def write_watched(self, path, value, timeout, address):
-        """What blocks goes on in another process, and virtual time passes."""
-        try:
-            self.write(path, value)
-        except Blocked as blocked:
-            self.pause(timeout)
-            pid = self.wait_for_release(blocked.args[0], lambda: self.react(path, value))
-            if path.endswith("/sriov_numvfs"):  # the other VFs go behind the one that is held
-                self._later_on.append(lambda: self.react(path, value))
-            self.remember_stuck(address, pid)
-            raise KernelStuck(path, value, timeout, pid) from blocked
 
     def write(self, path, value):
         """One write(2) to an attribute, with what the kernel does on it."""

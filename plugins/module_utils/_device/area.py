@@ -16,6 +16,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.plan import make
 from ansible_collections.vfio.host.plugins.module_utils._device.survey import Survey, survey
 from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_name
+from ansible_collections.vfio.host.plugins.module_utils._host.udevd import settle
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,9 @@ class DeviceArea:
         by now, in place of those that were to come.
         """
         if plan.request.prediction is not None and plan.request.now:
+            if plan.request.prediction.come:
+                # By the rules as they were: what they do to a VF that this plan takes from a policy must not come later.
+                settle(self._fs, plan.request.timeout)
             plan = self.plan(self.read(), replace(plan.request, prediction=plan.request.prediction.settled()))
         if not (plan.unsettled and plan.request.now):
             return plan

@@ -4,7 +4,7 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""The one thing that udev is ever told: that its rules files changed."""
+"""What udev is told and asked: that its rules files changed, and whether it has done."""
 
 from __future__ import annotations
 
@@ -20,4 +20,15 @@ def reload_rules(fs):
             raise ApplyError(f"udev does not read its rules again: udevadm says: {complaint.strip()}")
 
 
-__all__ = ("reload_rules",)
+def settle(fs, timeout):
+    """Wait until udev has handled every event that has come. Raises ApplyError after ``timeout`` seconds."""
+    if fs.exists(fs.udev_control):
+        status, dummy, complaint = fs.run(["udevadm", "settle", f"--timeout={timeout}"])
+        if status:
+            raise ApplyError(
+                f"udev has not handled all its events in {timeout} seconds, and what it does to new VFs is not known before; see "
+                f"what keeps it, or give it more time with timeout: {complaint.strip() or 'udevadm settle says no more'}"
+            )
+
+
+__all__ = ("reload_rules", "settle")

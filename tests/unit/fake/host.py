@@ -29,6 +29,7 @@ class FakeHost:
         self.kernel = FakeKernel(self.tree, self.faults)
         self.files = FakeFiles(self.root, self.faults)
         self.udev = Udev(self.kernel, [self.files.boot_rules, self.files.volatile_rules])
+        self.kernel.on_settle = self.udev.catch_up
         self.area = DeviceArea(self.kernel, self.files)
         self._udev_runs = False
         self.tree.install()

@@ -41,6 +41,7 @@ class FakeKernel(Holding):
         self.deferrals = {}  # (driver, address) -> seconds until it binds by itself, after EAGAIN
         self.slow = {}  # (driver, address) -> seconds until the driver link shows after a bind that succeeded
         self.fewer = {}  # PF -> how many VFs it makes at most, whatever it is asked for
+        self.on_settle = lambda: None  # somebody waits for udev
         self.asynchronous = False  # a freshly loaded module probes in a moment, not at once
         self._later = []
         self._dynamic_ids = {}
@@ -110,6 +111,9 @@ class FakeKernel(Holding):
         except OSError as error:
             return 1, "", error.strerror
         if words[:2] == ["udevadm", "control"]:
+            return 0, "", ""
+        if words[:2] == ["udevadm", "settle"]:
+            self.on_settle()
             return 0, "", ""
         if words[0] == "rmmod":
             self.tree.unregister(self._modules.pop(words[-1]))

@@ -83,6 +83,14 @@ class Udev:
         self._rules = []
         self._depth = 0
         self._bound = []
+        self.is_late = False  # events wait until catch_up(), with the rules that there were when they came
+        self._waiting = []
+
+    def catch_up(self):
+        """Handle the events that wait."""
+        while self._waiting:
+            event, rules = self._waiting.pop(0)
+            self._handle(event, rules)
 
     def reload(self):
         """Read the rules files."""
@@ -90,7 +98,11 @@ class Udev:
 
     def add(self, address):
         """One event: our rules, then what they asked to run, then the module's autoload of the distribution."""
-        self._handle(_Event(self._kernel, "pci", address, str(self._kernel.tree.directory(address))))
+        event = _Event(self._kernel, "pci", address, str(self._kernel.tree.directory(address)))
+        if self.is_late:
+            self._waiting.append((event, self._rules))
+        else:
+            self._handle(event, self._rules)
 
     def bind(self, address):
         """A driver has bound a function."""
@@ -99,12 +111,12 @@ class Udev:
 
     def add_module(self, name):
         """One event of a module: our rules, and what they asked to run."""
-        self._handle(_Event(self._kernel, "module", name, f"{self._kernel.modules}/{name}"))
+        self._handle(_Event(self._kernel, "module", name, f"{self._kernel.modules}/{name}"), self._rules)
 
-    def _handle(self, event):
+    def _handle(self, event, rules):
         self._depth += 1
         try:
-            event.handle(self._rules)
+            event.handle(rules)
         finally:
             self._depth -= 1
         self._drain()
@@ -114,7 +126,7 @@ class Udev:
             address = self._bound.pop(0)
             if address in self._kernel.functions:
                 directory = str(self._kernel.tree.directory(address))
-                self._handle(_Event(self._kernel, "pci", address, directory, "bind"))
+                self._handle(_Event(self._kernel, "pci", address, directory, "bind"), self._rules)
 
 
 class _Event:

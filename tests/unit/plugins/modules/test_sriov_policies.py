@@ -74,6 +74,32 @@ def test_with_autoprobe_the_undeclared_are_native_and_the_declared_never_are(run
         small.reboot()
 
 
+def test_what_udev_does_late_by_the_old_rules_does_not_reach_into_the_run(run_module, small):
+    run_module(small, "passthrough", sriov=pfs(), devices=SPLIT, initramfs=False)
+    heard = small.kernel._on_bind
+
+    def late(address):
+        heard(address)
+        if (address, small.driver(address)) == (VFS[1], "igbvf"):
+            small.udev.catch_up()
+
+    small.kernel._on_bind, small.udev.is_late = late, True
+    devices = {"guests": [{"match": {"address": VFS[0]}}], "host": [{"match": {"address": VFS[4]}, "driver": "native"}]}
+    done = run_module(small, "passthrough", sriov=pfs(6, autoprobe=True), devices=devices, initramfs=False)
+    assert not done.get("failed"), done["msg"]
+    assert vf_drivers(small) == ["vfio-pci"] + ["igbvf"] * 5
+    assert [small.override(one) for one in VFS[:6]] == ["vfio-pci"] + [None] * 5
+
+
+def test_an_udev_that_does_not_come_to_an_end_is_an_error_and_all_is_put_back(run_module, small):
+    before, run = everything(small), small.kernel.run
+    small.kernel.run = lambda words: (1, "", "Timed out") if "settle" in words else run(words)
+    failed = run_module(small, "passthrough", sriov=pfs(), devices={"guests": [FOR_GUESTS]}, initramfs=False)
+    assert "udev has not handled all its events in 10 seconds" in failed["msg"]
+    assert "Timed out" in failed["msg"]
+    assert everything(small) == before
+
+
 def test_without_autoprobe_the_undeclared_have_no_driver(run_module, small):
     wish = {"sriov": pfs(), "devices": {"guests": SPLIT["guests"]}, "initramfs": False}
     run_module(small, "passthrough", **wish)

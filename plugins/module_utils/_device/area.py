@@ -127,7 +127,7 @@ class DeviceArea:
         if plan.request.prediction is not None and plan.request.now:
             if plan.request.prediction.come:
                 # By the rules as they were: what they do to a VF that this plan takes from a policy must not come later.
-                settle(self._fs, plan.request.timeout)
+                settle(self._fs)
             plan = self.plan(self.read(), replace(plan.request, prediction=plan.request.prediction.settled()))
         if not (plan.unsettled and plan.request.now):
             return plan

@@ -20,14 +20,14 @@ def reload_rules(fs):
             raise ApplyError(f"udev does not read its rules again: udevadm says: {complaint.strip()}")
 
 
-def settle(fs, timeout):
-    """Wait until udev has handled every event that has come. Raises ApplyError after ``timeout`` seconds."""
+def settle(fs):
+    """Wait until udev has handled every event that has come. Raises ApplyError after udevadm's own 120 seconds."""
     if fs.exists(fs.udev_control):
-        status, dummy, complaint = fs.run(["udevadm", "settle", f"--timeout={timeout}"])
+        status, dummy, complaint = fs.run(["udevadm", "settle"])
         if status:
             raise ApplyError(
-                f"udev has not handled all its events in {timeout} seconds, and what it does to new VFs is not known before; see "
-                f"what keeps it, or give it more time with timeout: {complaint.strip() or 'udevadm settle says no more'}"
+                "udev does not come to the end of its events, and what it does to new VFs is not known before; see in its log what "
+                f"keeps it: udevadm settle ends with status {status} {complaint.strip()}".rstrip()
             )
 
 

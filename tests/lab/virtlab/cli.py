@@ -49,7 +49,7 @@ def _start(options: argparse.Namespace) -> int:
     host = hosts.load(options.host)
     for pair in options.swap:
         host = hosts.swapped(host, *pair)
-    run = Guest(host, _say).start(keep=options.keep, timeout=options.timeout, initrd=options.initrd,
+    run = Guest(host, _say).start(keep=options.keep, boot=options.boot, timeout=options.timeout, initrd=options.initrd,
                                   append=tuple(options.append.split()))
     _say(f"{options.host} is up: ssh port {run.port}, {run.accel}, pid {run.pid}, {time.monotonic() - begin:.0f} s")
     return 0
@@ -152,8 +152,10 @@ def _parser() -> argparse.ArgumentParser:
 
     add("list", _list, "list all hosts")
     of_host("build", _build, "build the host's image, if the cache lacks it; print its directory")
-    start = of_host("start", _start, "boot the host and wait for ssh")
-    start.add_argument("--keep", action="store_true", help="boot the disk of the last run, not a fresh copy")
+    start = of_host("start", _start, "start the host and wait for ssh: resume it where it was kept after its first boot")
+    how = start.add_mutually_exclusive_group()
+    how.add_argument("--keep", action="store_true", help="boot the disk of the last run, not a fresh copy")
+    how.add_argument("--boot", action="store_true", help="boot a fresh copy, whatever is kept")
     start.add_argument("--initrd", metavar="FILE", type=Path,
                        help="with a direct boot, this initramfs in place of the image's own")
     start.add_argument("--append", metavar="WORDS", default="",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Container, Dict, List, Optional, Tuple
 
 from .boot import BOOTS
 from .host import NETWORK_MODELS, Device, Host
@@ -79,8 +79,13 @@ def _accelerator(accel: str, cpu: str) -> List[str]:
 
 
 def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, ssh_port: int,
-            initrd: Optional[Path] = None, append: Tuple[str, ...] = ()) -> Tuple[str, ...]:
-    """The whole command line. QEMU goes to the background once every device is made, and leaves its pid in a file."""
+            initrd: Optional[Path] = None, append: Tuple[str, ...] = (), without: Container[str] = (),
+            incoming: bool = False) -> Tuple[str, ...]:
+    """The whole command line. QEMU goes to the background once every device is made, and leaves its pid in a file.
+
+    ``without`` are the ids of devices that are plugged in later. ``incoming`` has QEMU wait for the state of a host
+    that was kept, in place of booting.
+    """
     machine = MACHINES[host.machine]
     line: List[str] = [ARCHITECTURES[host.architecture].qemu, "-name", host.name, *machine.arguments]
     line += _accelerator(accel, machine.cpu)
@@ -101,7 +106,7 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
     line += _json("-device", {**properties(host.nic), "netdev": "ssh"})
 
     for device in host.devices:
-        if device.present:
+        if device.present and device.id not in without:
             backing = media(device, state)
             if backing is not None:
                 line += _json("-blockdev", backing)
@@ -110,9 +115,12 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
                 line += _json("-device", named)
             line += _json("-device", properties(device))
 
-    line += ["-chardev", f"file,id=console,path={state / 'console.log'}", "-serial", "chardev:console"]
+    # What is in the file already is what a kept host has said.
+    line += ["-chardev", f"file,id=console,path={state / 'console.log'},append=on", "-serial", "chardev:console"]
     line += ["-qmp", f"unix:{state / 'qmp.sock'},server=on,wait=off"]
     line += ["-daemonize", "-pidfile", str(state / "qemu.pid")]
+    if incoming:
+        line += ["-incoming", "defer"]
     return tuple(line)
 
 

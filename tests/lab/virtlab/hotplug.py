@@ -5,20 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Set
-
-from .command import function, media, properties
+from .command import media
 from .errors import LabError
 from .lifecycle import Guest
-from .qmp import Qmp
+from .slots import add, plugged
 
 # A guest lets go of a device when its driver does.
 UNPLUG = 60
-
-
-def plugged(qmp: Qmp) -> Set[str]:
-    """The ids of all devices that QEMU has now."""
-    return {item["name"] for item in qmp.execute("qom-list", {"path": "/machine/peripheral"})}
 
 
 def plug(guest: Guest, identifier: str) -> None:
@@ -27,18 +20,7 @@ def plug(guest: Guest, identifier: str) -> None:
         present = plugged(qmp)
         if identifier in present:
             raise LabError(f"device {identifier} is plugged already", f"vlab unplug {guest.host.name} {identifier}")
-        backing = media(device, guest.state)
-        if backing is not None:
-            qmp.execute("blockdev-add", backing)
-        try:
-            named = function(device)
-            if named is not None:
-                qmp.execute("device_add", named)
-            qmp.execute("device_add", properties(device))
-        except LabError:
-            if backing is not None:
-                qmp.execute("blockdev-del", {"node-name": backing["node-name"]})
-            raise
+        add(qmp, device, guest.state)
 
 
 def unplug(guest: Guest, identifier: str) -> None:
@@ -55,4 +37,4 @@ def unplug(guest: Guest, identifier: str) -> None:
             qmp.execute("blockdev-del", {"node-name": backing["node-name"]})
 
 
-__all__ = ("plug", "plugged", "unplug")
+__all__ = ("plug", "unplug")

@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import time
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, Collection, Container, Iterable, Iterator, List, Optional, Tuple
 
-from . import accel, command, image, paths, process, record, ssh
+from . import accel, command, image, kept, paths, process, record, slots, ssh
 from .boot import BOOTS
 from .errors import GuestDied, LabError, TimerStopped
-from .host import Host
+from .host import Device, Host
 from .qmp import Qmp
 
 QEMU_START = 120
@@ -23,6 +24,7 @@ KVM_FIRST_WORD = 8
 KVM_UP = 120
 SHUTDOWN = 90
 SETTLE = 60
+PLUGGED = 60
 CONSOLE_TAIL = 25
 # What a kernel says whose emulated timer has stopped, as it does now and then on a busy machine without KVM.
 TIMER_STOPPED = ("timer doesn't work through", "kthread timer wakeup didn't happen")
@@ -62,12 +64,13 @@ class Guest:
         self.run()
         return Qmp(self.state / "qmp.sock")
 
-    def start(self, *, keep: bool, timeout: float, initrd: Optional[Path] = None,
+    def start(self, *, keep: bool, timeout: float, boot: bool = False, initrd: Optional[Path] = None,
               append: Tuple[str, ...] = ()) -> record.Run:
-        """Boot the host and wait until it answers: from a fresh copy of its image, or from the disk it had.
+        """Start the host and wait until it answers: from a fresh copy of its image, or from the disk it had.
 
-        With a direct boot, ``initrd`` takes the place of the image's own initramfs, and ``append`` are kernel arguments
-        after all others.
+        Without KVM a host boots from its image once. It is kept as it is then, and resumed in place of later boots; not
+        so with ``boot``. With a direct boot, ``initrd`` takes the place of the image's own initramfs, and ``append`` are
+        kernel arguments after all others.
         """
         self._append = append
         if append and BOOTS[self.host.boot].loader_script:
@@ -82,10 +85,12 @@ class Guest:
                 base = record.disk_image(self.state)
             choices = accel.candidates(self.host)
             for index, choice in enumerate(choices):
-                if not keep:
-                    self._fresh_disk(base)
                 last = index == len(choices) - 1
                 try:
+                    if choice == "tcg" and not (keep or boot or initrd):
+                        return self._resume_or_boot(base, timeout)
+                    if not keep:
+                        self._fresh_disk(base)
                     run = self._boot_patiently(base, choice, timeout if last else min(timeout, KVM_UP), initrd)
                 except LabError as error:
                     if last:
@@ -98,11 +103,63 @@ class Guest:
                 return run
         raise AssertionError("there is always one accelerator to try")
 
-    def _fresh_disk(self, base: Path) -> None:
+    def _resume_or_boot(self, base: Path, timeout: float) -> record.Run:
+        place = kept.directory(self.host, base, self._append)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with paths.locked(place.with_suffix(".lock"), f"the first boot of host {self.host.name}", timeout):
+            if not place.is_dir():
+                later = kept.plugged_later(self.host)
+                self._fresh_disk(base)
+                run = self._boot_patiently(base, "tcg", timeout, None, {device.id for device in later})
+                try:
+                    with self.qmp() as qmp:
+                        ssh.close(self.ssh(run), self.state)
+                        kept.save(qmp, place, lambda: self._quit(run), self.console, self.state / "disk.qcow2")
+                except LabError as error:
+                    self._say(f"host {self.host.name} cannot be kept: {error}")
+                    self._plug_in(run, later)
+                    return run
+        try:
+            return self._resume(place, base, timeout)
+        except LabError as error:
+            self._say(f"host {self.host.name} cannot be resumed ({error}): booting it")
+            shutil.rmtree(place)
+            self._fresh_disk(base)
+            return self._boot_patiently(base, "tcg", timeout, None)
+
+    def _resume(self, place: Path, base: Path, timeout: float) -> record.Run:
+        later = kept.plugged_later(self.host)
+        self._fresh_disk(base, place / "disk.qcow2")
+        run = self._boot(base, "tcg", timeout, None, {device.id for device in later}, place)
+        try:
+            # Its clock stands where it was kept.
+            ssh.run(self.ssh(run), f"date --utc --set=@{time.time():.3f}", 60)
+            self._plug_in(run, later)
+        except BaseException:
+            self._quit(run)
+            raise
+        return run
+
+    def _plug_in(self, run: record.Run, devices: Collection[Device]) -> None:
+        """Plug devices in, and wait until the guest has them and their drivers."""
+        if not devices:
+            return
+        count = "ls /sys/bus/pci/devices | wc -l"
+        wanted = int(ssh.run(self.ssh(run), count, 60) or 0) + len(devices)
+        with self.qmp() as qmp:
+            for device in devices:
+                slots.add(qmp, device, self.state)
+        have = ssh.run(self.ssh(run), f"for attempt in $(seq {PLUGGED * 5}); do test $({count}) -ge {wanted} && break; sleep 0.2; done; "
+                       f"udevadm settle --timeout={SETTLE}; {count}", PLUGGED + SETTLE + 30)
+        if have != str(wanted):
+            raise LabError(f"host {self.host.name} has {have} PCI functions of {wanted} after {PLUGGED} s",
+                           "look at its console", self.tail())
+
+    def _fresh_disk(self, base: Path, below: Optional[Path] = None) -> None:
         overlay = self.state / "disk.qcow2"
         overlay.unlink(missing_ok=True)
-        process.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base / "disk.qcow2"),
-                     str(overlay)], timeout=60)
+        process.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b",
+                     str(below or base / "disk.qcow2"), str(overlay)], timeout=60)
         for device in self.host.devices:
             if device.size is not None:
                 medium = command.kept_media(device, self.state)
@@ -110,26 +167,35 @@ class Guest:
                 process.run(["qemu-img", "create", "-q", "-f", "raw", str(medium), device.size], timeout=60)
         record.save_disk(self.state, base)
 
-    def _boot_patiently(self, base: Path, choice: str, timeout: float, initrd: Optional[Path]) -> record.Run:
+    def _boot_patiently(self, base: Path, choice: str, timeout: float, initrd: Optional[Path],
+                        without: Container[str] = ()) -> record.Run:
         for dummy in range(STARTS - 1):
             try:
-                return self._boot(base, choice, timeout, initrd)
+                return self._boot(base, choice, timeout, initrd, without)
             except TimerStopped:
                 self._say(f"the emulated timer of {self.host.name} stopped: starting it again")
-        return self._boot(base, choice, timeout, initrd)
+        return self._boot(base, choice, timeout, initrd, without)
 
-    def _boot(self, base: Path, choice: str, timeout: float, initrd: Optional[Path]) -> record.Run:
+    def _boot(self, base: Path, choice: str, timeout: float, initrd: Optional[Path], without: Container[str],
+              resumed: Optional[Path] = None) -> record.Run:
+        """Start QEMU and wait until the host answers: once it has booted, or goes on from where it was kept."""
         for name in ("qemu.pid", "qmp.sock", "console.log", "ssh.sock"):
             (self.state / name).unlink(missing_ok=True)
+        if resumed:
+            shutil.copyfile(resumed / "console.log", self.console)
         key = (base / "host-key.pub").read_text(encoding="utf-8")
         (self.state / "known_hosts").write_text(f"{self.host.name} {key}", encoding="utf-8")
         port = _free_port()
         try:
             process.run(command.command(host=self.host, accel=choice, image=base, overlay=self.state / "disk.qcow2",
-                                        state=self.state, ssh_port=port, initrd=initrd, append=self._append),
+                                        state=self.state, ssh_port=port, initrd=initrd, append=self._append,
+                                        without=without, incoming=resumed is not None),
                         timeout=QEMU_START)
             run = record.Run(pid=self._pid(), port=port, accel=choice)
             run.save(self.state)
+            if resumed:
+                with self.qmp() as qmp:
+                    kept.load(qmp, resumed)
             self._wait(run, timeout, before=None)
         except BaseException:
             # Also when the user interrupts: nothing that was started here outlives a failed start.
@@ -217,13 +283,16 @@ class Guest:
             if not now and ssh.greets(run.port, 5):
                 ssh.run(self.ssh(run), "systemctl --no-block poweroff", 30)
                 process.wait_gone(run.pid, record.mark(self.state), SHUTDOWN)
-            if process.is_ours(run.pid, record.mark(self.state)):
-                with contextlib.suppress(LabError, OSError), self.qmp() as qmp:
-                    qmp.execute("quit")
-                process.wait_gone(run.pid, record.mark(self.state), 10)
-            process.kill(run.pid, record.mark(self.state))
-            self._clean(run)
+            self._quit(run)
             return True
+
+    def _quit(self, run: record.Run) -> None:
+        if process.is_ours(run.pid, record.mark(self.state)):
+            with contextlib.suppress(LabError, OSError), self.qmp() as qmp:
+                qmp.execute("quit")
+            process.wait_gone(run.pid, record.mark(self.state), 10)
+        process.kill(run.pid, record.mark(self.state))
+        self._clean(run)
 
     def _clean(self, run: record.Run) -> None:
         ssh.close(self.ssh(run), self.state)

@@ -61,6 +61,19 @@ def test_an_absent_device_is_not_there_at_start(line):
     assert "disk-a-media" not in " ".join(line)
 
 
+def test_what_is_plugged_in_later_is_not_there_at_start(description, line):
+    later = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
+                            overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222, without={"nic-a"})
+    assert set(devices(line)) - set(devices(later)) == {"nic-a"}
+
+
+def test_a_resumed_host_waits_for_its_state_and_keeps_its_console(description, line):
+    resumed = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
+                              overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222, incoming=True)
+    assert resumed == (*line, "-incoming", "defer")
+    assert "file,id=console,path=/state/console.log,append=on" in resumed
+
+
 def test_an_nvme_comes_after_its_medium(description):
     description["devices"][1]["present"] = True
     line = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
@@ -89,7 +102,7 @@ def test_the_kernel_speaks_on_the_serial_console(description):
     assert "quiet" not in words
 
 
-@pytest.mark.parametrize("accel, words", [("kvm", ["kvm", "host"]), ("tcg", ["tcg,thread=multi", "max"])])
+@pytest.mark.parametrize("accel, words", [("kvm", ["kvm", "host"]), ("tcg", ["tcg,thread=multi", "max,la57=off"])])
 def test_the_accelerator_decides_the_cpu(description, accel, words):
     line = command.command(host=host.parse("box", description), accel=accel, image=Path("/cache/image"),
                            overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222)

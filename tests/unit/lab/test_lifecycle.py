@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+
 import pytest
-from virtlab import errors, host, lifecycle, paths
+from virtlab import accel, errors, host, image, kept, lifecycle, paths, record
 
 
 @pytest.fixture
@@ -14,9 +17,10 @@ def guest(description, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "state", lambda name: tmp_path)
     said = []
     found = lifecycle.Guest(host.parse("box", description), said.append)
-    found.said, found.outcomes = said, []
+    found.said, found.outcomes, found.starts = said, [], []
 
-    def boot(*dummy):
+    def boot(*words):
+        found.starts.append("resume" if words[5:] else "boot")
         outcome = found.outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
@@ -54,3 +58,63 @@ def test_a_stopped_timer_is_known_by_what_the_kernel_says(guest, line, stopped):
     assert not guest._has_said(lifecycle.TIMER_STOPPED)
     guest.console.write_text("\n".join([line] + ["  call trace"] * 100), encoding="utf-8")
     assert guest._has_said(lifecycle.TIMER_STOPPED) is stopped
+
+
+@pytest.fixture
+def keeping(guest, monkeypatch, tmp_path):
+    """The guest, whose image is there; and where it is kept, when it is."""
+    place = tmp_path / "cache" / "box-0123456789ab"
+    guest.host = dataclasses.replace(guest.host, devices=())
+    monkeypatch.setattr(image, "ensure", lambda *dummy: tmp_path)
+    monkeypatch.setattr(image, "key", lambda: tmp_path / "key")
+    monkeypatch.setattr(accel, "candidates", lambda dummy: ("tcg",))
+    monkeypatch.setattr(kept, "directory", lambda *dummy: place)
+    monkeypatch.setattr(kept, "save", lambda qmp, place, *dummy: place.mkdir(parents=True))
+    monkeypatch.setattr(guest, "qmp", contextlib.nullcontext)
+    monkeypatch.setattr(guest, "_fresh_disk", lambda *dummy: None)
+    return guest, place
+
+
+RUN = record.Run(pid=0, port=0, accel="tcg")
+
+
+def test_a_host_is_booted_once_and_resumed_ever_after(keeping):
+    guest, place = keeping
+    guest.outcomes = [RUN] * 3
+    for dummy in range(2):
+        guest.start(keep=False, timeout=1)
+    assert guest.starts == ["boot", "resume", "resume"]
+    assert place.is_dir()
+
+
+@pytest.mark.parametrize("how", [{"keep": True}, {"keep": False, "boot": True}])
+def test_who_asks_for_a_boot_gets_one(keeping, how, monkeypatch):
+    guest, place = keeping
+    monkeypatch.setattr(record, "disk_image", lambda state: place)
+    place.mkdir(parents=True)
+    guest.outcomes = [RUN]
+    assert guest.start(timeout=1, **how) == RUN
+    assert guest.starts == ["boot"]
+
+
+def test_a_host_that_cannot_be_resumed_is_booted_and_no_longer_kept(keeping):
+    guest, place = keeping
+    place.mkdir(parents=True)
+    guest.outcomes = [errors.GuestDied("QEMU ended"), RUN]
+    assert guest.start(keep=False, timeout=1) == RUN
+    assert guest.starts == ["resume", "boot"]
+    assert not place.exists()
+    assert "cannot be resumed (QEMU ended)" in guest.said[0]
+
+
+def test_a_host_that_cannot_be_kept_runs_all_the_same(keeping, monkeypatch):
+    guest, place = keeping
+
+    def refuse(*dummy):
+        raise errors.LabError("QEMU refuses migrate", "non-migratable device")
+
+    monkeypatch.setattr(kept, "save", refuse)
+    guest.outcomes = [RUN]
+    assert guest.start(keep=False, timeout=1) == RUN
+    assert guest.starts == ["boot"]
+    assert "cannot be kept" in guest.said[0]

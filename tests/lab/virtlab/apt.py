@@ -127,7 +127,7 @@ ROLLING = frozenset({"sid", "testing", "unstable"})
 # The other name of a suite. A mirror brings the directories of both up to date one after the other: in between, what one of
 # them has signed is not what it serves, and the other is whole.
 OTHER_NAMES = {"bookworm": "oldstable", "trixie": "stable", "sid": "unstable"}
-_BETWEEN_STATES = ("Mirror sync in progress", "Hash Sum mismatch")
+_BETWEEN_STATES = ("Mirror sync in progress", "Hash Sum mismatch", "Unable to fetch some archives")
 
 
 def is_between_states(output: str) -> bool:

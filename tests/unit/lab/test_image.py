@@ -13,6 +13,11 @@ from virtlab import apt, image
 from virtlab.errors import LabError
 
 TORN = "E: File has unexpected size (9330644 != 9332140). Mirror sync in progress?\n"
+# The index names packages that are not in the pool yet.
+GONE = (
+    "E: Failed to fetch http://deb.example/debian/pool/main/g/glibc/libc6_2.41-12%2bdeb13u5_s390x.deb  404  Not Found\n"
+    "E: Unable to fetch some archives, maybe run apt-get update or try with --fix-missing?\n"
+)
 
 
 @pytest.fixture
@@ -46,8 +51,9 @@ def test_a_mirror_that_is_whole_is_asked_once(download):
     assert download.tried == ["trixie"]
 
 
-def test_one_that_is_between_two_states_is_asked_by_the_suites_other_name(download):
-    download("trixie", {"trixie": TORN})
+@pytest.mark.parametrize("says", [TORN, GONE])
+def test_one_that_is_between_two_states_is_asked_by_the_suites_other_name(download, says):
+    download("trixie", {"trixie": says})
     assert download.tried == ["trixie", "stable"]
 
 

@@ -62,6 +62,8 @@ class Applier:
         Where drivers refuse devices for which a fallback is declared, the others are tried all the same, so that one
         FallbackNeeded tells of all of them.
         """
+        if plan.unsettled:
+            raise ApplyError(f"the driver's name of module {', '.join(plan.unsettled)} is not known, so nothing was touched")
         touched, refusals = [], {}
         try:
             self._put(plan.files)

@@ -121,7 +121,7 @@ class DeviceArea:
         return self.plan(self.read(), replace(plan.request, refusals=found))
 
     def _settle(self, plan):
-        """The plan with every driver's name known: a variant's is, once its module is loaded; and with the VFs that are there
+        """The plan with every driver's name known, as it is once the driver's module is loaded; and with the VFs that are there
         by now, in place of those that were to come.
         """
         if plan.request.prediction is not None and plan.request.now:
@@ -129,14 +129,15 @@ class DeviceArea:
                 # By the rules as they were: what they do to a VF that this plan takes from a policy must not come later.
                 settle(self._fs)
             plan = self.plan(self.read(), replace(plan.request, prediction=plan.request.prediction.settled()))
-        if not (plan.unsettled and plan.request.now):
+        if not plan.unsettled:
             return plan
+        # For the next boot as well: no rule can name a driver whose name nobody knows.
         for module in plan.unsettled:
             plan.host.survey.modules.load(module)
         plan = self.plan(self.read(), plan.request)
         if plan.unsettled:
             raise ApplyError(*(
-                f"module {module} is loaded and does not register one PCI driver, but "
+                f"module {module} was loaded and does not register one PCI driver, but "
                 f"{', '.join(plan.host.survey.modules.drivers(module)) or 'none'}: name the driver in the inventory"
                 for module in plan.unsettled
             ))

@@ -4,13 +4,14 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""What the kernel's alias table answers for the devices of one host."""
+"""What the kernel's alias table answers for the devices of one host, and which driver a name of the inventory means."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from difflib import get_close_matches
 
-from ansible_collections.vfio.host.plugins.module_utils._device.alias import VFIO, choose, matching
+from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER, BASE_MODULE, VFIO, choose, matching
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 
@@ -58,16 +59,51 @@ class Choices:
         return self._native[modalias]
 
 
-def named_module(modules, driver, where, kernel):
-    """The module of a driver that the inventory names at ``where``. Raises PlanError where the host has no such driver."""
-    registered = modules.is_registered(driver)
-    module = (modules.driver_module(driver) if registered else None) or driver.replace("-", "_")
-    if not registered and modules.state(module) in ("absent", "builtin"):
-        raise PlanError(
-            f"{where}: unknown driver {driver!r}: the PCI bus has no driver of that name, and kernel {kernel} no module of "
-            "it to load"
+# The drivers of modules that need not declare any device by an alias. (source: the names of struct pci_driver in
+# drivers/vfio/pci/vfio_pci.c, drivers/pci/pci-stub.c and drivers/uio/uio_pci_generic.c)
+_UNDECLARING = {BASE_MODULE: BASE_DRIVER, "pci_stub": "pci-stub", "uio_pci_generic": "uio_pci_generic"}
+
+
+def named_driver(modules, driver, where, kernel):
+    """(module, driver) for a driver that the inventory names at ``where``. Raises PlanError where the host has no such driver.
+
+    The driver is None where only loading the module tells whether it has one of that name: /sys/module/M/drivers shows the
+    names, and a module that is not loaded has no such directory.
+    """
+    module = module_name(driver)
+    if modules.is_registered(driver):
+        return modules.driver_module(driver) or module, driver
+    if modules.is_loadable(module):
+        if _UNDECLARING.get(module) == driver:
+            return module, driver
+        if module not in _UNDECLARING and modules.declared_by(module):
+            return module, None
+    raise PlanError(f"{where}: unknown driver {driver!r}{_why_unknown(modules, driver, module, kernel)}")
+
+
+def module_name(driver):
+    """The name that a module has if it is called as its driver."""
+    return driver.replace("-", "_")
+
+
+def _why_unknown(modules, driver, module, kernel):
+    near = _near(modules, driver, module)
+    if near:
+        return f"; did you mean {' or '.join(near)}?"
+    if modules.is_loadable(module):
+        return (
+            f": module {module} is not loaded and declares no PCI device, so nobody can tell whether it has such a driver; "
+            "where it has, load the module first"
         )
-    return module
+    return f": the PCI bus has no driver of that name, and kernel {kernel} no module of it to load"
 
 
-__all__ = ("Choices", "named_module")
+def _near(modules, driver, module):
+    """The names of drivers of this host that may have been meant, the nearest first."""
+    there = set(modules.registered())
+    there.update(name for owner, name in _UNDECLARING.items() if modules.is_loadable(owner))
+    same = sorted(set(modules.drivers(module)) | {name for name in there if module_name(name) == module})
+    return same or get_close_matches(driver, sorted(there), cutoff=0.7)
+
+
+__all__ = ("Choices", "module_name", "named_driver")

@@ -107,7 +107,7 @@ def waiting(devices, declared, policies, targets, moved):
         if not record.released and record.address not in targets and (policy, record.address) not in moved
         and not record.catches(devices.get(record.address))
         and any(
-            entry.optional and entry.match.text == record.match and entry.driver in (AUTO, record.driver)
+            entry.optional and record.was_taken_by(entry.match.text) and entry.driver in (AUTO, record.driver)
             for entry in entries
         )
     ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device import iommu, report, rivals, udev
+from ansible_collections.vfio.host.plugins.module_utils._device.choices import module_name
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import parse_declarations, parse_policy_name
 from ansible_collections.vfio.host.plugins.module_utils._device.objections import objections
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCES
@@ -54,7 +55,8 @@ class Request:
 class Plan:
     """The whole of a run. ``files``: path -> text or None, in writing order; ``last_files``: after all steps.
 
-    ``unsettled``: variant modules whose driver's name is not known before they are loaded.
+    ``unsettled``: modules whose driver's name is not known before they are loaded. Where there are any, ``files`` are drafts
+    for the diff, which are never written.
     """
 
     host: object
@@ -68,7 +70,7 @@ class Plan:
     @property
     def changed(self):
         """Whether applying it changes anything."""
-        return any(one.steps for one in self.devices) or bool(self.changed_files())
+        return any(one.steps for one in self.devices) or bool(self.changed_files() or self.unsettled)
 
     @property
     def reboot_reasons(self):
@@ -113,6 +115,7 @@ def make_plan(host, request):
     plans += [one for dummy, dummy, one in gone]
     choices = [target.choice for target in resolution.targets.values()]
     problems = resolution.problems + objections(host, declared, plans, choices, request.force)
+    problems += _binding_loads(survey, declared, resolution.unsettled, request)
     if problems:
         raise PlanError(*problems)
     first, last = {}, {}
@@ -128,12 +131,11 @@ def make_plan(host, request):
             target.device for target in resolution.targets.values()
             if target.entry.policy == policy and target.is_native and target.device.physfn
         ]
-        _write(policy, (kept, standing, native_vfs), released, request, host, first, last)
+        content = _Content(policy, kept, standing, native_vfs, is_draft=bool(resolution.unsettled))
+        _write(content, released, request, host, first, last)
     return Plan(
         host=host, request=request, devices=plans, files=_in_safe_order(first, host.files), last_files=last,
-        unsettled=sorted(resolution.unsettled.union(
-            target.choice.module for target in resolution.targets.values() if _is_unsettled(target)
-        )),
+        unsettled=sorted(resolution.unsettled),
         warnings=survey.warnings + resolution.warnings + _warnings(host, declared) + _client_warnings(survey, resolution.targets)
         + rivals.warnings(survey, host.saved, [(one.device, one.policy) for one in plans]),
     )
@@ -155,8 +157,21 @@ def _refusals(host, request):
     return dict(found, **request.refusals)
 
 
-def _is_unsettled(target):
-    return not target.is_native and target.choice.driver is None
+def _binding_loads(survey, declared, unsettled, request):
+    """Why a task that must not bind anything now cannot load the modules that only then tell their drivers' names.
+
+    Loading a VFIO variant binds nothing, since no device has one of its aliases; loading an ordinary driver does.
+    """
+    if request.now:
+        return []
+    return [
+        f"{entry.where}: driver {driver} is not registered, and loading its module {module}, which tells whether it has such a "
+        "driver, would bind devices although now is false: load the module first, or say now: true"
+        for entries in declared.values() for entry in entries
+        for driver in (entry.driver, entry.fallback)
+        for module in unsettled
+        if driver is not None and module_name(driver) == module and survey.modules.takes_by_itself(module)
+    ]
 
 
 def _stands(target, memory, before, after):
@@ -180,20 +195,34 @@ def _warnings(host, declared):
     ]
 
 
-def _write(policy, content, released, request, host, first, last):
+@dataclass(frozen=True)
+class _Content:
+    """What one policy's rules say: Records, Standings and native VFs. ``is_draft``: not all drivers' names are known."""
+
+    policy: str
+    records: list
+    standings: list
+    native_vfs: list
+    is_draft: bool
+
+    def render(self, released=()):
+        """The text, with the records of what is ``released`` too."""
+        return udev.render(
+            self.policy, self.records + list(released), self.standings, self.native_vfs, is_draft=self.is_draft
+        )
+
+
+def _write(content, released, request, host, first, last):
     """The files of one policy: its rules, and a list of the devices on their way back, which a reboot ends.
 
     The list is written before the first device is touched, so that a run that was killed is gone on with by the next.
     """
-    boot_path, volatile_path = host.rules_paths(policy)
-    nothing = ([], [], [])
+    boot_path, volatile_path = host.rules_paths(content.policy)
+    nothing = _Content(content.policy, [], [], [], False)
     boot, volatile = (content, nothing) if request.at_boot else (nothing, content)
-    ends = {
-        volatile_path: udev.render(policy, volatile[0] + released, *volatile[1:]),
-        boot_path: udev.render(policy, *boot),
-    }
+    ends = {volatile_path: volatile.render(released), boot_path: boot.render()}
     if released and request.now:
-        last[volatile_path] = udev.render(policy, *volatile)
+        last[volatile_path] = volatile.render()
     first.update({path: text for path, text in ends.items() if text != host.files.get(path)})
 
 
@@ -210,7 +239,7 @@ def _places(text):
 
 
 def _record(survey, target, memory):
-    """What the rules file shall say of a target."""
+    """What the rules file shall say of a target. Its ``driver`` is None where only loading the module tells the name."""
     device, choice = target.device, target.choice
     known = memory.records.get(device.address)
     if known is not None and device.driver_override == known.driver:
@@ -221,9 +250,8 @@ def _record(survey, target, memory):
             rule = memory.rules.get((target.entry.policy, device.address))
             native = rule.was["driver"] if rule is not None and rule.catches(device) else None
         was = {"driver": native, "net": device.net, "serial": device.serial}
-    driver = choice.driver or f"driver_of_{choice.module}"
     return udev.Record(
-        device.address, device.ids, driver, choice.module, was, refused=target.refused, match=target.entry.match.text,
+        device.address, device.ids, choice.driver, choice.module, was, refused=target.refused, match=target.entry.match.text,
         # A VF of s390 comes by an event of its own, after that of its PF, under an address that nobody knows before.
         physfn=None if device.pin else device.physfn, pin=device.pin,
     )

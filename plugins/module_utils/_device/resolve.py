@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import Choice, matching
-from ansible_collections.vfio.host.plugins.module_utils._device.choices import named_module
+from ansible_collections.vfio.host.plugins.module_utils._device.choices import named_driver
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO, EXTEND, IGNORE, NATIVE, Entry
 from ansible_collections.vfio.host.plugins.module_utils._device.iommu import NO_GROUP, blocks_group
 from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
@@ -38,7 +38,7 @@ _HIDDEN = frozenset(("driver", "mac", "net", "serial"))
 
 @dataclass(frozen=True)
 class Target:
-    """What one device shall become. ``choice.driver`` is None for native, and for a variant still to be loaded.
+    """What one device shall become. ``choice.driver`` is None for native, and for a driver whose module is still to be loaded.
 
     ``is_vfio``: the driver serves user space; ``is_met``: the device is so already; ``waits``: for an IOMMU that the next
     boot turns on; ``refused``: the Refusal for which the entry's fallback is taken.
@@ -82,7 +82,7 @@ def resolve(survey, declared, policies, standing_now, iommu_comes=False, refusal
     host has them. ``iommu_comes``: the IOMMU, off now, is on from the next boot on. ``refusals``: address -> Refusal, each
     of a driver that is not to be tried again.
     """
-    problems, targets = [], {}
+    problems, targets, unsettled = [], {}, set()
     memory = recall(survey.devices, policies)
     selector = Selector(survey.devices, memory.seen)
     forgotten = [
@@ -91,20 +91,23 @@ def resolve(survey, declared, policies, standing_now, iommu_comes=False, refusal
     ]
     for entries in declared.values():
         for entry in entries:
-            _claim(survey, selector, entry, targets, problems, forgotten, memory)
+            unknown = _unknown_drivers(survey, entry)
+            problems += unknown
+            if not unknown:
+                _claim(survey, selector, entry, targets, problems, forgotten, memory)
     _extend_groups(survey, targets, problems)
     targets = {
-        address: _or_fallback(survey, target, dict(refusals).get(address), problems) for address, target in targets.items()
+        address: _or_fallback(survey, target, dict(refusals).get(address), unsettled) for address, target in targets.items()
     }
     targets = {
         address: replace(target, waits=iommu_comes and _lacks_group(target)) for address, target in sorted(targets.items())
     }
     has_iommu = survey.iommu_enabled or survey.noiommu or iommu_comes
     try:
-        standing, unsettled, warnings = standings(survey, declared, selector, has_iommu)
+        standing, of_standing, warnings = standings(survey, declared, selector, has_iommu)
     except PlanError as error:
-        problems += error.messages
-        standing, unsettled, warnings = {}, set(), []
+        problems += [message for message in error.messages if message not in problems]
+        standing, of_standing, warnings = {}, set(), []
     gone = leaving(survey, declared, policies, targets)
     gone += left_standing(survey.devices, declared, standing_now, targets, gone)
     owners = {
@@ -128,7 +131,23 @@ def resolve(survey, declared, policies, standing_now, iommu_comes=False, refusal
             problems.append(f"{address} ({target.device.name}) cannot be taken: {target.device.vfio['reason']}")
     problems += _group_refusals(survey, targets, {record.address for dummy, record in gone})
     absent = waiting(survey.devices, declared, policies, targets, memory.moved)
+    unsettled.update(of_standing)
+    unsettled.update(
+        target.choice.module for target in targets.values() if not target.is_native and target.choice.driver is None
+    )
     return Resolution(targets, gone, absent, standing, unsettled, memory, problems, warnings)
+
+
+def _unknown_drivers(survey, entry):
+    """Why the drivers that an entry names cannot be had, whether it matches a device or not."""
+    problems = []
+    for driver in (entry.driver, entry.fallback):
+        if driver not in (AUTO, NATIVE, None):
+            try:
+                named_driver(survey.modules, driver, entry.where, survey.kernel)
+            except PlanError as error:
+                problems += error.messages
+    return problems
 
 
 def _claim(survey, selector, entry, targets, problems, forgotten, memory):
@@ -162,11 +181,7 @@ def _claim(survey, selector, entry, targets, problems, forgotten, memory):
 
 
 def _add(survey, targets, problems, device, entry, note=""):
-    try:
-        choice, is_vfio = _choose(survey, device, entry)
-    except PlanError as error:
-        problems += error.messages
-        return
+    choice, is_vfio = _choose(survey, device, entry)
     choice = replace(choice, reason=choice.reason + note)
     target = Target(device, entry, choice, is_vfio, _is_met(survey, device, choice))
     other = targets.setdefault(device.address, target)
@@ -204,7 +219,7 @@ def _choose(survey, device, entry):
 
 def _pinned(survey, device, entry):
     driver, modules = entry.driver, survey.modules
-    module = named_module(modules, driver, entry.where, survey.kernel)
+    module, name = named_driver(modules, driver, entry.where, survey.kernel)
     declared = modules.declared_by(module)
     is_vfio = survey.is_vfio(driver) or any(alias.pattern.startswith("vfio_pci:") for alias in declared)
     found = matching(declared, device.modalias)
@@ -217,19 +232,20 @@ def _pinned(survey, device, entry):
             f"{entry.where}: driver {driver} does not declare {device.address} ({device.name}): none of module "
             f"{module}'s aliases matches {device.modalias}; to bind it all the same, say force: [{UNDECLARED}]"
         )
-    return Choice(module, driver, PINNED, alias=alias, reason=reason, undeclared=undeclared), is_vfio
+    return Choice(module, name, PINNED, alias=alias, reason=reason, undeclared=undeclared), is_vfio
 
 
-def _or_fallback(survey, target, refusal, problems):
-    """The target as it is, or with the fallback that its entry declares where its driver is known to refuse the device."""
+def _or_fallback(survey, target, refusal, unsettled):
+    """The target as it is, or with the fallback that its entry declares where its driver is known to refuse the device.
+
+    ``unsettled`` gains the fallback's module where only loading it tells whether it has such a driver.
+    """
     entry, device = target.entry, target.device
     if entry.fallback is None:
         return target
-    try:
-        choice, is_vfio = _pinned(survey, device, replace(entry, driver=entry.fallback))
-    except PlanError as error:
-        problems += error.messages
-        return target
+    choice, is_vfio = _pinned(survey, device, replace(entry, driver=entry.fallback))
+    if choice.driver is None:
+        unsettled.add(choice.module)
     undeclared = target.choice.undeclared or choice.undeclared
     if refusal is None or (refusal.module, refusal.fallback) != (target.choice.module, entry.fallback):
         return replace(target, choice=replace(target.choice, undeclared=undeclared))
@@ -295,7 +311,7 @@ def _later(survey, targets, leaving, member):
     if member in leaving or (member in targets and targets[member].is_native):
         return NATIVE, False
     if member in targets:
-        return targets[member].choice.driver, False
+        return _wish(targets[member]), False
     return device.driver, survey.is_vfio(device.driver)
 
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER, BASE_MODULE, VFIO
-from ansible_collections.vfio.host.plugins.module_utils._device.choices import named_module
+from ansible_collections.vfio.host.plugins.module_utils._device.choices import named_driver
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO, NATIVE
+from ansible_collections.vfio.host.plugins.module_utils._device.lines import MAX_LINE, fits, size
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import IDENTITY
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
@@ -36,7 +37,9 @@ _BRIDGES = "06*"
 
 @dataclass(frozen=True)
 class Standing:
-    """One kind of device: ``patterns`` maps ids and ``address`` to globs of which one must fit."""
+    """One kind of device: ``patterns`` maps ids and ``address`` to globs of which one must fit. ``driver`` is None where only
+    loading the module tells its name; then there is no rule yet.
+    """
 
     patterns: dict
     driver: str
@@ -123,9 +126,34 @@ def standings(survey, declared, selector, has_iommu):
             warnings.append(f"{entry.where}: {doubt}")
         if driver is None:
             unsettled.add(module)
-        standing = Standing(patterns, driver or f"driver_of_{module}", module)
-        found.setdefault(entry.policy, {})[standing.comment()] = standing
+        for standing in _parts(entry, Standing(patterns, driver, module)):
+            found.setdefault(entry.policy, {})[standing.comment()] = standing
     return {policy: list(kinds.values()) for policy, kinds in found.items()}, unsettled, warnings
+
+
+def drafted(one):
+    """A Record or Standing whose driver's name is not known, with a word in its place that is only to be looked at."""
+    return replace(one, driver=one.driver or f"driver_of_{one.module}")
+
+
+def _parts(entry, standing):
+    """The Standing, or several that together take the same devices, since udev reads no longer lines."""
+    lines = drafted(standing).comment(), drafted(standing).rule(entry.policy)
+    if all(map(fits, lines)):
+        return [standing]
+    lists = [key for key, globs in standing.patterns.items() if len(globs) > 1]
+    if not lists:
+        raise PlanError(
+            f"{entry.where}: the rule for devices that are plugged in later would have a line of {max(map(size, lines))} bytes, and "
+            f"udev reads {MAX_LINE} at most; write a shorter pattern"
+        )
+    key = max(lists, key=lambda one: sum(map(len, standing.patterns[one])))
+    globs = standing.patterns[key]
+    halves = globs[:len(globs) // 2], globs[len(globs) // 2:]
+    return [
+        part for half in halves
+        for part in _parts(entry, replace(standing, patterns=dict(standing.patterns, **{key: half})))
+    ]
 
 
 def _patterns(entry):
@@ -171,7 +199,7 @@ def _may_equal(key, left, right):
 def _driver(survey, entry, patterns):
     """(module, driver or None, doubt) for a device of which only the patterns are known."""
     if entry.driver != AUTO:
-        return named_module(survey.modules, entry.driver, entry.where, survey.kernel), entry.driver, None
+        return named_driver(survey.modules, entry.driver, entry.where, survey.kernel) + (None,)
     disabled = survey.modules.disabled()
     found = [
         (alias.module, _fit(alias.fields(), patterns)) for alias in survey.modules.aliases(VFIO)
@@ -218,4 +246,4 @@ def _compare_one(value, glob):
     return "yes" if start == glob else "maybe"
 
 
-__all__ = ("NAME", "Standing", "checked", "parse", "read_records", "standings")
+__all__ = ("NAME", "Standing", "checked", "drafted", "parse", "read_records", "standings")

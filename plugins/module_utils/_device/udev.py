@@ -17,18 +17,22 @@ binds nothing by itself.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.vfio.host.plugins.module_utils._device.lines import MAX_LINE, fits, joined, size
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import ADDRESS, IDENTITY
-from ansible_collections.vfio.host.plugins.module_utils._device.standing import NAME, checked, read_records
+from ansible_collections.vfio.host.plugins.module_utils._device.standing import NAME, checked, drafted, read_records
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 _FILE_NAME = re.compile(r"60-vfio-host-([a-z0-9-]+)\.rules\Z")
 _RECORD = re.compile(r"# (device|release) (\{.*\})\Z")
 HEX_ID = re.compile(r"[0-9a-f]{4,6}\Z")
 _ZPCI = re.compile(r"0x[0-9a-f]{1,8}\Z")
 _WORD = re.compile(r"[ -~]{1,128}\Z")
+_DRAFT = "# Not written like this: driver_of_MODULE stands for a name that shows when the module is loaded."
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class Record:
 
     ``was`` holds what VFIO hides: driver, net and serial as they were before. ``released`` marks a device that the
     policy gave up and that still waits for it. ``refused``: why it has its entry's fallback, a Refusal. ``match``: the text
-    of the entry that took it. ``physfn``: of a VF, the function that it belongs to.
+    of the entry that took it, or its digest. ``physfn``: of a VF, the function that it belongs to. ``driver``: None in a plan
+    that does not know the name yet, and in no file.
     """
 
     address: str
@@ -67,6 +72,10 @@ class Record:
     def place(self):
         """What the rule knows the device by, beside its ids."""
         return _text(self.pin) if self.pin else self.address
+
+    def was_taken_by(self, text):
+        """Whether an entry of this match took it."""
+        return self.match in (text, _digest(text))
 
     @property
     def serial(self):
@@ -109,20 +118,24 @@ def native_mark(address):
     return f"VFIO_HOST_NATIVE_{address}"
 
 
-def render(policy, records, standings=(), native_vfs=()):
+def render(policy, records, standings=(), native_vfs=(), is_draft=False):
     """The text of a policy's rules file; None where it would say nothing, since then there is no file.
 
     ``native_vfs``: Devices that the policy declares native and that come to be together with others, which are not.
+    ``is_draft``: for eyes only, so a word may stand for a driver whose name is not known. Raises PlanError for such a driver
+    in any other text, and for what udev would not read.
     """
     if not (records or standings or native_vfs):
         return None
-    lines = [
+    lines = [_DRAFT] if is_draft else []
+    records, standings = ([_named(policy, one, is_draft) for one in some] for some in (records, standings))
+    lines += [
         f'# Policy "{policy}" of the Ansible collection vfio.host. The next run undoes changes made by hand.',
         "# Remove this file to give the devices back at the next boot.",
     ]
     drivers = []
     for record in sorted(records, key=lambda one: (one.released, one.place)):
-        lines += ["", _comment(record)]
+        lines += ["", _comment(policy, record)]
         if not record.released:
             lines.append(_device_rule(policy, record))
             if record.physfn:
@@ -136,10 +149,40 @@ def render(policy, records, standings=(), native_vfs=()):
         lines += [""] + [_native_rule(vf) for vf in sorted(native_vfs, key=lambda one: one.address)]
     for driver, module in sorted(set(drivers)):
         lines += [""] + _driver_rules(policy, driver, module)
-    return "\n".join(lines) + "\n"
+    return joined(lines, f"policy {policy}", "declare it in more than one policy")
 
 
-def _comment(record):
+def _named(policy, one, is_draft):
+    """A Record or Standing as it can be rendered."""
+    if one.driver is None and is_draft:
+        return drafted(one)
+    try:
+        checked(NAME, one.driver)
+    except ValueError as error:
+        raise PlanError(f"policy {policy}: no rule can name the driver of module {one.module}: {error}") from error
+    return one
+
+
+def _digest(text):
+    """What stands for a match whose text is too long for its line."""
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _comment(policy, record):
+    """The record in one line. The whole text of a match is kept where it fits, since a person can read it."""
+    line = _record_line(record)
+    if not fits(line) and record.match is not None:
+        line = _record_line(replace(record, match=_digest(record.match)))
+    if not fits(line):
+        raise PlanError(
+            f"policy {policy}: the record of {record.place} would be a line of {size(line)} bytes, and udev reads {MAX_LINE} at "
+            f"most: it keeps the names of the device's {len(record.was['net'])} network interfaces; remove interfaces, such as "
+            "representors of VFs, and run again"
+        )
+    return line
+
+
+def _record_line(record):
     kept = {"ids": record.ids, "driver": record.driver, "module": record.module, "was": record.was, "match": record.match}
     if record.pin:
         kept["zpci"] = record.pin

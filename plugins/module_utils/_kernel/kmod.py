@@ -89,6 +89,10 @@ class Modules:
             self._declared[name] = of_vfio + self._native_of({name}, {name})
         return self._declared[name]
 
+    def takes_by_itself(self, module):
+        """Whether the module takes devices that have no driver as soon as it is loaded: it carries ordinary aliases."""
+        return any(one.pattern.startswith(alias.NATIVE) for one in self.declared_by(module))
+
     def competing(self):
         """The ordinary pci aliases of modules that carry vfio_pci ones. A well-behaved VFIO driver has none."""
         if self._competing is None:
@@ -116,6 +120,10 @@ class Modules:
             return LOADABLE
         return ABSENT
 
+    def is_loadable(self, module):
+        """Whether there is a file of the module, and it is not loaded."""
+        return self.state(module) == LOADABLE
+
     def kind(self, module):
         """'loadable', 'builtin' or 'absent'. Code that is never a module is in no table, and has no initstate."""
         name = normalize_module_name(module)
@@ -136,6 +144,10 @@ class Modules:
     def is_registered(self, driver):
         """Whether the PCI bus knows a driver of exactly this name now."""
         return self._fs.exists(f"{self._fs.pci_drivers}/{driver}")
+
+    def registered(self):
+        """The names of all PCI drivers that the bus knows now."""
+        return self._fs.names(self._fs.pci_drivers)
 
     def disabled(self):
         """The modules that 'blacklist', 'install … /bin/false' or modprobe.blacklist= keep from loading by alias."""

@@ -22,6 +22,7 @@ import json
 import re
 from dataclasses import dataclass
 
+from ansible_collections.vfio.host.plugins.module_utils._device.lines import joined
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import ADDRESS, IDENTITY
 from ansible_collections.vfio.host.plugins.module_utils._device.standing import checked, read_records
 from ansible_collections.vfio.host.plugins.module_utils._device.udev import HEX_ID, native_mark
@@ -61,7 +62,8 @@ def render(records):
     for record in sorted(records, key=lambda one: one.address):
         numbers += ["", _comment(record)] + _number_rules(record)
         probes += [""] + _probe_rules(record)
-    return "\n".join(numbers) + "\n", "\n".join(probes) + "\n"
+    remedy = "declare fewer VFs"
+    return joined(numbers, f"sriov, {NUMBERS}", remedy), joined(probes, f"sriov, {PROBES}", remedy)
 
 
 def _comment(record):

@@ -120,7 +120,7 @@ except ImportError:
 
 ADDRESS = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}:[0-9a-f]{2}\.[0-7])", re.IGNORECASE)
 PCI_ID = re.compile(r"[0-9a-f]{4}")
-DRIVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 IOMMU_GROUP = ("refuse", "extend", "ignore")
 
 
@@ -133,6 +133,7 @@ def pci_query(data: Any, expression: Any = None, **options: Any) -> list[dict[st
         )
     count, entry_options = _read_options(_plain(options))
     devices = _read_devices(data)
+    _check_driver(entry_options.get("driver"), devices.values())
     selected = _addresses(_search(_plain(expression), list(devices.values())), devices)
     if count is not None and len(selected) != count:
         found = ": " + ", ".join(selected) if selected else ""
@@ -195,6 +196,16 @@ def _read_driver(value: Any) -> str:
     if not isinstance(value, str) or not DRIVER.fullmatch(value):
         raise ValueError("must be auto, native or the name of a driver")
     return value
+
+
+def _check_driver(driver: str | None, devices: Iterable[dict[str, Any]]) -> None:
+    """Refuse a module's name where the facts tell that the module's driver is called otherwise."""
+    vfio = [one["vfio"] for one in devices if isinstance(one.get("vfio"), dict)]
+    if driver in [one.get("driver") for one in [*devices, *vfio]]:
+        return
+    names = sorted({one["driver"] for one in vfio if one.get("module") == driver and isinstance(one.get("driver"), str)})
+    if driver is not None and names:
+        raise _error(f"option 'driver': {driver!r} is the name of a module; did you mean {' or '.join(names)}?")
 
 
 def _read_iommu_group(value: Any) -> str:

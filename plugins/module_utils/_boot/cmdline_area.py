@@ -22,6 +22,10 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Plan
 
 MET, PENDING = "met", "pending"
 
+# COMMAND_LINE_SIZE, with the byte that ends the text (source: linux arch/x86/include/asm/setup.h, asm/setup.h below
+# arch/arm64/include/uapi and arch/powerpc/include/uapi, the default in arch/s390/Kconfig).
+_SIZES = {"x86_64": 2048, "aarch64": 2048, "ppc64le": 2048, "s390x": 4096}
+
 
 @dataclass(frozen=True)
 class Request:
@@ -185,8 +189,9 @@ class CmdlineArea:
                 )
         goal = replace(goal, again=not record.finished)
         change = backend.plan(boot, goal)
-        if change.problems:
-            raise PlanError(*change.problems)
+        problems = change.problems or _too_long(self._fs.machine, boot.entries, goal)
+        if problems:
+            raise PlanError(*problems)
         forgotten = [] if request.present or is_back else wishes
         change = _recorded(state, goal, record, forgotten, change)
         change = replace(change, warnings=warnings + change.warnings)
@@ -200,6 +205,21 @@ class CmdlineArea:
     def undo(self, plan):
         """Put an applied plan back. Raises ApplyError."""
         plan.state.backend.undo(plan.state.boot, plan.change)
+
+
+def _too_long(machine, entries, goal):
+    """A sentence for each line that would grow longer than the kernel reads."""
+    size = _SIZES.get(machine)
+    pairs = [(name, line, goal.edit(name, line)) for name, line in entries if size]
+    return [
+        f"{name}: the kernel command line would have {_bytes(new)} bytes, and a kernel for {machine} reads {size - 1} and passes over "
+        "the rest without a word; remove arguments that it does not need, or set fewer"
+        for name, line, new in pairs if _bytes(new) > max(size - 1, _bytes(line))
+    ]
+
+
+def _bytes(line):
+    return len(line.encode("utf-8", "surrogateescape"))
 
 
 def _dropped(state, request):

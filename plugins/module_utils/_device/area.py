@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device import standing, udev
+from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER
 from ansible_collections.vfio.host.plugins.module_utils._device.apply import Applier, FallbackNeeded
 from ansible_collections.vfio.host.plugins.module_utils._device.plan import make_plan
 from ansible_collections.vfio.host.plugins.module_utils._device.survey import Survey, survey
@@ -133,7 +134,10 @@ class DeviceArea:
             return plan
         # For the next boot as well: no rule can name a driver whose name nobody knows.
         for module in plan.unsettled:
-            plan.host.survey.modules.load(module)
+            try:
+                plan.host.survey.modules.load(module)
+            except ApplyError as error:
+                raise ApplyError(f"{error.messages[0]}; mend that, or name another driver in the inventory, such as driver: {BASE_DRIVER}") from error
         plan = self.plan(self.read(), plan.request)
         if plan.unsettled:
             raise ApplyError(*(

@@ -102,8 +102,8 @@ def _near(modules, driver, module):
     """The names of drivers of this host that may have been meant, the nearest first."""
     there = set(modules.registered())
     there.update(name for owner, name in _UNDECLARING.items() if modules.is_loadable(owner))
-    same = sorted(set(modules.drivers(module)) | {name for name in there if module_name(name) == module})
-    return same or get_close_matches(driver, sorted(there), cutoff=0.7)
+    same = sorted(set(modules.drivers(module)) | {name for name in there if module_name(name).lower() == module.lower()})
+    return same or get_close_matches(driver.lower(), sorted(there), cutoff=0.7)
 
 
 __all__ = ("Choices", "module_name", "named_driver")

@@ -64,6 +64,12 @@ class Match:
     wanted: dict
     text: str
 
+    @property
+    def path(self):
+        """The one path that is wanted, without wildcards; None where it is another field, several paths, or a glob."""
+        paths = self.wanted.get("path", ())
+        return paths[0] if len(paths) == 1 and not _MAGIC.search(paths[0]) else None
+
 
 def parse_match(value, where):
     """A Match from a user's mapping. Raises InputError naming ``where`` and the key."""
@@ -84,6 +90,23 @@ def parse_match(value, where):
     if problems:
         raise InputError(*problems)
     return Match(wanted, " ".join(f"{key}={_show(value[key])}" for key in sorted(value)))
+
+
+def shared_paths(match, where, devices):
+    """Why a match by path does not say which of the selected ``devices`` it means, one sentence for each path.
+
+    A path is counted from a root and does not say which; a VF whose bus is not its PF's may have the path of another, too.
+    """
+    if "path" not in match.wanted:
+        return []
+    places = {}
+    for device in devices:
+        places.setdefault(device.path, []).append(device.address)
+    return [
+        f"{where}: path {path} is the place of {len(addresses)} devices: {', '.join(addresses)}; a path is counted from its own root "
+        "(PCI domain and host bridge) and does not say which of them is meant: add address, or another field that tells"
+        for path, addresses in sorted(places.items()) if len(addresses) > 1
+    ]
 
 
 def _show(value):
@@ -207,4 +230,4 @@ class Selector:
         return [str(value).lower() for value in values if value is not None]
 
 
-__all__ = ("FIELDS", "Match", "Selector", "parse_match")
+__all__ = ("FIELDS", "Match", "Selector", "parse_match", "shared_paths")

@@ -130,12 +130,42 @@ def other_in_slot(entry, device, memory):
     return (
         f"{entry.where}: another device is at {device.address}: {_identity(device.ids, device.serial)}{boot}; the policy "
         f"took {_identity(record.ids, record.serial)} there{', which is at ' + now + ' now' if now else ''}; to take the "
-        f"new one, match it by serial or path, or release policy {entry.policy} first"
+        f"new one, match it by serial, or by a path that no other device has, or release policy {entry.policy} first"
     )
+
+
+def below_other_root(entry, device, devices, memory):
+    """Why an entry by path does not take a device below another root than the one it took; None where it may.
+
+    The one is absent then, and its path is the same: with bus numbers that moved it would still be below its root.
+    """
+    if entry.match.path is None or device.address in memory.records:
+        return None
+    for (policy, address), record in memory.rules.items():
+        if policy != entry.policy or record.pin or not record.was_taken_by(entry.match.text):
+            continue
+        root = _root_of(address, devices)
+        if (policy, address) in memory.moved or record.is_of(devices.get(address)) or root in (None, device.root):
+            continue
+        return (
+            f"{entry.where}: path {entry.match.path} is the place of {device.address} below root {device.root} now, and was that of "
+            f"{address} below root {root}, which is absent; to take the other one, say address beside path, or release policy "
+            f"{entry.policy} first"
+        )
+    return None
+
+
+def _root_of(address, devices):
+    """The root that an address is below: the last one of its domain that does not begin behind its bus; None for no such."""
+    place = address.rsplit(":", 1)[0]
+    domain = place.split(":")[0]
+    return max((
+        one.root for one in devices.values() if one.root and one.root.split(":")[0] == domain and one.root <= place
+    ), default=None)
 
 
 def _identity(ids, serial):
     return f"{ids['vendor']}:{ids['device']} {'serial ' + serial if serial else 'without serial number'}"
 
 
-__all__ = ("Memory", "leaving", "left_standing", "other_in_slot", "recall", "waiting")
+__all__ = ("Memory", "below_other_root", "leaving", "left_standing", "other_in_slot", "recall", "waiting")

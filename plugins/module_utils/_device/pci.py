@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 _SLOT = re.compile(r"/[0-9a-f]{4,8}:[0-9a-f]{2}:([01][0-9a-f]\.[0-7])(?![^/])")
+_ROOT = re.compile(r"/pci([0-9a-f]{4,8}:[0-9a-f]{2})(?=/)")
 _SHORT_ADDRESS = re.compile(r"[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 
 # The ids that tell what a function is; together with the address they pin one device.
@@ -61,6 +62,12 @@ def slot_path(sysfs_target):
     return "-".join(_SLOT.findall(sysfs_target))
 
 
+def root_of(sysfs_target):
+    """'0000:00' for '…/pci0000:00/0000:00:06.0/0000:02:00.0': the bus that its path is counted from; None for another shape."""
+    found = _ROOT.findall(sysfs_target)
+    return found[-1] if found else None
+
+
 def last_address(sysfs_target):
     """The PCI function that a device's path goes through last; None where it goes through none."""
     for part in reversed(sysfs_target.split("/")):
@@ -87,7 +94,9 @@ def guards_of_vfs(address, guards):
 
 @dataclass(frozen=True)
 class Device:
-    """One PCI function. ``ids`` has the keys of IDENTITY; the rest are the facts of the same names."""
+    """One PCI function. ``ids`` has the keys of IDENTITY; ``root`` is the bus that its ``path`` is counted from; the rest are the
+    facts of the same names.
+    """
 
     address: str
     ids: dict
@@ -99,6 +108,7 @@ class Device:
     numa_node: int | None = None
     header_type: int | None = None
     path: str | None = None
+    root: str | None = None
     physfn: str | None = None
     sriov: dict | None = None
     reset_methods: list = field(default_factory=list)
@@ -204,5 +214,6 @@ __all__ = (
     "last_address",
     "normalize_address",
     "parse_modalias",
+    "root_of",
     "slot_path",
 )

@@ -16,6 +16,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.declare import p
 from ansible_collections.vfio.host.plugins.module_utils._device.objections import objections
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCES
 from ansible_collections.vfio.host.plugins.module_utils._device.resolve import resolve
+from ansible_collections.vfio.host.plugins.module_utils._device.standing import stand_in
 from ansible_collections.vfio.host.plugins.module_utils._device.steps import PENDING, release, take
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 
@@ -242,7 +243,7 @@ def _record(survey, target, memory):
     """What the rules file shall say of a target. Its ``driver`` is None where only loading the module tells the name."""
     device, choice = target.device, target.choice
     known = memory.records.get(device.address)
-    if known is not None and device.driver_override == known.driver:
+    if known is not None and device.driver_override in (known.driver, stand_in(known.module)):
         was = known.was  # it is taken, so what the device shows now is what VFIO leaves of it
     else:
         native = None if survey.is_vfio(device.driver) else device.driver

@@ -14,9 +14,10 @@ from ansible_collections.vfio.host.plugins.module_utils._device.alias import Cho
 from ansible_collections.vfio.host.plugins.module_utils._device.choices import named_driver
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO, EXTEND, IGNORE, NATIVE, Entry
 from ansible_collections.vfio.host.plugins.module_utils._device.iommu import NO_GROUP, blocks_group
-from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
+from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector, shared_paths
 from ansible_collections.vfio.host.plugins.module_utils._device.memory import (
     Memory,
+    below_other_root,
     leaving,
     left_standing,
     other_in_slot,
@@ -152,6 +153,10 @@ def _unknown_drivers(survey, entry):
 
 def _claim(survey, selector, entry, targets, problems, forgotten, memory):
     addresses = selector.select(entry.match)
+    shared = shared_paths(entry.match, entry.where, [survey.devices[address] for address in addresses])
+    if shared:
+        problems += shared
+        return
     if entry.count is not None and len(addresses) != entry.count:
         problems.append(
             f"{entry.where}: count is {entry.count}, but {entry.match.text} matches {len(addresses)}"
@@ -173,9 +178,10 @@ def _claim(survey, selector, entry, targets, problems, forgotten, memory):
             f"{entry.where}: {entry.match.text} matches no device of this host; say optional: true where that is right{hint}"
         )
     for address in addresses:
-        other = other_in_slot(entry, survey.devices[address], memory)
+        device = survey.devices[address]
+        other = other_in_slot(entry, device, memory) or below_other_root(entry, device, survey.devices, memory)
         if other is None:
-            _add(survey, targets, problems, survey.devices[address], entry)
+            _add(survey, targets, problems, device, entry)
         else:
             problems.append(other)
 

@@ -27,6 +27,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.pci import (
     Device,
     last_address,
     parse_modalias,
+    root_of,
     slot_path,
 )
 from ansible_collections.vfio.host.plugins.module_utils._device.stuck import Stuck, sentence
@@ -205,6 +206,7 @@ def _read_device(fs, address, around, stuck):
         numa_node=fs.number(directory + "/numa_node"),
         header_type=header_type,
         path=slot_path(directory),
+        root=root_of(directory),
         physfn=physfn,
         sriov=None if physfn else _sriov(fs, directory),
         reset_methods=(fs.read(directory + "/reset_method") or "").split(),

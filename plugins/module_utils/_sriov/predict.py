@@ -79,7 +79,7 @@ class Expected:
         vendor_name, device_name = self._names(ids["vendor"], ids["device"])
         return Device(
             address=address, ids=ids, modalias=modalias, header_type=0, numa_node=pf.numa_node, physfn=pf.address,
-            path="-".join(pf.path.split("-")[:-1] + [address[-4:]]), vendor_name=vendor_name, device_name=device_name,
+            path="-".join(pf.path.split("-")[:-1] + [address[-4:]]), root=pf.root, vendor_name=vendor_name, device_name=device_name,
             vfio=self._survey.choices.facts(modalias, self._reason), guards=guards_of_vfs(pf.address, pf.guards),
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
+from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector, shared_paths
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS, Device, guards_of_vfs
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._sriov import rules
@@ -139,7 +139,9 @@ def _select(state, selector, entry, problems):
         others = ", ".join(f"{one.address} ({one.name})" for one in devices)
         why = f"only what cannot have VFs: {others}" if others else "no device of this host"
         problems.append(f"{entry.where}: {entry.match.text} matches {why}")
-    return capable
+    shared = shared_paths(entry.match, entry.where, capable)
+    problems += shared
+    return [] if shared else capable
 
 
 def _absent(state, request, entries, problems):
@@ -147,7 +149,10 @@ def _absent(state, request, entries, problems):
     addresses = set(state.records)
     if entries is not None:
         selector = Selector(devices)
-        addresses &= {address for entry in entries for address in selector.select(entry.match)}
+        matched = [[address for address in selector.select(entry.match) if address in addresses] for entry in entries]
+        for entry, some in zip(entries, matched):
+            problems += shared_paths(entry.match, entry.where, [devices[address] for address in some])
+        addresses &= {address for some in matched for address in some}
     found = []
     for address in sorted(addresses):
         record, pf = state.records[address], devices.get(address)

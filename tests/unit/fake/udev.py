@@ -4,12 +4,14 @@
 
 """The part of udev that our rules files need, for events of PCI functions; every other syntax is an error here.
 
-As udev does: files sort by name over all directories, /etc hides /run; in a rule all matches come first; a failed
+As udev does: files sort by name over all directories, /etc hides /run; a file ends at a line of more than 16,384 bytes
+(source: systemd src/udev/udev-rules.c, UDEV_LINE_SIZE); in a rule all matches come first; a failed
 attribute write is passed over; the driver is read once an event; RUN is done after the last rule.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from contextlib import suppress
@@ -65,9 +67,9 @@ def load_rules(directories):
                 files[name] = os.path.join(directory, name)
     rules = []
     for name in sorted(files):
-        with open(files[name], encoding="utf-8") as stream:
-            lines = stream.read().splitlines()
-        rules += [parse_rule(line) for line in lines if line.strip() and not line.startswith("#")]
+        with open(files[name], "rb") as stream:
+            lines = itertools.takewhile(lambda line: len(line) < 16384, stream.read().split(b"\n"))
+        rules += [parse_rule(line.decode()) for line in lines if line.strip() and not line.startswith(b"#")]
     return rules
 
 

@@ -196,6 +196,8 @@ def test_a_count_that_is_not_met_fails_and_names_what_was_found(facts):
         ({"driver": 'a"b'}, ["option 'driver'"]),
         ({"driver": ""}, ["option 'driver'"]),
         ({"driver": "../x"}, ["option 'driver'"]),
+        ({"driver": "a+b"}, ["option 'driver'"]),
+        ({"driver": "a" * 65}, ["option 'driver'"]),
         ({"driver": ["auto"]}, ["option 'driver'", "a list of 1"]),
         ({"iommu_group": "widen"}, ["option 'iommu_group' must be one of refuse, extend, ignore", "'widen'"]),
         ({"iommu_group": []}, ["option 'iommu_group'"]),
@@ -407,3 +409,21 @@ def test_errors_carry_no_other_exception_along(facts):
     with pytest.raises(AnsibleFilterError) as caught:
         pci_query(facts, "[?")
     assert caught.value.__suppress_context__
+
+
+VFIO = {"vfio": {"module": "vfio_pci", "driver": "vfio-pci"}}
+
+
+def test_the_name_of_a_module_is_refused_where_the_facts_know_its_drivers():
+    with pytest.raises(AnsibleFilterError, match="'vfio_pci' is the name of a module; did you mean vfio-pci"):
+        pci_query([{**NIC, **VFIO}], "[0]", driver="vfio_pci")
+
+
+@pytest.mark.parametrize("driver", ["vfio-pci", "auto", "e1000e", "unheard_of", None])
+def test_what_the_facts_do_not_contradict_passes(driver):
+    assert pci_query([{**NIC, **VFIO}], "[0]", driver=driver)
+
+
+def test_a_driver_that_is_called_as_a_module_passes():
+    variant = {"vfio": {"module": "mlx5_vfio_pci", "driver": "mlx5_vfio_pci"}}
+    assert pci_query([{**NIC, **variant}], "[0]", driver="mlx5_vfio_pci")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.vfio.host.plugins.module_utils._device import iommu, report, rivals, udev
 from ansible_collections.vfio.host.plugins.module_utils._device.choices import module_name
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import parse_declarations, parse_policy_name
-from ansible_collections.vfio.host.plugins.module_utils._device.objections import objections
+from ansible_collections.vfio.host.plugins.module_utils._device.objections import objections, unloadable
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCES
 from ansible_collections.vfio.host.plugins.module_utils._device.resolve import resolve
 from ansible_collections.vfio.host.plugins.module_utils._device.standing import stand_in
@@ -116,7 +116,8 @@ def make_plan(host, request):
     plans += [one for dummy, dummy, one in gone]
     choices = [target.choice for target in resolution.targets.values()]
     problems = resolution.problems + objections(host, declared, plans, choices, request.force)
-    problems += _binding_loads(survey, declared, resolution.unsettled, request)
+    unloadables, warned = unloadable(survey.modules, resolution)
+    problems += unloadables + _binding_loads(survey, declared, resolution.unsettled, request)
     if problems:
         raise PlanError(*problems)
     first, last = {}, {}
@@ -137,7 +138,7 @@ def make_plan(host, request):
     return Plan(
         host=host, request=request, devices=plans, files=_in_safe_order(first, host.files), last_files=last,
         unsettled=sorted(resolution.unsettled),
-        warnings=survey.warnings + resolution.warnings + _warnings(host, declared) + _client_warnings(survey, resolution.targets)
+        warnings=survey.warnings + resolution.warnings + warned + _warnings(host, declared) + _client_warnings(survey, resolution.targets)
         + rivals.warnings(survey, host.saved, [(one.device, one.policy) for one in plans]),
     )
 

@@ -155,6 +155,10 @@ class Modules:
             self._disabled = modprobe.Configuration(self._read_directives()).disabled()
         return self._disabled
 
+    def disabling(self, module):
+        """Where it is said that a module does not load."""
+        return modprobe.Configuration(self._read_directives()).disabling(module)
+
     def settings(self, module):
         """Every setting of a module's options in modprobe.d and on the command line, in kmod's order."""
         found = modprobe.Configuration(self._read_directives())

@@ -178,10 +178,15 @@ class Configuration:
 
     def disabled(self):
         """The modules that do not load by alias."""
-        return frozenset(
-            one.module for one in self.directives
-            if one.verb in ("blacklist", "forbid") or (one.verb == "install" and does_nothing(one))
-        )
+        return frozenset(one.module for one in self.directives if _disables(one))
+
+    def disabling(self, module):
+        """Where it is said that a module does not load by alias, or not at all."""
+        return [one.where for one in self.directives if one.module == module and _disables(one)]
+
+
+def _disables(directive):
+    return directive.verb in ("blacklist", "forbid") or (directive.verb == "install" and does_nothing(directive))
 
 
 def does_nothing(directive):

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import PF
+from ansible_collections.vfio.host.tests.unit.fake.model import Module, alias
 from ansible_collections.vfio.host.tests.unit.fake.sriov import (
     FOR_GUESTS,
     SMALL,
@@ -224,3 +225,57 @@ def test_vfs_of_the_card_with_the_default_route_are_taken_by_force_alone_and_giv
     assert not run_module(host, "passthrough", **wish)["changed"]
     assert not run_module(host, "passthrough", initramfs=False, state="absent").get("failed")
     assert vf_drivers(host) == []
+
+
+VF_VARIANT = Module("vf_vfio_pci", ("vf-vfio",), (alias("8086", "10ca", bus="vfio_pci"),))
+
+
+@pytest.mark.parametrize("wish", [{"match": {"physfn": PF}}, {"match": {"physfn": PF}, "driver": "vf-vfio"}])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_vfs_to_come_have_the_name_that_their_variant_registers(run_module, make_host, wish, at_once):
+    module = VF_VARIANT if "driver" not in wish else replace(VF_VARIANT, name="vf_vfio")
+    host = make_host(hosts.with_modules(SMALL, module))
+    options = {"sriov": pfs(), "devices": {"guests": [wish]}, "initramfs": False, "now": at_once}
+    before = host.snapshot()
+    assert run_module(host, "passthrough", check=True, **options)["changed"]
+    assert host.snapshot() == before
+    result = run_module(host, "passthrough", **options)
+    assert "driver_of_" not in host.rules("guests")
+    assert {one["choice"]["driver"] for one in result["devices"]} == {"vf-vfio"}
+    assert vf_drivers(host) == (["vf-vfio"] * 7 if at_once else [])
+    assert not run_module(host, "passthrough", **options)["changed"]
+    host.reboot()
+    assert vf_drivers(host) == ["vf-vfio"] * 7
+
+
+@pytest.mark.parametrize("driver", ["vfio_pci", "igb-vf"])
+def test_a_driver_that_vfs_cannot_have_is_refused_before_they_are_made(run_module, small, driver):
+    before = small.snapshot()
+    for check in (True, False):
+        result = run_module(
+            small, "passthrough", check=check, initramfs=False, sriov=pfs(),
+            devices={"guests": [{"match": {"physfn": PF}, "driver": driver}]},
+        )
+        assert f"unknown driver '{driver}'" in result["msg"]
+    assert small.snapshot() == before
+
+
+def test_a_module_that_does_not_load_leaves_no_vfs(run_module, make_host):
+    host = make_host(hosts.with_modules(SMALL, VF_VARIANT))
+    host.kernel.modprobe = lambda *dummy, **other: (1, "", "modprobe: ERROR: no")
+    before = everything(host)
+    result = run_module(host, "passthrough", initramfs=False, sriov=pfs(), devices={"guests": [FOR_GUESTS]})
+    assert "module vf_vfio_pci does not load" in result["msg"]
+    assert everything(host) == before
+
+
+def test_pfs_below_two_roots_are_not_taken_for_one(run_module, make_host):
+    pf = next(one for one in SMALL.functions if one.address == PF)
+    twin = replace(pf, address="0001:01:00.0", group="50", vfs=(), net=(), dsn=None)
+    host = make_host(replace(SMALL, functions=SMALL.functions + (twin,)))
+    wish = {"initramfs": False, "sriov": [{"match": {"path": "00.0"}, "numvfs": 2}]}
+    before = host.snapshot()
+    result = run_module(host, "passthrough", **wish)
+    assert f"sriov[0]: path 00.0 is the place of 2 devices: {PF}, 0001:01:00.0" in result["msg"]
+    assert host.snapshot() == before
+    assert run_module(host, "passthrough", initramfs=False, sriov=[{"match": {"path": "00.0", "address": PF}, "numvfs": 2}])["changed"]

@@ -251,3 +251,32 @@ def test_an_update_grub_that_fails_leaves_the_old_grub_cfg_and_no_rest(tmp_path)
         run(host, {"iommu": "pt"})
     assert host.read(GRUB_CFG) == old
     assert os.listdir(tmp_path / "boot/grub") == ["grub.cfg"]
+
+
+def longest(host):
+    """A value with which the line is as long as an x86 kernel reads."""
+    host.write("proc/sys/kernel/arch", "x86_64\n")
+    plan = host.area.plan(host.area.read(), Request({"x": "y"}))
+    return "y" * (2048 - len(plan.after[0][1]))
+
+
+def test_a_line_of_all_that_the_kernel_reads_is_set(tmp_path):
+    host = GrubHost(tmp_path, "quiet")
+    wish = {"x": longest(host)}
+    assert len(run(host, wish).after[0][1]) == 2047
+    assert not run(host, wish).changed
+
+
+def test_a_line_that_the_kernel_would_cut_is_refused_with_its_size(tmp_path):
+    host = GrubHost(tmp_path, "quiet")
+    wish, before = {"x": longest(host) + "y"}, host.read(GRUB_CFG)
+    with pytest.raises(PlanError, match="the kernel command line would have 2048 bytes, and a kernel for x86_64 reads 2047"):
+        run(host, wish)
+    assert host.read(GRUB_CFG) == before and host.read(DROPIN) is None
+
+
+def test_a_line_that_is_too_long_already_may_be_made_shorter(tmp_path):
+    host = GrubHost(tmp_path, "quiet " + "x" * 2100)
+    host.write("proc/sys/kernel/arch", "x86_64\n")
+    run(host, {"quiet": None}, present=False)
+    assert "quiet" not in host.boots()

@@ -101,7 +101,7 @@ def test_by_address_with_the_twin_in_the_slot_nothing_is_touched_and_both_are_na
     assert caught.value.messages == [
         f"policy p, devices[0]: another device is at {NIC}: 8086:10d3 serial {TWIN_SERIAL}; udev, which cannot compare serial "
         f"numbers, gave it to vfio-pci; the policy took 8086:10d3 serial {NIC_SERIAL} there, which is at {TWIN} now; to take "
-        "the new one, match it by serial or path, or release policy p first"
+        "the new one, match it by serial, or by a path that no other device has, or release policy p first"
     ]
 
 

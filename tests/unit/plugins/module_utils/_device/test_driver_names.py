@@ -256,3 +256,22 @@ def test_a_driver_that_once_refused_is_remembered_by_its_real_name(variants):
     variants.take({"match": {"address": VIRTIO}, "fallback": "vfio-pci"})
     (record,) = udev.parse(variants.rules(), "x")
     assert isinstance(record.refused, Refusal) and record.refused.driver == "virtio_vfio_pci"
+
+
+# A module that is kept from loading.
+
+
+@pytest.mark.parametrize("line", ["blacklist vfio-pci", "install vfio_pci /bin/true", "install vfio-pci /bin/false"])
+@pytest.mark.parametrize("wish", [{"match": {"address": NIC}}, at(NIC, "vfio-pci"), {"match": {"vendor": "abcd"}, "optional": True}])
+def test_a_module_that_is_kept_from_loading_is_told_with_its_place_before_anything_is_touched(make_host, line, wish):
+    host = make_host(hosts.x86(modprobe_d={"hard.conf": line + "\n"}))
+    (message,) = refused(host, wish)
+    assert message.startswith("module vfio_pci is kept from loading by ") and "hard.conf" in message
+    assert message.endswith("remove that line, or name another driver")
+
+
+def test_a_module_that_is_loaded_and_will_not_be_after_a_boot_is_a_warning(make_host):
+    host = make_host(hosts.x86(modprobe_d={"hard.conf": "blacklist vfio_pci\n"}))
+    host.kernel.modprobe("vfio_pci")
+    (warning,) = host.take(NIC)["warnings"]
+    assert "hard.conf" in warning and "after the next boot" in warning

@@ -65,8 +65,10 @@ attributes:
     description: Can run in C(check_mode); the result is the same plan, and nothing is written or loaded.
     support: full
     details:
-      - The name of a VFIO variant driver is known only once its module is loaded. Where it is not, check mode says
-        V(null), and C(driver_of_MODULE) in the diff.
+      - The name of a VFIO variant driver is known only once its module is loaded, and so is that of any driver that C(driver) names
+        and whose module is not loaded. Where it is not, check mode says V(null), and C(driver_of_MODULE) in the diff, which is
+        never written. The run loads the module before it writes anything, also with O(now=false), and fails where the module has no
+        driver of the declared name.
       - That a driver refuses a device is known only once it was asked. Where it was, check mode predicts the fallback.
   diff_mode:
     description: Shows the drivers and the rules files before and after.
@@ -93,7 +95,10 @@ notes:
     change of the kernel or of the declaration, and not while a process has the device open."
   - A device that moved to another address is known again by its ids and serial number, and the device that is in its old
     place is given back. Where a match names an C(address) and another device is there than the one that the policy took,
-    the task fails and names both; match it by C(serial) or C(path), or release the policy first, to take the new one.
+    the task fails and names both; match it by C(serial), by a C(path) that no other device has, or release the policy first, to
+    take the new one.
+  - A C(path) is counted from its root, a PCI domain's host bridge, and does not say which. Where devices that an entry matches
+    have one path, the task fails and names them; add C(address), or another field that tells them apart.
   - On s390 a function is known again by its UID, or by its function id where UIDs need not be unique, whatever its address.
   - With C(optional), a device that the entry took keeps its rule while it is absent. Where the match has ids only (C(vendor),
     C(device), C(subsystem_vendor), C(subsystem_device), C(class), and C(address) beside these), and there is no C(count),

@@ -117,7 +117,7 @@ def make_plan(host, request):
     choices = [target.choice for target in resolution.targets.values()]
     problems = resolution.problems + objections(host, declared, plans, choices, request.force)
     unloadables, warned = unloadable(survey.modules, resolution)
-    problems += unloadables + _binding_loads(survey, declared, resolution.unsettled, request)
+    problems += unloadables + _binding_loads(survey, declared, resolution, request)
     if problems:
         raise PlanError(*problems)
     first, last = {}, {}
@@ -133,7 +133,7 @@ def make_plan(host, request):
             target.device for target in resolution.targets.values()
             if target.entry.policy == policy and target.is_native and target.device.physfn
         ]
-        content = _Content(policy, kept, standing, native_vfs, is_draft=bool(resolution.unsettled))
+        content = _Content(policy, kept, standing, native_vfs, is_draft=_is_draft(resolution, kept + standing))
         _write(content, released, request, host, first, last)
     return Plan(
         host=host, request=request, devices=plans, files=_in_safe_order(first, host.files), last_files=last,
@@ -159,21 +159,30 @@ def _refusals(host, request):
     return dict(found, **request.refusals)
 
 
-def _binding_loads(survey, declared, unsettled, request):
+def _is_draft(resolution, content):
+    """Whether a file can only be shown by now, since it lacks the name of a driver whose module the run will load first."""
+    return any(one.driver is None and one.module in resolution.unsettled for one in content)
+
+
+def _binding_loads(survey, declared, resolution, request):
     """Why a task that must not bind anything now cannot load the modules that only then tell their drivers' names.
 
     Loading a VFIO variant binds nothing, since no device has one of its aliases; loading an ordinary driver does.
     """
-    if request.now:
-        return []
-    return [
-        f"{entry.where}: driver {driver} is not registered, and loading its module {module}, which tells whether it has such a "
-        "driver, would bind devices although now is false: load the module first, or say now: true"
-        for entries in declared.values() for entry in entries
-        for driver in (entry.driver, entry.fallback)
-        for module in unsettled
-        if driver is not None and module_name(driver) == module and survey.modules.takes_by_itself(module)
-    ]
+    found = []
+    for module in sorted(resolution.unsettled):
+        if request.now or not survey.modules.takes_by_itself(module):
+            continue
+        wheres = {
+            entry.where for entries in declared.values() for entry in entries
+            if module in (module_name(entry.driver), module_name(entry.fallback or ""))
+        }
+        wheres.update(one.entry.where for one in resolution.targets.values() if one.choice.module == module)
+        found.append(
+            f"{' and '.join(sorted(wheres)) or 'a standing rule'}: no driver of module {module} is registered; loading the module would "
+            "tell its name, and bind devices although now is false: load the module first, or say now: true"
+        )
+    return found
 
 
 def _stands(target, memory, before, after):

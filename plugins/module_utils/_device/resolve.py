@@ -250,7 +250,7 @@ def _or_fallback(survey, target, refusal, unsettled):
     if entry.fallback is None:
         return target
     choice, is_vfio = _pinned(survey, device, replace(entry, driver=entry.fallback))
-    if choice.driver is None:
+    if choice.driver is None and not target.is_met:
         unsettled.add(choice.module)
     undeclared = target.choice.undeclared or choice.undeclared
     if refusal is None or (refusal.module, refusal.fallback) != (target.choice.module, entry.fallback):

@@ -9,10 +9,12 @@
 from __future__ import annotations
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_image import Unreadable, findings, read_image
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, VfioHostError, errno_text
-
-# How much of a tool's words is worth repeating.
-_LAST_LINES = 5
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
+    ApplyError,
+    VfioHostError,
+    errno_text,
+    last_words,
+)
 
 
 class Builder:
@@ -93,8 +95,7 @@ class Builder:
     def _run(self, words, what):
         status, out, err = self._fs.run(words)
         if status:
-            said = (err.strip() or out.strip() or "nothing").splitlines()[-_LAST_LINES:]
-            raise ApplyError(f"{what}: {' '.join(words)} ended with status {status}: {' / '.join(said)}")
+            raise ApplyError(f"{what}: {' '.join(words)} ended with status {status}: {last_words(out, err)}")
 
     def _go_back(self, plan):
         return self._put_back(plan) or ["the images are as they were before"]

@@ -209,7 +209,8 @@ class Mkinitcpio(Tool):
     def build(self, image, output):
         program = self._paths.program(self.program)
         # The hooks that follow a build are for the image in its place: finish() runs them.
-        nopost = ["--nopost"] if "--nopost" in self._fs.run([program, "--help"])[1] else []
+        status_out_err = self._fs.run([program, "--help"])
+        nopost = ["--nopost"] if any("--nopost" in said for said in status_out_err[1:]) else []
         return [program, "-n", "-k", image.kernel, "-g", output] + nopost + list(image.more)
 
     def finish(self, image):

@@ -11,6 +11,9 @@ from __future__ import annotations
 import errno
 import os
 
+# How much of a tool's words is worth repeating.
+_LAST_LINES = 5
+
 
 class VfioHostError(Exception):
     """Something the user can act on. ``messages`` holds one sentence a finding, all of them at once."""
@@ -60,6 +63,14 @@ def errno_text(number):
     return f"{errno_name(number)} ({os.strerror(number or 0)})"
 
 
+def last_words(out, err):
+    """What a program that failed has said: its last lines, after those before them that tell of an error."""
+    lines = err.strip().splitlines() or out.strip().splitlines() or ["nothing"]
+    last = lines[-_LAST_LINES:]
+    errors = [line for line in out.splitlines() + err.splitlines() if "error" in line.lower() and line not in last]
+    return " / ".join(line.strip() for line in errors[-_LAST_LINES:] + last)
+
+
 __all__ = (
     "ApplyError",
     "InputError",
@@ -69,4 +80,5 @@ __all__ = (
     "VfioHostError",
     "errno_name",
     "errno_text",
+    "last_words",
 )

@@ -71,9 +71,15 @@ notes:
     arguments, which kernel-install would take next time, have what was set. Unified kernel images are not supported."
   - "grubby: one call for all entries; with C(/etc/zipl.conf), C(zipl) runs afterwards. It cannot carry white space or
     quotes in a value. All entries are taken back to what the default one had; the tool puts it at the end of the line,
-    as rpm-ostree does."
-  - "proxmox-boot-tool: C(/etc/kernel/cmdline) for systemd-boot, the drop-in for GRUB, then one refresh. Its
-    partitions are not mounted, so what is re-read is the configuration and the tool's output."
+    as rpm-ostree does. An entry that starts no Linux kernel, or has no line of options, is left out, with a warning. An
+    argument of others that grubby would change (more than one blank within quotes, C(&), C(\\)) is refused. Two files
+    that later entries are made from are edited by the module itself: the value of C(GRUB_CMDLINE_LINUX) in
+    C(/etc/default/grub), where it is set once, to one quoted value on one line, else a warning says that it was left as
+    it is; and C(/etc/kernel/cmdline). Where that does not exist, it is made from the default entry, and goes when
+    nothing is left to take back."
+  - "proxmox-boot-tool: the first line of C(/etc/kernel/cmdline) for systemd-boot, the drop-in for GRUB, then one refresh.
+    Its partitions are not mounted, so what is re-read is the configuration and the tool's output. A partition that the
+    tool leaves out is named in a warning; when it leaves out all of them, the task fails."
   - "zipl: the C(parameters) of every section of C(/etc/zipl.conf), then C(zipl). What is re-read is that file."
   - "GRUB and systemd-boot are tested by booting virtual hosts through them. grubby, zipl, proxmox-boot-tool and
     rpm-ostree are tested with files and recorded behaviour of these tools only."

@@ -18,10 +18,12 @@ from typing import Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import exact, normalize, parse
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_goal import Goal
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, VfioHostError
-
-# How much of a tool's words is worth repeating.
-_LAST_LINES = 5
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
+    ApplyError,
+    PlanError,
+    VfioHostError,
+    last_words,
+)
 
 
 @dataclass(frozen=True)
@@ -29,20 +31,22 @@ class Boot:
     """A boot loader's state. ``entries``: (name, command line) of what this system boots, the default one first.
 
     ``files``: path -> text of the files that a change may write or a tool rewrites. ``source``: the line that the tool
-    makes the next entries from, where there is one. ``lines``: (name, line) of what is edited in place.
-    ``more``: what only its own back end reads.
+    makes the next entries from, where there is one. ``lines``: (name, line) of what is edited in place. ``new``: the
+    names of those whose file is absent: it is made, and goes on the way back. ``more``: what only its own back end reads.
     """
 
     entries: tuple
     files: dict = field(default_factory=dict)
     source: Optional[str] = None
     lines: tuple = ()
+    new: tuple = ()
     more: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Change:
-    """What would be done. ``files``: path -> text or None; ``commands``: run after these; ``undo``: run to go back.
+    """What would be done. ``files``: path -> text or None; ``commands``: run after these, and where one of them has
+    written such a file, it is written again; ``undo``: run to go back.
 
     ``undo`` None: ``commands`` again, since they derive everything from the files. ``late``: files that say what there is
     to take back; they are written when all else is done and proved.
@@ -64,25 +68,32 @@ class Backend:
     # Characters that the tool or the loader would not carry to the kernel as they are:
     # (characters, whether inside quotes too, who would not).
     forbidden: tuple = ()
+    # Whether commands edit the entries, which then are no file's that is written here.
+    edits_entries = False
 
     def __init__(self, fs, files, paths):
         self._fs = fs
         self._files = files
         self._paths = paths
         self.record = paths.cmdline_record
+        # Warnings of what only a run of the tool can tell.
+        self.noticed = []
+
+    def said(self, *argv):
+        """(standard output, standard error) of a program. Raises ApplyError with its own words."""
+        status, out, err = self._fs.run(list(argv))
+        if status:
+            raise ApplyError(f"{os.path.basename(argv[0])} failed with status {status}: {last_words(out, err)}")
+        return out, err
 
     def run(self, *argv):
         """A program's output. Raises ApplyError with its own words."""
-        status, out, err = self._fs.run(list(argv))
-        if status:
-            said = (err.strip() or out.strip() or "nothing").splitlines()[-_LAST_LINES:]
-            raise ApplyError(f"{os.path.basename(argv[0])} failed with status {status}: {' / '.join(said)}")
-        return out
+        return self.said(*argv)[0]
 
     def read_asked(self, *argv):
-        """The output of a program that only reads. Raises PlanError."""
+        """(standard output, standard error) of a program that only reads. Raises PlanError."""
         try:
-            return self.run(*argv)
+            return self.said(*argv)
         except ApplyError as error:
             raise PlanError(*error.messages) from error
 
@@ -104,7 +115,7 @@ class Backend:
         texts, own, left = {}, {}, []
         for name, line in boot.lines:
             texts[name], foreigners = record.undone(name, line)
-            own[name] = [exact(arg, parse(texts[name])) for arg in record.of(name).names]
+            own[name] = [exact(arg, parse(texts[name] or "")) for arg in record.of(name).names]
             left += [arg for arg in foreigners if arg not in left]
         return Goal(next(iter(own.values()), []), own, texts), left
 
@@ -136,6 +147,7 @@ class Backend:
             self._put(change.files)
             for command in change.commands:
                 self.run(*command)
+            self._put(change.files)
             after = self.prove(boot, goal)
             self._put(change.late)
             return after
@@ -191,6 +203,15 @@ class Backend:
         return problems
 
 
+def commented(path, text):
+    """Problems of a file whose comments would be arguments to some readers of it."""
+    return [
+        f"{path} holds a comment ({line!r}): remove it, then run again"
+        for line in text.splitlines()
+        if line.lstrip().startswith("#")
+    ]
+
+
 def foreign(line, names):
     """The words of a line that have none of these names, as written."""
     known = {normalize(name) for name in names}
@@ -201,4 +222,4 @@ def _outside_quotes(text):
     return "".join(text.split('"')[::2])
 
 
-__all__ = ("Backend", "Boot", "Change", "foreign")
+__all__ = ("Backend", "Boot", "Change", "commented", "foreign")

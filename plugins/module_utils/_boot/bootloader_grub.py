@@ -112,7 +112,7 @@ class Grub(Backend):
     def read(self):
         """The settings of others, ours, and what will boot."""
         paths = self._paths
-        out = self.read_asked("sh", "-c", _ASK, "sh", paths.grub_defaults, paths.grub_dropins, paths.grub_dropin)
+        out = self.read_asked("sh", "-c", _ASK, "sh", paths.grub_defaults, paths.grub_dropins, paths.grub_dropin)[0]
         answer = _ANSWER.search(out)
         if not answer:
             raise PlanError(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change
+from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change, commented
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import parse
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
@@ -88,17 +88,12 @@ class KernelInstall(Backend):
         """/etc/kernel/cmdline, from which kernel-install makes the entries to come, and those that are there."""
         path = self._paths.kernel_cmdline
         texts = {path: goal.edit(path, boot.source)} if goal.edit(path, boot.source) != boot.source else {}
-        problems = self.unfit(goal.all) + _comment(boot, texts)
+        problems = self.unfit(goal.all) + (commented("/etc/kernel/cmdline", boot.source) if texts else [])
         for name, line in boot.entries:
             new = goal.edit(name, line)
             if new != line:
                 texts[name] = with_options(boot.files[name], new)
         return Change(files=texts, problems=problems)
-
-
-def _comment(boot, files):
-    lines = [line for line in boot.source.splitlines() if line.lstrip().startswith("#")]
-    return [f"/etc/kernel/cmdline holds a comment ({line!r}): remove it, then run again" for line in lines if files]
 
 
 def parse_entry(text):

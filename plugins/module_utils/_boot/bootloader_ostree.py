@@ -19,6 +19,7 @@ class RpmOstree(Backend):
 
     name = "rpm-ostree"
     looked_for = "rpm-ostree on a host that ostree booted (/run/ostree-booted)"
+    edits_entries = True
 
     def found(self):
         """Evidence, or None."""
@@ -28,7 +29,7 @@ class RpmOstree(Backend):
 
     def read(self):
         """The default deployment's arguments: the one that boots next."""
-        out = self.read_asked(self._paths.program("rpm-ostree"), "kargs")
+        out = self.read_asked(self._paths.program("rpm-ostree"), "kargs")[0]
         lines = ((_ENTRY, out.strip("\n")),)
         return Boot(entries=lines, lines=lines)
 

@@ -8,14 +8,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader_grub import Grub
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_goal import Goal
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, last_words
 
 _SETTINGS = "GRUB's settings"
+_CONFIGURED = re.compile(r"^(\S+) is configured with:(.*)$", re.MULTILINE)
 
 
 class _GrubOfProxmox(Grub):
@@ -41,6 +43,8 @@ class Proxmox(Backend):
     def __init__(self, fs, files, paths):
         super().__init__(fs, files, paths)
         self._grub = _GrubOfProxmox(fs, files, paths)
+        # The partitions that were known to be left out before a refresh.
+        self._known = []
 
     def found(self):
         """Evidence, or None."""
@@ -53,20 +57,27 @@ class Proxmox(Backend):
 
     def read(self):
         """The sources of the loaders that `proxmox-boot-tool status` names; the partitions are not mounted."""
-        status = self.read_asked(self._paths.program("proxmox-boot-tool"), "status")
-        lines, entries, files, more = (), (), {}, {}
-        if "configured with: uefi" in status or "uefi (" in status:
+        status = "\n".join(self.read_asked(self._paths.program("proxmox-boot-tool"), "status"))
+        # 'uefi', 'grub' or both, each with or without versions in brackets; nothing for an empty partition.
+        loaders = {uuid: set(re.findall(r"[a-z]+", text)) & {"uefi", "grub"} for uuid, text in _CONFIGURED.findall(status)}
+        found = set().union(*loaders.values())
+        lines, entries, files = (), (), {}
+        self._known = [uuid for uuid in self._uuids() if not loaders.get(uuid)]
+        more = {"skipped": self._known, "status": status}
+        if "uefi" in found:
             path = self._paths.kernel_cmdline
             text = self._files.read(path)
             if text is None:
                 raise PlanError(
                     f"{path} is absent: proxmox-boot-tool needs it for systemd-boot; write the root= argument into it"
                 )
-            lines = entries = ((path, text),)
+            # The tool reads the first line, whatever follows.
+            lines = entries = ((path, "".join(text.partition("\n")[:2])),)
             files = {path: text}
-        if "grub (" in status:
+        if "grub" in found:
             boot = self._grub.read()
-            entries, files, more = entries + boot.entries, dict(files, **boot.files), {"grub": boot}
+            entries, files = entries + boot.entries, dict(files, **boot.files)
+            more["grub"] = boot
         if not entries:
             raise PlanError(
                 "proxmox-boot-tool status names neither uefi nor grub for any partition: look at its output"
@@ -86,25 +97,44 @@ class Proxmox(Backend):
         files, late, problems = {}, {}, self.unfit(goal.all)
         path = self._paths.kernel_cmdline
         if path in boot.files:
-            text = goal.edit(path, boot.files[path])
-            files.update({path: text} if text != boot.files[path] else {})
+            line = dict(boot.lines)[path]
+            text = goal.edit(path, line)
+            files.update({path: text + boot.files[path][len(line) :]} if text != line else {})
         if "grub" in boot.more:
             change = self._grub.plan(boot.more["grub"], Goal(goal.of(_SETTINGS)))
             files.update(change.files)
             late, problems = change.late, problems + change.problems
         commands = self._grub.commands() if files or late or goal.again else []
-        return Change(files=files, commands=commands, late=late, problems=problems)
+        warnings = [self._skipped(uuid, boot.more["status"]) for uuid in boot.more["skipped"]]
+        return Change(files=files, commands=commands, late=late, problems=problems, warnings=warnings)
 
-    def run(self, *argv):
-        """As ever; a refresh has to have reached one partition at least."""
-        out = super().run(*argv)
-        if argv[-1] == "refresh" and not any(
-            uuid in line for uuid in self._uuids() for line in out.splitlines() if "configuring" in line.lower()
-        ):
-            raise ApplyError(
-                f"proxmox-boot-tool refresh configured no partition of {self._paths.proxmox_esps}: {out.strip()}"
-            )
-        return out
+    def said(self, *argv):
+        """As ever; a refresh, which tells of each partition on standard error, has to have reached one at least."""
+        out, err = super().said(*argv)
+        if argv[-1] == "refresh":
+            words = f"{out}\n{err}"
+            reached = [uuid for uuid in self._uuids() if any("configuring" in one.lower() for one in _about(uuid, words))]
+            if not reached:
+                raise ApplyError(
+                    f"proxmox-boot-tool refresh configured no partition of {self._paths.proxmox_esps}: {last_words(out, err)}"
+                )
+            self.noticed = [
+                self._skipped(uuid, words)
+                for uuid in self._uuids()
+                if uuid not in self._known and (uuid not in reached or "failed" in " ".join(_about(uuid, words)))
+            ]
+        return out, err
+
+    def _skipped(self, uuid, words):
+        reasons = [line for line in _about(uuid, words) if "configur" not in line.lower()]
+        return (
+            f"proxmox-boot-tool leaves out the partition {uuid} of {self._paths.proxmox_esps}, and a host that boots from it "
+            f"starts as before: {' / '.join(reasons) or 'it says nothing of a loader there'}"
+        )
+
+
+def _about(uuid, words):
+    return [line.strip() for line in words.splitlines() if uuid in line]
 
 
 __all__ = ("Proxmox",)

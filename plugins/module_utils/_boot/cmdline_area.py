@@ -59,7 +59,8 @@ class State:
 class CmdlinePlan:
     """What will be done. ``after``: the entries as they will be; ``proved``: as they were read after it was done.
 
-    ``dropped``: the wishes that came from ``drop``. ``is_back``: the goal is what was before us.
+    ``dropped``: the wishes that came from ``drop``. ``is_back``: the goal is what was before us. ``noticed``: warnings
+    that only came up then.
     """
 
     state: State
@@ -69,6 +70,7 @@ class CmdlinePlan:
     dropped: tuple = ()
     is_back: bool = False
     proved: Optional[tuple] = None
+    noticed: tuple = ()
 
     @property
     def changed(self):
@@ -77,10 +79,11 @@ class CmdlinePlan:
 
     @property
     def diff(self):
-        """The files; where none of the boot loader's is written, the entries too."""
+        """The files, and the entries where they are none of these."""
         boot, written = self.state.boot, {**self.change.files, **self.change.late}
         pairs = [(path, boot.files.get(path) or "", text or "") for path, text in written.items()]
-        if self.change.commands and not set(written) - {self.state.backend.record}:
+        backend = self.state.backend
+        if self.change.commands and (backend.edits_entries or not set(written) - {backend.record}):
             pairs += [
                 (name, line + "\n", new + "\n")
                 for (name, line), (dummy, new) in zip(boot.entries, self.after)
@@ -107,14 +110,15 @@ class CmdlinePlan:
     @property
     def warnings(self):
         """What the tools will bring along that no task asked for."""
-        boot = self.state.boot
+        boot, said = self.state.boot, list(self.change.warnings)
+        said += [one for one in self.noticed if one not in said]
         if not self.change.commands or not boot.source:
-            return self.change.warnings
+            return said
         there = [word.text for word in parse(boot.entries[0][1]).words]
         late = [word.text for word in parse(boot.source).words if word.text not in there]
         names = {normalize(wish.name) for wish in self.goal.all}
         late = [text for text in late if parse(text).words[0].name not in names]
-        return self.change.warnings + (
+        return said + (
             [
                 f"the boot loader's files also set {' '.join(late)}, which the entry that boots does not have yet: "
                 "it will"
@@ -188,19 +192,23 @@ class CmdlineArea:
                     f"{backend.record} tells of another boot loader than {backend.name}, which is not asked"
                 )
         goal = replace(goal, again=not record.finished)
+        forgotten = [] if request.present or is_back else wishes
+        if not is_back:
+            gone = record.unneeded(_edited(boot, goal), forgotten)
+            goal = replace(goal, texts={**goal.texts, **dict.fromkeys(gone)})
         change = backend.plan(boot, goal)
         problems = change.problems or _too_long(self._fs.machine, boot.entries, goal)
         if problems:
             raise PlanError(*problems)
-        forgotten = [] if request.present or is_back else wishes
         change = _recorded(state, goal, record, forgotten, change)
         change = replace(change, warnings=warnings + change.warnings)
         return CmdlinePlan(state, goal, change, goal.edited(boot.entries), dropped, is_back)
 
     def apply(self, plan):
         """The plan as carried out, what boots next read again. Raises ApplyError, with all put back that could be."""
-        boot = plan.state.backend.apply(plan.state.boot, plan.change, plan.goal)
-        return replace(plan, proved=boot.entries)
+        backend = plan.state.backend
+        boot = backend.apply(plan.state.boot, plan.change, plan.goal)
+        return replace(plan, proved=boot.entries, noticed=tuple(backend.noticed))
 
     def undo(self, plan):
         """Put an applied plan back. Raises ApplyError."""
@@ -230,9 +238,16 @@ def _dropped(state, request):
     return tuple(wish for wish in parse_wishes(drop, False) if not all(wish.is_met(line) for line in lines))
 
 
+def _edited(boot, goal):
+    """(name, line now, line then) of what is edited in place. A file that is absent has no line now, or is not made."""
+    lines = [(name, line, goal.edit(name, line)) for name, line in boot.lines]
+    made = [(name, None, then) for name, line, then in lines if name in boot.new and line != then]
+    return [one for one in lines if one[0] not in boot.new] + made
+
+
 def _recorded(state, goal, record, forgotten, change):
     """A change with what the record has to say of it, before and after."""
-    path, lines = state.backend.record, [(name, line, goal.edit(name, line)) for name, line in state.boot.lines]
+    path, lines = state.backend.record, _edited(state.boot, goal)
     known = {normalize(name) for kept in record.lines.values() for name in kept.names}
     is_touched = any(line != new for dummy, line, new in lines) or {normalize(one.name) for one in forgotten} & known
     if record.finished and not is_touched:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import Wish, edit, exact, is_collected, parse
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
@@ -22,15 +23,15 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Plan
 
 @dataclass(frozen=True)
 class Kept:
-    """A line: as it ``was`` without us, and what we ``made`` of it."""
+    """A line: as it ``was`` without us, and what we ``made`` of it. None: its file was, or is, not there."""
 
-    was: str
+    was: Optional[str]
     made: tuple
 
     @property
     def names(self):
         """The arguments in which it differs, as they are written."""
-        was, made = parse(self.was), [parse(one) for one in self.made]
+        was, made = parse(self.was or ""), [parse(one or "") for one in self.made]
         words = [word for line in made + [was] for word in line.words if not word.is_inits]
         names = {word.name: word.written for word in reversed(words)}
         return [names[name] for name in sorted(names) if any(one.texts(name) != was.texts(name) for one in made)]
@@ -44,11 +45,16 @@ class Record:
     finished: bool = True
 
     def of(self, name):
-        """What is kept of a line; of one that came since, what is kept of the first, which it was made of."""
-        return self.lines.get(name) or next(iter(self.lines.values()), Kept("", ()))
+        """What is kept of a line; of one that came since or by us, what is kept of the first, which it was made of."""
+        kept = self.lines.get(name)
+        if kept and kept.was is not None:
+            return kept
+        return next((one for one in self.lines.values() if one.was is not None), Kept("", ()))
 
     def undone(self, name, line):
         """(the line as it would be without us, the arguments that somebody else changed since, which stay)."""
+        if line is None or self._is_ours(name, line):
+            return None, []
         kept = self.of(name)
         if line in kept.made:
             return kept.was, []
@@ -64,12 +70,26 @@ class Record:
                 left.append(arg)
         return edit(line, wishes), left
 
+    def _is_ours(self, name, line):
+        """Whether a file that we have made still has the words that it was made of, or the line that it was made like."""
+        kept, first = self.lines.get(name), self.of(name)
+        if kept is None or kept.was is not None:
+            return False
+        return any(_words(line) == _words(one) for one in (*kept.made, first.was, *first.made) if one is not None)
+
+    def unneeded(self, lines, forgotten):
+        """The names of files that we have made, and that nothing is left for after a run; as for ``follow``."""
+        after = self.follow(lines, forgotten)[1]
+        if any(kept.names for kept in after.lines.values() if kept.was is not None):
+            return []
+        return [name for name, now, dummy in lines if now is not None and self._is_ours(name, now)]
+
     def follow(self, lines, forgotten):
         """The records for during and after a run. ``lines``: (name, now, then); ``forgotten``: wishes to be without."""
         during, after = {}, {}
         for name, now, then in lines:
             was = self.undone(name, now)[0]
-            for wish in forgotten:
+            for wish in forgotten if was is not None else []:
                 was = edit(was, [wish if wish.many else exact(wish.name, parse(then))])
             during[name] = Kept(was, tuple(dict.fromkeys((now, then))))
             after[name] = Kept(was, (then,))
@@ -81,6 +101,10 @@ class Record:
             return None
         lines = {name: {"made": list(kept.made), "was": kept.was} for name, kept in self.lines.items()}
         return json.dumps({"finished": self.finished, "lines": lines}, indent=2) + "\n"
+
+
+def _words(line):
+    return sorted(word for word in line.split() if not word.startswith("$"))
 
 
 def _singly(arg, was, made):

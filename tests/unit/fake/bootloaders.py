@@ -4,7 +4,8 @@
 
 """Hosts that boot by one loader or another: real files below a root, and tools that do to them what the real ones do.
 
-The tools' behaviour is as seen on hosts (update-grub, kernel-install) or as manuals tell (the others).
+The tools' behaviour is as seen on hosts (update-grub, kernel-install), as read in their source (grubby,
+proxmox-boot-tool), or as manuals tell (the others).
 """
 
 from __future__ import annotations
@@ -12,94 +13,9 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from pathlib import Path
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import CmdlineArea
-from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
-from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
-from ansible_collections.vfio.host.tests.unit.fake.faults import FakeFiles, Faults
-
-KERNEL = "6.12.107-amd64"
-
-
-class AsRoot(Sysfs):
-    """Tests run as anybody."""
-
-    is_root = True
-
-
-class BootHost:
-    """A host's boot configuration. ``fail``: tool -> how often it still fails; ``calls``: the tools run that write.
-
-    ``faults`` counts these and the files that are written.
-    """
-
-    loader_info = None
-    efi = True
-    line = "ro quiet"
-
-    def __init__(self, root, line=None):
-        self.root = Path(root)
-        self.line = self.line if line is None else line
-        self.fail, self.calls, self.broken = {}, [], set()
-        self.faults = Faults()
-        self.write("proc/cmdline", f"BOOT_IMAGE=/boot/vmlinuz root=/dev/vda2 {self.line}\n")
-        if self.efi:
-            self.write("sys/firmware/efi/efivars/BootCurrent-8be4df61", "")
-        if self.loader_info:
-            path = self.root / "sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
-            path.write_bytes(b"\6\0\0\0" + (self.loader_info + "\0").encode("utf-16-le"))
-        self.install()
-
-    def install(self):
-        """Put the loader's files there."""
-
-    def write(self, path, text):
-        target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(text.encode("utf-8", "surrogateescape"))
-
-    def read(self, path):
-        target = self.root / path
-        return target.read_bytes().decode("utf-8", "surrogateescape") if target.exists() else None
-
-    def program(self, name, text="#!/bin/sh\n"):
-        self.write(f"usr/sbin/{name}", text)
-        os.chmod(self.root / "usr/sbin" / name, 0o755)
-
-    def run(self, argv):
-        name = os.path.basename(argv[0])
-        if name == "sh":
-            done = subprocess.run(argv, capture_output=True, text=True, check=False)
-            return done.returncode, done.stdout, done.stderr
-        out = getattr(self, "asked_" + name.replace("-", "_"), lambda *words: None)(*argv[1:])
-        if out is not None:
-            return 0, out, ""
-        self.faults.step("run", name)
-        self.calls.append([name, *argv[1:]])
-        if self.fail.get(name):
-            self.fail[name] -= 1
-            return 1, "", f"{name}: something is wrong\n{name}: no space left on device\n"
-        return 0, getattr(self, "do_" + name.replace("-", "_"))(*argv[1:]) or "", ""
-
-    @property
-    def kernel(self):
-        return AsRoot(str(self.root), self.run)
-
-    @property
-    def files(self):
-        return FakeFiles(str(self.root), self.faults)
-
-    @property
-    def area(self):
-        return CmdlineArea(self.kernel, self.files, BootPaths(str(self.root)))
-
-    def boots(self):
-        """The command line that the loader would give to the kernel."""
-        raise NotImplementedError
-
-    def reboot(self):
-        self.write("proc/cmdline", self.boots() + "\n")
+from ansible_collections.vfio.host.tests.unit.fake.boothost import KERNEL, BootHost
+from ansible_collections.vfio.host.tests.unit.fake.grubby import GrubbyHost
 
 
 class GrubHost(BootHost):
@@ -191,63 +107,6 @@ class SystemdBootHost(BootHost):
         return re.search("^options +(.*)$", text, re.MULTILINE).group(1)
 
 
-class GrubbyHost(BootHost):
-    """Fedora's grubby, which works by white space, and says root= apart."""
-
-    efi = False
-
-    def install(self):
-        self.program("grubby")
-        self.write("boot/grub2/grubenv", "# GRUB Environment Block\n")
-        for version in ("6.11.4", "6.11.3"):
-            self.write(
-                f"boot/loader/entries/0123-{version}.conf",
-                f"title Fedora ({version})\nversion {version}\nlinux /vmlinuz-{version}\noptions root=/dev/vda2 "
-                f"{self.line}\n",
-            )
-
-    def entries(self):
-        return sorted((self.root / "boot/loader/entries").iterdir(), reverse=True)
-
-    def asked_grubby(self, *words):
-        if words == ("--default-index",):
-            return "0\n"
-        if words != ("--info=ALL",):
-            return None
-        text = ""
-        for index, path in enumerate(self.entries()):
-            args = re.search("^options root=[^ ]+ ?(.*)$", path.read_text(), re.MULTILINE).group(1)
-            text += f'index={index}\nkernel="/boot/vmlinuz-{index}"\nargs="{args}"\nroot="/dev/vda2"\n'
-            text += f'title="x"\nid="{path.stem}"\n'
-        return text
-
-    def do_grubby(self, *words):
-        if "grubby" in self.broken:
-            return
-        for path in self.entries():
-            text = path.read_text()
-            head, args = re.search("^(options root=[^ ]+)(.*)$", text, re.MULTILINE).groups()
-            now = args.split()
-            for word in words:
-                option, dummy, value = word.partition("=")
-                for arg in value.split():
-                    name, equals, dummy = arg.partition("=")
-                    if option == "--remove-args":
-                        now = [one for one in now if one != arg and (equals or one.partition("=")[0] != name)]
-            for word in words:
-                option, dummy, value = word.partition("=")
-                if option == "--args":
-                    names = {arg.partition("=")[0] for arg in value.split()}
-                    now = [one for one in now if one.partition("=")[0] not in names] + value.split()
-            path.write_text(text.replace(head + args, " ".join([head, *now])))
-
-    def do_zipl(self):
-        self.write("boot/bootmap", "".join(path.read_text() for path in self.entries()))
-
-    def boots(self):
-        return re.search("^options (.*)$", self.entries()[0].read_text(), re.MULTILINE).group(1)
-
-
 class ZiplHost(BootHost):
     """s390 with sections."""
 
@@ -312,29 +171,55 @@ class OstreeHost(BootHost):
 
 
 class ProxmoxHost(GrubHost):
-    """proxmox-boot-tool with one partition for systemd-boot and one for GRUB."""
+    """proxmox-boot-tool with one partition for systemd-boot and one for GRUB, as in proxmox-kernel-helper 8.1 and 9.2.
+
+    ``absent``: UUIDs of partitions that are gone; ``empty``: of those without a loader. It says everything on standard
+    error, and skips such partitions with status 0.
+    """
+
+    absent: tuple = ()
+    empty: tuple = ()
 
     def install(self):
         super().install()
         self.program("proxmox-boot-tool")
         self.write("etc/kernel/proxmox-boot-uuids", "AAAA-BBBB\nCCCC-DDDD\n")
-        self.write("etc/kernel/cmdline", self.line + "\n")
+        self.write("etc/kernel/cmdline", f"root=ZFS=rpool/ROOT/pve-1 {self.line}\n")
         self.do_proxmox_boot_tool("refresh")
 
     def asked_proxmox_boot_tool(self, *words):
-        if words == ("status",):
-            return (
-                "System currently booted with uefi\nAAAA-BBBB is configured with: uefi (versions: 6.8.12-1-pve)\n"
-                "CCCC-DDDD is configured with: grub (versions: 6.8.12-1-pve)\n"
-            )
-        return None
+        if words != ("status",):
+            return None
+        said, errors = "System currently booted with uefi\n", ""
+        for uuid in self.read("etc/kernel/proxmox-boot-uuids").split():
+            path = f"/dev/disk/by-uuid/{uuid}"
+            if uuid in self.absent:
+                errors += f"WARN: {path} does not exist - clean '/etc/kernel/proxmox-boot-uuids'! - skipping\n"
+            else:
+                loader = "grub" if uuid == "CCCC-DDDD" else "uefi"
+                with_versions = "" if uuid in self.empty else f"{loader} (versions: 6.8.12-1-pve)"
+                said += f"{uuid} is configured with: {with_versions}\n"
+        return 0, said, errors
 
     def do_proxmox_boot_tool(self, *words):
-        if "proxmox" in self.broken:
-            return "WARN: /dev/disk/by-uuid/AAAA-BBBB does not exist - clean '/etc/kernel/proxmox-boot-uuids'!\n"
-        self.write("esp/options", self.read("etc/kernel/cmdline").strip())
-        self.do_update_grub()
-        return "Copying and configuring kernels on /dev/disk/by-uuid/AAAA-BBBB\n"
+        said = "Running hook script 'proxmox-auto-removal'..\nRunning hook script 'zz-proxmox-boot'..\n"
+        line = self.read("etc/kernel/cmdline").split("\n")[0]
+        if "root=" not in line:
+            return 1, said, "No root= parameter in /etc/kernel/cmdline found!\n"
+        errors = ""
+        for uuid in self.read("etc/kernel/proxmox-boot-uuids").split():
+            path = f"/dev/disk/by-uuid/{uuid}"
+            if uuid in self.absent or "proxmox" in self.broken:
+                errors += f"WARN: {path} does not exist - clean '/etc/kernel/proxmox-boot-uuids'! - skipping\n"
+            elif uuid in self.empty:
+                errors += f"{path} contains no loader.conf - skipping\n"
+            else:
+                errors += f"Copying and configuring kernels on {path}\n\tCopying kernel 6.8.12-1-pve\n"
+                if uuid == "CCCC-DDDD":
+                    self.do_update_grub()
+                else:
+                    self.write("esp/options", line)
+        return 0, said, errors
 
     def boots(self):
         return self.read("esp/options")

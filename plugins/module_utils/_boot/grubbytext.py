@@ -1,0 +1,110 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What grubby prints, the entries that it edits, and what it makes of a line. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Optional
+
+# grubby prints values without escaping the quotes in them: the last one on the line is its own.
+_FIELD = re.compile(r'(index|kernel|args|id)="?(.*?)"?\s*\Z')
+# grubby finds these at the begin of a line only, and no value without a blank.
+_LINUX = re.compile(r"^linux[ \t]", re.MULTILINE)
+_OPTIONS = re.compile(r"^options(?:[ \t]+(.*))?$", re.MULTILINE)
+_KERNELOPTS = "$kernelopts"
+_ASSIGNED = re.compile(r"^[ \t]*(?:export[ \t]+)?GRUB_CMDLINE_LINUX\+?=.*$", re.MULTILINE)
+_QUOTED = re.compile(
+    r"""[^=+]*=(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)')[ \t]*(?:[ \t]#.*)?\Z"""
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry: ``line``, its command line as written, with what $kernelopts stands for. None: grubby cannot edit it.
+
+    ``text``: its file; None where that is not known. ``lines``: how many lines of options it has. ``beside``: what it has
+    beside $kernelopts, where it has that; ``is_set``: whether that stands for something.
+    """
+
+    index: str
+    kernel: str
+    path: Optional[str]
+    text: Optional[str]
+    line: Optional[str]
+    lines: int = 1
+    beside: Optional[str] = None
+    is_set: bool = True
+
+    @property
+    def is_shared(self):
+        """Whether it takes arguments that other entries take too."""
+        return self.beside is not None
+
+
+def parse_info(text):
+    """The fields index, kernel, args and id of each entry, from grubby --info=ALL."""
+    found = []
+    for line in text.splitlines():
+        match = _FIELD.match(line)
+        if match and match.group(1) == "index":
+            found.append({})
+        if match and found:
+            found[-1][match.group(1)] = match.group(2)
+    return found
+
+
+def parse_entry(info, path, text, kernelopts):
+    """The Entry of what grubby printed, with the file that holds it."""
+    kernel, line = info.get("kernel", ""), info.get("args", "")
+    if text is None:
+        return Entry(info["index"], kernel, path, None, line if kernel else None)
+    options = [one.strip() for one in _OPTIONS.findall(text)]
+    if not options or not _LINUX.search(text):
+        return Entry(info["index"], kernel, path, text, None)
+    line = " ".join(options)
+    if _KERNELOPTS not in line.split():
+        return Entry(info["index"], kernel, path, text, line, len(options))
+    beside = " ".join(word for word in line.split() if word != _KERNELOPTS)
+    line = line.replace(_KERNELOPTS, kernelopts or _KERNELOPTS)
+    return Entry(info["index"], kernel, path, text, line, len(options), beside, bool(kernelopts))
+
+
+def edited(line, remove, add):
+    """What grubby makes of a line: it works by white space, and knows neither quotes nor that '-' is '_' in a name."""
+    words = line.split()
+    for text in remove:
+        if "=" not in text:
+            words = _without(words, text)
+        elif text in words:
+            words.remove(text)
+    for text in add:
+        words = _without(words, text.partition("=")[0])
+    return " ".join(words + list(add))
+
+
+def _without(words, name):
+    return [word for word in words if word.partition("=")[0] != name]
+
+
+def is_assigned(text):
+    """Whether /etc/default/grub sets GRUB_CMDLINE_LINUX."""
+    return bool(_ASSIGNED.search(text or ""))
+
+
+def value_of(text):
+    """(begin, end) of what GRUB_CMDLINE_LINUX holds; None where it is not set once, to one quoted value on one line."""
+    found = list(_ASSIGNED.finditer(text or ""))
+    match = _QUOTED.match(found[0].group()) if len(found) == 1 else None
+    if not match:
+        return None
+    begin, end = match.span("single" if match.group("double") is None else "double")
+    return found[0].start() + begin, found[0].start() + end
+
+
+__all__ = ("Entry", "edited", "is_assigned", "parse_entry", "parse_info", "value_of")

@@ -11,8 +11,8 @@
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-demo: ## take devices on a virtual host and give them back, with a table to read
-	@.ci/with-venv tests/demo
+demo: ## take devices on a virtual host, reboot it, give them back, with tables to read
+	@tests/demo
 
 test: ## everything, as CI runs it
 	@.ci/run

@@ -105,7 +105,8 @@ def _download(wanted: recipe.Recipe, tar: Path, log: Path, say: Callable[[str], 
 
 
 def _mmdebstrap(wanted: recipe.Recipe, suite: str, tar: Path) -> List[str]:
-    line = ["mmdebstrap", "--variant=apt", f"--architectures={wanted.architecture}", "--format=tar",
+    # Verbose: its log is what a person sees of a build, and minutes go by inside apt.
+    line = ["mmdebstrap", "--verbose", "--variant=apt", f"--architectures={wanted.architecture}", "--format=tar",
             # It would empty machine-id and the like; finish.sh decides about those.
             # A foreign architecture needs no arch-test: packages.py has looked whether it runs here.
             "--skip=cleanup/reproducible,output/dev,check/qemu", "--dpkgopt=force-unsafe-io"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from . import apt, emulation, paths
 from .boot import BOOTS
@@ -71,11 +71,12 @@ def _ensure_installed(host: Host, build: bool) -> None:
     if not shutil.which("apt-get"):
         raise LabError(f"this machine lacks {names} (Debian's names), and has no apt-get",
                        f"install them; QEMU has to be {QEMU_MAJOR}.0 or later")
-    if os.geteuid() != 0:
+    as_root = _as_root()
+    if as_root is None:
         raise LabError(f"this machine lacks {names}",
                        f"run: sudo apt-get install --no-install-recommends {names}{_backports_hint(packages)}")
     with paths.locked(paths.cache() / "packages.lock", "installing packages", 1200):
-        _install(packages)
+        _install(packages, as_root)
     still = missing(host, build)
     if still:
         raise LabError(f"{' '.join(still)}: installed, but not enough for host {host.name}",
@@ -103,15 +104,30 @@ def _backports_hint(packages: Tuple[str, ...]) -> str:
     return f" (QEMU from {_codename()}-backports: -t {_codename()}-backports)" if _needs_backports(packages) else ""
 
 
-def _install(packages: Tuple[str, ...]) -> None:
+def _as_root() -> Optional[List[str]]:
+    """What comes before a command for root: nothing, or a sudo that asks for no password; None where there is neither."""
+    if os.geteuid() == 0:
+        return []
+    sudo = ["sudo", "--non-interactive"]
+    try:
+        run([*sudo, "true"], timeout=60)
+    except LabError:
+        return None
+    return sudo
+
+
+def _install(packages: Tuple[str, ...], as_root: List[str]) -> None:
     work = paths.cache() / "apt"
     (work / "lists" / "partial").mkdir(parents=True, exist_ok=True)
     log = work / "apt.log"
     log.write_bytes(b"")
-    env = {"DEBIAN_FRONTEND": "noninteractive"}
-    # The machine's own configuration stays as it is: lists, and the added source, are the lab's.
-    options = ["-o", f"Dir::State::Lists={work / 'lists'}", "-o", "DPkg::Lock::Timeout=300"]
-    run(["apt-get", *options, "update"], timeout=300, log=log, env=env)
+    # sudo drops the environment.
+    apt_get = [*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
+    # The machine's own configuration stays as it is: lists, and the added source, are the lab's. apt's own user cannot
+    # write there. The log is no terminal.
+    options = ["-o", f"Dir::State::Lists={work / 'lists'}", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0",
+               "-o", "APT::Sandbox::User=root"]
+    run([*apt_get, *options, "update"], timeout=300, log=log)
     target: List[str] = []
     if _needs_backports(packages):
         suite = f"{_codename()}-backports"
@@ -121,9 +137,8 @@ def _install(packages: Tuple[str, ...]) -> None:
         added.write_text(f"{listed}\n{apt.line(suite)}\n", encoding="utf-8")
         options += ["-o", f"Dir::Etc::SourceList={added}"]
         target = ["-t", suite]
-        run(["apt-get", *options, "update"], timeout=300, log=log, env=env)
-    run(["apt-get", *options, "install", "-y", "--no-install-recommends", *target, *packages],
-        timeout=1200, log=log, env=env)
+        run([*apt_get, *options, "update"], timeout=300, log=log)
+    run([*apt_get, *options, "install", "-y", "--no-install-recommends", *target, *packages], timeout=1200, log=log)
 
 
 __all__ = ("ensure", "missing")

@@ -31,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import BinaryIO, Dict, Iterable, Optional
+from typing import BinaryIO, Dict, Iterable, List, Optional
 
 CLOCK = "VFIO_HOST_BEGAN"
 DEPTH = "VFIO_HOST_PHASES"
@@ -88,8 +88,9 @@ def end_with_parent() -> None:
 class Phase:
     """One run of one command."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, heard: List[signal.Signals]) -> None:
         self.options = options
+        self.heard = heard
         self.begin = self.spoken = time.monotonic()
         self.began = int(time.time())
         self.epoch = float(os.environ.get(CLOCK) or self.began)
@@ -149,7 +150,7 @@ class Phase:
         def prepare() -> None:
             os.setpgid(0, 0)
             end_with_parent()
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.heard)
 
         self.child = subprocess.Popen(
             self.options.command, stdin=subprocess.DEVNULL if os.isatty(0) else None, stdout=subprocess.PIPE,
@@ -179,7 +180,7 @@ class Phase:
 
     def pass_on(self) -> None:
         """Give the signals that came on to the command's group. No reader any more: that ends it as well."""
-        for number in PASSED_ON:
+        for number in self.heard:
             if signal.sigtimedwait([number], 0):
                 self.signal = self.signal or number
                 self.send(number)
@@ -246,14 +247,16 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     options = parse()
     end_with_parent()
-    # Looked at where nothing can be lost between two steps; a command gets them unblocked.
-    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
-    phase = Phase(options)
+    # Looked at where nothing can be lost between two steps; a command gets them unblocked. What nohup, or a shell in the
+    # background, has ignored stays so.
+    heard = [number for number in PASSED_ON if signal.getsignal(number) != signal.SIG_IGN]
+    signal.pthread_sigmask(signal.SIG_BLOCK, heard)
+    phase = Phase(options, heard)
     status = phase.run()
     if phase.signal:
         # As one who did not handle it: so a shell that waits ends as well.
         signal.signal(phase.signal, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
         os.kill(os.getpid(), phase.signal)
     return status
 

@@ -46,6 +46,12 @@ def lives(pid):
     return False
 
 
+def hearing():
+    """As in a shell's foreground, however the tests were started."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def started(tmp_path):
     """A function that starts a phase of a shell script, and waits until the script has written its pid."""
@@ -55,7 +61,7 @@ def started(tmp_path):
         pid = tmp_path / "pid"
         process = subprocess.Popen(
             [*prefix, *PHASE, *words, "long", "bash", "-c", f"echo $$ > {tmp_path}/new; mv {tmp_path}/new {pid}; {script}"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, preexec_fn=hearing,
         )
         running.append(process)
         wait_for(pid.exists)
@@ -179,6 +185,13 @@ def test_a_signal_ends_the_command_and_what_it_started_and_then_the_phase(starte
     process.send_signal(number)
     assert process.wait(PATIENCE) == -number
     assert not lives(pid) and not lives(int((tmp_path / "other").read_text()))
+
+
+def test_a_signal_that_nohup_has_ignored_stays_so(started, tmp_path):
+    process, pid = started(f"sleep 1; touch {tmp_path}/on; exec sleep 60", prefix=["bash", "-c", 'trap "" HUP; exec "$@"', "bash"])
+    process.send_signal(signal.SIGHUP)
+    wait_for((tmp_path / "on").exists)
+    assert lives(pid) and process.poll() is None
 
 
 def test_a_command_may_clean_up_after_a_signal_and_is_waited_for(started):

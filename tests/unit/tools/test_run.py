@@ -81,6 +81,7 @@ def test_an_interrupt_at_the_terminal_ends_the_stage_and_starts_no_other(runner,
     run = runner(one="sleep 60", two=f"touch {tmp_path}/two")
     process, terminal = pty.fork()
     if process == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execv(run, [run, "one", "two"])
     pid = stage_pid(tmp_path)
     os.write(terminal, b"\x03")

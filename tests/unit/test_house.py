@@ -13,7 +13,8 @@ import pytest
 
 UTILS = Path(__file__).parents[2] / "plugins" / "module_utils"
 PREFIX = "ansible_collections.vfio.host.plugins.module_utils."
-FILES = sorted(UTILS.glob("*/*.py"))
+# What a room's __init__.py does is the same for all: see _once.py.
+FILES = sorted(path for path in UTILS.glob("*/*.py") if path.name != "__init__.py")
 # What reads or writes outside of values.
 TOUCHING = {"os", "io", "pathlib", "shutil", "socket", "subprocess", "tempfile", "time"}
 
@@ -48,6 +49,14 @@ GRAPH = {name_of(path): imports(path) for path in FILES}
 def test_there_is_a_house_to_look_at():
     assert len(FILES) > 40
     assert sum(map(is_pure, FILES)) > 8
+
+
+def test_every_room_installs_the_finder_and_does_nothing_else():
+    done = {
+        tuple(ast.unparse(node) for node in ast.parse((room / "__init__.py").read_text(encoding="utf-8")).body[1:])
+        for room in {path.parent for path in FILES}
+    }
+    assert done == {("from __future__ import annotations", f"from {PREFIX[:-1]} import _once", "_once.install()")}
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if is_pure(path)], ids=name_of)

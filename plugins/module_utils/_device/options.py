@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCES
-from ansible_collections.vfio.host.plugins.module_utils._device.plan import Request
 
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "absent", "confirmed"], "default": "present"},
@@ -27,6 +26,8 @@ def device_request(options, policies, iommu_comes=False, prediction=None):
     ``policies``: policy -> the user's list of devices; None with state absent means every policy on the host.
     ``iommu_comes`` and ``prediction``: as of Request.
     """
+    # With it comes all of planning, and a module whose task declares no devices needs none of that.
+    from ansible_collections.vfio.host.plugins.module_utils._device.plan import Request
     return Request(
         policies=policies, present=options["state"] == "present", now=options["now"], at_boot=options["at_boot"],
         force=tuple(options["force"]), timeout=options["timeout"], iommu_comes=iommu_comes, prediction=prediction,

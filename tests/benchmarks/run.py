@@ -19,7 +19,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 COLLECTION = HERE.parents[1]
-SMALL, LARGE = 1024, 4096
+SERVER, SMALL, LARGE = 140, 1024, 4096
+# What a run with nothing to do declares.
+NOTHING = {"devices": [{"match": {"vendor": "ffff"}, "optional": True}]}
 
 
 def main() -> int:
@@ -74,23 +76,26 @@ def measure(directory: Path, python: str, rounds: int) -> list[tuple[str, str, s
     """All rows of the table."""
     from benchlib import hosts, payloads, planning, report
 
-    with hosts.host(SMALL, directory) as small, hosts.host(LARGE, directory) as large:
+    with hosts.host(SERVER, directory) as server, hosts.host(SMALL, directory) as small, hosts.host(LARGE, directory) as large:
         empty = [python, str(payloads.payload("ansible.builtin.ping", directory))]
         facts = [python, str(payloads.payload("vfio.host.pci_facts", directory))]
+        module = "vfio.host.driver_override"
+        once = [python, str(payloads.payload(module, directory, NOTHING))]
+        twice = [python, str(payloads.payload_without_finder(COLLECTION, module, directory, NOTHING))]
         lspci = [shutil.which("lspci") or "lspci", "-Dvmmnnk", "-O"]
         samples: dict[tuple[str, int], list[hosts.Sample]] = {}
+        peers = [("empty", empty), ("facts", facts), ("lspci", [*lspci, "sysfs.path=/sys/bus/pci"])]
+        turns = [(host, name, command) for host in (small, large) for name, command in peers]
+        turns += [(server, "once", once), (server, "twice", twice)]
         for turn in range(rounds + 1):  # the first one warms caches up and is checked for what it returns
-            for host in (small, large):
-                for name, command in (
-                    ("empty", empty), ("facts", facts), ("lspci", [*lspci, "sysfs.path=/sys/bus/pci"]),
-                ):
-                    sample = host.run(command)
-                    if turn:
-                        samples.setdefault((name, host.size), []).append(sample)
-                    else:
-                        check(name, host)
+            for host, name, command in turns:
+                sample = host.run(command)
+                if turn:
+                    samples.setdefault((name, host.size), []).append(sample)
+                else:
+                    check(name, host)
         plans = planning.planning(large.tree, [64, 8, 1], max(3, rounds // 5))
-    return report.processes(samples, SMALL, LARGE) + report.plans(plans)
+    return report.processes(samples, SMALL, LARGE) + report.compiled(samples, SERVER) + report.plans(plans)
 
 
 def check(name: str, host) -> None:
@@ -106,6 +111,8 @@ def check(name: str, host) -> None:
         # The last field of -k shows that libkmod could read the indexes.
         if text.count("Slot:") != host.size or "Module:\t" not in text or "IOMMUGroup:\t" not in text:
             raise hosts.Failed(f"lspci sees {text.count('Slot:')} of {host.size} functions: {text[:500]}")
+    elif name in ("once", "twice") and json.loads(text)["devices"]:
+        raise hosts.Failed(f"a run with nothing to do has something to do: {text[:500]}")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,13 @@ def processes(samples: Samples, small: int, large: int) -> list[Row]:
     return rows
 
 
+def compiled(samples: Samples, size: int) -> list[Row]:
+    """A whole module that has nothing to do, with its files compiled once, against the same with all compiled twice."""
+    once, twice = ([_cpu(one) for one in samples[name, size]] for name in ("once", "twice"))
+    what = f"processor time, driver_override, {size} functions, nothing to do: compiled once / twice"
+    return [_row(what, lambda reduce: reduce(once) / reduce(twice), "< 1.0")]
+
+
 def plans(times: dict[str, dict[int, list[float]]]) -> list[Row]:
     """Growth of planning with the number of declared devices, for each device; and what the most of them take."""
     rows = []

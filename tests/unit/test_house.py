@@ -23,10 +23,10 @@ def name_of(path):
     return ".".join(path.relative_to(UTILS).with_suffix("").parts)
 
 
-def imports(path):
+def imports(path, walk=ast.walk):
     """The names that a file imports; those of this collection as 'room.file'."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -118,3 +118,14 @@ def test_only_the_edges_of_the_host_run_commands_or_open_files():
     }
     assert opening == set()
     assert {name for name, found in GRAPH.items() if "subprocess" in found and not name.startswith("_host.")} == set()
+
+
+@pytest.mark.parametrize("module", ["passthrough", "sriov_vfs"])
+def test_planning_of_devices_is_not_loaded_with_a_module_that_may_have_none_to_plan(module):
+    loaded, new = set(), imports(UTILS.parent / "modules" / f"{module}.py", ast.iter_child_nodes)
+    while new:
+        loaded |= new
+        files = (UTILS / f"{one.replace('.', '/')}.py" for one in new if one in GRAPH)
+        new = {one for file in files for one in imports(file, ast.iter_child_nodes)} - loaded
+    assert "_host.task" in loaded
+    assert "_device.plan" not in loaded

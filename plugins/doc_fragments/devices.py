@@ -44,16 +44,18 @@ options:
     choices: [network, storage, console, driver]
     default: []
   timeout:
-    description: Seconds to wait for a driver to bind or to let go.
+    description: Seconds to wait for a driver to bind or to let go, from 1 to 86400.
     type: int
     default: 10
   confirm:
     description:
-      - Seconds within which the change has to be confirmed, by a task with O(state=confirmed), once this task has ended; else
-        the host takes it back by itself. V(0), nothing has to be confirmed. Make the confirming task come by a new connection
+      - Seconds, from 5 to 86400, within which the change has to be confirmed, by a task with O(state=confirmed), once this task has
+        ended; else the host takes it back by itself. V(0), nothing has to be confirmed. Make the confirming task come by a new connection
         (the task C(meta) with C(reset_connection)), since an open one proves nothing.
       - Drivers, overrides, numbers of virtual functions, module options and files go back to what they were. A module that was
         loaded stays loaded.
+      - A task that fails puts everything back at once. Where it cannot put back everything, it says so, and the host takes back the
+        rest when the time that began with the task is over.
       - Until then another task that could change the host is refused. The next one after a change was taken back says so, in a
         warning.
       - Needs systemd, whose transient timer does it, also after this task was killed. A reboot within the time ends it, and

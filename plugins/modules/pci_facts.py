@@ -148,8 +148,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.warnings import get_deprecation_messages, get_warning_messages
 
 from ansible_collections.vfio.host.plugins.module_utils._device.survey import survey
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
+from ansible_collections.vfio.host.plugins.module_utils._host.leaving import fail, printable, runner
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.host.plugins.module_utils._host.undo import ENDINGS
 
 MANY = 256
 
@@ -161,16 +162,25 @@ def main():
         supports_check_mode=True,
     )
     gc.disable()  # of all the values made here, none can go before the end
+    facts = problem = None
     try:
-        select = selection(module.params["match"])
-        found = survey(Sysfs(run=module.run_command))
-    except VfioHostError as error:
-        module.fail_json(msg="\n".join(error.messages))
-    facts = found.facts()
-    facts["devices"] = select(found.devices, facts["devices"])
-    for warning in found.warnings + taken_by_id(found, facts["devices"]):
+        facts, warnings = read(module)
+    except ENDINGS as error:
+        problem = error
+    if problem is not None:
+        fail(module, problem)
+    for warning in warnings:
         module.warn(warning)
     leave(module, ansible_facts={"vfio_host": facts})
+
+
+def read(module):
+    """The facts, and the warnings about them."""
+    select = selection(module.params["match"])
+    found = survey(Sysfs(run=runner(module)))
+    facts = found.facts()
+    facts["devices"] = select(found.devices, facts["devices"])
+    return printable(facts), printable(found.warnings + taken_by_id(found, facts["devices"]))
 
 
 def selection(values):

@@ -57,11 +57,11 @@ options:
     choices: [network, storage, console]
     default: []
   timeout:
-    description: Seconds to wait for VFs to appear and for a driver to bind.
+    description: Seconds to wait for VFs to appear and for a driver to bind, from 1 to 86400.
     type: int
     default: 10
   confirm:
-    description: Seconds within which the change has to be confirmed; see O(vfio.host.passthrough#module:confirm).
+    description: Seconds, from 5 to 86400, within which the change has to be confirmed; see O(vfio.host.passthrough#module:confirm).
     type: int
     default: 0
 attributes:

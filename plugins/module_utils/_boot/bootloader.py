@@ -18,12 +18,8 @@ from typing import Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import exact, normalize, parse
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_goal import Goal
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
-    ApplyError,
-    PlanError,
-    VfioHostError,
-    last_words,
-)
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, last_words
+from ansible_collections.vfio.host.plugins.module_utils._host.undo import ENDINGS, all_or_nothing, told, tried
 
 
 @dataclass(frozen=True)
@@ -143,16 +139,19 @@ class Backend:
 
     def apply(self, boot, change, goal):
         """Write, run, and give the Boot as read again. Raises ApplyError with everything put back that could be."""
-        try:
+        with all_or_nothing(
+            f"{self.name}: changing the command line", lambda: self._go_back(boot, change), self._back(),
+        ):
             self._put(change.files)
             for command in change.commands:
                 self.run(*command)
             self._put(change.files)
             after = self.prove(boot, goal)
             self._put(change.late)
-            return after
-        except VfioHostError as error:
-            raise ApplyError(*(error.messages + self._go_back(boot, change))) from error
+        return after
+
+    def _back(self):
+        return f"{self.name}: the command line was put back as it was"
 
     def undo(self, boot, change):
         """Put an applied change back. Raises ApplyError."""
@@ -161,15 +160,15 @@ class Backend:
             raise ApplyError(*problems)
 
     def _go_back(self, boot, change):
-        """Put everything back, and say how that went: by what boots now, whatever the tools say."""
+        """Put everything back, and say what was not, and how that went: by what boots now, whatever the tools say."""
         problems = self._put_back(boot, change)
         try:
             is_as_before = self.read().entries == boot.entries
-        except VfioHostError as error:
-            problems += error.messages
+        except ENDINGS as error:
+            problems += told(error, f"{self.name}: reading what boots")
             is_as_before = False
         if is_as_before:
-            return problems + [f"{self.name}: the command line was put back as it was"]
+            return problems + [self._back()] if problems else []
         wanted = "; ".join(f"{name}: {line}" for name, line in boot.entries)
         return problems + [f"{self.name}: the command line is not as it was, which is {wanted}"]
 
@@ -187,20 +186,11 @@ class Backend:
         rest = [{path: text} for path, text in boot.files.items() if path != self.record]
         problems = self._try_put([first] + rest)
         for command in change.commands if change.undo is None else change.undo:
-            try:
-                self.run(*command)
-            except VfioHostError as error:
-                problems += [f"putting back: {message}" for message in error.messages]
+            problems += [f"putting back: {message}" for message in tried(self.run, *command)]
         return problems + self._try_put([last])
 
     def _try_put(self, groups):
-        problems = []
-        for files in groups:
-            try:
-                self._put(files)
-            except VfioHostError as error:
-                problems += [f"not put back: {message}" for message in error.messages]
-        return problems
+        return [f"not put back: {message}" for files in groups for message in tried(self._put, files)]
 
 
 def commented(path, text):

@@ -19,6 +19,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import 
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import Wish, edit, exact, normalize, parse
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_goal import Goal
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.undo import ENDINGS, told, tried
 
 _HEAD = "# Written by vfio.host.kernel_cmdline. Remove this file and run update-grub to be without it.\n"
 # Whole words only, and nothing else of the line changes. The values come quoted from Python's shlex.
@@ -91,10 +92,9 @@ class Grub(Backend):
             self._files.put(made, None)
             out = super().run(*argv, "-o", made)
             self._files.swap(made, self._paths.grub_cfg)
-        except ApplyError:
-            for path in (made, made + ".new"):
-                self._files.put(path, None)
-            raise
+        except ENDINGS as error:
+            problems = [one for path in (made, made + ".new") for one in tried(self._files.put, path, None)]
+            raise ApplyError(*(told(error, "running update-grub") + problems)) from error
         return out
 
     def entries(self):

@@ -28,6 +28,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_plan imp
 from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_tools import TOOLS, Tool
 from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
+from ansible_collections.vfio.host.plugins.module_utils._host.undo import all_or_nothing, tried
 
 _CACHE_VERSION = 1
 
@@ -103,10 +104,12 @@ class ImageArea:
     def apply(self, plan):
         """Carry it out. Raises ApplyError, with the images and the tool's file put back that could be."""
         # Other areas have written their files by now; a driver's name may have been learnt only then.
-        plan = self.plan(self.read(), replace(plan.request, ahead={}))
+        with all_or_nothing("reading the images again"):
+            plan = self.plan(self.read(), replace(plan.request, ahead={}))
         self._builder = Builder(self._fs, self._files, self._paths)
         self._builder.apply(plan)
-        self._remember(plan)
+        with all_or_nothing("noting what the images hold", lambda: tried(self._builder.undo, plan)):
+            self._remember(plan)
         return plan
 
     def _remember(self, plan):

@@ -9,12 +9,8 @@
 from __future__ import annotations
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_image import Unreadable, findings, read_image
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
-    ApplyError,
-    VfioHostError,
-    errno_text,
-    last_words,
-)
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text, last_words
+from ansible_collections.vfio.host.plugins.module_utils._host.undo import all_or_nothing, tried
 
 
 class Builder:
@@ -29,13 +25,13 @@ class Builder:
 
     def apply(self, plan):
         """Raises ApplyError; then every image and the tool's file are as before, or the messages say which is not."""
-        try:
+        with all_or_nothing(
+            "rebuilding images", lambda: self._put_back(plan), "the images are as they were before",
+        ):
             self._put_config(plan, plan.config)
             built = [(image.file, self._build(plan, image.file)) for image in plan.rebuilt]
             for image, output in built:
                 self._switch(plan, image, output)
-        except VfioHostError as error:
-            raise ApplyError(*(error.messages + self._go_back(plan))) from error
 
     def undo(self, plan):
         """Put everything back. Raises ApplyError with what could not be."""
@@ -97,17 +93,11 @@ class Builder:
         if status:
             raise ApplyError(f"{what}: {' '.join(words)} ended with status {status}: {last_words(out, err)}")
 
-    def _go_back(self, plan):
-        return self._put_back(plan) or ["the images are as they were before"]
-
     def _put_back(self, plan):
         problems = []
 
         def attempt(function, *args):
-            try:
-                function(*args)
-            except VfioHostError as error:
-                problems.extend(f"not put back: {message}" for message in error.messages)
+            problems.extend(f"not put back: {message}" for message in tried(function, *args))
 
         attempt(self._put_config, plan, plan.host.config)
         for image, olds in reversed(self._replaced):
@@ -116,7 +106,7 @@ class Builder:
                 attempt(self._paths.replace, path, old)
             attempt(self._finish, plan, image)
             if len(problems) == before:
-                self._paths.drop_old(image.path)
+                attempt(self._paths.drop_old, image.path)
         self._replaced = []
         return problems
 

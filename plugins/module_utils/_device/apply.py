@@ -15,8 +15,15 @@ from ansible_collections.vfio.host.plugins.module_utils._device import steps
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER
 from ansible_collections.vfio.host.plugins.module_utils._device.resolve import FALLBACK
 from ansible_collections.vfio.host.plugins.module_utils._device.usage import holders, vfio_nodes
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, KernelRefusal, KernelStuck
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
+    ApplyError,
+    KernelRefusal,
+    KernelStuck,
+    RolledBack,
+    errno_text,
+)
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules
+from ansible_collections.vfio.host.plugins.module_utils._host.undo import ENDINGS, all_or_nothing, told, tried
 
 _POLL = 0.05  # seconds between two looks at a link that the kernel is about to change
 _SHORT = 1  # seconds for what ends at once or not before the device is let go
@@ -38,7 +45,7 @@ class DriverRefusal(ApplyError):
         self.errno = number
 
 
-class FallbackNeeded(ApplyError):
+class FallbackNeeded(RolledBack):
     """Drivers refused devices for which a fallback is declared, and all is as before. ``refusals``: address -> errno."""
 
     def __init__(self, refusals):
@@ -65,7 +72,10 @@ class Applier:
         if plan.unsettled:
             raise ApplyError(f"the driver's name of module {', '.join(plan.unsettled)} is not known, so nothing was touched")
         touched, refusals = [], {}
-        try:
+        with all_or_nothing(
+            "changing devices and their rules files", lambda: self._put_back(plan, touched),
+            "everything that this task had changed was put back as it was",
+        ):
             self._put(plan.files)
             for one in plan.devices:
                 if one.steps:
@@ -76,12 +86,6 @@ class Applier:
             for one in plan.devices:
                 self._prove(one)
             self._put(plan.last_files)
-        except ApplyError as error:
-            problems = self._put_back(plan, touched)
-            if isinstance(error, FallbackNeeded) and not problems:
-                raise
-            problems = problems or ["everything that this task had changed was put back as it was"]
-            raise ApplyError(*(error.messages + problems)) from error
 
     def undo(self, plan):
         """Put back what an applied plan changed. Raises ApplyError with what could not be."""
@@ -113,8 +117,9 @@ class Applier:
                 if one.fallback is None:
                     raise refusal from error
                 refusals[device.address] = refusal
-            except (ApplyError, KernelRefusal) as error:
-                raise ApplyError(f"{device.address} ({device.name}): {error.messages[0]}") from error
+            except ENDINGS as error:
+                (message, *dummy) = told(error, f"{step.action} {step.value or ''}".rstrip())
+                raise ApplyError(f"{device.address} ({device.name}): {message}") from error
 
     def _override(self, address, value):
         path = f"{self._fs.pci_devices}/{address}/driver_override"
@@ -234,17 +239,14 @@ class Applier:
         """Restore devices and files; one sentence for each that could not be."""
         problems = []
         for device in reversed(touched):
-            try:
-                self._restore(device)
-            except (ApplyError, KernelRefusal) as error:
-                problems.append(
-                    f"{device.address} ({device.name}) could not be put back to driver {device.driver} and override "
-                    f"{device.driver_override}: {error.messages[0]}"
-                )
-        try:
-            self._put({path: plan.host.files.get(path) for path in reversed(list(plan.files))})
-        except ApplyError as error:
-            problems.append(error.messages[0])
+            problems += [
+                f"{device.address} ({device.name}) could not be put back to driver {device.driver} and override "
+                f"{device.driver_override}: {message}" for message in tried(self._restore, device)
+            ]
+        for path in reversed(list(plan.files)):
+            problems += tried(self._files.put, path, plan.host.files.get(path))
+        if plan.files:
+            problems += tried(reload_rules, self._fs)
         return problems
 
     def _restore(self, device):

@@ -17,6 +17,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.survey import Su
 from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_name
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import settle
+from ansible_collections.vfio.host.plugins.module_utils._host.undo import all_or_nothing
 
 
 @dataclass(frozen=True)
@@ -95,13 +96,15 @@ class DeviceArea:
 
     def apply(self, plan):
         """Carry the plan out and return it as carried out. Raises ApplyError, with everything put back that could be."""
-        plan = self._settle(plan)
+        with all_or_nothing("preparing the change of devices"):
+            plan = self._settle(plan)
         while True:
             try:
                 self._applier(plan).apply(plan)
                 return plan
             except FallbackNeeded as needed:
-                plan = self._fall_back(plan, needed.refusals)
+                with all_or_nothing("planning with the declared fallbacks"):
+                    plan = self._fall_back(plan, needed.refusals)
 
     def undo(self, plan):
         """Put an applied plan's devices and files back. Raises ApplyError with what could not be."""

@@ -21,8 +21,11 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
     ApplyError,
     InputError,
     PlanError,
-    VfioHostError,
+    RolledBack,
 )
+from ansible_collections.vfio.host.plugins.module_utils._host.undo import ENDINGS, told, tried
+
+_ALL_BACK = "everything that this task had changed was put back as it was"
 
 
 def run_areas(wishes, check, around=None):
@@ -30,8 +33,9 @@ def run_areas(wishes, check, around=None):
 
     A request may be a function of the plans made so far that gives the request, or None where the area has nothing to do
     and is left out. With ``check`` nothing is applied. ``around``: called with a list of plans that change something, gives a
-    context in which they are applied. Problems of all areas are raised together, before anything is
-    touched; an area whose plan failed is missing among the plans that a function is given.
+    context in which they are applied; that gives None, or a function to call when all of them are applied, which may refuse.
+    Problems of all areas are raised together, before anything is touched; an area whose plan failed is missing among the
+    plans that a function is given.
     """
     plans, problems = {}, []
     for name, (area, request) in wishes.items():
@@ -41,34 +45,41 @@ def run_areas(wishes, check, around=None):
                 plans[name] = area.plan(area.read(), wanted)
         except (InputError, PlanError) as error:
             problems += [message for message in error.messages if message not in problems]
+        except ENDINGS as error:
+            raise PlanError(*(problems + told(error, f"{name}: reading the host and planning, nothing was touched"))) from error
     if problems:
         raise PlanError(*problems)
     areas, changing = {name: wishes[name][0] for name in plans}, [plan for plan in plans.values() if plan.changed]
     if check or not changing:
         return plans
-    with around(changing) if around else nullcontext():
-        return _apply_all(areas, plans)
+    with around(changing) if around else nullcontext() as keep:
+        return _apply_all(areas, plans, keep)
 
 
-def _apply_all(areas, plans):
-    done = {}
-    for name, plan in plans.items():
-        try:
+def _apply_all(areas, plans, keep):
+    """The plans as applied. Raises RolledBack where every area is as before, else ApplyError."""
+    done, name = {}, ""
+    try:
+        for name, plan in plans.items():
             done[name] = areas[name].apply(plan) if plan.changed else plan
-        except VfioHostError as error:
-            raise ApplyError(*(error.messages + _undo_all(areas, done))) from error
+    except ENDINGS as error:
+        # An area that fails has put itself back, and says so by the type of its error.
+        messages, problems = told(error, f"{name}: applying the plan"), _undo_all(areas, done)
+        is_back = isinstance(error, RolledBack) and not problems
+        raise (RolledBack if is_back else ApplyError)(*(messages + problems)) from error
+    try:
+        if keep:
+            keep()
+    except ENDINGS as error:
+        messages, problems = told(error, "ending the run"), _undo_all(areas, done)
+        raise (ApplyError if problems else RolledBack)(*(messages + (problems or [_ALL_BACK]))) from error
     return done
 
 
 def _undo_all(areas, done):
-    problems = []
-    for name, plan in reversed(list(done.items())):
-        try:
-            if plan.changed:
-                areas[name].undo(plan)
-        except VfioHostError as error:
-            problems += error.messages
-    return problems
+    return [
+        message for name, plan in reversed(list(done.items())) if plan.changed for message in tried(areas[name].undo, plan)
+    ]
 
 
 def require_root(fs):

@@ -18,8 +18,10 @@ import time
 from contextlib import contextmanager
 
 from ansible_collections.vfio.host.plugins.module_utils._host import revert
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, InputError, RolledBack
+from ansible_collections.vfio.host.plugins.module_utils._host.undo import ENDINGS, told, tried
 
+SHORTEST = 5  # seconds in which somebody can come back by a new connection; ``true``, which Ansible takes for 1, is a slip
 _UNIT = "vfio-host-confirm"
 _ROOM = __name__.rpartition(".")[0]
 _START = f"""from {_ROOM} import files, revert, sysfs
@@ -63,10 +65,8 @@ class Confirmation:
         self._files.put(self._outcome, None)
         revert.remove_code(self._files)
 
-    def check(self, seconds):
-        """Raise InputError where ``seconds`` cannot be had on this host."""
-        if seconds < 1:
-            raise InputError(f"confirm is {seconds}; it is a number of seconds, 1 or more, or left out")
+    def check(self):
+        """Raise InputError where there is no timer on this host."""
         if not self._fs.exists(self._fs.systemd):
             raise InputError("confirm needs systemd, whose timer takes the change back, and this host runs without it; leave it out")
 
@@ -85,18 +85,29 @@ class Confirmation:
 
     @contextmanager
     def around(self, plans, seconds, task):
-        """Have a way back while the plans are applied, and for ``seconds`` afterwards. Raises ApplyError."""
+        """Have a way back while the plans are applied, and for ``seconds`` afterwards, which begin with a call of the function that
+        this gives. Raises ApplyError. The timer stays armed unless the host is as it was.
+        """
         record = _way_back(self._fs, plans)
         record.update(task=task, seconds=seconds, deadline=time.monotonic() + seconds)
         try:
             self._arm(record)
-            yield
-            record["deadline"] = time.monotonic() + seconds
-            self._write(record)
-            self.is_asked = True
-        except BaseException:
-            self._stop()
-            raise
+        except ENDINGS as error:
+            raise RolledBack(*(told(error, "arming the timer of confirm") + self._stopped())) from error
+        try:
+            yield lambda: self._begin(record)
+        except RolledBack as error:
+            raise RolledBack(*(error.messages + self._stopped())) from error
+        except ENDINGS as error:
+            left = max(0, round(record["deadline"] - time.monotonic()))
+            raise ApplyError(*(told(error, task) + [
+                f"the timer of confirm stays armed: in {left} seconds the host takes back what is not as it was"
+            ])) from error
+
+    def _begin(self, record):
+        """Give the change its time from now on. Where that cannot be written, the earlier record stays."""
+        self._write(dict(record, deadline=time.monotonic() + record["seconds"]))
+        self.is_asked = True
 
     def _write(self, record):
         self._files.put(self._record, json.dumps(record), 0o600)
@@ -118,10 +129,15 @@ class Confirmation:
         if status:
             raise ApplyError(f"the timer that would take the change back does not start: systemd-run says: {complaint.strip()}")
 
+    def _stopped(self):
+        """Stop the timer where nothing is left to take back; sentences for what did not work."""
+        return [f"the timer of confirm was not cleared away: {one}" for one in tried(self._stop)]
+
     def _stop(self):
+        # The record goes first: without it the timer does nothing.
+        self._files.put(self._record, None)
         # Both, since the service may have begun, and waits for this run to end. Neither need be there.
         self._fs.run(["systemctl", "stop", f"{_UNIT}.timer", f"{_UNIT}.service"])
-        self._files.put(self._record, None)
         revert.remove_code(self._files)
 
 
@@ -143,4 +159,4 @@ def _way_back(fs, plans):
     return record
 
 
-__all__ = ("Confirmation",)
+__all__ = ("Confirmation", "SHORTEST")

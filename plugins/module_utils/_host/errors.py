@@ -35,6 +35,10 @@ class ApplyError(VfioHostError):
     """The host refused a step; the messages say what was put back and what could not be."""
 
 
+class RolledBack(ApplyError):
+    """A step failed, and all that was changed before it is as it was; nothing is left to take back."""
+
+
 class KernelRefusal(VfioHostError):
     """A write that the kernel answered with an errno (source: the OSError of that write)."""
 
@@ -77,6 +81,7 @@ __all__ = (
     "KernelRefusal",
     "KernelStuck",
     "PlanError",
+    "RolledBack",
     "VfioHostError",
     "errno_name",
     "errno_text",

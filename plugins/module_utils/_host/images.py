@@ -148,9 +148,11 @@ class ImageFiles(BootPaths):
         try:
             self._copy(source, temporary, path)
             move(temporary, path)
-        except OSError as error:
+        except BaseException as error:
             self.remove(temporary)
-            raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
+            if isinstance(error, OSError):
+                raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
+            raise
 
     def copy(self, source, path):
         """A copy in the spool. Raises ApplyError."""

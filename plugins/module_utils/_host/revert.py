@@ -16,6 +16,7 @@ import time
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
 from ansible_collections.vfio.host.plugins.module_utils._host.lock import Busy, one_at_a_time
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules
+from ansible_collections.vfio.host.plugins.module_utils._host.undo import tried
 
 NAME = "vfio.host, taking back what nobody confirmed"
 RECORD, OUTCOME, CODE = "record.json", "taken-back.json", "code"
@@ -92,10 +93,7 @@ class WayBack:
         return self._problems
 
     def _try(self, what, call, *arguments):
-        try:
-            call(*arguments)
-        except VfioHostError as error:
-            self._problems.append(f"{what}: {error.messages[0]}")
+        self._problems += [f"{what}: {message}" for message in tried(call, *arguments)]
 
     def _load(self, name):
         status, dummy, complaint = self._fs.run(["modprobe", name])

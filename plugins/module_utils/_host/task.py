@@ -11,13 +11,16 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, require_root, run_areas
-from ansible_collections.vfio.host.plugins.module_utils._host.confirm import Confirmation
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, VfioHostError
+from ansible_collections.vfio.host.plugins.module_utils._host.confirm import SHORTEST, Confirmation
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+from ansible_collections.vfio.host.plugins.module_utils._host.leaving import fail, printable, runner
 from ansible_collections.vfio.host.plugins.module_utils._host.lock import one_at_a_time
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.host.plugins.module_utils._host.undo import ENDINGS
 
 _PATIENCE = 10  # seconds to wait for another run, where the module has no option for it
+_LONGEST = 86400  # seconds that a run may wait for anything
 
 
 def run_task(module, make_wishes, make_result=None):
@@ -26,28 +29,48 @@ def run_task(module, make_wishes, make_result=None):
     ``make_wishes``: called with (Sysfs, Files), gives the wishes as run_areas() takes them. ``make_result``: called with
     name -> plan, gives the areas' part of the result; without it, what each plan has to say is put side by side.
     """
-    fs, files = Sysfs(run=module.run_command), Files()
-    confirmation = Confirmation(fs, files)
-    result = {}
+    result = problem = None
     try:
-        with _alone(module, fs, files):
-            if module.params.get("state") == "confirmed":
-                require_root(fs)
-                result["changed"] = confirmation.confirm(module.check_mode)
-            else:
-                if fs.is_root:
-                    _tell(module, confirmation)
-                plans = run_areas(make_wishes(fs, files), module.check_mode, _around(module, confirmation))
-    except VfioHostError as error:
-        module.fail_json(msg="\n".join(error.messages))
-    if not result:
-        result = report(list(plans.values()))
-        result.update((make_result or _side_by_side)(plans))
-        if "confirm" in module.params:
-            result["awaits_confirmation"] = confirmation.is_asked
+        result = printable(_run(module, make_wishes, make_result or _side_by_side))
+    except ENDINGS as error:
+        problem = error
+    if problem is not None:
+        fail(module, problem)
     for warning in result.pop("warnings", ()):
         module.warn(warning)
     module.exit_json(**result)
+
+
+def _run(module, make_wishes, make_result):
+    """The task's result."""
+    _check(module)
+    fs, files = Sysfs(run=runner(module)), Files()
+    confirmation = Confirmation(fs, files)
+    with _alone(module, fs, files):
+        if module.params.get("state") == "confirmed":
+            require_root(fs)
+            return {"changed": confirmation.confirm(module.check_mode)}
+        if fs.is_root:
+            _tell(module, confirmation)
+        plans = run_areas(make_wishes(fs, files), module.check_mode, _around(module, confirmation))
+    result = report(list(plans.values()))
+    result.update(make_result(plans))
+    if "confirm" in module.params:
+        result["awaits_confirmation"] = confirmation.is_asked
+    return result
+
+
+def _check(module):
+    """Raise InputError where the task's seconds are none that a run can wait."""
+    timeout, confirm, problems = module.params.get("timeout", _PATIENCE), module.params.get("confirm", 0), []
+    if not 1 <= timeout <= _LONGEST:
+        problems.append(f"timeout is {timeout}; it is a number of seconds from 1 to {_LONGEST}")
+    if confirm and not SHORTEST <= confirm <= _LONGEST:
+        problems.append(
+            f"confirm is {confirm}; it is a number of seconds from {SHORTEST} to {_LONGEST}, or 0 where nothing has to be confirmed"
+        )
+    if problems:
+        raise InputError(*problems)
 
 
 def _alone(module, fs, files):
@@ -61,9 +84,9 @@ def _tell(module, confirmation):
     """Say what became of an earlier change. Raises InputError where it waits still: this run would not know what to go back to."""
     told, waits = confirmation.taken_back(), confirmation.waits()
     if told:
-        module.warn(told)
+        module.warn(printable(told))
     if waits and module.check_mode:
-        module.warn(waits)
+        module.warn(printable(waits))
     elif waits:
         raise InputError(f"{waits}: confirm it (state: confirmed), or wait")
     elif told and not module.check_mode:
@@ -75,7 +98,7 @@ def _around(module, confirmation):
     seconds = module.params.get("confirm", 0)
     if not seconds:
         return None
-    confirmation.check(seconds)
+    confirmation.check()
     return lambda plans: confirmation.around(plans, seconds, module._name)
 
 

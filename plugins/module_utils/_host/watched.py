@@ -52,18 +52,26 @@ class Deputy:
         poll = select.poll()
         poll.register(self._line, select.POLLIN)
         deadline = time.monotonic() + timeout
-        answer = b""
+        answer, interrupt = b"", None
         # Where somebody has killed it: no answer.
         with suppress(BrokenPipeError, ConnectionResetError):
             self._line.send("\0".join(words).encode("utf-8", "surrogateescape"))
-            while not poll.poll(max(0, deadline - time.monotonic()) * 1000):
-                if time.monotonic() >= deadline:
+            has_ended = False
+            while not has_ended:
+                try:
+                    has_ended = bool(poll.poll(max(0, deadline - time.monotonic()) * 1000))
+                except KeyboardInterrupt as error:
+                    # The call goes on all the same, and only its answer tells what there is to put back.
+                    interrupt = error
+                if not has_ended and time.monotonic() >= deadline:
                     self._let_go()
-                    raise Unfinished(self._pid)
+                    raise Unfinished(self._pid) from interrupt
             answer = self._line.recv(_LONGEST)
         if not answer:
             self._let_go()
             os.waitpid(self._pid, 0)
+        if interrupt is not None:
+            raise interrupt
         return int(answer) if answer else errno.EINTR
 
     def _let_go(self):

@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, VfioHostError
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
+from ansible_collections.vfio.host.plugins.module_utils._host.undo import all_or_nothing, tried
 from ansible_collections.vfio.host.plugins.module_utils._kernel import kmod, module_memory
 from ansible_collections.vfio.host.plugins.module_utils._kernel.module_value import same
 
@@ -23,13 +24,11 @@ class Applier:
 
     def apply(self, plan):
         """Do all of it, or put everything back and raise ApplyError with what failed and what could not be put back."""
-        try:
+        with all_or_nothing("changing kernel modules and their options", self._put_back):
             self._write(plan)
             self._change(plan)
             self._prove(plan)
             self._remember(plan)
-        except VfioHostError as error:
-            raise ApplyError(*(error.messages + self._put_back())) from error
 
     def undo(self):
         """Put an applied plan back. Raises ApplyError with what could not be."""
@@ -48,13 +47,13 @@ class Applier:
         for name in reversed(order):
             one = by_name[name]
             if one.unload:
-                self._modules.unload(name)
                 back = tuple((option, value) for option, value in sorted(one.before.items()) if value is not None)
                 self._done.append((self._load_again, (name, back)))
+                self._modules.unload(name)
         for name in order:
             for option, value, old in by_name[name].sets:
+                self._done.append((self._set_again, (name, option, old)))
                 self._modules.set_live(name, option, value)
-                self._done.append((self._modules.set_live, (name, option, old)))
         for name in order:
             if by_name[name].load is not None:
                 was = {one for one in [name] + self._modules.dependencies(name) if self._modules.is_loaded(one)}
@@ -64,6 +63,10 @@ class Applier:
     def _load_again(self, name, options):
         if not self._modules.is_loaded(name):
             self._modules.load(name, options)
+
+    def _set_again(self, name, option, value):
+        if self._modules.live(name, option)[0] != value:
+            self._modules.set_live(name, option, value)
 
     def _unload_again(self, name, was):
         """Unload a module, and what came in with it."""
@@ -117,10 +120,7 @@ class Applier:
     def _put_back(self):
         problems = []
         for call, arguments in reversed(self._done):
-            try:
-                call(*arguments)
-            except VfioHostError as error:
-                problems += [f"not put back: {message}" for message in error.messages]
+            problems += [f"not put back: {message}" for message in tried(call, *arguments)]
         self._done = []
         return problems
 

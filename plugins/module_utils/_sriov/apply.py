@@ -13,6 +13,7 @@ import errno
 from ansible_collections.vfio.host.plugins.module_utils._device.apply import Applier
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, KernelRefusal, KernelStuck
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules
+from ansible_collections.vfio.host.plugins.module_utils._host.undo import ENDINGS, all_or_nothing, told, tried
 
 _HINTS = {
     errno.ENOENT: "its driver cannot make VFs",
@@ -37,6 +38,13 @@ class _Pfs:
             self._files.put(path, text)
         if files:
             reload_rules(self._fs)
+
+    def _files_back(self, files, before):
+        """Put ``files`` back, path -> text of ``before``; a sentence for each that could not be."""
+        problems = [
+            message for path in reversed(list(files)) for message in tried(self._files.put, path, before.get(path))
+        ]
+        return problems + (tried(reload_rules, self._fs) if files else [])
 
     def _path(self, pf, name):
         return f"{self._fs.pci_devices}/{pf}/{name}"
@@ -64,15 +72,15 @@ class Numbers(_Pfs):
     def apply(self):
         """Do all of it, or put everything back and raise ApplyError."""
         touched = []
-        try:
+        with all_or_nothing(
+            "changing numbers of VFs", lambda: self._put_back(touched),
+            "everything that this task had changed was put back as it was",
+        ):
             self._put(self._plan.files)
             for one in self._plan.pfs:
                 if one.resizes:
                     touched.append(one)
                     self._resize(one)
-        except (ApplyError, KernelRefusal) as error:
-            problems = self._put_back(touched) or ["everything that this task had changed was put back as it was"]
-            raise ApplyError(*(error.messages + problems)) from error
 
     def undo(self):
         """Put back what was changed. Raises ApplyError with what could not be."""
@@ -88,8 +96,9 @@ class Numbers(_Pfs):
                 if not self._survey.modules.is_registered(record.driver):
                     self._survey.modules.load(record.module)
                 self._drivers.bind_by_name(address, record.driver, record.driver)
-        except (ApplyError, KernelRefusal) as error:
-            raise ApplyError(f"{pf} ({one.device.name}): {error.messages[0]}") from error
+        except ENDINGS as error:
+            (message, *dummy) = told(error, f"setting the number of its VFs to {len(one.vfs)}")
+            raise ApplyError(f"{pf} ({one.device.name}): {message}") from error
 
     def _set_number(self, pf, wanted):
         if self._count(pf):
@@ -120,18 +129,11 @@ class Numbers(_Pfs):
     def _put_back(self, touched):
         problems = []
         for one in reversed(touched):
-            try:
-                self._restore(one)
-            except (ApplyError, KernelRefusal) as error:
-                problems.append(
-                    f"{one.device.address} ({one.device.name}) could not be put back to {len(one.before)} VFs with the "
-                    f"drivers that they had: {error.messages[0]}"
-                )
-        try:
-            self._put({path: self._plan.state.files.get(path) for path in reversed(list(self._plan.files))})
-        except ApplyError as error:
-            problems.append(error.messages[0])
-        return problems
+            problems += [
+                f"{one.device.address} ({one.device.name}) could not be put back to {len(one.before)} VFs with the "
+                f"drivers that they had: {message}" for message in tried(self._restore, one)
+            ]
+        return problems + self._files_back(self._plan.files, self._plan.state.files)
 
     def _restore(self, one):
         pf = one.device.address
@@ -159,15 +161,12 @@ class Probes(_Pfs):
 
     def apply(self):
         """Do all of it, or put everything back and raise ApplyError."""
-        try:
+        with all_or_nothing("giving VFs their native drivers", self._put_back):
             for pf, (dummy, wanted) in self._plan.autoprobe.items():
                 self._set_autoprobe(pf, wanted)
             for vf in self._plan.probes:
                 self._probe(vf)
             self._put(self._plan.files)
-        except (ApplyError, KernelRefusal) as error:
-            problems = self._put_back()
-            raise ApplyError(*(error.messages + problems)) from error
 
     def undo(self):
         """Put back what was changed. Raises ApplyError with what could not be."""
@@ -186,18 +185,11 @@ class Probes(_Pfs):
             )
 
     def _put_back(self):
-        problems = []
-        steps = [lambda: self._put({path: self._plan.numbers.state.files.get(path) for path in self._plan.files})]
-        steps += [lambda vf=vf: self._unbind(vf.address) for vf in self._plan.probes]
-        steps += [
-            lambda pf=pf, before=before: self._set_autoprobe(pf, before)
-            for pf, (before, dummy) in self._plan.autoprobe.items()
-        ]
-        for step in steps:
-            try:
-                step()
-            except (ApplyError, KernelRefusal) as error:
-                problems += error.messages
+        problems = self._files_back(self._plan.files, self._plan.numbers.state.files)
+        for vf in self._plan.probes:
+            problems += tried(self._unbind, vf.address)
+        for pf, (before, dummy) in self._plan.autoprobe.items():
+            problems += tried(self._set_autoprobe, pf, before)
         return problems
 
     def _unbind(self, address):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._host import confirm, revert
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.faults import Killed
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME
@@ -36,7 +38,7 @@ class Systemd:
 
     def _run(self, words):
         if words[0] == "systemd-run":
-            self.host.faults.log.append(("timer", "armed"))
+            self.host.faults.step("timer", "armed")
             if self.refuses:
                 return 1, "", "Failed to start transient timer unit\n"
             self.started, self.is_armed = words, True
@@ -127,6 +129,7 @@ def test_the_way_back_is_there_before_the_first_write(run_module, host, systemd)
 
 
 def test_a_run_that_is_killed_at_any_step_is_taken_back(run_module, make_host, monkeypatch):
+    half_done = 0
     for index in range(100):
         host = make_host(hosts.x86())
         systemd, before = Systemd(host), state(host)
@@ -137,8 +140,11 @@ def test_a_run_that_is_killed_at_any_step_is_taken_back(run_module, make_host, m
         except Killed:
             pass
         else:
-            assert index > 10
+            # With the devices before, between and behind three of them.
+            assert half_done > 5
             return
+        half_done += any(step[0] == "write" for step in host.faults.log[:-1])
+        assert systemd.is_armed or not half_done
         if systemd.is_armed:
             with monkeypatch.context() as later:
                 time_passes(later)
@@ -155,6 +161,106 @@ def test_a_failure_is_put_back_at_once_and_leaves_no_timer(run_module, host, sys
     assert "EINVAL" in result["msg"]
     assert not systemd.is_armed
     assert state(host) == before
+
+
+class Unforeseen(Exception):
+    """What no code of this collection raises."""
+
+
+@pytest.fixture
+def half_done(run_module, host, systemd, monkeypatch):
+    """A function: a run that ends with an error in the middle, and cannot put NVME back; its message."""
+
+    def run(error):
+        override, real = f"{NVME}/driver_override", host.kernel.write
+
+        def write(path, value):
+            if path.endswith("/vfio-pci/bind") and value == EDU:
+                raise error
+            if path.endswith(override) and value == "\n":
+                raise OSError(errno.EIO, "no")
+            real(path, value)
+
+        monkeypatch.setattr(host.kernel, "write", write)
+        result = run_module(host, "driver_override", confirm=30, **WISH)
+        monkeypatch.setattr(host.kernel, "write", real)
+        assert result["failed"]
+        return result["msg"]
+
+    return run
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1), OSError(errno.ENOMEM, "no"), Unforeseen("odd")], ids=repr)
+def test_where_the_roll_back_fails_the_timer_stays_and_takes_back_the_rest(host, systemd, monkeypatch, half_done, error):
+    before = state(host)
+    message = half_done(error)
+    assert systemd.is_armed
+    assert f"{NVME} (" in message.split("\n")[1] and "could not be put back to driver nvme" in message.split("\n")[1]
+    assert "the timer of confirm stays armed: in 30 seconds the host takes back" in message.split("\n")[-1]
+    assert host.override(NVME) == "vfio-pci"
+    time_passes(monkeypatch)
+    systemd.runs_out()
+    assert {path: text for path, text in state(host).items() if not path.startswith("/run/vfio-host")} == before
+
+
+def test_where_the_run_ends_with_what_nobody_foresaw_all_is_put_back_and_the_timer_goes(run_module, host, systemd):
+    before, real = state(host), host.kernel.write
+    for error in (KeyboardInterrupt(), SystemExit(1), Unforeseen("odd")):
+
+        def write(path, value, error=error):
+            if path.endswith("/vfio-pci/bind") and value == NVME:
+                raise error
+            real(path, value)
+
+        host.kernel.write = write
+        result = run_module(host, "driver_override", confirm=30, **WISH)
+        assert result["failed"], error
+        assert "bind vfio-pci" in result["msg"]
+        assert not systemd.is_armed
+        assert state(host) == before
+
+
+def test_a_last_record_that_cannot_be_written_takes_the_change_back_at_once(run_module, host, systemd, monkeypatch):
+    before, put, records = state(host), host.files.put, []
+
+    def full(path, *content):
+        if path.endswith("/record.json") and content[0] is not None:
+            records.append(path)
+            if len(records) == 2:
+                raise ApplyError(f"{path} cannot be written: ENOSPC (No space left on device)")
+        put(path, *content)
+
+    monkeypatch.setattr(host.files, "put", full)
+    result = run_module(host, "driver_override", confirm=30, **WISH)
+    assert "ENOSPC" in result["msg"].split("\n")[0]
+    assert len(records) == 2
+    assert (state(host), systemd.is_armed) == (before, False)
+
+
+def test_where_that_cannot_be_taken_back_the_earlier_record_and_its_time_stay(run_module, host, systemd, monkeypatch):
+    put, records = host.files.put, []
+
+    def full(path, *content):
+        if path.endswith("/record.json") and content[0] is not None:
+            records.append(content[0])
+            if len(records) == 2:
+                host.kernel.refusals["nvme", NVME] = errno.EIO
+                raise ApplyError(f"{path} cannot be written: ENOSPC (No space left on device)")
+        put(path, *content)
+
+    monkeypatch.setattr(host.files, "put", full)
+    result = run_module(host, "driver_override", confirm=30, **WISH)
+    assert "ENOSPC" in result["msg"] and "stays armed" in result["msg"]
+    assert systemd.is_armed
+    assert host.files.read(host.files.confirm + "/record.json") == records[0]
+
+
+@pytest.mark.parametrize("seconds", [True, 1, 4, 86401, 10**12])
+def test_a_time_in_which_nobody_could_come_back_is_an_error(run_module, host, systemd, seconds):
+    before = state(host)
+    result = run_module(host, "driver_override", confirm=seconds, **WISH)
+    assert f"confirm is {seconds}; it is a number of seconds from 5 to 86400" in result["msg"]
+    assert (state(host), systemd.started) == (before, [])
 
 
 def test_without_systemd_nothing_is_touched(run_module, host):

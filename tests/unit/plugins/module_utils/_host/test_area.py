@@ -7,7 +7,12 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, InputError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
+    ApplyError,
+    InputError,
+    PlanError,
+    RolledBack,
+)
 
 
 class Plan:
@@ -102,6 +107,31 @@ def test_what_cannot_be_undone_is_said_and_the_rest_is_undone(log):
         )
     assert caught.value.messages == ["broken", "stuck"]
     assert log[-1] == "undo a"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("odd"), OSError(12, "no"), KeyboardInterrupt(), SystemExit(1)], ids=repr)
+def test_whatever_ends_an_area_the_areas_before_it_are_undone(log, error):
+    with pytest.raises(ApplyError) as caught:
+        run(Area(log, "a"), Area(log, "b", undo_error=error), Area(log, "c", apply_error=error))
+    assert log[-2:] == ["undo b", "undo a"]
+    assert caught.value.messages[0].startswith("c: applying the plan: ")
+    assert not isinstance(caught.value, RolledBack)
+
+
+def test_only_where_every_area_is_as_before_the_error_says_so_by_its_type(log):
+    for error, undo_error, expected in (
+        (RolledBack("no"), None, RolledBack), (RolledBack("no"), ApplyError("stuck"), ApplyError),
+        (ApplyError("half"), None, ApplyError), (RuntimeError("odd"), None, ApplyError),
+    ):
+        with pytest.raises(ApplyError) as caught:
+            run(Area(log, "a", undo_error=undo_error), Area(log, "b", apply_error=error))
+        assert type(caught.value) is expected
+
+
+def test_what_nobody_foresaw_while_planning_touches_nothing_and_names_the_area(log):
+    with pytest.raises(PlanError, match="b: reading the host and planning, nothing was touched: RuntimeError: odd"):
+        run(Area(log, "a"), Area(log, "b", plan_error=RuntimeError("odd")))
+    assert not [one for one in log if one.startswith("apply")]
 
 
 def test_a_request_can_be_made_of_the_plans_before_it(log):

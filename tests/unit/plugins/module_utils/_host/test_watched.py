@@ -9,11 +9,13 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import select
 import signal
 import time
 
 import pytest
 
+from ansible_collections.vfio.host.plugins.module_utils._host import watched
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, KernelRefusal, KernelStuck
 from ansible_collections.vfio.host.plugins.module_utils._host.lock import one_at_a_time
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
@@ -165,3 +167,27 @@ def test_a_link_in_the_place_of_a_note_is_not_followed(fs, tmp_path):
     fs.remember_stuck(ADDRESS, os.getpid())
     assert victim.read_text() == "precious"
     assert fs.stuck_writes() == {ADDRESS: os.getpid()}
+
+
+def test_an_interrupt_waits_for_the_answer_which_is_no_other_calls(fs, tmp_path, monkeypatch):
+    """What the call did has to be known before anything is put back, and each answer is of its own call."""
+    poll, interrupts = select.poll, [KeyboardInterrupt()]
+
+    class Interrupted:
+        def __init__(self):
+            self._poll = poll()
+            self.register = self._poll.register
+
+        def poll(self, timeout):
+            if interrupts:
+                raise interrupts.pop()
+            return self._poll.poll(timeout)
+
+    (tmp_path / "a").write_text("")
+    monkeypatch.setattr(watched.select, "poll", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fs.write_watched(str(tmp_path / "a"), "x", 5, ADDRESS)
+    assert (tmp_path / "a").read_text() == "x"
+    with pytest.raises(KernelRefusal, match="ENOENT"):
+        fs.write_watched(str(tmp_path / "absent"), "x", 5, ADDRESS)
+    fs.write_watched(str(tmp_path / "a"), "y", 5, ADDRESS)

@@ -180,7 +180,7 @@ def read(module):
     found = survey(Sysfs(run=runner(module)))
     facts = found.facts()
     facts["devices"] = select(found.devices, facts["devices"])
-    return printable(facts), printable(found.warnings + taken_by_id(found, facts["devices"]))
+    return facts, [printable(one) for one in found.warnings + taken_by_id(found, facts["devices"])]
 
 
 def selection(values):
@@ -218,8 +218,11 @@ def leave(module, **result):
     """
     many = len(result["ansible_facts"]["vfio_host"]["devices"]) > MANY
     if not many or get_warning_messages() or get_deprecation_messages():
-        module.exit_json(**result)
-    sys.stdout.write(json.dumps(dict(result, invocation={"module_args": module.params})) + "\n")
+        module.exit_json(**printable(result))
+    text = json.dumps(dict(result, invocation={"module_args": module.params}))
+    if "\\udc" in text:  # a byte that is no UTF-8, or one of some rarer characters
+        text = json.dumps(printable(dict(result, invocation={"module_args": module.params})))
+    sys.stdout.write(text + "\n")
     raise SystemExit(0)
 
 

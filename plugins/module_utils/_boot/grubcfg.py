@@ -89,7 +89,7 @@ def _default(text, env):
 
 
 def _pick(siblings, part):
-    if part.isdigit():
+    if part.isdigit() and len(part) < 10:
         return siblings[int(part)] if int(part) < len(siblings) else None
     return next((one for one in siblings if part in one.ids or part == one.title), None)
 

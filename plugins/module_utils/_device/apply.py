@@ -281,12 +281,19 @@ class Applier:
 
     def driver_now(self, address):
         """The driver that a device has at this moment, or None."""
-        return self._fs.link(f"{self._fs.pci_devices}/{address}/driver")
+        return self._told(self._fs.link, f"{self._fs.pci_devices}/{address}/driver")
 
     def override_now(self, address):
         """The override that a device has at this moment, or None."""
-        value = self._fs.read(f"{self._fs.pci_devices}/{address}/driver_override")
+        value = self._told(self._fs.read, f"{self._fs.pci_devices}/{address}/driver_override")
         return None if value in ("(null)", "") else value
+
+    def _told(self, read, path):
+        """What is at ``path``. Raises ApplyError where it is there and does not say: nothing may be concluded from that."""
+        found = read(path)
+        if self._fs.refusal(path) is not None:
+            raise ApplyError(f"{path} cannot be read: {errno_text(self._fs.refusal(path))}")
+        return found
 
     def wait_for(self, condition):
         """Wait until ``condition()`` holds; whether it did in the task's time."""

@@ -21,6 +21,7 @@ REFUSE, EXTEND, IGNORE = "refuse", "extend", "ignore"
 _POLICY = re.compile(r"[a-z0-9-]+\Z")
 _DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 _MAX_NAME = 64
+_MOST_DIGITS = 9  # no bus has as many devices, and Python does not read numbers of thousands of digits
 _GROUP_WAYS = (REFUSE, EXTEND, IGNORE)
 _BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
 _OPTIONS = ("match", "driver", "fallback", "count", "iommu_group", "optional")
@@ -133,7 +134,7 @@ def _number(value):
     if value is None:
         return None
     text = str(value)
-    return int(text) if text.isdecimal() and not isinstance(value, bool) else -1
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS and not isinstance(value, bool) else -1
 
 
 __all__ = (

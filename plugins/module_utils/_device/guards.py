@@ -20,6 +20,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.pci import (
 )
 
 # Mass storage, and Fibre Channel; display controllers, and of these the ones without outputs.
+_NETWORK_CARD = "02"
 _DISKS, _DISPLAY, _WITHOUT_OUTPUTS = ("01", "0c04"), "03", "0302"
 
 
@@ -51,7 +52,7 @@ def guards(fs, devices):
     ``devices`` are the scanned functions; what cannot be resolved counts as needed.
     """
     findings, network = _Findings(), Network(fs)
-    _add_network(findings, network)
+    _add_network(findings, network, devices)
     _add_storage(findings, Storage(fs, network), fs, devices)
     _add_console(findings, devices)
     found = findings.found
@@ -65,7 +66,11 @@ def guards(fs, devices):
     return found
 
 
-def _add_network(findings, network):
+def _add_network(findings, network, devices):
+    if network.is_hidden():
+        for device in devices:
+            if device.ids["class"].startswith(_NETWORK_CARD):
+                findings.add(device.address, NETWORK, "which interfaces this host has cannot be read, so every network card counts")
     for name, what in network.loads():
         for text, addresses in network.below(name):
             if name is None:

@@ -37,7 +37,11 @@ class Network:
             self.is_readable, self.tables = False, Tables([], [], [], {})
 
     def _text(self, name):
-        return (self._fs.read_file(self._fs.proc + name) or b"").decode("utf-8", "replace")
+        """A file of /proc. Raises ValueError where it is there and cannot be read."""
+        text = self._fs.read_file(self._fs.proc + name)
+        if self._fs.refusal(self._fs.proc + name) is not None:
+            raise ValueError(f"{name} cannot be read")
+        return (text or b"").decode("utf-8", "replace")
 
     def loads(self):
         """(interface or None where it cannot be told, what it carries), of all that the host must not lose."""
@@ -75,17 +79,22 @@ class Network:
         return sorted({local: (local, peer) for inode in sorted(found) for local, peer in found[inode]}.values()), False
 
     def _inherited_sockets(self):
-        """The inodes of the sockets that this process's ancestors have open."""
+        """The inodes of the sockets that this process's ancestors have open; none where not all of them can be told."""
         fs, found, pid = self._fs, set(), "self"
         for dummy in range(_MOST_ANCESTORS):
-            words = (fs.read(f"{fs.proc}/{pid}/stat") or "").rpartition(")")[2].split()
+            paths = [f"{fs.proc}/{pid}/stat"]
+            words = (fs.read(paths[0]) or "").rpartition(")")[2].split()
             pid = words[1] if len(words) > 1 else "0"
+            if pid not in ("0", "1"):
+                directory = f"{fs.proc}/{pid}/fd"
+                links = [f"{directory}/{handle}" for handle in fs.names(directory)]
+                paths += [directory] + links
+                targets = [fs.target(link) or "" for link in links]
+                found.update(one[len("socket:["):-1] for one in targets if one.startswith("socket:["))
+            if any(fs.refusal(path) is not None for path in paths):
+                return set()
             if pid in ("0", "1"):
                 break
-            for handle in fs.names(f"{fs.proc}/{pid}/fd"):
-                target = fs.target(f"{fs.proc}/{pid}/fd/{handle}") or ""
-                if target.startswith("socket:["):
-                    found.add(target[len("socket:["):-1])
         return found
 
     def ways(self, name):
@@ -95,16 +104,20 @@ class Network:
         here names. A bridge with a real port needs no more.
         """
         ends = list(self._ends([name]))
-        if not any(is_hardware for dummy, dummy, is_hardware in ends):
+        if not any(is_hardware for dummy, dummy, is_hardware in ends) or None in [addresses for dummy, addresses, dummy in ends]:
             return None
         return [(" over ".join(chain), addresses) for chain, addresses, dummy in ends if addresses]
 
     def _ends(self, chain):
-        """(interfaces on the way, addresses, whether hardware is there) of each end below an interface."""
+        """(interfaces on the way, addresses, whether hardware is there) of each end below an interface; addresses are None where
+        they cannot be told.
+        """
         fs, directory = self._fs, f"{self._fs.net}/{chain[-1]}"
         target = fs.target(directory) or ""
         addresses = addresses_in(target)
         lower = [entry[len(_LOWER):] for entry in fs.names(directory) if entry.startswith(_LOWER)]
+        if fs.refusal(directory) is not None:
+            yield chain, None, False
         if target and VIRTUAL not in target:
             yield chain, addresses, True
         elif not lower and self._may_be_of_ovs(directory):
@@ -129,6 +142,12 @@ class Network:
                 if addresses and _is_up(flags):
                     self._up.append((name, addresses))
         return self._up
+
+    def is_hidden(self):
+        """Whether it cannot be told which interfaces there are, or what they belong to."""
+        fs = self._fs
+        paths = [f"{fs.net}/{name}" for name in fs.names(fs.net)]
+        return fs.refusal(fs.net) is not None or any(fs.target(path) is None and fs.refusal(path) for path in paths)
 
     def below(self, name):
         """(text, addresses) of all that an interface needs; where that cannot be told, of every interface that is up."""

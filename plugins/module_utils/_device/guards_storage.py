@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device import mounts
 from ansible_collections.vfio.host.plugins.module_utils._device.guards_network import VIRTUAL
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import addresses_in
 from ansible_collections.vfio.host.plugins.module_utils._device.routes import parse_address
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
 
 # On the path of a namespace that several controllers may serve: it hangs from none of them.
 NVME_SUBSYSTEM = "/nvme-subsystem/"
@@ -30,6 +32,8 @@ _ON_MEMBERS = frozenset(("btrfs", "bcachefs"))
 _SHARED = {"9p": "9pnet_virtio", "virtiofs": "virtiofs"}
 _SPECIAL = _REMOTE | _ON_MEMBERS | frozenset(_SHARED) | frozenset(("zfs", "overlay"))
 _BY = {"UUID": "uuid", "LABEL": "label", "PARTUUID": "partuuid", "PARTLABEL": "partlabel"}
+_LONGEST_NAME = 255
+_ODD = re.compile(r"[^\w#+.:=@-]")  # what udev escapes in the name of a link
 # Global variables, and systemd's: the partition that its boot loader or stub came from.
 _EFI, _LOADER = "8be4df61-93ca-11d2-aa0d-00e098032b8c", "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 
@@ -58,6 +62,12 @@ class Storage:
     def _text(self, path):
         return (self._fs.read_file(path) or b"").decode("utf-8", "surrogateescape")
 
+    def _unread(self, path):
+        """A Way that cannot be told, where what was just looked for at ``path`` is there and cannot be read."""
+        number = self._fs.refusal(path)
+        if number is not None:
+            yield Way(f"what {path[len(self._fs.root):]} would say ({errno_name(number)}) is", None)
+
     def ways(self):
         """Every Way from what the host uses, or needs for its next boot."""
         seen, root = set(), mounts.holding(self._mounts, "/")
@@ -68,17 +78,22 @@ class Storage:
                 seen.add((mount.number, mount.source))
                 yield from self._mount(mount, f"{mount.point} is", ())
         for pid, mount in self._elsewhere():
-            if self._is_real(mount) and (mount.number, mount.source) not in seen:
+            if mount is None:
+                yield Way(f"what process {pid} has mounted cannot be read, and is", None)
+            elif self._is_real(mount) and (mount.number, mount.source) not in seen:
                 seen.add((mount.number, mount.source))
                 yield from self._mount(mount, f"{mount.point} of process {pid} is", ())
-        for path, is_file in mounts.parse_swaps(self._text(self._fs.proc + "/swaps")):
+        swaps, pools = self._fs.proc + "/swaps", self._fs.proc + "/spl/kstat/zfs"
+        for path, is_file in mounts.parse_swaps(self._text(swaps)):
             if is_file:
                 yield from self._file(path, f"swap {path} is", ())
             else:
                 yield from self._source(path, "swap is", ())
-        for name in self._fs.names(self._fs.proc + "/spl/kstat/zfs"):
-            if self._fs.exists(f"{self._fs.proc}/spl/kstat/zfs/{name}/state"):
+        for name in self._fs.names(pools):
+            if self._fs.exists(f"{pools}/{name}/state"):
                 yield Way(f"the ZFS pool {name} is", None)
+        for path in (swaps, pools):
+            yield from self._unread(path)
         yield from self._of_next_boot()
         yield from self._assembled()
 
@@ -90,15 +105,23 @@ class Storage:
         return mount.source.startswith("/dev/") and mount.kind not in _IN_MEMORY and mount.kind.split(".")[0] != "fuse"
 
     def _elsewhere(self):
-        """(pid, Mount) of other mount namespaces, such as containers': as far as this user may see them."""
+        """(pid, Mount) of other mount namespaces, such as containers': as far as this user may see them. None in place of a
+        Mount: they cannot be told.
+        """
         fs = self._fs
         known = {fs.target(fs.proc + "/self/ns/mnt"), None}
         for pid in filter(str.isdigit, fs.names(fs.proc)):
-            namespace = fs.target(f"{fs.proc}/{pid}/ns/mnt")
+            link, info = f"{fs.proc}/{pid}/ns/mnt", f"{fs.proc}/{pid}/mountinfo"
+            namespace = fs.target(link)
+            unread = fs.refusal(link)
             if namespace not in known:
                 known.add(namespace)
-                for mount in mounts.parse_mountinfo(self._text(f"{fs.proc}/{pid}/mountinfo")):
+                for mount in mounts.parse_mountinfo(self._text(info)):
                     yield pid, mount
+                # EINVAL: it has ended meanwhile, and is in no namespace any more (source: fs/proc_namespace.c).
+                unread = None if fs.refusal(info) == errno.EINVAL else fs.refusal(info)
+            if unread is not None and fs.is_root:
+                yield pid, None
 
     def _of_next_boot(self):
         """What no mount need show: the partitions that the next boot wants, and the one that this boot came from."""
@@ -108,10 +131,17 @@ class Storage:
             for what, key in mounts.boot_devices(fs.read(fs.proc + "/cmdline") or "")
         ]
         wanted += [(what, f"{where} of /etc/fstab is") for what, where in mounts.parse_fstab(self._text(fs.fstab))]
+        for path in (fs.proc + "/cmdline", fs.fstab):
+            yield from self._unread(path)
         for what in self._booted_from():
-            wanted.append((f"PARTUUID={what.lower()}", "the EFI partition of this boot is"))
+            if isinstance(what, Way):
+                yield what
+            else:
+                wanted.append((f"PARTUUID={what.lower()}", "the EFI partition of this boot is"))
         for what, text in wanted:
-            name = self._named(what)
+            name, is_told = self._named(what)
+            if not is_told:
+                yield Way(text, None)
             for way in self._block(name, text, ()) if name else ():
                 yield replace(way, is_direct=False)
 
@@ -119,31 +149,43 @@ class Storage:
         """What is made of disks (LVM, md, LUKS, multipath), and has them open though nothing is mounted: a guest may have it."""
         for name in self._fs.names(self._fs.block):
             below = self._fs.names(f"{self._fs.block}/{name}/slaves")
+            yield from self._unread(f"{self._fs.block}/{name}/slaves")
             if name not in self._used and not self._fs.names(f"{self._fs.block}/{name}/holders"):
                 for one in below:
                     yield from self._block(one, f"{name}, which is assembled, is", ())
+        yield from self._unread(self._fs.block)
 
     def _booted_from(self):
+        """UUIDs of the partitions that this boot came from, and a Way for each that cannot be told."""
         fs = self._fs
         # The first four bytes of a variable's file are its attributes (source: Documentation/filesystems/efivarfs.rst).
-        loader = (fs.read_bytes(f"{fs.efivars}/LoaderDevicePartUUID-{_LOADER}") or b"")[4:]
-        current = (fs.read_bytes(f"{fs.efivars}/BootCurrent-{_EFI}") or b"")[4:6]
+        paths = [f"{fs.efivars}/LoaderDevicePartUUID-{_LOADER}", f"{fs.efivars}/BootCurrent-{_EFI}"]
+        loader, current = ((fs.read_bytes(path) or b"")[4:] for path in paths)
         entry = b""
         if len(current) == 2:
-            entry = fs.read_bytes(f"{fs.efivars}/Boot{int.from_bytes(current, 'little'):04X}-{_EFI}") or b""
-        return filter(None, (loader.decode("utf-16-le", "replace").strip("\0"), mounts.booted_partition(entry[4:])))
+            paths.append(f"{fs.efivars}/Boot{int.from_bytes(current, 'little'):04X}-{_EFI}")
+            entry = fs.read_bytes(paths[-1]) or b""
+        for path in paths:
+            yield from self._unread(path)
+        yield from filter(None, (loader.decode("utf-16-le", "replace").strip("\0"), mounts.booted_partition(entry[4:])))
 
     def _named(self, what):
-        """The kernel's name of the block device that a boot names; None where it is not there."""
+        """(the kernel's name of the block device that a boot names, None where it is not there; whether that can be told)."""
         fs = self._fs
+        if "\0" in what:
+            return None, False
         key, is_tag, value = what.partition("=")
         if is_tag and key in _BY:
-            shown = re.sub(r"[^\w#+.:=@-]", lambda found: "".join(f"\\x{one:02x}" for one in found.group().encode()), value)
+            shown = _ODD.sub(_escaped, value)
             links = [f"{fs.disk_links}/by-{_BY[key]}/{one}" for one in (shown, shown.lower())]
-            return next((name for name in (fs.link(link) for link in links) if name), None)
+            name = next((name for name in map(fs.link, links) if name), None)
+            # What is too long for a link's name is mounted all the same, found by its content.
+            return name, name is not None or len(shown.encode("utf-8")) <= _LONGEST_NAME
         if what.startswith("/dev/"):
-            return self._node(what)
-        return fs.link(f"{fs.dev_block}/{what}") if re.match(r"\d+:\d+\Z", what) else None
+            return self._node(what), True
+        link = f"{fs.dev_block}/{what}"
+        name = fs.link(link) if re.match(r"\d+:\d+\Z", what) else None
+        return name, fs.refusal(link) is None
 
     def _node(self, path):
         """The kernel's name of a device node; None where there is none."""
@@ -256,7 +298,7 @@ class Storage:
             yield from self._source(backing, text, seen)
         elif backing.startswith("/"):
             yield from self._file(backing, text, seen)
-        elif _OF_MEMORY.match(name):
+        elif _OF_MEMORY.match(name) and fs.refusal(directory + "/backing_dev") is None:
             yield Way(text, [])
         elif _OF_A_NETWORK.match(name):
             yield from self._remote([], text)
@@ -274,6 +316,11 @@ class Storage:
             # "traddr=192.168.1.1,trsvcid=4420", of TCP and RDMA.
             words = (fs.read(f"{fs.nvme}/{os.path.basename(path)}/address") or "").split(",")
             yield from self._remote([one[len("traddr="):] for one in words if one.startswith("traddr=")], text)
+
+
+def _escaped(found):
+    """A character as udev writes it in the name of a link, byte by byte."""
+    return "".join(f"\\x{one:02x}" for one in found.group().encode("utf-8", "surrogateescape"))
 
 
 def subsystem_controllers(fs, name):

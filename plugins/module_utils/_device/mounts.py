@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 # Where the files of a boot are, also in an fstab that mounts them on demand only.
 _BOOT = frozenset(("/", "/boot", "/boot/efi", "/efi"))
-_ESCAPED = re.compile(r"\\([0-7]{3})")
+_ESCAPED = re.compile(rb"\\([0-3][0-7]{2})")
+# What separates fields, and what the kernel takes for white space (source: lib/ctype.c); Python knows more of both.
+_FIELDS, _WORDS = re.compile(r"[ \t]+"), re.compile(r"[ \t\n\v\f\r]+")
 _DELETED = "\\040(deleted)"
 _MEDIA, _HARD_DRIVE, _GUID = 4, 1, 2  # UEFI specification, 10.3.5: the device path's type, sub-type, and signature type
 
@@ -32,7 +34,7 @@ class Mount:
 def parse_mountinfo(text):
     """The Mounts, in their order."""
     found = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         left, dummy, right = line.partition(" - ")
         words, rest = left.split(" "), right.split(" ")
         if len(words) > 4 and len(rest) > 2:
@@ -42,7 +44,8 @@ def parse_mountinfo(text):
 
 def unescape(text):
     """A path as it is, from the octal escapes that the kernel and fstab(5) use."""
-    return _ESCAPED.sub(lambda found: chr(int(found.group(1), 8)), text)
+    plain = _ESCAPED.sub(lambda found: bytes([int(found.group(1), 8)]), text.encode("utf-8", "surrogateescape"))
+    return plain.decode("utf-8", "surrogateescape")
 
 
 def holding(mounts, path):
@@ -73,7 +76,7 @@ def option(mount, *names):
 
 def parse_swaps(text):
     """(path, whether it is a file) of each swap in use."""
-    lines = [line.split() for line in text.splitlines()[1:]]
+    lines = [_FIELDS.split(line) for line in text.split("\n")[1:]]
     return [
         (unescape(words[0].replace(_DELETED, "")), "file" in words[1:3]) for words in lines if len(words) > 1
     ]
@@ -82,7 +85,7 @@ def parse_swaps(text):
 def parse_fstab(text):
     """(what, where) of each line that a boot mounts, or that the files of a boot are on. ``where`` is "swap" for swap."""
     found = []
-    for words in map(str.split, text.splitlines()):
+    for words in (_FIELDS.split(line.strip(" \t\r")) for line in text.split("\n")):
         if len(words) < 3 or words[0].startswith("#"):
             continue
         where = "swap" if words[2] == "swap" else unescape(words[1])
@@ -93,7 +96,7 @@ def parse_fstab(text):
 
 def boot_devices(command_line):
     """(what, argument) of the devices that the kernel's command line names."""
-    pairs = [word.partition("=") for word in command_line.split()]
+    pairs = [word.partition("=") for word in _WORDS.split(command_line)]
     return [(value, key) for key, dummy, value in pairs if key in ("root", "resume") and value]
 
 

@@ -92,7 +92,7 @@ def _longest(routes):
 def read_tables(route, route6, trie, inet6):
     """The Tables in the texts of /proc/net/route, ipv6_route, fib_trie and if_inet6. Raises ValueError for other texts."""
     other, hidden, name = [], [], None
-    for line in trie.splitlines():
+    for line in trie.split("\n"):
         if line.endswith(":") and not line[0].isspace():
             name = line[:-1].split()[-1]
             if name not in ("Main", "Local"):
@@ -100,21 +100,21 @@ def read_tables(route, route6, trie, inet6):
         elif name in other and line.split()[:1] == ["/0"] and line.split()[2:3] == ["UNICAST"]:
             hidden.append(name)
     addresses = {}
-    for words in map(str.split, inet6.splitlines()):
+    for words in map(str.split, inet6.split("\n")):
         if len(words) > 5:
             addresses.setdefault(bytes.fromhex(words[0]), []).append(words[5])
     return Tables(list(_routes(route)) + list(_routes6(route6)), other, hidden, addresses)
 
 
 def _routes(text):
-    for words in map(str.split, text.splitlines()[1:]):
+    for words in map(str.split, text.split("\n")[1:]):
         if len(words) > 7 and not int(words[3], 16) & _REJECT:
             length = bin(int(words[7], 16)).count("1")
             yield Route(words[0], _wire(words[1]), length, not int(words[3], 16) & _GATEWAY)
 
 
 def _routes6(text):
-    for words in map(str.split, text.splitlines()):
+    for words in map(str.split, text.split("\n")):
         if len(words) > 9 and not int(words[8], 16) & (_REJECT | _LOCAL):
             yield Route(words[9], bytes.fromhex(words[0]), int(words[1], 16), not int(words[8], 16) & _GATEWAY)
 
@@ -134,7 +134,7 @@ def connections(text):
     Raises ValueError for other texts.
     """
     found = {}
-    for line in text.splitlines()[1:]:
+    for line in text.split("\n")[1:]:
         words = line.split(None, 10)
         if len(words) < 10 or words[3] != _ESTABLISHED:
             continue

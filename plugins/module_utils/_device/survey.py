@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -31,12 +32,14 @@ from ansible_collections.vfio.host.plugins.module_utils._device.pci import (
     slot_path,
 )
 from ansible_collections.vfio.host.plugins.module_utils._device.stuck import Stuck, sentence
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
 from ansible_collections.vfio.host.plugins.module_utils._host.platform import S390, platform_of, remaps_interrupts
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import ABSENT, Modules
 
 _EXTENDED_CONFIG = 0x100
 _SERIAL_NUMBER_CAPABILITY = 0x0003
 _MEANINGLESS_SERIALS = frozenset((b"\0" * 8, b"\xff" * 8))
+_NEEDED = ("modalias", "driver", "driver_override", "iommu_group", "physfn", "sriov_totalvfs")
 _ZPCI = ("uid", "uid_is_unique", "function_id", "pchid", "pft", "pfgid", "vfn", "port")
 _ZPCI_VALUE = re.compile(r"(0x)?[0-9a-f]{1,16}\Z", re.IGNORECASE)
 
@@ -122,7 +125,7 @@ def survey(fs):
         devices[device.address] = device.knowing(
             vfio=choices.facts(device.modalias, iommu.why_not_bindable(device, base, noiommu)),
             guards=needed.get(device.address, []),
-            holders=_holders_of(fs, device, held) if is_root else None,
+            holders=_holders_of(fs, device, held, device.driver in vfio_drivers) if is_root else None,
         )
     stuck = {address: sentence(devices[address], pid) for address, pid in stuck.items()}
     return Survey(
@@ -153,11 +156,12 @@ def _vfio_drivers(fs, modules, devices):
     return frozenset(found)
 
 
-def _holders_of(fs, device, held):
+def _holders_of(fs, device, held, is_vfio):
     if not held:
         return []
     found = []
-    for node in usage.vfio_nodes(fs, fs.device_directory(device.address), device.iommu_group):
+    nodes = usage.vfio_nodes(fs, fs.device_directory(device.address), device.iommu_group)
+    for node in nodes + ([usage.UNKNOWN] if is_vfio else []):
         found += [holder for holder in held.get(node, ()) if holder not in found]
     return found
 
@@ -174,11 +178,23 @@ def _scan(fs, warnings, stuck):
     found = []
     for address in fs.names(fs.pci_devices):
         device = _read_device(fs, address, around, stuck)
-        if device is None:
+        unread = _unread(fs, fs.device_directory(address))
+        if unread:
+            stuck.pop(address, None)
+            warnings.append(f"{address} is left out, since what it is or what has it cannot be read: {'; '.join(unread)}")
+        elif device is None:
             warnings.append(f"{address} vanished during the scan and is left out")
         else:
             found.append(device)
     return found
+
+
+def _unread(fs, directory):
+    """What cannot be read of a device that nothing may be done with without it."""
+    paths = [directory] + [f"{directory}/{name}" for name in _NEEDED]
+    return [
+        f"{os.path.basename(path)}: {errno_text(fs.refusal(path))}" for path in paths if fs.refusal(path) is not None
+    ]
 
 
 def _read_device(fs, address, around, stuck):
@@ -210,7 +226,7 @@ def _read_device(fs, address, around, stuck):
         physfn=physfn,
         sriov=None if physfn else _sriov(fs, directory),
         reset_methods=(fs.read(directory + "/reset_method") or "").split(),
-        boot_vga=ids["class"].startswith("03") and fs.read(directory + "/boot_vga") == "1",
+        boot_vga=ids["class"].startswith("03") and _is_boot_vga(fs, directory + "/boot_vga"),
         serial=serial or around.nvme_serials.get(address),
         net=around.net.get(address, []),
         block=around.block.get(address, []),
@@ -218,6 +234,11 @@ def _read_device(fs, address, around, stuck):
         vendor_name=vendor_name,
         device_name=device_name,
     )
+
+
+def _is_boot_vga(fs, path):
+    """Whether a display is the firmware's, or may be, where it does not say."""
+    return fs.read(path) == "1" or fs.refusal(path) is not None
 
 
 def _sriov(fs, directory):

@@ -34,16 +34,19 @@ class Files:
         self.module_options = self.root + "/run/vfio-host/module-options"
 
     def names(self, directory):
-        """The names in a directory, sorted; [] where it is absent."""
+        """The names in a directory, sorted; [] where it is absent. Raises PlanError where it is there and cannot be read."""
         try:
             return sorted(os.listdir(directory))
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise PlanError(f"{directory} cannot be read: {errno_text(error.errno)}") from error
 
     def read(self, path):
         """The text of a file; None where it is absent. Raises PlanError where it is there and cannot be read."""
         try:
-            with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            # With its line ends as they are: what is put back is the same to the byte.
+            with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
                 return stream.read()
         except (FileNotFoundError, NotADirectoryError):
             return None

@@ -8,10 +8,14 @@
 
 from __future__ import annotations
 
+import re
+
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
 from ansible_collections.vfio.host.plugins.module_utils._host.undo import told
 
 _NOT_STARTED = 127  # as a shell says it
+# How Python holds a byte that is no UTF-8 (source: PEP 383).
+_BYTE, _FIRST = re.compile("[\udc80-\udcff]"), 0xDC00
 
 
 def runner(module):
@@ -34,7 +38,7 @@ def fail(module, error):
 def printable(value):
     """A result in which a byte of the host that is no UTF-8 is written as \\xe9: JSON has no other way to carry it."""
     if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return value if value.isascii() else _BYTE.sub(lambda found: f"\\x{ord(found.group()) - _FIRST:02x}", value)
     if isinstance(value, dict):
         return {printable(key): printable(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):

@@ -6,13 +6,15 @@
 
 """Reader and writer of the kernel's files, and the one root they all hang from.
 
-Absence is a value here: what the kernel does not offer reads as None, what it offers and leaves unset reads as "".
+Absence is a value here: what the kernel does not offer reads as None, what it offers and leaves unset reads as "". What is
+there and cannot be read, whatever errno it answers, reads as absent, and refusal() tells the two apart.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 from contextlib import suppress
 
@@ -21,10 +23,9 @@ from ansible_collections.vfio.host.plugins.module_utils._host.watched import Dep
 
 # What reading an attribute answers when it, or the device or process behind it, is not there (any more).
 _ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.ESRCH))
-# An attribute that exists and has no value for this device, or one that this user may not see.
-_UNREADABLE = frozenset((
-    errno.EINVAL, errno.EIO, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.EISDIR, errno.ELOOP,
-))
+# Beside what the kernel answers, a path that no file can have: with a NUL, or not to be encoded.
+_UNREAD = (OSError, ValueError)
+_LOOK = 1  # seconds for a look at a file that a process has open, whose file system may never answer
 
 # How every link in /sys/bus/pci/devices begins.
 _TO_DEVICES = "../../../devices/"
@@ -42,6 +43,8 @@ class Sysfs:
         self._deputy = Deputy(
             lambda path, value, dummy: _write(path, value), lambda dummy, value, address: _forget(f"{self.stuck}/{address}")
         )
+        self._looker = Deputy(_look, lambda *dummy: None)
+        self._refusals = {}
         self.pci = self.root + "/sys/bus/pci"
         self.pci_devices = self.pci + "/devices"
         self.pci_drivers = self.pci + "/drivers"
@@ -107,10 +110,24 @@ class Sysfs:
         """Whether this process may read and write everything here."""
         return os.geteuid() == 0
 
+    def refusal(self, path):
+        """The errno that the last look at ``path`` ended with, where that does not mean absence; else None.
+
+        Whoever decides by an absence that something is free asks this, too.
+        """
+        return self._refusals.get(path)
+
+    def _note(self, path, error=None):
+        """Keep what refusal() says of a look at ``path``, which ended with ``error``."""
+        if isinstance(error, OSError) and error.errno not in _ABSENT:
+            self._refusals[path] = error.errno
+        elif self._refusals:
+            self._refusals.pop(path, None)
+
     def read(self, path):
         """The text of ``path`` without surrounding white space; None where it is absent or not to be read."""
         data = self.read_bytes(path)
-        return None if data is None else data.decode("utf-8", "surrogateescape").strip()
+        return None if data is None else data.strip().decode("utf-8", "surrogateescape")
 
     def number(self, path):
         """The whole number in ``path``; None where there is none."""
@@ -124,41 +141,46 @@ class Sysfs:
         """Up to ``limit`` bytes of ``path``; None where it is absent or not to be read."""
         try:
             handle = os.open(path, os.O_RDONLY)
-        except OSError as error:
-            _raise_unless_absent(error)
+            try:
+                data = os.read(handle, limit)
+            finally:
+                os.close(handle)
+        except _UNREAD as error:
+            self._note(path, error)
             return None
-        try:
-            return os.read(handle, limit)
-        except OSError as error:
-            _raise_unless_absent(error)
-            return None
-        finally:
-            os.close(handle)
+        self._note(path)
+        return data
 
     def read_file(self, path):
-        """All bytes of a regular or procfs file that may be large; None where absent."""
+        """All bytes of a regular or procfs file that may be large; None where it is absent or not to be read."""
         try:
             with open(path, "rb") as stream:
-                return stream.read()
-        except OSError as error:
-            _raise_unless_absent(error)
+                data = stream.read()
+        except _UNREAD as error:
+            self._note(path, error)
             return None
+        self._note(path)
+        return data
 
     def names(self, path):
-        """The names in a directory, sorted; [] where it is absent."""
+        """The names in a directory, sorted; [] where it is absent or not to be read."""
         try:
-            return sorted(os.listdir(path))
-        except OSError as error:
-            _raise_unless_absent(error)
+            found = sorted(os.listdir(path))
+        except _UNREAD as error:
+            self._note(path, error)
             return []
+        self._note(path)
+        return found
 
     def target(self, path):
-        """Where a symbolic link points, as written in it; None where there is none."""
+        """Where a symbolic link points, as written in it; None where there is none, or it is not to be read."""
         try:
-            return os.readlink(path)
-        except OSError as error:
-            _raise_unless_absent(error)
+            found = os.readlink(path)
+        except _UNREAD as error:
+            self._note(path, error)
             return None
+        self._note(path)
+        return found
 
     def link(self, path):
         """The last component of a symbolic link's target ('e1000e' for …/driver); None where there is none."""
@@ -180,21 +202,45 @@ class Sysfs:
         """Whether ``path`` is there."""
         return os.path.exists(path)
 
+    def is_link(self, path):
+        """Whether there is a symbolic link, wherever it points."""
+        return os.path.islink(path)
+
     def is_writable(self, path):
         """Whether the kernel takes writes to an attribute: root may open any, so its mode tells."""
         try:
             return bool(os.stat(path).st_mode & 0o200)
-        except OSError as error:
-            _raise_unless_absent(error)
+        except _UNREAD:
             return False
 
     def inode(self, path):
         """The inode number of ``path``, which sysfs gives to no other object in this boot; None where it is absent."""
         try:
             return os.stat(path).st_ino
-        except OSError as error:
-            _raise_unless_absent(error)
+        except _UNREAD:
             return None
+
+    def device_numbers(self, paths):
+        """(major, minor) -> path, of those of ``paths`` that are character devices."""
+        found = {}
+        for path in paths:
+            with suppress(*_UNREAD):
+                status = os.stat(path)
+                if stat.S_ISCHR(status.st_mode):
+                    found[os.major(status.st_rdev), os.minor(status.st_rdev)] = path
+        return found
+
+    def is_device(self, path, numbers):
+        """Whether a file is a character device of one of ``numbers``, (major, minor) each; None where that cannot be told.
+
+        A process of its own looks, since the file may be of a file system that never answers.
+        """
+        words = " ".join(f"{major}:{minor}" for major, minor in numbers)
+        try:
+            answer = self._looker.call((path, words), _LOOK)
+        except Unfinished:
+            return None
+        return {0: True, errno.ENOTTY: False}.get(answer)
 
     def write(self, path, value):
         """Write ``value`` to a kernel attribute in one write(2). Raises KernelRefusal with the kernel's errno."""
@@ -254,6 +300,14 @@ def _write(path, value):
         os.close(handle)
 
 
+def _look(path, numbers):
+    """Raises ENOTTY where a file is none of these devices."""
+    status = os.stat(path)
+    number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    if not stat.S_ISCHR(status.st_mode) or number not in numbers.split():
+        raise OSError(errno.ENOTTY, path)
+
+
 def _forget(record):
     """Remove a note, and its directories where nothing else is in them."""
     with suppress(OSError):
@@ -270,10 +324,8 @@ class _Opened:
         self._handle = None
 
     def __enter__(self):
-        try:
+        with suppress(*_UNREAD):
             self._handle = os.open(self._path, os.O_RDONLY)
-        except OSError as error:
-            _raise_unless_absent(error)
         return self._read_at
 
     def __exit__(self, *dummy):
@@ -285,15 +337,8 @@ class _Opened:
             return b""
         try:
             return os.pread(self._handle, length, offset)
-        except OSError as error:
-            _raise_unless_absent(error)
+        except OSError:
             return b""
-
-
-def _raise_unless_absent(error):
-    """Let pass an error that means absence; other errors go on to the caller."""
-    if error.errno not in _ABSENT and error.errno not in _UNREADABLE:
-        raise error
 
 
 __all__ = ("Sysfs",)

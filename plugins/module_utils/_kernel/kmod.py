@@ -37,6 +37,7 @@ class Users:
     references: int
     holders: tuple = ()
     devices: tuple = ()
+    unread: tuple = ()  # what would tell of more of them, and cannot be read
 
 
 class Modules:
@@ -255,7 +256,7 @@ class Modules:
         status, text, dummy = self._fs.run(["modinfo", "-0", "-F", "parm", name])
         if status:
             return None
-        entries = text.split("\0") if "\0" in text else text.splitlines()
+        entries = text.split("\0") if "\0" in text else text.split("\n")
         matches = [_PARAMETER.match(one.strip()) for one in entries]
         return {
             normalize_module_name(one.group(1)): Parameter(normalize_module_name(one.group(1)), one.group(2) or "")
@@ -292,17 +293,18 @@ class Modules:
         """What uses a loaded module now."""
         directory = f"{self._fs.modules}/{normalize_module_name(module)}"
         references = self._fs.read(f"{directory}/refcnt")
-        devices = []
-        for driver in self._fs.names(f"{directory}/drivers"):
+        devices, paths = [], [f"{directory}/drivers", f"{directory}/holders", f"{directory}/refcnt"]
+        for driver in self._fs.names(paths[0]):
             path = f"{directory}/drivers/{driver}"
+            paths.append(path)
             devices += [
                 name for name in self._fs.names(path)
                 if name != "module" and self._fs.target(f"{path}/{name}") is not None
             ]
-        return Users(
-            int(references) if references and references.isdigit() else None,
-            tuple(self._fs.names(f"{directory}/holders")), tuple(sorted(devices)),
-        )
+        holders = tuple(self._fs.names(f"{directory}/holders"))
+        unread = [path for path in paths if self._fs.refusal(path) is not None]
+        is_number = references and references.isdigit() and not unread
+        return Users(int(references) if is_number else None, holders, tuple(sorted(devices)), tuple(unread))
 
     def load(self, module, options=()):
         """Load a module by its name, with ``options``, (name, value) each. Raises ApplyError with modprobe's words."""

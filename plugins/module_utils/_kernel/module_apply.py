@@ -74,7 +74,7 @@ class Applier:
             if one in was or not self._modules.is_loaded(one):
                 continue
             users = self._modules.users(one)
-            if one == name or not (users.references or users.holders or users.devices):
+            if one == name or not (users.references or users.holders or users.devices or users.unread):
                 self._modules.unload(one)
 
     def _prove(self, plan):

@@ -255,7 +255,9 @@ def _in_use(host, module):
         found.append(f"its driver has {', '.join(users.devices)}")
     if users.holders:
         found.append(f"{', '.join(users.holders)} need{'s' if len(users.holders) == 1 else ''} it")
-    if users.references is None:
+    if users.unread:
+        found.append(f"{', '.join(users.unread)} cannot be read, so it may be in use")
+    elif users.references is None:
         found.append("this kernel cannot unload modules")
     elif users.references > len(users.holders):
         found.append("something holds it open")

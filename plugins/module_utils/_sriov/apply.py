@@ -11,7 +11,12 @@ from __future__ import annotations
 import errno
 
 from ansible_collections.vfio.host.plugins.module_utils._device.apply import Applier
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, KernelRefusal, KernelStuck
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
+    ApplyError,
+    KernelRefusal,
+    KernelStuck,
+    errno_text,
+)
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules
 from ansible_collections.vfio.host.plugins.module_utils._host.undo import ENDINGS, all_or_nothing, told, tried
 
@@ -50,10 +55,20 @@ class _Pfs:
         return f"{self._fs.pci_devices}/{pf}/{name}"
 
     def _count(self, pf):
-        return sum(1 for name in self._fs.names(f"{self._fs.pci_devices}/{pf}") if name.startswith("virtfn"))
+        directory = f"{self._fs.pci_devices}/{pf}"
+        names = self._fs.names(directory)
+        self._check_told(directory)
+        return sum(1 for name in names if name.startswith("virtfn"))
 
     def _autoprobe_now(self, pf):
-        return self._fs.read(self._path(pf, "sriov_drivers_autoprobe")) == "1"
+        path = self._path(pf, "sriov_drivers_autoprobe")
+        value = self._fs.read(path)
+        self._check_told(path)
+        return value == "1"
+
+    def _check_told(self, path):
+        if self._fs.refusal(path) is not None:
+            raise ApplyError(f"{path} cannot be read: {errno_text(self._fs.refusal(path))}")
 
     def _set_autoprobe(self, pf, wanted):
         if self._autoprobe_now(pf) != wanted:

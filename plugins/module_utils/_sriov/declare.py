@@ -16,6 +16,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Inpu
 MAX = "max"
 
 _BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
+_MOST_DIGITS = 9  # a PF has at most 65535, and Python does not read numbers of thousands of digits
 _OPTIONS = ("match", "numvfs", "autoprobe")
 
 
@@ -56,7 +57,7 @@ def _parse_entry(where, value, present):
     except InputError as error:
         problems += error.messages
     text = str(number).strip().lower()
-    if number is not None and text != MAX and (isinstance(number, bool) or not text.isdecimal()):
+    if number is not None and text != MAX and (isinstance(number, bool) or not text.isdecimal() or len(text) > _MOST_DIGITS):
         problems.append(f"{where}: numvfs {number!r} must be a whole number from 0, or max")
     if number is None and present:
         problems.append(f"{where}: say how many VFs there shall be: numvfs, a whole number from 0, or max")

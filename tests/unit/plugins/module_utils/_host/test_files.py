@@ -24,6 +24,22 @@ def test_a_new_file_comes_with_its_directories(files, tmp_path):
     assert (tmp_path / "a/b/c.conf").read_text() == "text\n"
 
 
+@pytest.mark.parametrize("data", [b"a\r\nb\r\n", b"a\rb", b"\xff\n", "a\u2028b\x0cc".encode()])
+def test_what_was_read_is_put_back_to_the_byte(files, tmp_path, data):
+    path = tmp_path / "c.conf"
+    path.write_bytes(data)
+    text = files.read(str(path))
+    files.put(str(path), "other\n")
+    files.put(str(path), text)
+    assert path.read_bytes() == data
+
+
+def test_a_directory_that_cannot_be_listed_is_an_error_that_names_it(files, tmp_path):
+    (tmp_path / "a").write_text("a file")
+    with pytest.raises(PlanError, match="a cannot be read: ENOTDIR"):
+        files.names(str(tmp_path / "a"))
+
+
 def test_a_directory_goes_when_nothing_is_in_it(files, tmp_path):
     files.put(str(tmp_path / "a/b"), "text\n")
     files.drop_directory(str(tmp_path / "a"))

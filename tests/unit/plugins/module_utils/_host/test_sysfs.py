@@ -47,21 +47,43 @@ def test_an_empty_attribute_is_not_an_absent_one(fs, tmp_path):
     assert fs.read(str(tmp_path / "b")) is None
 
 
-@pytest.mark.parametrize(
-    "number",
-    [errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EINVAL, errno.EIO, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP],
-)
-def test_what_cannot_be_read_is_none(fs, tmp_path, monkeypatch, number):
+@pytest.mark.parametrize("number", sorted(errno.errorcode), ids=errno.errorcode.get)
+def test_what_cannot_be_read_is_none_whatever_it_answers(fs, tmp_path, monkeypatch, number):
     (tmp_path / "a").write_text("x")
-    monkeypatch.setattr(module.os, "read", failing(number))
-    assert fs.read(str(tmp_path / "a")) is None
+    with monkeypatch.context() as patch:
+        for call in ("read", "readlink", "listdir"):
+            patch.setattr(module.os, call, failing(number))
+        assert fs.read(str(tmp_path / "a")) is None
+        assert fs.target(str(tmp_path / "b")) is None
+        assert fs.names(str(tmp_path)) == []
+    absent = number in (errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.ESRCH)
+    paths = [str(tmp_path / "a"), str(tmp_path / "b"), str(tmp_path)]
+    assert [fs.refusal(path) for path in paths] == [None if absent else number] * 3
+    fs.read(paths[0]), fs.target(paths[1]), fs.names(paths[2])
+    assert [fs.refusal(path) for path in paths] == [None] * 3
 
 
-def test_an_errno_that_means_trouble_is_not_swallowed(fs, tmp_path, monkeypatch):
-    (tmp_path / "a").write_text("x")
-    monkeypatch.setattr(module.os, "read", failing(errno.EMFILE))
-    with pytest.raises(OSError):
-        fs.read(str(tmp_path / "a"))
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800", "a" * 5000])
+def test_a_path_that_no_file_can_have_reads_as_absent(fs, tmp_path, name):
+    path = f"{tmp_path}/{name}"
+    assert (fs.read(path), fs.target(path), fs.names(path), fs.read_file(path), fs.exists(path)) == (None, None, [], None, False)
+    assert (fs.inode(path), fs.is_writable(path)) == (None, False)
+
+
+def test_white_space_of_other_scripts_belongs_to_a_value(fs, tmp_path):
+    (tmp_path / "a").write_bytes("\u2028name\u00a0\n".encode())
+    assert fs.read(str(tmp_path / "a")) == "\u2028name\u00a0"
+
+
+def test_a_file_that_a_process_has_open_is_known_by_its_device_number(fs, tmp_path):
+    numbers = fs.device_numbers(["/dev/null", "/dev/zero", str(tmp_path)])
+    assert sorted(numbers.values()) == ["/dev/null", "/dev/zero"]
+    (tmp_path / "link").symlink_to("/dev/null")
+    (tmp_path / "file").write_text("")
+    assert fs.is_device(str(tmp_path / "link"), numbers) is True
+    assert fs.is_device("/dev/full", numbers) is False
+    assert fs.is_device(str(tmp_path / "file"), numbers) is False
+    assert fs.is_device(str(tmp_path / "absent"), numbers) is None
 
 
 def test_a_large_file_is_read_whole(fs, tmp_path):

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._device import alias as aliases
@@ -168,3 +171,20 @@ def test_a_kernel_without_a_modules_directory_has_no_modules(make_host):
     modules = Modules(host.kernel)
     assert modules.aliases(aliases.VFIO) == []
     assert modules.state("vfio_pci") == "absent"
+
+
+@pytest.mark.parametrize("end", ["/drivers", "/holders", "/refcnt"])
+def test_a_module_of_which_it_cannot_be_read_who_uses_it_is_no_free_one(host, monkeypatch, end):
+    def refuse(real):
+        def call(path, *more, **named):
+            if str(path).endswith("/module/e1000e" + end):
+                raise OSError(errno.EIO, "no")
+            return real(path, *more, **named)
+
+        return call
+
+    for name in ("open", "listdir"):
+        monkeypatch.setattr(os, name, refuse(getattr(os, name)))
+    users = Modules(host.kernel).users("e1000e")
+    assert users.references is None
+    assert users.unread == (f"{host.kernel.modules}/e1000e{end}",)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 from virtlab import process, qmp
@@ -41,10 +40,8 @@ def test_a_killed_process_is_gone_even_when_nobody_has_reaped_it(sleeper):
 
 
 def test_a_program_that_takes_too_long_is_an_error():
-    begin = time.monotonic()
     with pytest.raises(LabError, match="did not end within"):
-        process.run(["sleep", "60"], timeout=0.2)
-    assert time.monotonic() - begin < 10
+        process.run(["sleep", "600"], timeout=0.2)
 
 
 def test_a_program_that_fails_is_quoted():

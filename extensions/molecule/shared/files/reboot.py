@@ -37,7 +37,7 @@ watcher = threading.Thread(target=watch, args=(path, path.stat().st_size, seen),
 begin = time.time()
 watcher.start()
 ask("reboot", "--timeout", "900", host)
-watcher.join(60)
+watcher.join(600)
 seen["end"] = True
 if "login" not in seen:
     sys.exit("no login prompt came to the console; did its getty wait too long for the serial port, on a machine too busy?")

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Times converge.yml with nothing to do against a play of one ping, by turns, over one open connection.
 
-Usage: speed.py INVENTORY... Prints seconds and the ratio of the medians.
+Usage: speed.py ROUNDS INVENTORY... Prints seconds and the ratio of the medians.
 """
 
 import os
@@ -14,10 +14,10 @@ import sys
 import tempfile
 import time
 
-ROUNDS = 4
 PING = "- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.ping:\n"
 
-sources = [word for source in sys.argv[1:] for word in ("--inventory", source)]
+rounds = int(sys.argv[1])
+sources = [word for source in sys.argv[2:] for word in ("--inventory", source)]
 environment = dict(os.environ, ANSIBLE_PIPELINING="1")
 
 
@@ -40,7 +40,7 @@ with tempfile.TemporaryDirectory() as directory:
     for playbook in plays.values():
         seconds(playbook)  # opens the connection, fills caches
     times = {name: [] for name in plays}
-    for dummy in range(ROUNDS):
+    for dummy in range(rounds):
         for name, playbook in plays.items():
             times[name].append(seconds(playbook))
 

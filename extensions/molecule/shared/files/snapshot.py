@@ -35,9 +35,11 @@ def fingerprint(path):
 
 
 def command_lines():
-    """Processes, by their command lines, that have this collection in their name; this one has not."""
+    """Processes, by their command lines, that have this collection in their name; not the shell that was given this file."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
+        if int(pid) == os.getppid():
+            continue
         try:
             words = text("/proc/{0}/cmdline".format(pid)).replace("\0", " ")
         except OSError:

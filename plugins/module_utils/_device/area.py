@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.vfio.host.plugins.module_utils._device import standing, udev
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER
 from ansible_collections.vfio.host.plugins.module_utils._device.apply import Applier, FallbackNeeded
+from ansible_collections.vfio.host.plugins.module_utils._device.plan import make_plan
 from ansible_collections.vfio.host.plugins.module_utils._device.survey import Survey, survey
 from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_name
@@ -88,8 +89,6 @@ class DeviceArea:
 
     def plan(self, host, request):
         """The plan for a request; nothing is touched. Raises InputError, PlanError."""
-        # Numbers of VFs are planned on what read() gives, without a plan for devices.
-        from ansible_collections.vfio.host.plugins.module_utils._device.plan import make_plan
         if request.prediction is not None:
             host = replace(host, survey=request.prediction.applied_to(host.survey))
         return make_plan(host, request)

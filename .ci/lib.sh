@@ -12,6 +12,7 @@
 #   stage       stages the checkout and enters the copy
 #   unit_tests  runs pytest with a Python, side by side
 #   skip        says aloud what does not run, and why
+#   took        notes what a stage or a scenario took, for tests/tools/times.py
 
 set -euo pipefail
 
@@ -56,6 +57,12 @@ unit_tests() {
 skip() {
     printf 'SKIP: %s\n' "$*"
     if [[ -n ${VFIO_HOST_SKIPS:-} ]]; then printf '%s\n' "$*" >>"$VFIO_HOST_SKIPS"; fi
+}
+
+# took KIND NAME VERDICT SECONDS
+took() {
+    local IFS=$'\t'
+    if [[ -n ${VFIO_HOST_TIMES:-} ]]; then printf '%s\n' "$*" >>"$VFIO_HOST_TIMES"; fi
 }
 
 use_dev() { use_venv dev requirements-dev.txt; }

@@ -92,10 +92,10 @@ class Guest:
                     if not keep:
                         self._fresh_disk(base)
                     run = self._boot_patiently(base, choice, timeout if last else min(timeout, KVM_UP), initrd)
-                except LabError as error:
+                except LabError:
                     if last:
                         raise
-                    self._say(f"KVM does not work here ({error}); falling back to TCG")
+                    self._say("no usable KVM here: emulating (TCG)")
                     continue
                 # Only a guest that came up proves anything: a host that boots by neither says nothing about KVM.
                 if len(choices) > 1:

@@ -22,8 +22,9 @@ PATIENCE = 30
 
 
 @pytest.fixture
-def runner(tmp_path):
-    """A function: a checkout with these stages alone, as scripts; it returns its .ci/run."""
+def runner(tmp_path, monkeypatch):
+    """A function: a checkout with these stages alone, as scripts; it returns its .ci/run. The cache is a directory of the test's own."""
+    monkeypatch.setenv("VFIO_HOST_CACHE", str(tmp_path / "cache"))
 
     def make(**stages):
         (tmp_path / ".ci" / "stages").mkdir(parents=True)
@@ -67,6 +68,14 @@ def test_what_a_stage_skipped_is_in_the_summary(runner):
     done = subprocess.run([runner(one='echo "Python 3.8: there is none" >> "$VFIO_HOST_SKIPS"'), "one"],
                           capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert "skipped: Python 3.8: there is none\nstages: 1 passed, 0 failed\n" in done.stdout
+
+
+def test_what_each_stage_took_is_noted_in_the_cache(runner, tmp_path):
+    scenario = r'printf "scenario\ts390\tok\t3\n" >> "$VFIO_HOST_TIMES"'
+    subprocess.run([runner(one=scenario, two="exit 3"), "one", "two"], capture_output=True, check=False, timeout=PATIENCE)
+    (noted,) = (tmp_path / "cache" / "times").iterdir()
+    assert [line.split("\t")[:3] for line in noted.read_text().splitlines()] == [
+        ["scenario", "s390", "ok"], ["stage", "one", "ok"], ["stage", "two", "FAILED"]]
 
 
 def test_a_runner_that_is_ended_takes_the_stage_along(runner, tmp_path):

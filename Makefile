@@ -6,7 +6,7 @@
 # as root, or with sudo, what else is missing is installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint unit cores sanity build molecule benchmark venv clean
+.PHONY: help demo test test-long lint unit cores sanity build molecule benchmark times venv clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ molecule: ## scenarios on the lab's virtual hosts
 
 benchmark: ## ratios against peers
 	@.ci/run benchmark
+
+times: ## what the last runs of all checks took, by stage and by scenario
+	@python3 tests/tools/times.py
 
 venv: ## make .venv, for use by hand
 	@.ci/with-venv true && echo "now: . .venv/bin/activate"

@@ -118,7 +118,7 @@ def _pattern(key, value):
     if isinstance(value, (dict, list)) or value is None:
         raise ValueError(f"{value!r} is neither text, number nor boolean")
     if FIELDS[key] in (ID, HEX) and not isinstance(value, str):
-        raise ValueError(f"write it in quotes: YAML reads {value!r} as a number, and 0300 or 10e5 as other ones")
+        raise ValueError(f"write it in quotes: YAML reads {value!r} as a number, and an unquoted 0300 as 192")
     found = _PATTERNS[FIELDS[key]](str(value).strip().lower())
     if not found:
         raise ValueError(f"{value!r} is no {_KINDS[FIELDS[key]]}")

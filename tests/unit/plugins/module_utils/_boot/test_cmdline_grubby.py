@@ -98,7 +98,8 @@ def test_grubs_defaults_that_are_not_one_quoted_value_stay_with_a_warning(kind, 
 def test_a_value_is_found_between_its_quotes():
     for text in (DEFAULTS, QUOTED):
         begin, end = value_of(text)
-        assert text[begin - 1] == text[end] in "\"'"
+        assert text[end] in "\"'"
+        assert text[begin - 1] == text[end]
         assert text[begin:end].endswith("quiet")
 
 

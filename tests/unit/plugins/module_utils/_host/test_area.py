@@ -125,7 +125,7 @@ def test_only_where_every_area_is_as_before_the_error_says_so_by_its_type(log):
     ):
         with pytest.raises(ApplyError) as caught:
             run(Area(log, "a", undo_error=undo_error), Area(log, "b", apply_error=error))
-        assert type(caught.value) is expected
+        assert isinstance(caught.value, RolledBack) is (expected is RolledBack)
 
 
 def test_what_nobody_foresaw_while_planning_touches_nothing_and_names_the_area(log):

@@ -16,6 +16,7 @@ from . import accel, command, image, kept, paths, process, record, slots, ssh
 from .boot import BOOTS
 from .errors import GuestDied, LabError, TimerStopped
 from .host import Device, Host
+from .machine import MACHINES
 from .qmp import Qmp
 
 QEMU_START = 120
@@ -87,7 +88,7 @@ class Guest:
             for index, choice in enumerate(choices):
                 last = index == len(choices) - 1
                 try:
-                    if choice == "tcg" and not (keep or boot or initrd):
+                    if choice == "tcg" and MACHINES[self.host.machine].resumes and not (keep or boot or initrd):
                         return self._resume_or_boot(base, timeout)
                     if not keep:
                         self._fresh_disk(base)

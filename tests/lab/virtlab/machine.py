@@ -43,6 +43,8 @@ class Machine:
     cpu: str = "max"
     # Whether functions have no slots, but a UID and a FID each, from a device of QEMU's own.
     zpci: bool = False
+    # Whether QEMU can resume a host that it has saved.
+    resumes: bool = True
 
     def owns_bus(self, bus: str) -> bool:
         return re.fullmatch(self.bus_pattern, bus) is not None
@@ -94,6 +96,8 @@ MACHINES: Mapping[str, Machine] = {
         iommus={"powernv": ()},
         kernel_args=(_PATIENCE,),
         cpu="power9",
+        # QEMU 10.0 saves it, and does not map the interrupt controller's pages again: the first interrupt is a machine check.
+        resumes=False,
     ),
     # Disk and NIC of the host are on the channel subsystem; every PCI function is free to take, and has its UID and FID.
     "s390-ccw-virtio": Machine(

@@ -97,6 +97,15 @@ def test_who_asks_for_a_boot_gets_one(keeping, how, monkeypatch):
     assert guest.starts == ["boot"]
 
 
+def test_a_host_of_a_machine_that_does_not_resume_is_booted(keeping):
+    guest, place = keeping
+    guest.host = dataclasses.replace(guest.host, machine="powernv9")
+    guest.outcomes = [RUN]
+    assert guest.start(keep=False, timeout=1) == RUN
+    assert guest.starts == ["boot"]
+    assert not place.exists()
+
+
 def test_a_host_that_cannot_be_resumed_is_booted_and_no_longer_kept(keeping):
     guest, place = keeping
     place.mkdir(parents=True)

@@ -78,10 +78,9 @@ MACHINES: Mapping[str, Machine] = {
             "none": (),
             "intel": ("-device", "intel-iommu,intremap=on,caching-mode=on"),
         },
-        # On a busy machine the emulated timer may not tick while the kernel looks at it, and the kernel would panic. It also loses
-        # a tick now and then: where each tick sets the next, that processor stands still from then on, so they are periodic.
+        # On a busy machine the emulated timer may not tick while the kernel looks at it, and the kernel would panic.
         # The others spare emulated processors a fifth of their time, and change nothing that a test looks at.
-        kernel_args=("no_timer_check", "nohz=off", "highres=off", "mitigations=off", "init_on_alloc=0", "apparmor=0", "nokaslr"),
+        kernel_args=("no_timer_check", "mitigations=off", "init_on_alloc=0", "apparmor=0", "nokaslr"),
         # Page tables of four levels are walked quicker than those of five.
         cpu="max,la57=off",
     ),

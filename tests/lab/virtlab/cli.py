@@ -49,7 +49,7 @@ def _start(options: argparse.Namespace) -> int:
     host = hosts.load(options.host)
     for pair in options.swap:
         host = hosts.swapped(host, *pair)
-    run = Guest(host, _say).start(keep=options.keep, boot=options.boot, timeout=options.timeout, initrd=options.initrd,
+    run = Guest(host, _say).start(keep=options.keep, boot=options.boot or bool(options.swap), timeout=options.timeout, initrd=options.initrd,
                                   append=tuple(options.append.split()))
     _say(f"{options.host} is up: ssh port {run.port}, {run.accel}, pid {run.pid}, {time.monotonic() - begin:.0f} s")
     return 0

@@ -38,12 +38,13 @@ def plugged_later(host: Host) -> Tuple[Device, ...]:
                  if device.present and (device.model in UNSAVED_MODELS or device.zpci is not None))
 
 
-def directory(host: Host, image: Path, append: Tuple[str, ...]) -> Path:
+def directory(host: Host, image: Path) -> Path:
     """Where the booted host is kept: named by a hash of its image, of QEMU, and of everything that QEMU is told."""
     qemu = run([ARCHITECTURES[host.architecture].qemu, "--version"], timeout=60).splitlines()[0]
-    line = command(host=host, accel="tcg", image=image, overlay=Path("disk"), state=Path("state"), ssh_port=0, append=append,
+    line = command(host=host, accel="tcg", image=image, overlay=Path("disk"), state=Path("state"), ssh_port=0,
                    without={device.id for device in plugged_later(host)})
-    text = json.dumps([VERSION, qemu, line])
+    # Not every way to boot names the image on that line.
+    text = json.dumps([VERSION, str(image), qemu, line])
     return paths.cache() / "kept" / f"{host.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 

@@ -9,6 +9,7 @@ import contextlib
 import shutil
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Collection, Container, Iterable, Iterator, List, Optional, Tuple
 
@@ -69,8 +70,8 @@ class Guest:
               append: Tuple[str, ...] = ()) -> record.Run:
         """Start the host and wait until it answers: from a fresh copy of its image, or from the disk it had.
 
-        Without KVM a host boots from its image once. It is kept as it is then, and resumed in place of later boots; not
-        so with ``boot``. With a direct boot, ``initrd`` takes the place of the image's own initramfs, and ``append`` are
+        Without KVM a host with a direct boot boots from its image once. It is kept as it is then, and resumed in place of
+        later boots; not so with ``boot``, ``initrd``, which takes the place of the image's own initramfs, and ``append``,
         kernel arguments after all others.
         """
         self._append = append
@@ -88,7 +89,7 @@ class Guest:
             for index, choice in enumerate(choices):
                 last = index == len(choices) - 1
                 try:
-                    if choice == "tcg" and MACHINES[self.host.machine].resumes and not (keep or boot or initrd):
+                    if choice == "tcg" and self._is_resumable and not (keep or boot or initrd or append):
                         return self._resume_or_boot(base, timeout)
                     if not keep:
                         self._fresh_disk(base)
@@ -104,8 +105,13 @@ class Guest:
                 return run
         raise AssertionError("there is always one accelerator to try")
 
+    @property
+    def _is_resumable(self) -> bool:
+        # A host that boots from its own disk is one whose boots are looked at.
+        return MACHINES[self.host.machine].resumes and not BOOTS[self.host.boot].loader_script
+
     def _resume_or_boot(self, base: Path, timeout: float) -> record.Run:
-        place = kept.directory(self.host, base, self._append)
+        place = kept.directory(self.host, base)
         place.parent.mkdir(parents=True, exist_ok=True)
         with paths.locked(place.with_suffix(".lock"), f"the first boot of host {self.host.name}", timeout):
             if not place.is_dir():
@@ -178,21 +184,26 @@ class Guest:
         return self._boot(base, choice, timeout, initrd, without)
 
     def _boot(self, base: Path, choice: str, timeout: float, initrd: Optional[Path], without: Container[str],
-              resumed: Optional[Path] = None) -> record.Run:
-        """Start QEMU and wait until the host answers: once it has booted, or goes on from where it was kept."""
-        for name in ("qemu.pid", "qmp.sock", "console.log", "ssh.sock"):
+              resumed: Optional[Path] = None, before: Optional[record.Run] = None) -> record.Run:
+        """Start QEMU and wait until the host answers: once it has booted, or goes on from where it was kept.
+
+        ``before``: the run that this one takes the place of, with its port and its console.
+        """
+        for name in ("qemu.pid", "qmp.sock", "ssh.sock"):
             (self.state / name).unlink(missing_ok=True)
+        if not before:
+            self.console.unlink(missing_ok=True)
         if resumed:
             shutil.copyfile(resumed / "console.log", self.console)
         key = (base / "host-key.pub").read_text(encoding="utf-8")
         (self.state / "known_hosts").write_text(f"{self.host.name} {key}", encoding="utf-8")
-        port = _free_port()
+        port = before.port if before else _free_port()
         try:
             process.run(command.command(host=self.host, accel=choice, image=base, overlay=self.state / "disk.qcow2",
                                         state=self.state, ssh_port=port, initrd=initrd, append=self._append,
                                         without=without, incoming=resumed is not None),
                         timeout=QEMU_START)
-            run = record.Run(pid=self._pid(), port=port, accel=choice)
+            run = record.Run(pid=self._pid(), port=port, accel=choice, resumed=resumed is not None)
             run.save(self.state)
             if resumed:
                 with self.qmp() as qmp:
@@ -257,16 +268,31 @@ class Guest:
         return ""
 
     def reboot(self, *, timeout: float) -> None:
-        """Have the guest reboot itself, and wait for its new boot."""
+        """Have the guest reboot itself, and wait for its new boot.
+
+        A host that was resumed shuts down, and a new QEMU boots its disk with the devices that are plugged in: QEMU 10.0 loses
+        interrupts of processors that were resumed and then reset, and these stand still in that boot, or the next.
+        """
         with self._alone():
             run = self.run()
             base = self.ssh(run)
+            if run.resumed:
+                self._boot_anew(run, timeout)
+                return
             before = ssh.boot_id(base, 60)
             if before is None:
                 raise LabError(f"host {self.host.name} does not answer by ssh", "power-cut it and start it with --keep")
             ssh.run(base, "systemctl --no-block reboot", 60)
             ssh.close(base, self.state)
             self._wait(run, timeout, before)
+
+    def _boot_anew(self, run: record.Run, timeout: float) -> None:
+        with self.qmp() as qmp:
+            present = slots.plugged(qmp)
+        self._shut_down(run)
+        self.host = replace(self.host, devices=tuple(
+            replace(device, present=device.id in present) for device in self.host.devices))
+        self._boot(record.disk_image(self.state), run.accel, timeout, None, (), before=run)
 
     def power_cut(self) -> None:
         """End QEMU as a power failure ends a machine; the disk stays as it is."""
@@ -281,11 +307,17 @@ class Guest:
             run = record.running(self.state)
             if run is None:
                 return False
-            if not now and ssh.greets(run.port, 5):
-                ssh.run(self.ssh(run), "systemctl --no-block poweroff", 30)
-                process.wait_gone(run.pid, record.mark(self.state), SHUTDOWN)
-            self._quit(run)
+            if now:
+                self._quit(run)
+            else:
+                self._shut_down(run)
             return True
+
+    def _shut_down(self, run: record.Run) -> None:
+        if ssh.greets(run.port, 5):
+            ssh.run(self.ssh(run), "systemctl --no-block poweroff", 30)
+            process.wait_gone(run.pid, record.mark(self.state), SHUTDOWN)
+        self._quit(run)
 
     def _quit(self, run: record.Run) -> None:
         if process.is_ours(run.pid, record.mark(self.state)):

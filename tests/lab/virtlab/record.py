@@ -33,11 +33,12 @@ def _read(path: Path) -> Optional[Any]:
 
 @dataclass(frozen=True)
 class Run:
-    """A QEMU that was started: its process, the port that leads to its ssh, and how it runs."""
+    """A QEMU that was started: its process, the port that leads to its ssh, how it runs, and whether it began by resuming."""
 
     pid: int
     port: int
     accel: str
+    resumed: bool = False
 
     def save(self, state: Path) -> None:
         _write(state / "run.json", asdict(self))

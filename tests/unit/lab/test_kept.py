@@ -55,20 +55,26 @@ def keep(monitor, place, end=lambda: None):
 
 
 def test_the_same_host_has_the_same_place(description):
-    found = [kept.directory(host.parse("box", description), IMAGE, ()) for dummy in range(2)]
+    found = [kept.directory(host.parse("box", description), IMAGE) for dummy in range(2)]
     assert found[0] == found[1]
     assert found[0].name.startswith("box-")
 
 
 def test_another_image_qemu_device_or_argument_is_another_place(description, qemu):
     box = host.parse("box", description)
-    places = {kept.directory(box, IMAGE, ()), kept.directory(box, Path("/cache/images/sid"), ()),
-              kept.directory(box, IMAGE, ("intremap=off",))}
+    places = {kept.directory(box, IMAGE), kept.directory(box, Path("/cache/images/sid"))}
     qemu[0] = "QEMU emulator version 10.1.0"
-    places.add(kept.directory(box, IMAGE, ()))
+    places.add(kept.directory(box, IMAGE))
     description["devices"][0]["mac"] = "52:54:00:76:0f:0f"
-    places.add(kept.directory(host.parse("box", description), IMAGE, ()))
+    places.add(kept.directory(host.parse("box", description), IMAGE))
+    description["kernel_args"].append("iommu=pt")
+    places.add(kept.directory(host.parse("box", description), IMAGE))
     assert len(places) == 5
+
+
+def test_another_image_is_another_place_also_where_the_disk_alone_is_of_it(description):
+    box = host.parse("box", dict(description, boot="grub-efi"))
+    assert kept.directory(box, IMAGE) != kept.directory(box, Path("/cache/images/sid"))
 
 
 def test_an_nvme_that_is_there_at_start_is_plugged_in_later(description):

@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 
 import pytest
-from virtlab import accel, errors, host, image, kept, lifecycle, paths, record
+from virtlab import accel, errors, host, image, kept, lifecycle, paths, record, slots
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def guest(description, tmp_path, monkeypatch):
     found = lifecycle.Guest(host.parse("box", description), said.append)
     found.said, found.outcomes, found.starts = said, [], []
 
-    def boot(*words):
-        found.starts.append("resume" if words[5:] else "boot")
+    def boot(*words, before=None):
+        found.starts.append("resume" if words[5:] else "boot" if before is None else f"boot by port {before.port}")
         outcome = found.outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
@@ -87,7 +87,7 @@ def test_a_host_is_booted_once_and_resumed_ever_after(keeping):
     assert place.is_dir()
 
 
-@pytest.mark.parametrize("how", [{"keep": True}, {"keep": False, "boot": True}])
+@pytest.mark.parametrize("how", [{"keep": True}, {"keep": False, "boot": True}, {"keep": False, "append": ("quiet",)}])
 def test_who_asks_for_a_boot_gets_one(keeping, how, monkeypatch):
     guest, place = keeping
     monkeypatch.setattr(record, "disk_image", lambda state: place)
@@ -97,9 +97,10 @@ def test_who_asks_for_a_boot_gets_one(keeping, how, monkeypatch):
     assert guest.starts == ["boot"]
 
 
-def test_a_host_of_a_machine_that_does_not_resume_is_booted(keeping):
+@pytest.mark.parametrize("other", [{"machine": "powernv9"}, {"boot": "grub-efi"}])
+def test_a_host_that_does_not_resume_or_is_for_boots_is_booted(keeping, other):
     guest, place = keeping
-    guest.host = dataclasses.replace(guest.host, machine="powernv9")
+    guest.host = dataclasses.replace(guest.host, **other)
     guest.outcomes = [RUN]
     assert guest.start(keep=False, timeout=1) == RUN
     assert guest.starts == ["boot"]
@@ -114,6 +115,20 @@ def test_a_host_that_cannot_be_resumed_is_booted_and_no_longer_kept(keeping):
     assert guest.starts == ["resume", "boot"]
     assert not place.exists()
     assert "cannot be resumed (QEMU ended)" in guest.said[0]
+
+
+def test_a_resumed_host_reboots_in_a_new_qemu_with_what_is_plugged_in(keeping, description, monkeypatch, tmp_path):
+    guest, dummy = keeping
+    guest.host, ended = host.parse("box", description), []
+    monkeypatch.setattr(guest, "run", lambda: dataclasses.replace(RUN, port=2222, resumed=True))
+    monkeypatch.setattr(guest, "_shut_down", ended.append)
+    monkeypatch.setattr(record, "disk_image", lambda state: tmp_path)
+    monkeypatch.setattr(slots, "plugged", lambda qmp: {"disk-a"})
+    guest.outcomes = [RUN]
+    guest.reboot(timeout=1)
+    assert len(ended) == 1
+    assert guest.starts == ["boot by port 2222"]
+    assert [device.id for device in guest.host.devices if device.present] == ["disk-a"]
 
 
 def test_a_host_that_cannot_be_kept_runs_all_the_same(keeping, monkeypatch):

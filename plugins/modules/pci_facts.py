@@ -148,9 +148,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.warnings import get_deprecation_messages, get_warning_messages
 
 from ansible_collections.vfio.host.plugins.module_utils._device.survey import survey
+from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS
 from ansible_collections.vfio.host.plugins.module_utils._host.leaving import fail, printable, runner
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
-from ansible_collections.vfio.host.plugins.module_utils._host.undo import ENDINGS
 
 MANY = 256
 

@@ -18,8 +18,9 @@ from typing import Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import exact, normalize, parse
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_goal import Goal
+from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS, told
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, last_words
-from ansible_collections.vfio.host.plugins.module_utils._host.undo import ENDINGS, all_or_nothing, told, tried
+from ansible_collections.vfio.host.plugins.module_utils._host.resources import Commands, File
 
 
 @dataclass(frozen=True)
@@ -137,40 +138,42 @@ class Backend:
                 )
         return problems
 
-    def apply(self, boot, change, goal):
-        """Write, run, and give the Boot as read again. Raises ApplyError with everything put back that could be."""
-        with all_or_nothing(
-            f"{self.name}: changing the command line", lambda: self._go_back(boot, change), self._back(),
-        ):
-            self._put(change.files)
-            for command in change.commands:
-                self.run(*command)
-            self._put(change.files)
-            after = self.prove(boot, goal)
-            self._put(change.late)
+    def apply(self, boot, change, goal, journal):
+        """Write, run, and give the Boot as read again. Raises ApplyError."""
+        journal.after_restore(lambda problems: self._as_before(boot, problems))
+        self._remember(boot, change, journal)
+        self._put(change.files)
+        for command in change.commands:
+            self.run(*command)
+        self._put(change.files)
+        after = self.prove(boot, goal)
+        self._put(change.late)
         return after
 
-    def _back(self):
-        return f"{self.name}: the command line was put back as it was"
+    def _remember(self, boot, change, journal):
+        """Have the journal know the files, and how the tool derives again what it keeps."""
+        paths = [*boot.files, *change.files, *change.late]
+        commands = change.commands if change.undo is None else change.undo
+        resources = [self.derived(commands)] if commands else []
+        if self.record in paths:
+            # As on the way there, the record knows of both until the end.
+            resources.append(File.now(self._files, self.record, True, change.files.get(self.record)))
+        journal.remember(*resources, files=[path for path in paths if path != self.record])
 
-    def undo(self, boot, change):
-        """Put an applied change back. Raises ApplyError."""
-        problems = self._put_back(boot, change)
-        if problems:
-            raise ApplyError(*problems)
+    def derived(self, commands):
+        """The resource of what the tool keeps, which ``commands`` derive again from the files."""
+        return Commands([list(words) for words in commands])
 
-    def _go_back(self, boot, change):
-        """Put everything back, and say what was not, and how that went: by what boots now, whatever the tools say."""
-        problems = self._put_back(boot, change)
+    def _as_before(self, boot, problems):
+        """After restoring: what boots now, whatever the tools have said; sentences."""
         try:
             is_as_before = self.read().entries == boot.entries
         except ENDINGS as error:
-            problems += told(error, f"{self.name}: reading what boots")
-            is_as_before = False
+            return told(error, f"{self.name}: reading what boots")
         if is_as_before:
-            return problems + [self._back()] if problems else []
+            return [f"{self.name}: the command line was put back as it was"] if problems else []
         wanted = "; ".join(f"{name}: {line}" for name, line in boot.entries)
-        return problems + [f"{self.name}: the command line is not as it was, which is {wanted}"]
+        return [f"{self.name}: the command line is not as it was, which is {wanted}"]
 
     def _put(self, files):
         for path, text in files.items():
@@ -178,19 +181,6 @@ class Backend:
                 self._files.put(path, text)
             if path == self.record and text is None:
                 self._files.drop_directory(os.path.dirname(path))
-
-    def _put_back(self, boot, change):
-        # As on the way there, the record knows of both until the end.
-        first = {path: text for path, text in change.files.items() if path == self.record}
-        last = {path: text for path, text in boot.files.items() if path == self.record}
-        rest = [{path: text} for path, text in boot.files.items() if path != self.record]
-        problems = self._try_put([first] + rest)
-        for command in change.commands if change.undo is None else change.undo:
-            problems += [f"putting back: {message}" for message in tried(self.run, *command)]
-        return problems + self._try_put([last])
-
-    def _try_put(self, groups):
-        return [f"not put back: {message}" for files in groups for message in tried(self._put, files)]
 
 
 def commented(path, text):

@@ -18,8 +18,9 @@ from ansible_collections.vfio.host.plugins.module_utils._boot import grubcfg
 from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import Wish, edit, exact, normalize, parse
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_goal import Goal
+from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS, told, tried
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
-from ansible_collections.vfio.host.plugins.module_utils._host.undo import ENDINGS, told, tried
+from ansible_collections.vfio.host.plugins.module_utils._host.resources import File
 
 _HEAD = "# Written by vfio.host.kernel_cmdline. Remove this file and run update-grub to be without it.\n"
 # Whole words only, and nothing else of the line changes. The values come quoted from Python's shlex.
@@ -80,6 +81,10 @@ class Grub(Backend):
     def commands(self):
         """What makes the configuration effective."""
         return [[self._paths.program("update-grub")]]
+
+    def derived(self, dummy):
+        """grub.cfg itself: put back as it was, and in one step, which update-grub does not do."""
+        return File.now(self._files, self._paths.grub_cfg)
 
     def run(self, *argv):
         """A program's output. What update-grub makes takes grub.cfg's place in one step."""

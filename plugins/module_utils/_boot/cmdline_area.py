@@ -4,7 +4,7 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""The area of the kernel command line: read, plan, apply, undo."""
+"""The area of the kernel command line: read, plan, apply."""
 
 from __future__ import annotations
 
@@ -204,15 +204,11 @@ class CmdlineArea:
         change = replace(change, warnings=warnings + change.warnings)
         return CmdlinePlan(state, goal, change, goal.edited(boot.entries), dropped, is_back)
 
-    def apply(self, plan):
-        """The plan as carried out, what boots next read again. Raises ApplyError, with all put back that could be."""
+    def apply(self, plan, journal):
+        """The plan as carried out, what boots next read again. Raises ApplyError."""
         backend = plan.state.backend
-        boot = backend.apply(plan.state.boot, plan.change, plan.goal)
+        boot = backend.apply(plan.state.boot, plan.change, plan.goal, journal)
         return replace(plan, proved=boot.entries, noticed=tuple(backend.noticed))
-
-    def undo(self, plan):
-        """Put an applied plan back. Raises ApplyError."""
-        plan.state.backend.undo(plan.state.boot, plan.change)
 
 
 def _too_long(machine, entries, goal):

@@ -28,7 +28,6 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_plan imp
 from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_tools import TOOLS, Tool
 from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
-from ansible_collections.vfio.host.plugins.module_utils._host.undo import all_or_nothing, tried
 
 _CACHE_VERSION = 1
 
@@ -40,7 +39,6 @@ class ImageArea:
         self._fs = fs
         self._files = files
         self._paths = paths
-        self._builder = None
 
     def read(self):
         """The images as they are now. One that is the same since it was last read is not read again in this boot."""
@@ -101,15 +99,12 @@ class ImageArea:
         ahead = {path: text for path, text in ahead.items() if is_to_hold(path)}
         return make_plan(images, replace(request, ahead=ahead))
 
-    def apply(self, plan):
-        """Carry it out. Raises ApplyError, with the images and the tool's file put back that could be."""
+    def apply(self, plan, journal):
+        """Carry it out. Raises ApplyError."""
         # Other areas have written their files by now; a driver's name may have been learnt only then.
-        with all_or_nothing("reading the images again"):
-            plan = self.plan(self.read(), replace(plan.request, ahead={}))
-        self._builder = Builder(self._fs, self._files, self._paths)
-        self._builder.apply(plan)
-        with all_or_nothing("noting what the images hold", lambda: tried(self._builder.undo, plan)):
-            self._remember(plan)
+        plan = self.plan(self.read(), replace(plan.request, ahead={}))
+        Builder(self._fs, self._files, self._paths).apply(plan, journal)
+        self._remember(plan)
         return plan
 
     def _remember(self, plan):
@@ -121,10 +116,6 @@ class ImageArea:
                 except (Unreadable, VfioHostError):
                     continue
         cache.save()
-
-    def undo(self, plan):
-        """Put an applied plan's images and file back. Raises ApplyError with what could not be."""
-        self._builder.undo(plan)
 
 
 def _choose(tools, kernels):

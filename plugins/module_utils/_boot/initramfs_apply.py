@@ -10,38 +10,25 @@ from __future__ import annotations
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_image import Unreadable, findings, read_image
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text, last_words
-from ansible_collections.vfio.host.plugins.module_utils._host.undo import all_or_nothing, tried
+from ansible_collections.vfio.host.plugins.module_utils._host.resources import Image
 
 
 class Builder:
-    """Carries one plan out. What it has replaced can be put back until it is let go."""
+    """Carries one plan out. The copies that the journal names last as long as ``paths``."""
 
     def __init__(self, fs, files, paths):
         self._fs = fs
         self._files = files
         self._paths = paths
-        # (image, {path: copy of what was there}), in the order of replacing
-        self._replaced = []
 
-    def apply(self, plan):
-        """Raises ApplyError; then every image and the tool's file are as before, or the messages say which is not."""
-        with all_or_nothing(
-            "rebuilding images", lambda: self._put_back(plan), "the images are as they were before",
-        ):
-            self._put_config(plan, plan.config)
-            built = [(image.file, self._build(plan, image.file)) for image in plan.rebuilt]
-            for image, output in built:
-                self._switch(plan, image, output)
-
-    def undo(self, plan):
-        """Put everything back. Raises ApplyError with what could not be."""
-        problems = self._put_back(plan)
-        if problems:
-            raise ApplyError(*problems)
-
-    def _put_config(self, plan, text):
+    def apply(self, plan, journal):
+        """Rebuild what is stale. Raises ApplyError."""
         if plan.config_changes:
-            self._files.put(plan.host.tool.config_path, text, plan.host.tool.config_mode)
+            journal.remember(files=[plan.host.tool.config_path])
+            self._files.put(plan.host.tool.config_path, plan.config, plan.host.tool.config_mode)
+        built = [(image.file, self._build(plan, image.file)) for image in plan.rebuilt]
+        for image, output in built:
+            self._switch(plan, image, output, journal)
 
     def _build(self, plan, image):
         """A new image in the spool, read and found good: its path."""
@@ -67,12 +54,12 @@ class Builder:
             return [f"cannot be read: {error}"]
         return ([] if content.has_init else ["has no /init"]) + findings(content.held, plan.wanted, plan.tolerated)
 
-    def _switch(self, plan, image, output):
+    def _switch(self, plan, image, output, journal):
         olds = {}
         for path in (image.path,) + image.copies:
             olds[path] = f"{self._paths.spool()}/{len(self._paths.spooled())}-old"
             self._paths.copy(path, olds[path])
-        self._replaced.append((image, olds))
+        journal.remember(Image(image.path, olds, plan.host.tool.finish(image)))
         self._paths.keep_old(image.path)
         for path in (image.path,) + image.copies:
             self._paths.replace(path, output)
@@ -92,23 +79,6 @@ class Builder:
         status, out, err = self._fs.run(words)
         if status:
             raise ApplyError(f"{what}: {' '.join(words)} ended with status {status}: {last_words(out, err)}")
-
-    def _put_back(self, plan):
-        problems = []
-
-        def attempt(function, *args):
-            problems.extend(f"not put back: {message}" for message in tried(function, *args))
-
-        attempt(self._put_config, plan, plan.host.config)
-        for image, olds in reversed(self._replaced):
-            before = len(problems)
-            for path, old in olds.items():
-                attempt(self._paths.replace, path, old)
-            attempt(self._finish, plan, image)
-            if len(problems) == before:
-                attempt(self._paths.drop_old, image.path)
-        self._replaced = []
-        return problems
 
 
 __all__ = ("Builder",)

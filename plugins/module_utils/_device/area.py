@@ -12,13 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device import standing, udev
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER
-from ansible_collections.vfio.host.plugins.module_utils._device.apply import Applier, FallbackNeeded
+from ansible_collections.vfio.host.plugins.module_utils._device.apply import Applier, FallbackNeeded, remember
 from ansible_collections.vfio.host.plugins.module_utils._device.plan import make_plan
 from ansible_collections.vfio.host.plugins.module_utils._device.survey import Survey, survey
 from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_name
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import settle
-from ansible_collections.vfio.host.plugins.module_utils._host.undo import all_or_nothing
 
 
 @dataclass(frozen=True)
@@ -93,21 +92,22 @@ class DeviceArea:
             host = replace(host, survey=request.prediction.applied_to(host.survey))
         return make_plan(host, request)
 
-    def apply(self, plan):
-        """Carry the plan out and return it as carried out. Raises ApplyError, with everything put back that could be."""
-        with all_or_nothing("preparing the change of devices"):
-            plan = self._settle(plan)
+    def apply(self, plan, journal):
+        """Carry the plan out and return it as carried out. Raises ApplyError."""
+        mark = journal.mark()
+        if plan.request.prediction is None:
+            # Before modules are loaded, which may take devices. With a prediction, this plan's VFs are not there yet.
+            remember(journal, plan)
+        plan = self._settle(plan)
         while True:
             try:
-                self._applier(plan).apply(plan)
+                self._applier(plan).apply(plan, journal)
                 return plan
             except FallbackNeeded as needed:
-                with all_or_nothing("planning with the declared fallbacks"):
-                    plan = self._fall_back(plan, needed.refusals)
-
-    def undo(self, plan):
-        """Put an applied plan's devices and files back. Raises ApplyError with what could not be."""
-        self._applier(plan).undo(plan)
+                problems = journal.restore(mark)
+                if problems:
+                    raise ApplyError(*(needed.messages + problems)) from needed
+                plan = self._fall_back(plan, needed.refusals)
 
     def _applier(self, plan):
         survey_ = plan.host.survey

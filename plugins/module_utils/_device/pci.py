@@ -150,10 +150,6 @@ class Device:
             return {"uid": self.zpci["uid"]}
         return {"function_id": self.zpci["function_id"]}
 
-    def binding(self):
-        """What a way back needs to know of it."""
-        return {"address": self.address, "driver": self.driver, "override": self.driver_override}
-
     def identity(self):
         """What stays when addresses move: the ids, and where known serial, path and the s390 uid."""
         known = dict(self.ids)

@@ -90,13 +90,6 @@ class Plan:
         """The area's own part of a task's result."""
         return {"devices": report.devices(self)}
 
-    def way_back(self):
-        """The devices with a driver to lose or to get, and the files, as they are now."""
-        return {
-            "devices": [one.device.binding() for one in self.devices],
-            "files": {path: self.host.files.get(path) for path in list(self.files) + list(self.last_files)},
-        }
-
     def changed_files(self):
         """Path -> text or None in the end, for each file that ends otherwise than it is."""
         ends = dict(self.files, **self.last_files)

@@ -7,33 +7,35 @@
 """One run over one or more areas of a host: all are read and planned before the first is written.
 
 An area has three verbs: ``read()`` gives its state; ``plan(state, request)`` gives a plan or raises InputError or PlanError
-with every problem it finds; ``apply(plan)`` carries it out and returns the plan as it was carried out, or puts everything
-back and raises ApplyError; ``undo(plan)`` puts an applied plan back. A plan has ``changed``, ``diff`` (a list for Ansible), ``reboot_reasons`` and ``warnings``
-(sentences), and ``result()``, the area's own keys of a task's result. What a task can have confirmed has ``way_back()``, too:
-what the plan would change, as it is now, for a record that revert.py reads.
+with every problem it finds; ``apply(plan, journal)`` carries it out and returns the plan as it was carried out, or raises. It
+only goes forward: before it touches a thing it has the journal remember it, and what the journal remembers is restored
+whatever ends the run. A plan has ``changed``, ``diff`` (a list for Ansible), ``reboot_reasons`` and ``warnings`` (sentences),
+and ``result()``, the area's own keys of a task's result.
 """
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 
+from ansible_collections.vfio.host.plugins.module_utils._host import signals
+from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS, told, tried
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
     ApplyError,
     InputError,
     PlanError,
     RolledBack,
 )
-from ansible_collections.vfio.host.plugins.module_utils._host.undo import ENDINGS, told, tried
 
 _ALL_BACK = "everything that this task had changed was put back as it was"
 
 
-def run_areas(wishes, check, around=None):
+def run_areas(wishes, check, journal=None, around=None):
     """Run ``wishes``, name -> (area, request) in the order of applying, and give name -> plan.
 
     A request may be a function of the plans made so far that gives the request, or None where the area has nothing to do
-    and is left out. With ``check`` nothing is applied. ``around``: called with a list of plans that change something, gives a
-    context in which they are applied; that gives None, or a function to call when all of them are applied, which may refuse.
+    and is left out. With ``check`` nothing is applied, and no ``journal`` needed. ``around``: called where something is to be
+    applied, gives a context for that; it gives a function to call when all is applied, which may refuse, and by which the
+    journal is kept.
     Problems of all areas are raised together, before anything is touched; an area whose plan failed is missing among the
     plans that a function is given.
     """
@@ -52,34 +54,42 @@ def run_areas(wishes, check, around=None):
     areas, changing = {name: wishes[name][0] for name in plans}, [plan for plan in plans.values() if plan.changed]
     if check or not changing:
         return plans
-    with around(changing) if around else nullcontext() as keep:
-        return _apply_all(areas, plans, keep)
+    with signals.held_back(), around() if around else nullcontext() as keep:
+        return _apply_all(areas, plans, journal, keep)
 
 
-def _apply_all(areas, plans, keep):
-    """The plans as applied. Raises RolledBack where every area is as before, else ApplyError."""
-    done, name = {}, ""
+def _apply_all(areas, plans, journal, keep):
+    """The plans as applied. Raises RolledBack where everything is as before, else ApplyError."""
+    done, doing = {}, ""
     try:
         for name, plan in plans.items():
-            done[name] = areas[name].apply(plan) if plan.changed else plan
-    except ENDINGS as error:
-        # An area that fails has put itself back, and says so by the type of its error.
-        messages, problems = told(error, f"{name}: applying the plan"), _undo_all(areas, done)
-        is_back = isinstance(error, RolledBack) and not problems
-        raise (RolledBack if is_back else ApplyError)(*(messages + problems)) from error
-    try:
+            doing = f"{name}: applying the plan"
+            done[name] = areas[name].apply(plan, journal) if plan.changed else plan
+        doing = "ending the run"
         if keep:
             keep()
+        else:
+            journal.drop()
     except ENDINGS as error:
-        messages, problems = told(error, "ending the run"), _undo_all(areas, done)
-        raise (ApplyError if problems else RolledBack)(*(messages + (problems or [_ALL_BACK]))) from error
+        signals.hold_all()
+        messages = told(error, doing)
+        problems = _restored(journal)
+        if problems and keep:
+            # The timer goes on with the journal.
+            raise ApplyError(*(messages + problems)) from error
+        problems += tried(journal.drop)
+        if problems:
+            raise ApplyError(*(messages + problems)) from error
+        raise RolledBack(*(messages + [_ALL_BACK])) from error
     return done
 
 
-def _undo_all(areas, done):
-    return [
-        message for name, plan in reversed(list(done.items())) if plan.changed for message in tried(areas[name].undo, plan)
-    ]
+def _restored(journal):
+    """What could not be restored: sentences."""
+    try:
+        return journal.restore()
+    except ENDINGS as error:
+        return told(error, "putting everything back")
 
 
 def require_root(fs):

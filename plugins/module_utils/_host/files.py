@@ -13,11 +13,23 @@ import os
 import stat
 import tempfile
 from contextlib import suppress
+from typing import NamedTuple, Optional, Tuple
 
+from ansible_collections.vfio.host.plugins.module_utils._host import signals
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, errno_text
 
 _LABEL = "security.selinux"
 _UNFINISHED = ".vfio-host-tmp-"
+
+
+class FileState(NamedTuple):
+    """What a file is put back from: text (None: absent), mode, (uid, gid), SELinux label; whether its directory is there."""
+
+    text: Optional[str]
+    mode: int
+    owner: Optional[Tuple[int, int]]
+    label: Optional[str]
+    has_directory: bool
 
 
 class Files:
@@ -30,7 +42,7 @@ class Files:
         self.modprobe_conf = self.root + "/etc/modprobe.d/vfio-host.conf"
         self.modules_load_conf = self.root + "/etc/modules-load.d/vfio-host.conf"
         self.lock = self.root + "/run/vfio-host.lock"
-        self.confirm = self.root + "/run/vfio-host/confirm"
+        self.journal = self.root + "/run/vfio-host/journal"
         self.module_options = self.root + "/run/vfio-host/module-options"
 
     def names(self, directory):
@@ -57,13 +69,32 @@ class Files:
         """Whether a file is there and can be run."""
         return os.access(path, os.X_OK)
 
-    def put(self, path, text, mode=0o644):
-        """Make ``path`` hold ``text`` (root's), or not exist where text is None. Raises ApplyError."""
+    def state(self, path: str) -> FileState:
+        """A file as it is, for putting it back. Raises PlanError where it is there and cannot be read."""
+        text, has_directory = self.read(path), os.path.isdir(os.path.dirname(path))
+        if text is None:
+            return FileState(None, 0o644, None, None, has_directory)
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            raise PlanError(f"{path} cannot be read: {errno_text(error.errno)}") from error
+        try:
+            label = os.getxattr(path, _LABEL).decode("ascii", "surrogateescape")
+        except OSError:
+            label = None
+        return FileState(text, stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid), label, has_directory)
+
+    def put(self, path, text, mode=0o644, *, owner=None, label=None):
+        """Make ``path`` hold ``text`` (root's, where ``owner``, (uid, gid), is not given), or not exist where text is None.
+
+        Without a ``label`` the old file's SELinux label stays. Raises ApplyError.
+        """
+        signals.check()
         try:
             if text is None:
                 self._remove(path)
             else:
-                self._replace(path, text, mode)
+                self._replace(path, text, mode, owner, label)
         except OSError as error:
             raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
 
@@ -107,7 +138,7 @@ class Files:
         except OSError as error:
             raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
 
-    def _replace(self, path, text, mode):
+    def _replace(self, path, text, mode, owner, label):
         directory = os.path.dirname(path)
         os.makedirs(directory, mode=0o755, exist_ok=True)
         # mkstemp creates with O_EXCL below a random name, and rename replaces a link instead of following it.
@@ -115,8 +146,13 @@ class Files:
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(text.encode("utf-8", "surrogateescape"))
+                if owner is not None and tuple(owner) != (os.geteuid(), os.getegid()):
+                    os.fchown(stream.fileno(), *owner)
                 os.fchmod(stream.fileno(), mode)
-                copy_label(path, stream.fileno())
+                if label is None:
+                    copy_label(path, stream.fileno())
+                else:
+                    os.setxattr(stream.fileno(), _LABEL, label.encode("ascii", "surrogateescape"))
                 stream.flush()
                 os.fsync(stream.fileno())
             move(temporary, path)
@@ -197,4 +233,4 @@ def sync_directory(directory):
         os.close(handle)
 
 
-__all__ = ("Files", "copy_label", "move", "sync_directory", "this_boot")
+__all__ = ("FileState", "Files", "copy_label", "move", "sync_directory", "this_boot")

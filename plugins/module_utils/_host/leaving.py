@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.vfio.host.plugins.module_utils._host import signals
+from ansible_collections.vfio.host.plugins.module_utils._host.endings import told
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
-from ansible_collections.vfio.host.plugins.module_utils._host.undo import told
 
 _NOT_STARTED = 127  # as a shell says it
 # How Python holds a byte that is no UTF-8 (source: PEP 383).
@@ -22,10 +23,14 @@ def runner(module):
     """The module's run_command, which does not leave the module where a program cannot be started, but gives status 127."""
 
     def run(words):
+        signals.check()
         try:
-            return module.run_command(words, handle_exceptions=False)
+            result = module.run_command(words, handle_exceptions=False)
         except OSError as error:
             return _NOT_STARTED, "", f"{words[0]} cannot be started: {errno_text(error.errno)}"
+        # The program may have had the signal, too, and failed by it.
+        signals.check()
+        return result
 
     return run
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
+from ansible_collections.vfio.host.plugins.module_utils._host import journal
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, require_root, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.confirm import SHORTEST, Confirmation
+from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 from ansible_collections.vfio.host.plugins.module_utils._host.leaving import fail, printable, runner
 from ansible_collections.vfio.host.plugins.module_utils._host.lock import one_at_a_time
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
-from ansible_collections.vfio.host.plugins.module_utils._host.undo import ENDINGS
 
 _PATIENCE = 10  # seconds to wait for another run, where the module has no option for it
 _LONGEST = 86400  # seconds that a run may wait for anything
@@ -51,8 +52,11 @@ def _run(module, make_wishes, make_result):
             require_root(fs)
             return {"changed": confirmation.confirm(module.check_mode)}
         if fs.is_root:
-            _tell(module, confirmation)
-        plans = run_areas(make_wishes(fs, files), module.check_mode, _around(module, confirmation))
+            _recover(module, fs, files, confirmation)
+        plans = run_areas(
+            make_wishes(fs, files), module.check_mode,
+            journal.Journal(fs, files, module._name, module.params.get("timeout", _PATIENCE)), _around(module, confirmation),
+        )
     result = report(list(plans.values()))
     result.update(make_result(plans))
     if "confirm" in module.params:
@@ -80,26 +84,32 @@ def _alone(module, fs, files):
     return one_at_a_time(files.lock, module._name, module.params.get("timeout", _PATIENCE))
 
 
-def _tell(module, confirmation):
-    """Say what became of an earlier change. Raises InputError where it waits still: this run would not know what to go back to."""
+def _recover(module, fs, files, confirmation):
+    """Say what became of an earlier change, and put back what a run that was killed has left. Raises InputError where a change
+    waits still: this run would not know what to go back to.
+    """
     told, waits = confirmation.taken_back(), confirmation.waits()
-    if told:
-        module.warn(printable(told))
-    if waits and module.check_mode:
-        module.warn(printable(waits))
-    elif waits:
+    if waits and not module.check_mode:
         raise InputError(f"{waits}: confirm it (state: confirmed), or wait")
-    elif told and not module.check_mode:
+    if told and not module.check_mode:
         confirmation.forget()
+    cut_off = None if waits else journal.recover(fs, files, module.check_mode)
+    if told and cut_off is not None and not module.check_mode:
+        told += "" if cut_off.problems else "; that is put back now"
+    elif cut_off is not None and not told:
+        told = cut_off.sentence(module.check_mode)
+    for sentence in (told, waits):
+        if sentence:
+            module.warn(printable(sentence))
 
 
 def _around(module, confirmation):
-    """The context in which plans are applied: with a way back, where the task asks for one. Raises InputError."""
+    """What gives the context in which plans are applied: with a timer, where the task asks for one. Raises InputError."""
     seconds = module.params.get("confirm", 0)
     if not seconds:
         return None
     confirmation.check()
-    return lambda plans: confirmation.around(plans, seconds, module._name)
+    return lambda: confirmation.around(seconds, module._name)
 
 
 def _side_by_side(plans):

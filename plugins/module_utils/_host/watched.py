@@ -15,6 +15,8 @@ import socket
 import time
 from contextlib import suppress
 
+from ansible_collections.vfio.host.plugins.module_utils._host import signals
+
 _ANSWER = 3  # the child's only open file but for /dev/null
 _LONGEST = 65536  # bytes of one message
 
@@ -92,6 +94,7 @@ class Deputy:
         """
         try:
             os.setsid()
+            signals.reset()
             null = os.open(os.devnull, os.O_RDWR)
             for handle in (0, 1, 2):
                 os.dup2(null, handle)

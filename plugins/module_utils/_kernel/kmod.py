@@ -265,21 +265,22 @@ class Modules:
 
     def live(self, module, parameter):
         """(value now, whether it may be written) of a loaded or built-in module's parameter; None: it is not shown."""
+        path = self.parameter_path(module, parameter)
+        if path is None:
+            return None, False
+        value = self._fs.read(path)
+        choice = _CHOICE.search(value or "")
+        return (choice.group(1) if choice else value), self._fs.is_writable(path)
+
+    def parameter_path(self, module, parameter):
+        """The file of a loaded module's parameter in sysfs; None where it is not shown."""
         directory = f"{self._fs.modules}/{normalize_module_name(module)}/parameters"
-        for name in self._fs.names(directory):
-            if normalize_module_name(name) == parameter:
-                path = f"{directory}/{name}"
-                value = self._fs.read(path)
-                choice = _CHOICE.search(value or "")
-                return (choice.group(1) if choice else value), self._fs.is_writable(path)
-        return None, False
+        names = [name for name in self._fs.names(directory) if normalize_module_name(name) == parameter]
+        return f"{directory}/{names[0]}" if names else None
 
     def set_live(self, module, parameter, value):
         """Write a parameter of a loaded module. Raises KernelRefusal."""
-        directory = f"{self._fs.modules}/{normalize_module_name(module)}/parameters"
-        for name in self._fs.names(directory):
-            if normalize_module_name(name) == parameter:
-                self._fs.write(f"{directory}/{name}", value)
+        self._fs.write(self.parameter_path(module, parameter), value)
 
     def is_loaded(self, module):
         """Whether a module from a file is in the kernel now; a built-in one has no initstate."""

@@ -4,78 +4,60 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""Carries a plan for kernel modules out, reads each module back, and puts all of it back where one step fails."""
+"""Carries a plan for kernel modules out, and reads each module back."""
 
 from __future__ import annotations
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
-from ansible_collections.vfio.host.plugins.module_utils._host.undo import all_or_nothing, tried
+from ansible_collections.vfio.host.plugins.module_utils._host.resources import Loaded, Option, Unloaded
 from ansible_collections.vfio.host.plugins.module_utils._kernel import kmod, module_memory
 from ansible_collections.vfio.host.plugins.module_utils._kernel.module_value import same
 
 
 class Applier:
-    """Applies one plan through ``files`` and the kernel's ``modules``, and can undo what it did."""
+    """Applies one plan through ``files`` and the kernel's ``modules``."""
 
     def __init__(self, files, modules):
         self._files = files
         self._modules = modules
-        self._done = []  # (what to call, its arguments), to be called from the last on
 
-    def apply(self, plan):
-        """Do all of it, or put everything back and raise ApplyError with what failed and what could not be put back."""
-        with all_or_nothing("changing kernel modules and their options", self._put_back):
-            self._write(plan)
-            self._change(plan)
-            self._prove(plan)
-            self._remember(plan)
-
-    def undo(self):
-        """Put an applied plan back. Raises ApplyError with what could not be."""
-        problems = self._put_back()
-        if problems:
-            raise ApplyError(*problems)
-
-    def _write(self, plan):
+    def apply(self, plan, journal):
+        """Do all of it. Raises ApplyError."""
+        journal.remember(files=[*plan.files, self._files.module_options])
         for path, text in plan.files.items():
-            self._done.append((self._files.put, (path, plan.host.texts.get(path))))
             self._files.put(path, text)
+        self._change(plan, journal)
+        self._prove(plan)
+        self._remember(plan)
 
-    def _change(self, plan):
+    def _change(self, plan, journal):
         by_name = {one.demand.module: one for one in plan.modules}
         order = self._modules.loaded_order(by_name)
-        for name in reversed(order):
-            one = by_name[name]
-            if one.unload:
-                back = tuple((option, value) for option, value in sorted(one.before.items()) if value is not None)
-                self._done.append((self._load_again, (name, back)))
-                self._modules.unload(name)
+        unloaded = [name for name in reversed(order) if by_name[name].unload]
+        loaded = [name for name in order if by_name[name].load is not None]
+        journal.remember(
+            *(
+                Loaded(
+                    name, self._modules.instance(name),
+                    [[option, value] for option, value in sorted(by_name[name].before.items()) if value is not None],
+                ) for name in unloaded
+            ),
+            *(
+                Option(self._modules.parameter_path(name, option), old)
+                for name in order for option, dummy, old in by_name[name].sets
+            ),
+            *(
+                Unloaded(one, one == name)
+                for name in loaded for one in self._modules.dependencies(name) + [name] if not self._modules.is_loaded(one)
+            ),
+        )
+        for name in unloaded:
+            self._modules.unload(name)
         for name in order:
-            for option, value, old in by_name[name].sets:
-                self._done.append((self._set_again, (name, option, old)))
+            for option, value, dummy in by_name[name].sets:
                 self._modules.set_live(name, option, value)
-        for name in order:
-            if by_name[name].load is not None:
-                was = {one for one in [name] + self._modules.dependencies(name) if self._modules.is_loaded(one)}
-                self._done.append((self._unload_again, (name, was)))
-                self._modules.load(name, by_name[name].load)
-
-    def _load_again(self, name, options):
-        if not self._modules.is_loaded(name):
-            self._modules.load(name, options)
-
-    def _set_again(self, name, option, value):
-        if self._modules.live(name, option)[0] != value:
-            self._modules.set_live(name, option, value)
-
-    def _unload_again(self, name, was):
-        """Unload a module, and what came in with it."""
-        for one in [name] + self._modules.dependencies(name):
-            if one in was or not self._modules.is_loaded(one):
-                continue
-            users = self._modules.users(one)
-            if one == name or not (users.references or users.holders or users.devices or users.unread):
-                self._modules.unload(one)
+        for name in loaded:
+            self._modules.load(name, by_name[name].load)
 
     def _prove(self, plan):
         problems = []
@@ -114,15 +96,7 @@ class Applier:
                 remembered.pop(name, None)
         text = module_memory.render(remembered)
         if text != before:
-            self._done.append((self._files.put, (path, before)))
             self._files.put(path, text)
-
-    def _put_back(self):
-        problems = []
-        for call, arguments in reversed(self._done):
-            problems += [f"not put back: {message}" for message in tried(call, *arguments)]
-        self._done = []
-        return problems
 
 
 __all__ = ("Applier",)

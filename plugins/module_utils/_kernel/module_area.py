@@ -54,12 +54,11 @@ class State:
 
 @dataclass(frozen=True)
 class KernelPlan:
-    """One plan for modules and symbols. ``applier`` is None until it is applied."""
+    """One plan for modules and symbols."""
 
     modules: module_plan.ModulesPlan
     verdicts: list
     request: Request
-    applier: Applier | None = None
     cmdline_args: dict = field(default_factory=dict)
 
     @property
@@ -91,15 +90,6 @@ class KernelPlan:
             "for the next boots (vfio.host.kernel_cmdline)"
             for name, value in self.modules.cmdline_args.items()
         ]
-
-    def way_back(self):
-        """Options and files as they are now. A module that the run loads is left loaded, since it does no harm."""
-        plan = self.modules
-        return {
-            "files": {path: plan.host.texts.get(path) for path in plan.files},
-            "modules": [one.demand.module for one in plan.modules if one.unload],
-            "options": [[one.demand.module, option, old] for one in plan.modules for option, dummy, old in one.sets],
-        }
 
     def result(self):
         """The area's own part of a task's result."""
@@ -172,15 +162,10 @@ class KernelArea:
         reasons = [reason for one in made.modules if one.demand.module in mine for reason in one.reasons]
         return replace(verdict, reason="; ".join([verdict.reason] + reasons))
 
-    def apply(self, made):
-        """Carry the plan out and return it so. Raises ApplyError, with everything put back that could be."""
-        applier = Applier(self._files, Modules(self._fs))
-        applier.apply(made.modules)
-        return replace(made, applier=applier)
-
-    def undo(self, made):
-        """Put an applied plan back. Raises ApplyError with what could not be."""
-        made.applier.undo()
+    def apply(self, made, journal):
+        """Carry the plan out and return it. Raises ApplyError."""
+        Applier(self._files, Modules(self._fs)).apply(made.modules, journal)
+        return made
 
 
 def _sentences(unmet):

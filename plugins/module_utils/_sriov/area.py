@@ -46,14 +46,10 @@ class NumberArea:
         """The plan for a request; nothing is touched. Raises InputError, PlanError."""
         return planning.make_plan(state, request)
 
-    def apply(self, plan):
-        """Carry the plan out. Raises ApplyError, with everything put back that could be."""
-        Numbers(self._fs, self._files, plan).apply()
+    def apply(self, plan, journal):
+        """Carry the plan out. Raises ApplyError."""
+        Numbers(self._fs, self._files, plan).apply(journal)
         return plan
-
-    def undo(self, plan):
-        """Put an applied plan back. Raises ApplyError with what could not be."""
-        Numbers(self._fs, self._files, plan).undo()
 
 
 @dataclass(frozen=True)
@@ -85,13 +81,6 @@ class ProbePlan:
             "before": "".join(f"{vf.address} driver=(none)\n" for vf in self.probes),
             "after": "".join(f"{vf.address} driver={native(vf)}\n" for vf in self.probes),
         }]
-
-    def way_back(self):
-        """The VFs that get drivers; the numbers' plan knows the rest."""
-        return {
-            "devices": [vf.binding() for vf in self.probes],
-            "files": {path: self.numbers.state.files.get(path) for path in self.files},
-        }
 
     def result(self):
         """Nothing of its own: the numbers' result has it."""
@@ -126,14 +115,10 @@ class ProbeArea:
             ]
         return ProbePlan(numbers, autoprobe, probes, numbers.last_files)
 
-    def apply(self, plan):
-        """Carry the plan out. Raises ApplyError, with everything put back that could be."""
-        Probes(self._fs, self._files, plan).apply()
+    def apply(self, plan, journal):
+        """Carry the plan out. Raises ApplyError."""
+        Probes(self._fs, self._files, plan).apply(journal)
         return plan
-
-    def undo(self, plan):
-        """Put an applied plan back. Raises ApplyError with what could not be."""
-        Probes(self._fs, self._files, plan).undo()
 
 
 __all__ = ("NumberArea", "ProbeArea", "ProbePlan")

@@ -71,17 +71,6 @@ class Plan:
             for one in self.pfs
         ]}
 
-    def way_back(self):
-        """The PFs with their VFs, and the files, as they are now."""
-        pfs = [
-            {
-                "address": one.device.address, "number": len(one.before), "autoprobe": one.device.sriov["autoprobe"],
-                "resizes": one.resizes, "vfs": [vf.binding() for vf in one.before] if one.resizes else [],
-            }
-            for one in self.pfs if one.now
-        ]
-        return {"pfs": pfs, "files": {path: self.state.files.get(path) for path in list(self.files) + list(self.last_files)}}
-
     def changed_files(self):
         """Path -> text or None, for each file that ends otherwise than it is."""
         return dict(self.files, **self.last_files)

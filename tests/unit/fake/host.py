@@ -12,6 +12,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.area import Devi
 from ansible_collections.vfio.host.plugins.module_utils._device.plan import Request
 from ansible_collections.vfio.host.plugins.module_utils._device.survey import survey
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
+from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
 from ansible_collections.vfio.host.tests.unit.fake.faults import FakeFiles, Faults
 from ansible_collections.vfio.host.tests.unit.fake.kernel import FakeKernel
 from ansible_collections.vfio.host.tests.unit.fake.tree import Tree
@@ -80,7 +81,7 @@ class FakeHost:
     def run(self, policies, check=False, timeout=1, **wishes):
         """One task over ``policies`` (name -> device list), as the modules run it; its result."""
         wish = self.area, Request(policies=policies, timeout=timeout, **wishes)
-        plans = list(run_areas({"devices": wish}, check).values())
+        plans = list(run_areas({"devices": wish}, check, Journal(self.kernel, self.files, timeout=timeout)).values())
         result = report(plans)
         for plan in plans:
             result.update(plan.result())

@@ -14,6 +14,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs import I
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
+from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 KERNEL = "6.12.1-amd64"
@@ -160,7 +161,7 @@ class ImageHost:
     def run(self, check=False, **wishes):
         """One task; its result."""
         self.reads = 0
-        plans = list(run_areas({"images": (self.area(), ImageRequest(**wishes))}, check).values())
+        plans = list(run_areas({"images": (self.area(), ImageRequest(**wishes))}, check, Journal(self.fs, self.files)).values())
         result = report(plans)
         for plan in plans:
             result.update(plan.result())

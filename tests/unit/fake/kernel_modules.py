@@ -12,8 +12,10 @@ import os
 import re
 import shutil
 
+from ansible_collections.vfio.host.plugins.module_utils._host.area import run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.host.plugins.module_utils._kernel import modprobe as conf
 from ansible_collections.vfio.host.plugins.module_utils._kernel.module_area import KernelArea, Request
@@ -200,8 +202,8 @@ class ModuleHost:
     def apply(self, *modules, **request):
         """Plan and apply, and give (plan, area) back."""
         area = KernelArea(self.kernel, self.files)
-        made = area.plan(area.read(), Request(modules=list(modules), **request))
-        return (area.apply(made) if made.changed else made), area
+        wish = area, Request(modules=list(modules), **request)
+        return run_areas({"modules": wish}, False, Journal(self.kernel, self.files))["modules"], area
 
     def snapshot(self):
         """Every file's text, but for inode numbers."""

@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr
 from types import SimpleNamespace
 
 import pytest
@@ -51,7 +53,11 @@ class Systemd:
     def runs_out(self):
         """The time is over, and nobody has come."""
         assert self.is_armed
-        revert.main(self.host.kernel, self.host.files)
+        with redirect_stderr(io.StringIO()) as complaints:
+            self.left = revert.revert_if_due(self.host.kernel, self.host.files)
+        self.complaints = complaints.getvalue()
+        if self.left is None:
+            revert.remove_code(self.host.files)
 
 
 @pytest.fixture
@@ -96,12 +102,12 @@ def test_an_unconfirmed_change_is_taken_back_and_the_next_run_says_so_once(run_m
     assert host.rules("p")
     time_passes(monkeypatch)
     systemd.runs_out()
-    assert sorted(os.listdir(host.files.confirm)) == ["taken-back.json"]
-    os.rename(host.files.confirm, host.root + "/aside")
+    assert sorted(os.listdir(host.files.journal)) == ["taken-back.json"]
+    os.rename(host.files.journal, host.root + "/aside")
     os.rmdir(host.root + "/run/vfio-host")
     assert state(host) == dict(before, **{key: value for key, value in state(host).items() if key.startswith("/aside")})
     os.makedirs(host.root + "/run/vfio-host")
-    os.rename(host.root + "/aside", host.files.confirm)
+    os.rename(host.root + "/aside", host.files.journal)
     checked = run_module(host, "driver_override", check=True, **WISH)
     told = run_module(host, "driver_override", **WISH)
     assert said(checked) == said(told)
@@ -197,7 +203,7 @@ def test_where_the_roll_back_fails_the_timer_stays_and_takes_back_the_rest(host,
     assert systemd.is_armed
     assert f"{NVME} (" in message.split("\n")[1] and "could not be put back to driver nvme" in message.split("\n")[1]
     assert "the timer of confirm stays armed: in 30 seconds the host takes back" in message.split("\n")[-1]
-    assert host.override(NVME) == "vfio-pci"
+    assert host.override(NVME) is not None
     time_passes(monkeypatch)
     systemd.runs_out()
     assert {path: text for path, text in state(host).items() if not path.startswith("/run/vfio-host")} == before
@@ -223,12 +229,12 @@ def test_where_the_run_ends_with_what_nobody_foresaw_all_is_put_back_and_the_tim
 def test_a_last_record_that_cannot_be_written_takes_the_change_back_at_once(run_module, host, systemd, monkeypatch):
     before, put, records = state(host), host.files.put, []
 
-    def full(path, *content):
+    def full(path, *content, **more):
         if path.endswith("/record.json") and content[0] is not None:
             records.append(path)
             if len(records) == 2:
                 raise ApplyError(f"{path} cannot be written: ENOSPC (No space left on device)")
-        put(path, *content)
+        put(path, *content, **more)
 
     monkeypatch.setattr(host.files, "put", full)
     result = run_module(host, "driver_override", confirm=30, **WISH)
@@ -240,19 +246,19 @@ def test_a_last_record_that_cannot_be_written_takes_the_change_back_at_once(run_
 def test_where_that_cannot_be_taken_back_the_earlier_record_and_its_time_stay(run_module, host, systemd, monkeypatch):
     put, records = host.files.put, []
 
-    def full(path, *content):
+    def full(path, *content, **more):
         if path.endswith("/record.json") and content[0] is not None:
             records.append(content[0])
             if len(records) == 2:
                 host.kernel.refusals["nvme", NVME] = errno.EIO
                 raise ApplyError(f"{path} cannot be written: ENOSPC (No space left on device)")
-        put(path, *content)
+        put(path, *content, **more)
 
     monkeypatch.setattr(host.files, "put", full)
     result = run_module(host, "driver_override", confirm=30, **WISH)
     assert "ENOSPC" in result["msg"] and "stays armed" in result["msg"]
     assert systemd.is_armed
-    assert host.files.read(host.files.confirm + "/record.json") == records[0]
+    assert host.files.read(host.files.journal + "/record.json") == records[0]
 
 
 @pytest.mark.parametrize("seconds", [True, 1, 4, 86401, 10**12])
@@ -304,7 +310,7 @@ def test_the_time_begins_at_the_end_of_the_run(run_module, host, systemd, monkey
     now, ticks = time.monotonic(), iter((0, 20))
     monkeypatch.setattr(confirm, "time", SimpleNamespace(monotonic=lambda: now + next(ticks)))
     run_module(host, "driver_override", confirm=30, **WISH)
-    record = json.loads(host.files.read(host.files.confirm + "/record.json"))
+    record = json.loads(host.files.read(host.files.journal + "/record.json"))
     assert record["deadline"] == now + 20 + 30
 
 
@@ -320,8 +326,38 @@ def test_what_could_not_be_put_back_is_in_what_the_next_run_says(run_module, hos
     time_passes(monkeypatch)
     systemd.runs_out()
     warning = said(run_module(host, "driver_override", **WISH))
-    assert f"{NIC} could not be put back to driver e1000e and override None: writing" in warning
-    assert "EIO" in warning
+    assert f"{NIC} could not be put back to driver e1000e and override None: " in warning
+    assert "writing" in warning and "EIO" in warning
+
+
+def test_what_could_not_be_put_back_is_tried_again_until_it_is(run_module, host, systemd, monkeypatch):
+    before = state(host)
+    run_module(host, "driver_override", confirm=30, **WISH)
+    host.kernel.refusals["e1000e", NIC] = errno.EIO
+    time_passes(monkeypatch)
+    systemd.runs_out()
+    assert (systemd.left, host.driver(NVME), host.driver(NIC)) == (revert.AGAIN, "nvme", None)
+    assert "EIO" in systemd.complaints
+    late = run_module(host, "driver_override", state="confirmed")
+    assert "EIO" in late["msg"] and f"that is tried again every {revert.AGAIN} seconds" in late["msg"]
+    del host.kernel.refusals["e1000e", NIC]
+    time_passes(monkeypatch, 2000)
+    systemd.runs_out()
+    assert systemd.left is None
+    assert {path: text for path, text in state(host).items() if not path.startswith("/run/vfio-host")} == before
+
+
+def test_the_next_run_puts_back_what_the_timer_could_not_and_stops_it(run_module, host, systemd, monkeypatch):
+    run_module(host, "driver_override", confirm=30, **WISH)
+    host.kernel.refusals["e1000e", NIC] = errno.EIO
+    time_passes(monkeypatch)
+    systemd.runs_out()
+    del host.kernel.refusals["e1000e", NIC]
+    result = run_module(host, "driver_override", policy="other", devices=[{"match": {"address": NVME}}])
+    assert "EIO" in said(result) and said(result).rstrip("'\"}").count("that is put back now")
+    assert (host.driver(NIC), host.driver(NVME), host.rules("p")) == ("e1000e", "vfio-pci", None)
+    assert not systemd.is_armed
+    assert not os.path.exists(host.root + "/run/vfio-host")
 
 
 def test_the_number_of_vfs_and_their_drivers_go_back_too(run_module, make_host, monkeypatch):
@@ -353,7 +389,8 @@ def test_the_copy_that_the_timer_runs_works_by_itself(run_module, host, systemd)
     assert systemd.started[-5:-1] == [sys.executable, "-B", "-E", "-s"]
     with open(start, encoding="utf-8") as stream:
         code = stream.read()
-    os.unlink(host.files.confirm + "/record.json")
+    os.unlink(host.files.journal + "/record.json")
+    os.unlink(host.files.journal + "/journal.json")
     with open(start, "w", encoding="utf-8") as stream:
         stream.write(code.replace("Sysfs(run", f"Sysfs({host.root!r}, run").replace("Files()", f"Files({host.root!r})"))
     done = subprocess.run(
@@ -364,7 +401,7 @@ def test_the_copy_that_the_timer_runs_works_by_itself(run_module, host, systemd)
 
 
 @pytest.mark.parametrize("attack", ["a link", "for all to write", "a file"])
-@pytest.mark.parametrize("place", ["/run/vfio-host", "/run/vfio-host/confirm"])
+@pytest.mark.parametrize("place", ["/run/vfio-host", "/run/vfio-host/journal"])
 def test_a_way_back_that_somebody_else_could_change_is_not_used(run_module, host, systemd, tmp_path, place, attack):
     os.makedirs(os.path.dirname(host.root + place), exist_ok=True)
     if attack == "a link":

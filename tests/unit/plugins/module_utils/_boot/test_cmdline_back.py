@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from itertools import count
 
@@ -18,6 +19,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import par
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import Request
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal, recover
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import HOSTS, BootHost, GrubHost, ZiplHost
 from ansible_collections.vfio.host.tests.unit.fake.faults import deaths
 
@@ -56,7 +58,7 @@ def host(name, tmp_path):
 
 
 def run(host, args=None, present=True, check=False, drop=None):
-    plans = list(run_areas({"cmdline": (host.area, Request(args, present, drop or {}))}, check).values())
+    plans = list(run_areas({"cmdline": (host.area, Request(args, present, drop or {}))}, check, Journal(host.kernel, host.files)).values())
     return {**report(plans), **plans[0].result()}
 
 
@@ -279,13 +281,15 @@ def test_a_tool_that_fails_leaves_everything_to_be_taken_back_later(host, name):
 def test_it_can_be_undone(host, name):
     run(host, ON, drop=DROP)
     ours = snapshot(host, name in UNORDERED)
-    area = host.area
-    area.undo(area.apply(area.plan(area.read(), Request(None, False))))
+    area, journal = host.area, Journal(host.kernel, host.files)
+    area.apply(area.plan(area.read(), Request(None, False)), journal)
+    assert journal.restore() == []
+    journal.drop()
     assert snapshot(host, name in UNORDERED) == ours
 
 
-def killed(name, prepare, act):
-    """For each step of a run, a host on which the run died before that step."""
+def killed(name, prepare, act, is_power_cut=True):
+    """For each step of a run, a host on which the run died before that step; a power cut empties /run, too."""
     with tempfile.TemporaryDirectory() as root:
         numbers = count()
 
@@ -295,6 +299,8 @@ def killed(name, prepare, act):
             return host
 
         for dummy, host in deaths(prepared, act, 1):
+            if is_power_cut:
+                shutil.rmtree(host.root / "run/vfio-host", ignore_errors=True)
             yield host
 
 
@@ -346,6 +352,18 @@ def test_after_a_power_cut_all_can_be_taken_back(name, what):
         back(host)
         assert files_of(host, name) == wanted
         assert not (host.root / RECORD).exists()
+
+
+@pytest.mark.parametrize("what", sorted(RUNS))
+def test_after_a_run_that_was_killed_the_host_is_as_before_when_the_next_one_begins(name, what):
+    prepare, act = RUNS[what]
+    wanted = after(name, prepare)
+    for host in killed(name, prepare, act, is_power_cut=False):
+        cut_off = recover(host.kernel, host.files)
+        assert cut_off is None or cut_off.problems == []
+        assert files_of(host, name) == wanted
+        act(host)
+        assert files_of(host, name) == after(name, prepare, act)
 
 
 def test_after_a_power_cut_on_the_way_back_all_can_be_set_again(name):

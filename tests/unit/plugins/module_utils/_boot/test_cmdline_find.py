@@ -15,6 +15,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader_kernel_
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import Request
 from ansible_collections.vfio.host.plugins.module_utils._host.area import run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import (
     BootHost,
     GrubbyHost,
@@ -25,7 +26,7 @@ from ansible_collections.vfio.host.tests.unit.fake.bootloaders import (
 
 
 def run(host, args=None, check=False):
-    return run_areas({"cmdline": (host.area, Request(args or {"iommu": "pt"}))}, check)["cmdline"]
+    return run_areas({"cmdline": (host.area, Request(args or {"iommu": "pt"}))}, check, Journal(host.kernel, host.files))["cmdline"]
 
 
 class Both(SystemdBootHost):

@@ -19,6 +19,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import par
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import Request
 from ansible_collections.vfio.host.plugins.module_utils._host.area import run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import GrubHost
 
 DROPIN = "etc/default/grub.d/zz-vfio-host.cfg"
@@ -26,7 +27,7 @@ GRUB_CFG = "boot/grub/grub.cfg"
 
 
 def run(host, args, present=True):
-    return run_areas({"cmdline": (host.area, Request(args, present))}, False)["cmdline"]
+    return run_areas({"cmdline": (host.area, Request(args, present))}, False, Journal(host.kernel, host.files))["cmdline"]
 
 
 def test_what_others_set_is_left_out_named_by_place_and_holds_again_afterwards(tmp_path):

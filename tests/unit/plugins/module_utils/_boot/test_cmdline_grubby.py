@@ -12,6 +12,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area impor
 from ansible_collections.vfio.host.plugins.module_utils._boot.grubbytext import value_of
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
 from ansible_collections.vfio.host.tests.unit.fake.grubby import GrubbyHost
 
 DEFAULTS = """\
@@ -41,7 +42,7 @@ def kind(request):
 
 
 def run(host, args=None, present=True, check=False):
-    plans = list(run_areas({"cmdline": (host.area, Request(args, present))}, check).values())
+    plans = list(run_areas({"cmdline": (host.area, Request(args, present))}, check, Journal(host.kernel, host.files)).values())
     return {**report(plans), **plans[0].result()}
 
 

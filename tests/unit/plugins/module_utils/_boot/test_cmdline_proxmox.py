@@ -11,13 +11,14 @@ import pytest
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import Request
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import ProxmoxHost
 
 CMDLINE = "etc/kernel/cmdline"
 
 
 def run(host, args=None, present=True, check=False):
-    plans = list(run_areas({"cmdline": (host.area, Request(args, present))}, check).values())
+    plans = list(run_areas({"cmdline": (host.area, Request(args, present))}, check, Journal(host.kernel, host.files)).values())
     return {**report(plans), **plans[0].result()}
 
 
@@ -56,7 +57,7 @@ def test_a_partition_that_is_skipped_only_then_is_named_too(tmp_path):
     plan = area.plan(area.read(), Request({"iommu": "pt"}))
     host.empty = ("EEEE-FFFF",)
     assert plan.warnings == []
-    (warning,) = area.apply(plan).warnings
+    (warning,) = area.apply(plan, Journal(host.kernel, host.files)).warnings
     assert "EEEE-FFFF" in warning and "contains no loader.conf - skipping" in warning
 
 

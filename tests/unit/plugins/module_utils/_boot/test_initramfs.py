@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_plan import ImageRequest
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
 from ansible_collections.vfio.host.tests.unit.fake.images import KERNEL, OPTIONS, RULES, ImageHost, cpio, image
 
 IMAGE = f"/boot/initrd.img-{KERNEL}"
@@ -101,7 +102,7 @@ class TestStaleness:
         area = host.area()
         plan = area.plan(area.read(), ImageRequest(ahead={host.root + RULES: "guessed\n"}))
         host.put(RULES, "written\n")
-        area.apply(plan)
+        area.apply(plan, Journal(host.fs, host.files))
         assert not host.run()["changed"]
 
 
@@ -256,7 +257,7 @@ class TestFailures:
         host = make(tool, path=path)
         host.complaints[program] = "first\nNo space left on device"
         messages = self.fails(host, "ended with status 1: first / No space left on device")
-        assert messages[-1] == "the images are as they were before"
+        assert messages[-1] == "everything that this task had changed was put back as it was"
 
     def test_a_tool_that_fails_for_the_second_image_leaves_the_first_as_it_was(self, host):
         host.add_kernel(OTHER)
@@ -328,8 +329,9 @@ class TestFailures:
     def test_undo_gives_the_old_images_and_the_old_file_back(self, make):
         host = make("dracut", path="/boot/initramfs-{}.img")
         before = host.get(f"/boot/initramfs-{KERNEL}.img")
-        area = host.area()
-        area.undo(area.apply(area.plan(area.read(), ImageRequest())))
+        area, journal = host.area(), Journal(host.fs, host.files)
+        area.apply(area.plan(area.read(), ImageRequest()), journal)
+        assert journal.restore() == []
         assert host.get(f"/boot/initramfs-{KERNEL}.img") == before
         assert host.get("/etc/dracut.conf.d/vfio-host.conf") is None
 

@@ -192,7 +192,7 @@ def test_a_driver_that_comes_back_by_itself_is_seen_at_the_end(host, monkeypatch
 
 
 def test_an_unbind_that_somebody_else_did_is_no_error(host):
-    index = 4
+    index = 5
     host.faults.at(index, lambda: host.kernel._detach(NVME))
     host.take(NVME)
     assert host.driver(NVME) == "vfio-pci"
@@ -233,7 +233,7 @@ def test_a_native_driver_that_goes_or_comes_before_any_step_changes_nothing(make
 
 def test_a_driver_that_was_probing_when_the_override_was_written_is_unbound(host):
     host.kernel._detach(NIC)
-    index = 4
+    index = 5
     host.faults.at(index, lambda: host.tree.attach(host.kernel.functions[NIC], "e1000e", False))
     host.take(NIC)
     assert host.faults.log[index] == ("write", "/sys/bus/pci/drivers/vfio-pci/bind", NIC)
@@ -250,7 +250,7 @@ def test_a_module_that_does_not_load_is_named(make_host):
 
 
 def test_a_file_that_cannot_be_written_stops_before_the_first_device(host):
-    host.faults.fail_at(0, errno.ENOSPC)
+    host.faults.fail_at(1, errno.ENOSPC)  # the journal is the first
     with pytest.raises(ApplyError, match="60-vfio-host-p.rules cannot be written: ENOSPC"):
         host.take(NIC)
     assert not [one for one in host.faults.log if one[0] == "write"]

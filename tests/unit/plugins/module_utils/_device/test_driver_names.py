@@ -15,6 +15,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.plan import Requ
 from ansible_collections.vfio.host.plugins.module_utils._device.standing import Standing
 from ansible_collections.vfio.host.plugins.module_utils._device.udev import Record, Refusal
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, PAIR, PAIR2, VIRTIO
 from ansible_collections.vfio.host.tests.unit.fake.model import Module, alias
@@ -136,7 +137,7 @@ def test_a_draft_is_never_applied(variants):
     host = variants.area.read()
     plan = variants.area.plan(host, Request(policies={"p": [{"match": {"address": VIRTIO}}]}))
     with pytest.raises(ApplyError, match="virtio_vfio_pci is not known, so nothing was touched"):
-        variants.area._applier(plan).apply(plan)
+        variants.area._applier(plan).apply(plan, Journal(variants.kernel, variants.files))
     assert variants.rules() is None
 
 

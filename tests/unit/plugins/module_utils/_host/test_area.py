@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
@@ -13,6 +15,8 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
     PlanError,
     RolledBack,
 )
+
+BACK = "everything that this task had changed was put back as it was"
 
 
 class Plan:
@@ -26,9 +30,9 @@ class Plan:
 class Area:
     """An area that writes down what it is asked."""
 
-    def __init__(self, log, name, changed=True, plan_error=None, apply_error=None, undo_error=None):
+    def __init__(self, log, name, changed=True, plan_error=None, apply_error=None):
         self.log, self.name, self.changed = log, name, changed
-        self.plan_error, self.apply_error, self.undo_error = plan_error, apply_error, undo_error
+        self.plan_error, self.apply_error = plan_error, apply_error
 
     def _do(self, verb, error):
         self.log.append(f"{verb} {self.name}")
@@ -43,12 +47,25 @@ class Area:
         self.request = request
         return Plan(self.changed)
 
-    def apply(self, plan):
+    def apply(self, plan, dummy_journal):
         self._do("apply", self.apply_error)
         return plan
 
-    def undo(self, dummy_plan):
-        self._do("undo", self.undo_error)
+
+class Kept:
+    """A journal that writes down what it is asked."""
+
+    def __init__(self, log, problems=(), error=None):
+        self.log, self.problems, self.error = log, list(problems), error
+
+    def restore(self):
+        self.log.append("restore")
+        if self.error:
+            raise self.error
+        return self.problems
+
+    def drop(self):
+        self.log.append("drop")
 
 
 @pytest.fixture
@@ -56,13 +73,14 @@ def log():
     return []
 
 
-def run(*areas, check=False):
-    return run_areas({area.name: (area, None) for area in areas}, check)
+def run(*areas, check=False, problems=(), error=None, **more):
+    journal = Kept(areas[0].log, problems, error)
+    return run_areas({area.name: (area, None) for area in areas}, check, journal, **more)
 
 
 def test_every_area_is_planned_before_the_first_is_applied(log):
     run(Area(log, "a"), Area(log, "b"))
-    assert log == ["read a", "plan a", "read b", "plan b", "apply a", "apply b"]
+    assert log == ["read a", "plan a", "read b", "plan b", "apply a", "apply b", "drop"]
 
 
 def test_check_mode_applies_nothing(log):
@@ -86,46 +104,47 @@ def test_problems_of_all_areas_come_at_once_and_nothing_is_applied(log):
     assert not [one for one in log if one.startswith("apply")]
 
 
-def test_a_failure_undoes_the_areas_before_it_last_first(log):
-    with pytest.raises(ApplyError, match="broken"):
+def test_a_failure_restores_once_what_the_journal_has_and_forgets_it(log):
+    with pytest.raises(RolledBack) as caught:
         run(Area(log, "a"), Area(log, "b"), Area(log, "c", apply_error=ApplyError("broken")))
-    assert log[-2:] == ["undo b", "undo a"]
+    assert caught.value.messages == ["broken", BACK]
+    assert log[-2:] == ["restore", "drop"]
 
 
-def test_an_area_that_had_nothing_to_do_is_not_undone(log):
-    with pytest.raises(ApplyError):
-        run(Area(log, "a", changed=False), Area(log, "b", apply_error=ApplyError("broken")))
-    assert "undo a" not in log
+def test_a_run_that_ends_well_forgets_its_journal(log):
+    run(Area(log, "a"))
+    assert log[-2:] == ["apply a", "drop"]
 
 
-def test_what_cannot_be_undone_is_said_and_the_rest_is_undone(log):
+def test_what_cannot_be_restored_is_said_after_the_cause(log):
     with pytest.raises(ApplyError) as caught:
-        run(
-            Area(log, "a"),
-            Area(log, "b", undo_error=ApplyError("stuck")),
-            Area(log, "c", apply_error=ApplyError("broken")),
-        )
+        run(Area(log, "a"), Area(log, "b", apply_error=ApplyError("broken")), problems=["stuck"])
     assert caught.value.messages == ["broken", "stuck"]
-    assert log[-1] == "undo a"
-
-
-@pytest.mark.parametrize("error", [RuntimeError("odd"), OSError(12, "no"), KeyboardInterrupt(), SystemExit(1)], ids=repr)
-def test_whatever_ends_an_area_the_areas_before_it_are_undone(log, error):
-    with pytest.raises(ApplyError) as caught:
-        run(Area(log, "a"), Area(log, "b", undo_error=error), Area(log, "c", apply_error=error))
-    assert log[-2:] == ["undo b", "undo a"]
-    assert caught.value.messages[0].startswith("c: applying the plan: ")
     assert not isinstance(caught.value, RolledBack)
 
 
-def test_only_where_every_area_is_as_before_the_error_says_so_by_its_type(log):
-    for error, undo_error, expected in (
-        (RolledBack("no"), None, RolledBack), (RolledBack("no"), ApplyError("stuck"), ApplyError),
-        (ApplyError("half"), None, ApplyError), (RuntimeError("odd"), None, ApplyError),
-    ):
-        with pytest.raises(ApplyError) as caught:
-            run(Area(log, "a", undo_error=undo_error), Area(log, "b", apply_error=error))
-        assert isinstance(caught.value, RolledBack) is (expected is RolledBack)
+@pytest.mark.parametrize("error", [
+    RuntimeError("odd"), OSError(12, "no"), KeyboardInterrupt(), SystemExit(1), MemoryError(),
+], ids=repr)
+def test_whatever_ends_an_area_or_the_restoring_itself_is_told(log, error):
+    with pytest.raises(ApplyError) as caught:
+        run(Area(log, "a"), Area(log, "b", apply_error=error), error=error)
+    assert log[-2:] == ["restore", "drop"]
+    assert caught.value.messages[0].startswith("b: applying the plan: ")
+    assert caught.value.messages[1].startswith("putting everything back: ")
+    assert not isinstance(caught.value, RolledBack)
+
+
+def test_with_a_timer_the_journal_is_kept_where_not_all_is_restored(log):
+    def refuse():
+        raise ApplyError("full")
+
+    with pytest.raises(ApplyError):
+        run(Area(log, "a"), around=lambda: nullcontext(refuse), problems=["stuck"])
+    assert log[-2:] == ["apply a", "restore"]
+    with pytest.raises(RolledBack, match="full"):
+        run(Area(log, "a"), around=lambda: nullcontext(refuse))
+    assert log[-2:] == ["restore", "drop"]
 
 
 def test_what_nobody_foresaw_while_planning_touches_nothing_and_names_the_area(log):
@@ -141,7 +160,7 @@ def test_a_request_can_be_made_of_the_plans_before_it(log):
 
 
 def test_an_area_with_nothing_to_ask_for_is_not_even_read(log):
-    assert list(run_areas({"a": (Area(log, "a"), lambda plans: None), "b": (Area(log, "b"), 1)}, False)) == ["b"]
+    assert list(run_areas({"a": (Area(log, "a"), lambda plans: None), "b": (Area(log, "b"), 1)}, False, Kept(log))) == ["b"]
     assert "read a" not in log
 
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, InputError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
+from ansible_collections.vfio.host.plugins.module_utils._kernel.module_area import KernelArea, Request
 from ansible_collections.vfio.host.tests.unit.fake.kernel_modules import ModuleHost, words_of
 
 CONF, LOAD = "etc/modprobe.d/vfio-host.conf", "etc/modules-load.d/vfio-host.conf"
@@ -299,16 +301,19 @@ def test_a_failure_in_the_middle_puts_everything_back(host, fault):
             {"name": "vfio_iommu_type1", "options": {"dma_entry_limit": 7}},
             {"name": "nvme", "options": {"poll_queues": 2}},
         )
-    assert len(caught.value.messages) == 1, caught.value.messages
+    assert caught.value.messages[1:] == ["everything that this task had changed was put back as it was"]
     assert host.snapshot() == before
 
 
 def test_an_applied_plan_can_be_undone(host):
     host.load("vfio_iommu_type1")
     before = host.snapshot()
-    made, area = host.apply(VFIO_PCI, {"name": "vfio_iommu_type1", "options": {"dma_entry_limit": 7}})
+    area, journal = KernelArea(host.kernel, host.files), Journal(host.kernel, host.files)
+    wishes = [VFIO_PCI, {"name": "vfio_iommu_type1", "options": {"dma_entry_limit": 7}}]
+    area.apply(area.plan(area.read(), Request(modules=wishes)), journal)
     assert host.snapshot() != before
-    area.undo(made)
+    assert journal.restore() == []
+    journal.drop()
     assert host.snapshot() == before
 
 

@@ -4,42 +4,20 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""Roll-back of a run that ends in the middle, whatever ends it."""
+"""Whatever ends a run early, as sentences for the user."""
 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from typing import Any, Callable, List
 
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, RolledBack, VfioHostError, errno_text
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError, errno_text
 
 # All that can end a run whose process lives on.
 ENDINGS = (Exception, KeyboardInterrupt, SystemExit)
 
 
-@contextmanager
-def all_or_nothing(doing, put_back=list, success=None):
-    """Apply inside of it. Where that ends early, ``put_back()`` is called, which gives a sentence for each thing that could not be
-    put back. Raises RolledBack, with the sentence ``success`` at its end, or ApplyError where something could not be put back.
-
-    ``doing`` says what was under way, for an error that does not say so itself.
-    """
-    try:
-        yield
-    except ENDINGS as error:
-        messages = told(error, doing)
-        try:
-            problems = put_back()
-        except ENDINGS as another:
-            problems = told(another, "putting everything back")
-        if problems:
-            raise ApplyError(*(messages + problems)) from error
-        if isinstance(error, RolledBack):
-            raise
-        raise RolledBack(*(messages + ([success] if success else []))) from error
-
-
-def tried(call, *arguments):
+def tried(call: Callable[..., Any], *arguments: Any) -> List[str]:
     """The sentences of the error that a call ended with; [] where it succeeded."""
     try:
         call(*arguments)
@@ -48,8 +26,8 @@ def tried(call, *arguments):
     return []
 
 
-def told(error, doing=""):
-    """The sentences for the user of whatever ended something; ``doing`` says what that was."""
+def told(error: BaseException, doing: str = "") -> List[str]:
+    """The sentences of an error; ``doing`` says what was under way, for an error that does not say so itself."""
     if isinstance(error, VfioHostError):
         return list(error.messages)
     start = f"{doing}: " if doing else ""
@@ -63,7 +41,7 @@ def told(error, doing=""):
     return [f"{start}{type(error).__name__}{': ' + text if text else ''}, which was not foreseen{_place(error)}; please report it"]
 
 
-def _place(error):
+def _place(error: BaseException) -> str:
     """Where it was raised, for a report."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
@@ -71,4 +49,4 @@ def _place(error):
     return "" if trace is None else f" (in {os.path.basename(trace.tb_frame.f_code.co_filename)}, line {trace.tb_lineno})"
 
 
-__all__ = ("ENDINGS", "all_or_nothing", "told", "tried")
+__all__ = ("ENDINGS", "told", "tried")

@@ -1,0 +1,297 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What a journal remembers: each kind of thing that a run can change, as it was, and how it is restored.
+
+restore() goes by goal: it looks at what is, and does only what is needed. It raises any error. ``rank`` is its place in the
+order of restoring. All fields are what JSON can hold.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, last_words
+from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import PciBus
+
+
+class Edges(NamedTuple):
+    """The edges of the host that restoring writes through: Sysfs, Files, PciBus."""
+
+    fs: Any
+    files: Any
+    bus: PciBus
+
+
+@dataclass(frozen=True)
+class File:
+    """A file: its text (None: absent), mode, owner (uid, gid) and SELinux label; whether its directory was there.
+
+    ``is_last``: it is restored when all else is, and holds ``meanwhile`` until then (None: what it holds already): a record
+    that has to tell of both states until the end.
+    """
+
+    path: str
+    text: Optional[str]
+    mode: int = 0o644
+    owner: Optional[List[int]] = None
+    label: Optional[str] = None
+    has_directory: bool = True
+    is_last: bool = False
+    meanwhile: Optional[str] = None
+
+    @classmethod
+    def now(cls, files: Any, path: str, is_last: bool = False, meanwhile: Optional[str] = None) -> File:
+        """The file as it is."""
+        state = files.state(path)
+        owner = None if state.owner is None else list(state.owner)
+        return cls(path, state.text, state.mode, owner, state.label, state.has_directory, is_last, meanwhile)
+
+    @property
+    def rank(self) -> int:
+        return 9 if self.is_last else 1
+
+    @property
+    def what(self) -> str:
+        return f"{self.path} was not put back"
+
+    def prepare(self, host: Edges) -> None:
+        """Write what it holds meanwhile."""
+        if self.meanwhile is not None and host.files.read(self.path) != self.meanwhile:
+            host.files.put(self.path, self.meanwhile)
+
+    def restore(self, host: Edges) -> None:
+        if File.now(host.files, self.path, self.is_last, self.meanwhile) == self:
+            return
+        host.files.put(self.path, self.text, self.mode, owner=self.owner, label=self.label)
+        if not self.has_directory:
+            host.files.drop_directory(os.path.dirname(self.path))
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A module that was loaded with ``options``, (name, value) each. ``instance``: its inode in sysfs, which no other load has."""
+
+    module: str
+    instance: Optional[int]
+    options: List[List[str]] = field(default_factory=list)
+    rank = 2
+
+    @property
+    def what(self) -> str:
+        return f"module {self.module} was not put back"
+
+    def restore(self, host: Edges) -> None:
+        if _is_loaded(host.fs, self.module):
+            if host.fs.inode(_directory(host.fs, self.module)) == self.instance:
+                return
+            _run(host.fs, ["rmmod", "--", self.module])
+        _run(host.fs, ["modprobe", "--", self.module] + [f"{name}={value}" for name, value in self.options])
+
+
+@dataclass(frozen=True)
+class Vfs:
+    """A PF with the number of its VFs, its automatic probing, and of each VF (address, driver, override)."""
+
+    address: str
+    autoprobe: bool
+    vfs: List[Any]
+    rank = 3
+
+    @property
+    def what(self) -> str:
+        return f"{self.address} could not be put back to {len(self.vfs)} VFs with the drivers that they had"
+
+    def restore(self, host: Edges) -> None:
+        bus = host.bus
+        waiting = host.fs.stuck_writes().get(self.address)
+        if waiting:
+            raise ApplyError(f"process {waiting} still waits for a VF of it")
+        # The same VFs, and not only as many, where the first write failed.
+        same = bus.number_of_vfs(self.address) == len(self.vfs) and all(
+            bus.exists(vf) and (bus.driver(vf), bus.override(vf)) == (driver, override) for vf, driver, override in self.vfs
+        )
+        if not same:
+            bus.set_number_of_vfs(self.address, len(self.vfs))
+            for vf, driver, override in self.vfs:
+                if driver is not None:
+                    bus.bind_by_name(vf, driver, override)
+                elif override is not None:
+                    bus.set_override(vf, override)
+        bus.set_autoprobe(self.address, self.autoprobe)
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A device with its driver and override. ``physfn``: its PF, of a VF."""
+
+    address: str
+    driver: Optional[str]
+    override: Optional[str]
+    physfn: Optional[str] = None
+    rank = 4
+
+    @property
+    def what(self) -> str:
+        return f"{self.address} could not be put back to driver {self.driver} and override {self.override}"
+
+    def restore(self, host: Edges) -> None:
+        bus, address = host.bus, self.address
+        waiting = host.fs.stuck_writes().get(address)
+        if waiting:
+            # The next run knows by the override whose device this is.
+            bus.set_override_when_let_go(address, self.override)
+            raise ApplyError(f"process {waiting} still waits for its driver to let go")
+        now = bus.driver(address)
+        if now != self.driver:
+            # The goal's name keeps every other driver off on the way.
+            wanted = self.driver or self.override
+            if bus.override(address) != wanted:
+                bus.set_override(address, wanted)
+            if now is not None:
+                bus.unbind(address, now)
+            if self.driver is not None:
+                bus.bind(address, self.driver)
+        if bus.override(address) != self.override:
+            bus.set_override(address, self.override)
+
+
+@dataclass(frozen=True)
+class Autoprobe:
+    """Automatic probing of a PF's VFs."""
+
+    address: str
+    value: bool
+    rank = 5
+
+    @property
+    def what(self) -> str:
+        return f"{self.address}: automatic probing of its VFs was not put back"
+
+    def restore(self, host: Edges) -> None:
+        host.bus.set_autoprobe(self.address, self.value)
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a loaded module, by its file in sysfs."""
+
+    path: str
+    value: str
+    rank = 6
+
+    @property
+    def what(self) -> str:
+        return f"{self.path} was not put back to {self.value!r}"
+
+    def restore(self, host: Edges) -> None:
+        # Of some the kernel shows all values, and the one that holds in brackets: "none [round-robin]".
+        now = host.fs.read(self.path)
+        if now != self.value and f"[{self.value}]" not in (now or ""):
+            host.fs.write(self.path, self.value)
+
+
+@dataclass(frozen=True)
+class Unloaded:
+    """A module that was not loaded. ``is_asked``: the run was asked to load it, so that leaving it loaded is a failure."""
+
+    module: str
+    is_asked: bool = True
+    rank = 7
+
+    @property
+    def what(self) -> str:
+        return f"module {self.module} was not put back"
+
+    def restore(self, host: Edges) -> None:
+        if not _is_loaded(host.fs, self.module):
+            return
+        users = _users(host.fs, self.module)
+        if not users:
+            _run(host.fs, ["rmmod", "--", self.module])
+        elif self.is_asked:
+            raise ApplyError(f"it stays loaded, since it is used by {', '.join(users)}")
+
+
+@dataclass(frozen=True)
+class Commands:
+    """What a boot loader's tool keeps, by the commands that derive it from the files again."""
+
+    commands: List[List[str]]
+    rank = 8
+
+    @property
+    def what(self) -> str:
+        return "what the boot loader boots was not put back"
+
+    def restore(self, host: Edges) -> None:
+        for words in self.commands:
+            _run(host.fs, words)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An initramfs image with its copies, each path -> a copy of what it was; ``commands`` tell the boot loader."""
+
+    path: str
+    olds: Dict[str, str]
+    commands: List[List[str]]
+    rank = 8
+
+    @property
+    def what(self) -> str:
+        return f"{self.path} was not put back"
+
+    def restore(self, host: Edges) -> None:
+        from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
+
+        images = ImageFiles(host.files.root)
+        for path, old in self.olds.items():
+            try:
+                is_same = filecmp.cmp(path, old, shallow=False)
+            except FileNotFoundError:
+                is_same = False
+            if not is_same:
+                images.replace(path, old)
+        for words in self.commands:
+            _run(host.fs, words)
+        images.drop_old(self.path)
+
+
+KINDS: Tuple[Any, ...] = (File, Loaded, Vfs, Binding, Autoprobe, Option, Unloaded, Commands, Image)
+
+
+def _run(fs: Any, words: List[str]) -> None:
+    status, out, err = fs.run(words)
+    if status:
+        raise ApplyError(f"{words[0].rsplit('/', 1)[-1]} failed with status {status}: {last_words(out, err)}")
+
+
+def _directory(fs: Any, module: str) -> str:
+    return f"{fs.modules}/{module.replace('-', '_')}"
+
+
+def _is_loaded(fs: Any, module: str) -> bool:
+    return bool(fs.exists(f"{_directory(fs, module)}/initstate"))
+
+
+def _users(fs: Any, module: str) -> List[str]:
+    """What uses a loaded module: modules, devices of its drivers, or references that nobody names."""
+    directory = _directory(fs, module)
+    found = list(fs.names(f"{directory}/holders"))
+    for driver in fs.names(f"{directory}/drivers"):
+        path = f"{directory}/drivers/{driver}"
+        found += [name for name in fs.names(path) if name != "module" and fs.target(f"{path}/{name}") is not None]
+    references = fs.read(f"{directory}/refcnt")
+    return found or ([] if references == "0" else [f"{references} references"])
+
+
+__all__ = (
+    "Autoprobe", "Binding", "Commands", "Edges", "File", "Image", "KINDS", "Loaded", "Option", "Unloaded", "Vfs",
+)

@@ -1,0 +1,146 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A run that a signal ends restores the host; after one that was killed the next run does, before it plans."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from itertools import cycle
+
+import pytest
+
+from ansible_collections.vfio.host.plugins.module_utils._host import signals
+from ansible_collections.vfio.host.tests.unit.fake.faults import Killed, deaths
+from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, NVME
+from ansible_collections.vfio.host.tests.unit.plugins.modules.test_unforeseen import RUNS, check_message, state
+
+LONG = bool(os.environ.get("VFIO_HOST_LONG"))
+LEFT = ("/run/vfio-host", "/var/tmp")
+
+
+@pytest.mark.parametrize("first", signals.SIGNALS if LONG else signals.SIGNALS[:1])
+@pytest.mark.parametrize("name", sorted(RUNS))
+def test_a_signal_at_any_step_ends_the_run_and_all_is_put_back(run_module, host_path, name, first):
+    make, module, wish, but = RUNS[name]
+    turns, ended = cycle(signals.SIGNALS), 0
+    while next(turns) != first:
+        pass
+    for index, number in zip(range(200), turns):
+        host = make(host_path / f"host{index}")
+        before = state(host, *but)
+        host.faults.reset()
+        host.faults.at(index, lambda number=number: os.kill(os.getpid(), number))
+        result = run_module(host, module, **wish)
+        if len(host.faults.log) <= index:
+            assert result["changed"]
+            break
+        if result.get("failed"):
+            ended += 1
+            check_message(result, index)
+            assert f"the run was interrupted ({signal.Signals(number).name})" in result["msg"].split("\n")[0]
+            assert state(host, *but) == before, host.faults.log[index]
+    else:
+        raise AssertionError("the run never came to its end")
+    assert ended > 4
+
+
+def test_outside_of_a_change_signals_do_what_they_always_do():
+    before = [signal.getsignal(number) for number in signals.SIGNALS]
+    with signals.held_back():
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(signals.Interrupted, match="SIGTERM"):
+            signals.check()
+        signals.check()
+        os.kill(os.getpid(), signal.SIGHUP)
+        with signals.masked():
+            signals.check()
+        signals.hold_all()
+        signals.check()
+    assert [signal.getsignal(number) for number in signals.SIGNALS] == before
+    signals.check()
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    old = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with signals.held_back():
+            os.kill(os.getpid(), signal.SIGHUP)
+            signals.check()
+    finally:
+        signal.signal(signal.SIGHUP, old)
+
+
+@pytest.mark.parametrize("name", sorted(RUNS))
+def test_after_a_run_that_was_killed_at_any_step_the_next_one_restores_first(run_module, host_path, name):
+    make, module, wish, but = RUNS[name]
+    numbers, befores, warned = iter(range(1000)), [], 0
+
+    def begin():
+        host = make(host_path / f"host{next(numbers)}")
+        befores.append(state(host, *but, *LEFT))
+        return host
+
+    for index, host in deaths(begin, lambda host: run_module(host, module, **wish), 4):
+        before = befores[-1]
+        checked = run_module(host, module, check=True, **wish)
+        # Whoever declares something else then begins on a host as it was.
+        result = run_module(host, "driver_override", policy="empty", state="absent")
+        assert state(host, *but, *LEFT) == before, index
+        assert bool(checked.get("warnings")) == bool(result.get("warnings"))
+        if result.get("warnings"):
+            warned += 1
+            assert "was cut off before its end: the next run puts back what it changed" in str(checked["warnings"])
+            assert "was cut off before its end: what it had changed was put back as it was" in str(result["warnings"])
+        assert "warnings" not in run_module(host, "driver_override", policy="empty", state="absent")
+    assert warned > 4
+
+
+def test_what_cannot_be_put_back_is_named_and_the_run_goes_on(run_module, host, monkeypatch):
+    def write(path, value, real=host.kernel.write):
+        if path.endswith("/vfio-pci/bind") and value == NIC:
+            raise Killed()
+        real(path, value)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(host.kernel, "write", write)
+        run_module(host, "driver_override", devices=[{"match": {"address": NIC}}, {"match": {"address": NVME}}], policy="p")
+    assert host.driver(NVME) == "vfio-pci"
+    host.kernel.refusals["nvme", NVME] = 5
+    result = run_module(host, "driver_override", devices=[{"match": {"address": NIC}}], policy="other")
+    assert f"{NVME} could not be put back to driver nvme" in str(result["warnings"])
+    assert host.driver(NIC) == "vfio-pci"
+    assert not os.path.exists(host.files.journal)
+
+
+@pytest.mark.parametrize("text, words", [
+    ('{"v": 2, "task": "x", "time": "y", "resources": [["Moon", {}]]}', "another version of this collection (format 2"),
+    ("no json", "cannot be read"), ("[]", "cannot be read"), ('{"v": 1}', "cannot be read"),
+    ('{"v": 1, "task": "x", "time": "y", "resources": [["Moon", {}]]}', "cannot be read"),
+])
+def test_a_journal_that_this_version_cannot_read_stops_the_run_before_it_touches_anything(run_module, host, text, words):
+    path = host.files.journal + "/journal.json"
+    host.tree.put(path, text)
+    before = host.snapshot()
+    result = run_module(host, "driver_override", devices=[{"match": {"address": NIC}}])
+    assert words in result["msg"] and path in result["msg"]
+    assert host.snapshot() == before
+
+
+def test_a_journal_holds_what_is_needed_to_put_back_and_only_root_reads_it(run_module, host, monkeypatch):
+    texts, put = [], host.files.put
+
+    def seen(path, text, *more, **named):
+        put(path, text, *more, **named)
+        if path.endswith("/journal.json") and text:
+            texts.append(json.loads(text))
+            assert os.stat(path).st_mode & 0o777 == 0o600
+
+    monkeypatch.setattr(host.files, "put", seen)
+    run_module(host, "driver_override", devices=[{"match": {"address": NIC}}], policy="p")
+    kinds = [kind for kind, dummy in texts[-1]["resources"]]
+    assert kinds == ["File", "Binding"]
+    assert texts[-1]["v"] == 1

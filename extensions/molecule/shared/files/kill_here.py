@@ -1,9 +1,10 @@
 # Copyright (c) 2026, the vfio.host authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kills a run of a module, as SIGKILL does, before its Nth step that changes anything. Says on the console before which.
+"""Sends a run of a module a signal, SIGKILL or the one named, before its Nth step that changes anything. Says on the console before which.
 
-On the host every Python loads this as it starts, by a .pth file; it does nothing where no number is in the file NUMBER.
+On the host every Python loads this as it starts, by a .pth file; it does nothing where there is no file NUMBER, which holds
+"N" or "N SIGTERM".
 Steps: a file or directory synced, renamed or removed, an attribute of the kernel written, or the process asked to write it that
 makes the writes which may block.
 """
@@ -14,6 +15,7 @@ import socket
 
 NUMBER = "/run/kill-here"
 left = 0
+number = signal.SIGKILL
 
 
 def counted(owner, name, is_step=lambda *dummy: True):
@@ -27,7 +29,7 @@ def counted(owner, name, is_step=lambda *dummy: True):
                 os.unlink(NUMBER)
                 with open("/dev/kmsg", "w", encoding="ascii") as console:
                     console.write("killed before {0}({1})\n".format(name, str(args)[-80:]))
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), number)
         return function(*args, **options)
 
     setattr(owner, name, replacement)
@@ -56,7 +58,10 @@ def is_attribute(handle, *dummy):
 
 if os.path.exists(NUMBER):
     with open(NUMBER, encoding="ascii") as stream:
-        left = int(stream.read())
+        words = stream.read().split()
+    left = int(words[0])
+    if words[1:]:
+        number = getattr(signal, words[1])
     counted(os, "fsync")
     for step in ("rename", "unlink"):
         counted(os, step, is_of_host)

@@ -20,7 +20,6 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import exa
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_goal import Goal
 from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS, told
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, last_words
-from ansible_collections.vfio.host.plugins.module_utils._host.resources import Commands, File
 
 
 @dataclass(frozen=True)
@@ -152,6 +151,7 @@ class Backend:
 
     def _remember(self, boot, change, journal):
         """Have the journal know the files, and how the tool derives again what it keeps."""
+        from ansible_collections.vfio.host.plugins.module_utils._host.resources import File
         paths = [*boot.files, *change.files, *change.late]
         commands = change.commands if change.undo is None else change.undo
         resources = [self.derived(commands)] if commands else []
@@ -162,6 +162,7 @@ class Backend:
 
     def derived(self, commands):
         """The resource of what the tool keeps, which ``commands`` derive again from the files."""
+        from ansible_collections.vfio.host.plugins.module_utils._host.resources import Commands
         return Commands([list(words) for words in commands])
 
     def _as_before(self, boot, problems):

@@ -20,7 +20,6 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import Wis
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_goal import Goal
 from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS, told, tried
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
-from ansible_collections.vfio.host.plugins.module_utils._host.resources import File
 
 _HEAD = "# Written by vfio.host.kernel_cmdline. Remove this file and run update-grub to be without it.\n"
 # Whole words only, and nothing else of the line changes. The values come quoted from Python's shlex.
@@ -84,6 +83,7 @@ class Grub(Backend):
 
     def derived(self, dummy):
         """grub.cfg itself: put back as it was, and in one step, which update-grub does not do."""
+        from ansible_collections.vfio.host.plugins.module_utils._host.resources import File
         return File.now(self._files, self._paths.grub_cfg)
 
     def run(self, *argv):

@@ -13,7 +13,6 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_apply import Builder
 from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_image import (
     Unreadable,
     is_to_hold,
@@ -103,6 +102,7 @@ class ImageArea:
         """Carry it out. Raises ApplyError."""
         # Other areas have written their files by now; a driver's name may have been learnt only then.
         plan = self.plan(self.read(), replace(plan.request, ahead={}))
+        from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_apply import Builder
         Builder(self._fs, self._files, self._paths).apply(plan, journal)
         self._remember(plan)
         return plan

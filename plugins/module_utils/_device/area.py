@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device import standing, udev
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER
-from ansible_collections.vfio.host.plugins.module_utils._device.apply import Applier, FallbackNeeded, remember
 from ansible_collections.vfio.host.plugins.module_utils._device.plan import make_plan
 from ansible_collections.vfio.host.plugins.module_utils._device.survey import Survey, survey
 from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
@@ -94,6 +93,7 @@ class DeviceArea:
 
     def apply(self, plan, journal):
         """Carry the plan out and return it as carried out. Raises ApplyError."""
+        from ansible_collections.vfio.host.plugins.module_utils._device.apply import FallbackNeeded, remember
         mark = journal.mark()
         if plan.request.prediction is None:
             # Before modules are loaded, which may take devices. With a prediction, this plan's VFs are not there yet.
@@ -110,6 +110,7 @@ class DeviceArea:
                 plan = self._fall_back(plan, needed.refusals)
 
     def _applier(self, plan):
+        from ansible_collections.vfio.host.plugins.module_utils._device.apply import Applier
         survey_ = plan.host.survey
         return Applier(self._fs, self._files, survey_.modules, survey_.is_vfio, plan.request.timeout)
 

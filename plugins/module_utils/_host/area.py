@@ -29,13 +29,13 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
 _ALL_BACK = "everything that this task had changed was put back as it was"
 
 
-def run_areas(wishes, check, journal=None, around=None):
+def run_areas(wishes, check, open_journal=None, around=None):
     """Run ``wishes``, name -> (area, request) in the order of applying, and give name -> plan.
 
     A request may be a function of the plans made so far that gives the request, or None where the area has nothing to do
-    and is left out. With ``check`` nothing is applied, and no ``journal`` needed. ``around``: called where something is to be
-    applied, gives a context for that; it gives a function to call when all is applied, which may refuse, and by which the
-    journal is kept.
+    and is left out. With ``check`` nothing is applied. ``open_journal``: called where something is to be applied, gives the
+    Journal. ``around``: called then, too, gives a context for that; it gives a function to call when all is applied, which may
+    refuse, and by which the journal is kept.
     Problems of all areas are raised together, before anything is touched; an area whose plan failed is missing among the
     plans that a function is given.
     """
@@ -55,7 +55,7 @@ def run_areas(wishes, check, journal=None, around=None):
     if check or not changing:
         return plans
     with signals.held_back(), around() if around else nullcontext() as keep:
-        return _apply_all(areas, plans, journal, keep)
+        return _apply_all(areas, plans, open_journal(), keep)
 
 
 def _apply_all(areas, plans, journal, keep):

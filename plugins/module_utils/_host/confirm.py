@@ -22,7 +22,6 @@ from ansible_collections.vfio.host.plugins.module_utils._host import journal, re
 from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS, told, tried
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, InputError, RolledBack
 
-SHORTEST = 5  # seconds in which somebody can come back by a new connection; ``true``, which Ansible takes for 1, is a slip
 _UNIT = "vfio-host-confirm"
 _ROOM = __name__.rpartition(".")[0]
 _START = f"""from {_ROOM} import files, revert, sysfs
@@ -153,4 +152,4 @@ class Confirmation:
         revert.remove_code(self._files)
 
 
-__all__ = ("Confirmation", "SHORTEST")
+__all__ = ("Confirmation",)

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from ansible_collections.vfio.host.plugins.module_utils._host import journal
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, require_root, run_areas
-from ansible_collections.vfio.host.plugins.module_utils._host.confirm import SHORTEST, Confirmation
 from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
@@ -22,6 +20,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 _PATIENCE = 10  # seconds to wait for another run, where the module has no option for it
 _LONGEST = 86400  # seconds that a run may wait for anything
+_SHORTEST = 5  # seconds in which somebody can come back by a new connection; ``true``, which Ansible takes for 1, is a slip
 
 
 def run_task(module, make_wishes, make_result=None):
@@ -46,22 +45,39 @@ def _run(module, make_wishes, make_result):
     """The task's result."""
     _check(module)
     fs, files = Sysfs(run=runner(module)), Files()
-    confirmation = Confirmation(fs, files)
     with _alone(module, fs, files):
         if module.params.get("state") == "confirmed":
             require_root(fs)
-            return {"changed": confirmation.confirm(module.check_mode)}
-        if fs.is_root:
-            _recover(module, fs, files, confirmation)
+            return {"changed": _confirmation(fs, files).confirm(module.check_mode)}
+        if fs.is_root and fs.exists(files.journal):
+            _recover(module, fs, files, _confirmation(fs, files))
+        confirmation = _confirmation(fs, files) if module.params.get("confirm") else None
+        if confirmation:
+            confirmation.check()
         plans = run_areas(
-            make_wishes(fs, files), module.check_mode,
-            journal.Journal(fs, files, module._name, module.params.get("timeout", _PATIENCE)), _around(module, confirmation),
+            make_wishes(fs, files), module.check_mode, lambda: _journal(module, fs, files),
+            confirmation and (lambda: confirmation.around(module.params["confirm"], module._name)),
         )
     result = report(list(plans.values()))
     result.update(make_result(plans))
     if "confirm" in module.params:
-        result["awaits_confirmation"] = confirmation.is_asked
+        result["awaits_confirmation"] = bool(confirmation and confirmation.is_asked)
     return result
+
+
+# What only a run with something to change needs is loaded there: most runs have nothing to do.
+
+
+def _journal(module, fs, files):
+    """The run's journal."""
+    from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
+    return Journal(fs, files, module._name, module.params.get("timeout", _PATIENCE))
+
+
+def _confirmation(fs, files):
+    """What knows of a change that waits for its confirmation."""
+    from ansible_collections.vfio.host.plugins.module_utils._host.confirm import Confirmation
+    return Confirmation(fs, files)
 
 
 def _check(module):
@@ -69,9 +85,9 @@ def _check(module):
     timeout, confirm, problems = module.params.get("timeout", _PATIENCE), module.params.get("confirm", 0), []
     if not 1 <= timeout <= _LONGEST:
         problems.append(f"timeout is {timeout}; it is a number of seconds from 1 to {_LONGEST}")
-    if confirm and not SHORTEST <= confirm <= _LONGEST:
+    if confirm and not _SHORTEST <= confirm <= _LONGEST:
         problems.append(
-            f"confirm is {confirm}; it is a number of seconds from {SHORTEST} to {_LONGEST}, or 0 where nothing has to be confirmed"
+            f"confirm is {confirm}; it is a number of seconds from {_SHORTEST} to {_LONGEST}, or 0 where nothing has to be confirmed"
         )
     if problems:
         raise InputError(*problems)
@@ -88,12 +104,13 @@ def _recover(module, fs, files, confirmation):
     """Say what became of an earlier change, and put back what a run that was killed has left. Raises InputError where a change
     waits still: this run would not know what to go back to.
     """
+    from ansible_collections.vfio.host.plugins.module_utils._host.journal import recover
     told, waits = confirmation.taken_back(), confirmation.waits()
     if waits and not module.check_mode:
         raise InputError(f"{waits}: confirm it (state: confirmed), or wait")
     if told and not module.check_mode:
         confirmation.forget()
-    cut_off = None if waits else journal.recover(fs, files, module.check_mode)
+    cut_off = None if waits else recover(fs, files, module.check_mode)
     if told and cut_off is not None and not module.check_mode:
         told += "" if cut_off.problems else "; that is put back now"
     elif cut_off is not None and not told:
@@ -101,15 +118,6 @@ def _recover(module, fs, files, confirmation):
     for sentence in (told, waits):
         if sentence:
             module.warn(printable(sentence))
-
-
-def _around(module, confirmation):
-    """What gives the context in which plans are applied: with a timer, where the task asks for one. Raises InputError."""
-    seconds = module.params.get("confirm", 0)
-    if not seconds:
-        return None
-    confirmation.check()
-    return lambda: confirmation.around(seconds, module._name)
 
 
 def _side_by_side(plans):

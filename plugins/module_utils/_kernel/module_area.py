@@ -21,7 +21,6 @@ from ansible_collections.vfio.host.plugins.module_utils._kernel import (
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kconfig import Config, parse_wanted
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kconfig_verdict import CMDLINE, judge
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import Modules
-from ansible_collections.vfio.host.plugins.module_utils._kernel.module_apply import Applier
 from ansible_collections.vfio.host.plugins.module_utils._kernel.module_wish import ABSENT, CLEAR, ENABLED, parse_wishes
 
 
@@ -164,6 +163,7 @@ class KernelArea:
 
     def apply(self, made, journal):
         """Carry the plan out and return it. Raises ApplyError."""
+        from ansible_collections.vfio.host.plugins.module_utils._kernel.module_apply import Applier
         Applier(self._files, Modules(self._fs)).apply(made.modules, journal)
         return made
 

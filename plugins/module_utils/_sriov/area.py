@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from ansible_collections.vfio.host.plugins.module_utils._device.area import DeviceArea
 from ansible_collections.vfio.host.plugins.module_utils._sriov import plan as planning
 from ansible_collections.vfio.host.plugins.module_utils._sriov import rules
-from ansible_collections.vfio.host.plugins.module_utils._sriov.apply import Numbers, Probes
 from ansible_collections.vfio.host.plugins.module_utils._sriov.predict import Expected, read_layout
 from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import State
 
@@ -48,6 +47,7 @@ class NumberArea:
 
     def apply(self, plan, journal):
         """Carry the plan out. Raises ApplyError."""
+        from ansible_collections.vfio.host.plugins.module_utils._sriov.apply import Numbers
         Numbers(self._fs, self._files, plan).apply(journal)
         return plan
 
@@ -117,6 +117,7 @@ class ProbeArea:
 
     def apply(self, plan, journal):
         """Carry the plan out. Raises ApplyError."""
+        from ansible_collections.vfio.host.plugins.module_utils._sriov.apply import Probes
         Probes(self._fs, self._files, plan).apply(journal)
         return plan
 

@@ -161,7 +161,7 @@ class ImageHost:
     def run(self, check=False, **wishes):
         """One task; its result."""
         self.reads = 0
-        plans = list(run_areas({"images": (self.area(), ImageRequest(**wishes))}, check, Journal(self.fs, self.files)).values())
+        plans = list(run_areas({"images": (self.area(), ImageRequest(**wishes))}, check, lambda: Journal(self.fs, self.files)).values())
         result = report(plans)
         for plan in plans:
             result.update(plan.result())

@@ -203,7 +203,7 @@ class ModuleHost:
         """Plan and apply, and give (plan, area) back."""
         area = KernelArea(self.kernel, self.files)
         wish = area, Request(modules=list(modules), **request)
-        return run_areas({"modules": wish}, False, Journal(self.kernel, self.files))["modules"], area
+        return run_areas({"modules": wish}, False, lambda: Journal(self.kernel, self.files))["modules"], area
 
     def snapshot(self):
         """Every file's text, but for inode numbers."""

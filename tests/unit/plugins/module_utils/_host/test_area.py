@@ -75,7 +75,7 @@ def log():
 
 def run(*areas, check=False, problems=(), error=None, **more):
     journal = Kept(areas[0].log, problems, error)
-    return run_areas({area.name: (area, None) for area in areas}, check, journal, **more)
+    return run_areas({area.name: (area, None) for area in areas}, check, lambda: journal, **more)
 
 
 def test_every_area_is_planned_before_the_first_is_applied(log):
@@ -160,7 +160,7 @@ def test_a_request_can_be_made_of_the_plans_before_it(log):
 
 
 def test_an_area_with_nothing_to_ask_for_is_not_even_read(log):
-    assert list(run_areas({"a": (Area(log, "a"), lambda plans: None), "b": (Area(log, "b"), 1)}, False, Kept(log))) == ["b"]
+    assert list(run_areas({"a": (Area(log, "a"), lambda plans: None), "b": (Area(log, "b"), 1)}, False, lambda: Kept(log))) == ["b"]
     assert "read a" not in log
 
 

@@ -15,7 +15,7 @@ import socket
 
 NUMBER = "/run/kill-here"
 left = 0
-number = signal.SIGKILL
+number, how = signal.SIGKILL, "killed"
 
 
 def counted(owner, name, is_step=lambda *dummy: True):
@@ -28,7 +28,7 @@ def counted(owner, name, is_step=lambda *dummy: True):
             if not left:
                 os.unlink(NUMBER)
                 with open("/dev/kmsg", "w", encoding="ascii") as console:
-                    console.write("killed before {0}({1})\n".format(name, str(args)[-80:]))
+                    console.write("{0} before {1}({2})\n".format(how, name, str(args)[-80:]))
                 os.kill(os.getpid(), number)
         return function(*args, **options)
 
@@ -61,7 +61,7 @@ if os.path.exists(NUMBER):
         words = stream.read().split()
     left = int(words[0])
     if words[1:]:
-        number = getattr(signal, words[1])
+        number, how = getattr(signal, words[1]), "interrupted"
     counted(os, "fsync")
     for step in ("rename", "unlink"):
         counted(os, step, is_of_host)

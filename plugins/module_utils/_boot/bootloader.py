@@ -28,7 +28,8 @@ class Boot:
 
     ``files``: path -> text of the files that a change may write or a tool rewrites. ``source``: the line that the tool
     makes the next entries from, where there is one. ``lines``: (name, line) of what is edited in place. ``new``: the
-    names of those whose file is absent: it is made, and goes on the way back. ``more``: what only its own back end reads.
+    names of those whose file is absent: it is made, and goes on the way back. ``raw``: name of a line -> how its file writes
+    it, where that is more than the line, such as its quotes. ``more``: what only its own back end reads.
     """
 
     entries: tuple
@@ -36,6 +37,7 @@ class Boot:
     source: Optional[str] = None
     lines: tuple = ()
     new: tuple = ()
+    raw: dict = field(default_factory=dict)
     more: dict = field(default_factory=dict)
 
 

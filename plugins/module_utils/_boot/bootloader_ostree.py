@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import parse
+from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change, foreign
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import normalize, parse
 
 _ENTRY = "the default deployment"
 
@@ -29,35 +29,86 @@ class RpmOstree(Backend):
 
     def read(self):
         """The default deployment's arguments: the one that boots next."""
-        out = self.read_asked(self._paths.program("rpm-ostree"), "kargs")[0]
-        lines = ((_ENTRY, out.strip("\n")),)
+        lines = ((_ENTRY, self._now()),)
         return Boot(entries=lines, lines=lines)
+
+    def _now(self):
+        return self.read_asked(self._paths.program("rpm-ostree"), "kargs")[0].strip("\n")
 
     def plan(self, boot, goal):
         """One call, so that one new deployment comes of it, or none."""
         before = dict(boot.entries)[_ENTRY]
         after, names = goal.edit(_ENTRY, before), [wish.name for wish in goal.all]
+        problems = self.unfit(goal.all) + _unfit_line(before, after, names)
         return Change(
-            commands=self._kargs(before, after, names),
-            undo=self._kargs(after, before, names),
-            problems=self.unfit(goal.all),
+            commands=self._asked(before, after, names), undo=self._asked(after, before, names), problems=problems
         )
 
-    def _kargs(self, now, wanted, names):
-        """From one line to another. What changed is deleted and appended, all occurrences of its name in order."""
-        if now == wanted:
-            return []
-        words = [self._paths.program("rpm-ostree"), "kargs"]
-        for name in names:
-            old, new = parse(now).texts(name), parse(wanted).texts(name)
-            added = [text for text in new if text not in old]
-            if new[: len(old)] == old:
-                added = new[len(old) :]
-            else:
-                words += [f"--delete-if-present={text}" for text in dict.fromkeys(old) if text not in new]
-            # A call that is repeated or goes back from what was not done must not say twice what is said once.
-            words += [f"--append{'' if new.count(text) > 1 else '-if-missing'}={text}" for text in added]
-        return [words] if len(words) > 2 else []
+    def _asked(self, now, wanted, names):
+        """The line to come to, and the arguments that may change for it. What run() makes of it is no matter of the plan."""
+        program = self._paths.program("rpm-ostree")
+        return [[program, "kargs", wanted, *names]] if _texts(now, names) != _texts(wanted, names) else []
+
+    def said(self, *argv):
+        """As ever; a change is named from what is there when it runs, since a call that failed may have done nothing."""
+        if argv[1:] == ("kargs",):
+            return super().said(*argv)
+        program, verb, wanted, *names = argv
+        delete, append = difference(self._now(), wanted, names)
+        if not delete and not append:
+            return "", ""
+        words = [f"--delete={text}" for text in delete] + [f"--append={text}" for text in append]
+        return super().said(program, verb, *words)
 
 
-__all__ = ("RpmOstree",)
+def difference(now, wanted, names):
+    """(the words to delete, the words to append) from one line to another; no others have one of these names.
+
+    rpm-ostree deletes first, of equal words the first one for each time that it is named, and appends at the end.
+    """
+    delete, append = [], []
+    for name in names:
+        old, new = parse(now).texts(name), parse(wanted).texts(name)
+        gone, added = _less(old, new), _less(new, old)
+        if patched(old, gone, added) != new:
+            gone, added = old, new
+        delete += gone
+        append += added
+    return delete, append
+
+
+def patched(words, delete, append):
+    """What rpm-ostree makes of a line's words (source: kernel_arg_apply_patching(), ostree_kernel_args_delete())."""
+    left = list(words)
+    for text in delete:
+        left.remove(text)
+    return left + list(append)
+
+
+def _less(words, others):
+    left = list(words)
+    for text in others:
+        if text in left:
+            left.remove(text)
+    return left
+
+
+def _texts(line, names):
+    return [parse(line).texts(name) for name in names]
+
+
+def _unfit_line(before, after, names):
+    """Problems of a line on which what is appended would not be the kernel's."""
+    words = [word.text for word in parse(before).words]
+    made = " ".join(patched(words, *difference(before, after, names)))
+    if _texts(made, names) == _texts(after, names) and foreign(made, names) == foreign(before, names):
+        return []
+    named = {normalize(name) for name in names}
+    held = [word.text for word in parse(before).words if word.name in named or word.text == "--"]
+    return [
+        f"{_ENTRY} has {' '.join(held)}: rpm-ostree appends behind a bare --, and what follows that is init's: remove it "
+        "with 'rpm-ostree kargs --editor', then run again"
+    ]
+
+
+__all__ = ("RpmOstree", "difference", "patched")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_record import parse_record
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 _SECTION = re.compile(r"\s*(?P<menu>:?)\[?(?P<name>[^\]\s=#]+)\]?\s*\Z")
@@ -40,8 +41,14 @@ class Zipl(Backend):
             entries=entries,
             files={self._paths.zipl_conf: text},
             lines=entries,
-            more={"default": default, "sections": [one[1] for one in lines]},
+            raw={self._line(section): quote + value + quote for dummy, section, value, quote in lines},
+            more={"default": default, "sections": [one[1] for one in lines], "raw": self._kept()},
         )
+
+    def _kept(self):
+        """(name, line) -> how it was written before us, quotes and all."""
+        record = parse_record(self._files.read(self.record), self.record)
+        return {(name, kept.was): kept.raw for name, kept in record.lines.items() if kept.raw is not None}
 
     def _line(self, section):
         return f"{self._paths.zipl_conf}, section {section}"
@@ -49,7 +56,7 @@ class Zipl(Backend):
     def plan(self, boot, goal):
         """zipl.conf with every section's parameters edited, then zipl."""
         path = self._paths.zipl_conf
-        problems, lines = self.unfit(goal.all), boot.files[path].split("\n")
+        problems, lines = self.unfit(goal.all) + _expanded(goal.all), boot.files[path].split("\n")
         if boot.more["default"] is not None and boot.more["default"] not in boot.more["sections"]:
             problems.append(
                 f"{path}: the default section {boot.more['default']} has no parameters of its own (a parmfile?): "
@@ -60,12 +67,14 @@ class Zipl(Backend):
             if new == value:
                 continue
             match = _SETTING.match(lines[number])
-            mark = quote or ("'" if '"' in new else '"')
-            if mark in new:
+            written = boot.more["raw"].get((self._line(section), new)) or _written(new, quote)
+            if written is None:
                 problems.append(
-                    f"{path}:{number + 1}: {new!r} cannot stand between {mark} quotes: change this line by hand"
+                    f"{path}:{number + 1}: {new!r} has both kinds of quotes, and zipl has no way to write them: change "
+                    "this line by hand"
                 )
-            lines[number] = match.group("head") + mark + new + mark + match.group("tail")
+                continue
+            lines[number] = match.group("head") + written + match.group("tail")
         text = "\n".join(lines)
         files = {path: text} if text != boot.files[path] else {}
         commands = [[self._paths.program("zipl")]] if files or goal.again else []
@@ -76,6 +85,28 @@ class Zipl(Backend):
         if [name for name, dummy in before.entries] != [name for name, dummy in after.entries]:
             raise PlanError(f"{self._paths.zipl_conf} has other sections than before")
         return super().foreign_lost(before, after, names)
+
+
+def _written(line, quote):
+    """A value as zipl reads it, in the quotes that it had where they can hold it; None where none can.
+
+    Without quotes it is all up to the end of the line (source: scan_value_string() in zipl/src/scan.c).
+    """
+    fits = {
+        "": line == line.strip() and line[:1] not in ("", '"', "'"),
+        '"': '"' not in line,
+        "'": "'" not in line,
+    }
+    mark = next((one for one in (quote, '"', "'") if fits[one]), None)
+    return None if mark is None else mark + line + mark
+
+
+def _expanded(wishes):
+    """Problems of values that zipl's loader would fill in from its environment block at each IPL."""
+    return [
+        f"args: {text}: zipl replaces ${{NAME}} by a variable of its environment block; it cannot be carried"
+        for wish in wishes for text in wish.texts if wish.present and "${" in text
+    ]
 
 
 def _sections(text):

@@ -248,7 +248,7 @@ def _recorded(state, goal, record, forgotten, change):
     is_touched = any(line != new for dummy, line, new in lines) or {normalize(one.name) for one in forgotten} & known
     if record.finished and not is_touched:
         return change
-    during, after = (one.render() for one in record.follow(lines, forgotten))
+    during, after = (one.render() for one in record.follow(lines, forgotten, state.boot.raw))
     now = state.boot.files[path]
     files = {}
     if change.files or change.commands:

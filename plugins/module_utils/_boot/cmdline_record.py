@@ -23,10 +23,14 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Plan
 
 @dataclass(frozen=True)
 class Kept:
-    """A line: as it ``was`` without us, and what we ``made`` of it. None: its file was, or is, not there."""
+    """A line: as it ``was`` without us, and what we ``made`` of it. None: its file was, or is, not there.
+
+    ``raw``: how its file wrote it then, where that is more than the line.
+    """
 
     was: Optional[str]
     made: tuple
+    raw: Optional[str] = None
 
     @property
     def names(self):
@@ -84,22 +88,34 @@ class Record:
             return []
         return [name for name, now, dummy in lines if now is not None and self._is_ours(name, now)]
 
-    def follow(self, lines, forgotten):
-        """The records for during and after a run. ``lines``: (name, now, then); ``forgotten``: wishes to be without."""
+    def follow(self, lines, forgotten, raws=None):
+        """The records for during and after a run. ``lines``: (name, now, then); ``forgotten``: wishes to be without.
+
+        ``raws``: name -> how its file writes the line now.
+        """
         during, after = {}, {}
         for name, now, then in lines:
             was = self.undone(name, now)[0]
             for wish in forgotten if was is not None else []:
                 was = edit(was, [wish if wish.many else exact(wish.name, parse(then))])
-            during[name] = Kept(was, tuple(dict.fromkeys((now, then))))
-            after[name] = Kept(was, (then,))
+            raw = self._raw(name, was, now, raws or {})
+            during[name] = Kept(was, tuple(dict.fromkeys((now, then))), raw)
+            after[name] = Kept(was, (then,), raw)
         return Record(during, False), Record(after)
+
+    def _raw(self, name, was, now, raws):
+        kept = self.lines.get(name)
+        if kept is not None and kept.was == was:
+            return kept.raw
+        return raws.get(name) if was == now else None
 
     def render(self):
         """The file's text; None where nothing is to be remembered."""
         if not any(kept.names for kept in self.lines.values()):
             return None
         lines = {name: {"made": list(kept.made), "was": kept.was} for name, kept in self.lines.items()}
+        for name, kept in self.lines.items():
+            lines[name].update({"raw": kept.raw} if kept.raw is not None else {})
         return json.dumps({"finished": self.finished, "lines": lines}, indent=2) + "\n"
 
 
@@ -125,7 +141,7 @@ def parse_record(text, path):
         return Record({})
     try:
         data = json.loads(text)
-        lines = {name: Kept(one["was"], tuple(one["made"])) for name, one in data["lines"].items()}
+        lines = {name: Kept(one["was"], tuple(one["made"]), one.get("raw")) for name, one in data["lines"].items()}
         record = Record(lines, data["finished"])
         if record.render() == text:
             return record

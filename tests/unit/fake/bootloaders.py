@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import parse
 from ansible_collections.vfio.host.tests.unit.fake.boothost import KERNEL, BootHost
 from ansible_collections.vfio.host.tests.unit.fake.grubby import GrubbyHost
 
@@ -156,15 +157,25 @@ class OstreeHost(BootHost):
         return self.read("kargs") + "\n" if words == ("kargs",) else None
 
     def do_rpm_ostree(self, verb, *words):
-        now = self.read("kargs").split(" ")
-        for word in words:
-            option, dummy, value = word.partition("=")
-            if option == "--append" or (option == "--append-if-missing" and value not in now):
-                now.append(value)
-            elif option == "--delete-if-present":
-                now = [one for one in now if one != value]
+        """In this order, whatever that of the words (source: kernel_arg_apply_patching() of rpm-ostree).
+
+        Of equal words one goes for each time that it is named (source: ostree_kernel_args_delete()).
+        """
+        now = [word.text for word in parse(self.read("kargs")).words]
+        given = [word.partition("=")[::2] for word in words]
+        for text in (text for option, text in given if option == "--delete"):
+            if text not in now:
+                return 1, "", f"error: No karg '{text}' found\n"
+            now.remove(text)
+        now += [text for option, text in given if option == "--append"]
+        for text in (text for option, text in given if option == "--append-if-missing"):
+            now += [] if text in now else [text]
+        before = list(now)
+        for text in (text for option, text in given if option == "--delete-if-present" and text in before):
+            now.remove(text)
         if "rpm-ostree" not in self.broken:
             self.write("kargs", " ".join(now))
+        return None
 
     def boots(self):
         return self.read("kargs")

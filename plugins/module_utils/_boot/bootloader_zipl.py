@@ -67,7 +67,7 @@ class Zipl(Backend):
             if new == value:
                 continue
             match = _SETTING.match(lines[number])
-            written = boot.more["raw"].get((self._line(section), new)) or _written(new, quote)
+            written = boot.more["raw"].get((self._line(section), new), _written(new, quote))
             if written is None:
                 problems.append(
                     f"{path}:{number + 1}: {new!r} has both kinds of quotes, and zipl has no way to write them: change "

@@ -38,7 +38,7 @@ PLAIN, QUOTED = {"iommu": "pt"}, {"dyndbg": "file a.c +p"}
     ('parameters="root=/dev/a ro"', QUOTED, "parameters='root=/dev/a ro dyndbg=\"file a.c +p\"'"),
     ("parameters='root=/dev/a ro'", PLAIN, "parameters='root=/dev/a ro iommu=pt'"),
     ("parameters='root=/dev/a ro'", QUOTED, "parameters='root=/dev/a ro dyndbg=\"file a.c +p\"'"),
-    ("parameters =", PLAIN, 'parameters ="iommu=pt"'),
+    ("parameters =", PLAIN, "parameters =iommu=pt"),
     ('parameters = ""', PLAIN, 'parameters = "iommu=pt"'),
 ])
 def test_quotes_stay_or_give_way_and_come_back_to_the_byte(tmp_path, line, args, made):

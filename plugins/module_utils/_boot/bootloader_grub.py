@@ -4,205 +4,217 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""GRUB where update-grub reads /etc/default/grub.d: one drop-in of ours; nobody else's file is ever written.
+"""GRUB with grub-mkconfig: lines of ours in a drop-in where it reads these, else at the end of /etc/default/grub.
 
-What others set against a wish, the drop-in leaves out, and the task says where it is set. Without it that holds again.
+Nobody else's line is ever changed. What others set against a wish, ours leave out, and the task says where it is set.
+Without them that holds again.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
 
 from ansible_collections.vfio.host.plugins.module_utils._boot import grubcfg
 from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import Wish, edit, exact, normalize, parse
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_goal import Goal
+from ansible_collections.vfio.host.plugins.module_utils._boot.grubsettings import (
+    ASK,
+    Block,
+    DropIn,
+    parse_answers,
+    without,
+)
 from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS, told, tried
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 
-_HEAD = "# Written by vfio.host.kernel_cmdline. Remove this file and run update-grub to be without it.\n"
-# Whole words only, and nothing else of the line changes. The values come quoted from Python's shlex.
-_WITHOUT = """\
-vfio_host_without() {
-    vfio_host_line=" $1 "
-    while :; do
-        case $vfio_host_line in
-        *" $2 "*) vfio_host_line="${vfio_host_line%%" $2 "*} ${vfio_host_line#*" $2 "}" ;;
-        *) break ;;
-        esac
-    done
-    vfio_host_line=${vfio_host_line# }
-    vfio_host_line=${vfio_host_line% }
-}
-# Other files set these; they are left out:
-for vfio_host_word in WORDS; do
-    vfio_host_without "$GRUB_CMDLINE_LINUX" "$vfio_host_word"
-    GRUB_CMDLINE_LINUX=$vfio_host_line
-    vfio_host_without "$GRUB_CMDLINE_LINUX_DEFAULT" "$vfio_host_word"
-    GRUB_CMDLINE_LINUX_DEFAULT=$vfio_host_line
-done
-"""
-_LEFT_OUT = re.compile(r"^for vfio_host_word in (.*); do$", re.MULTILINE)
-_ADDED = re.compile(r'^GRUB_CMDLINE_LINUX="\$GRUB_CMDLINE_LINUX"(\'.*)$', re.MULTILINE)
-# The files are shell, so a shell reads them, in the order of grub-mkconfig; their own output is dropped.
-_ASK = """
-set -e
-exec 3>&1 >/dev/null
-file=$1 directory=$2 ours=$3
-if [ -f "$file" ]; then . "$file"; fi
-for one in "$directory"/*.cfg; do
-    if [ -e "$one" ] && [ "$one" != "$ours" ]; then . "$one"; fi
-done
-printf 'vfio-host-begin\\n%s\\nvfio-host-next\\n%s\\nvfio-host-end\\n' \\
-    "$GRUB_CMDLINE_LINUX" "$GRUB_CMDLINE_LINUX_DEFAULT" >&3
-"""
-_ANSWER = re.compile(r"vfio-host-begin\n(.*)\nvfio-host-next\n(.*)\nvfio-host-end\n", re.DOTALL)
+_READS_DROPINS = re.compile(r"^[^#\n]*default/grub\.d", re.MULTILINE)
+_BLS = re.compile(r"^\s*blscfg\b", re.MULTILINE)
 
 
 class Grub(Backend):
-    """GRUB with update-grub."""
+    """GRUB with update-grub, grub-mkconfig or grub2-mkconfig."""
 
     name = "grub"
-    looked_for = "GRUB (update-grub, /boot/grub/grub.cfg, and a grub-mkconfig that reads /etc/default/grub.d)"
+    looked_for = (
+        "GRUB (grub-mkconfig and /boot/grub/grub.cfg, or grub2-mkconfig and /boot/grub2/grub.cfg, without blscfg)"
+    )
     forbidden = (
         ("$`\\'", True, "GRUB's own language"),
         (";&|<>{}", False, "GRUB's own language"),
     )
 
     def found(self):
-        """Evidence, or None."""
-        mkconfig = self._paths.program("grub-mkconfig")
-        if not (self._paths.program("update-grub") and mkconfig and self._files.read(self._paths.grub_cfg)):
-            return None
-        return self._paths.grub_cfg if "default/grub.d" in (self._files.read(mkconfig) or "") else None
+        """Evidence, or None. Where GRUB takes its entries from files of their own, they are not grub-mkconfig's."""
+        text = self._files.read(self._cfg) if self._mkconfig() else None
+        return None if not text or _BLS.search(text) else self._cfg
+
+    @property
+    def _is_grub2(self):
+        """Whether GRUB has the names that it has on Fedora and openSUSE."""
+        return not self._paths.program("grub-mkconfig") or self._files.read(self._paths.grub_cfg) is None
+
+    @property
+    def _cfg(self):
+        return self._paths.grub2_cfg if self._is_grub2 else self._paths.grub_cfg
+
+    def _mkconfig(self):
+        return self._paths.program("grub2-mkconfig" if self._is_grub2 else "grub-mkconfig")
+
+    def _has_dropins(self):
+        return bool(_READS_DROPINS.search(self._files.read(self._mkconfig()) or ""))
 
     def commands(self):
         """What makes the configuration effective."""
-        return [[self._paths.program("update-grub")]]
+        update = self._paths.program("update-grub") if self._has_dropins() and not self._is_grub2 else None
+        return [[update or self._mkconfig()]]
 
     def derived(self, dummy):
-        """grub.cfg itself: put back as it was, and in one step, which update-grub does not do."""
+        """grub.cfg itself: put back as it was, and in one step, which its tool does not do."""
         from ansible_collections.vfio.host.plugins.module_utils._host.resources import File
         return File.now(self._files, self._paths.grub_cfg)
 
     def run(self, *argv):
-        """A program's output. What update-grub makes takes grub.cfg's place in one step."""
+        """A program's output. What it makes takes grub.cfg's place in one step."""
         if list(argv) not in self.commands():
             return super().run(*argv)
         # Its last step empties grub.cfg and fills it again, unsynced: a host whose power goes in between boots no more.
-        made = self._paths.grub_cfg + ".vfio-host"
+        made = self._cfg + ".vfio-host"
         try:
             # One that is left would pass for what an update-grub has made that takes no -o.
             self._files.put(made, None)
             out = super().run(*argv, "-o", made)
-            self._files.swap(made, self._paths.grub_cfg)
+            self._files.swap(made, self._cfg)
         except ENDINGS as error:
             problems = [one for path in (made, made + ".new") for one in tried(self._files.put, path, None)]
-            raise ApplyError(*(told(error, "running update-grub") + problems)) from error
+            raise ApplyError(*(told(error, f"running {argv[0].rpartition('/')[2]}") + problems)) from error
         return out
 
     def entries(self):
         """The entry that will boot, from grub.cfg."""
-        text = self._files.read(self._paths.grub_cfg)
-        env = grubcfg.parse_environment(self._files.read(self._paths.grub_env) or "")
-        entry = grubcfg.default_entry(text or "", env)
+        text = self._files.read(self._cfg)
+        env = self._files.read(self._paths.grub2_env if self._is_grub2 else self._paths.grub_env)
+        entry = grubcfg.default_entry(text or "", grubcfg.parse_environment(env or ""))
         if entry is None or entry.line is None:
             raise PlanError(
-                f"{self._paths.grub_cfg} does not say which entry boots by default, or that entry starts no kernel: "
-                "see GRUB_DEFAULT in /etc/default/grub, then run update-grub"
+                f"{self._cfg} does not say which entry boots by default, or that entry starts no kernel: see "
+                f"GRUB_DEFAULT in {self._paths.grub_defaults}, then run {self.commands()[0][0]}"
             )
-        return ((f"{self._paths.grub_cfg}, entry {entry.title!r}", entry.line),)
+        return ((f"{self._cfg}, entry {entry.title!r}", entry.line),)
 
     def read(self):
         """The settings of others, ours, and what will boot."""
-        paths = self._paths
-        out = self.read_asked("sh", "-c", _ASK, "sh", paths.grub_defaults, paths.grub_dropins, paths.grub_dropin)[0]
-        answer = _ANSWER.search(out)
-        if not answer:
+        self._refuse_elsewhere()
+        mine = self._mine()
+        early, late = self._sources(mine)
+        out = self.read_asked("sh", "-c", ASK, "sh", *(one[1] for one in early), "--", *(one[1] for one in late))[0]
+        settings = parse_answers(out, [one[0] for one in late])
+        if settings is None:
             raise PlanError(
-                f"{paths.grub_defaults} and the files in {paths.grub_dropins} end the shell that reads them"
+                f"{self._paths.grub_defaults} and the files in {self._paths.grub_dropins} end the shell that reads them"
             )
-        linux, default = answer.groups()
-        text = self._files.read(paths.grub_dropin)
-        left_out, ours = _parse(text, paths.grub_dropin)
-        source = f"{without(linux, left_out)} {ours} {without(default, left_out)}"
         return Boot(
             entries=self.entries(),
-            files={paths.grub_dropin: text},
-            source=source,
-            more={"linux": linux, "default": default, "ours": ours, "left_out": left_out, "settings": self._settings()},
+            files={mine.path: mine.text},
+            source=settings.with_ours(mine.left_out, mine.ours),
+            more={"mine": mine, "others": settings, "settings": self._settings(mine, early + late)},
         )
 
-    def _settings(self):
+    def _refuse_elsewhere(self):
+        """Raises PlanError where the grub.cfg that boots may be the one on the EFI system partition (RHEL 7)."""
+        if not self._is_grub2:
+            return
+        for place in self._paths.boots:
+            for name in self._files.names(f"{place}/EFI"):
+                path = f"{place}/EFI/{name}/grub.cfg"
+                if "menuentry" in (self._files.read(path) or ""):
+                    raise PlanError(
+                        f"{path} has menu entries of its own, and nothing says whether it boots this host, or {self._cfg}: "
+                        "make it one that only reads the other (configfile), or remove it where it is another system's"
+                    )
+
+    def _mine(self):
+        """Where our lines are: a drop-in of our own where they are read, else the end of everybody's file."""
+        tool, defaults = self.commands()[0][0].rpartition("/")[2], self._paths.grub_defaults
+        if self._has_dropins():
+            return DropIn(self._paths.grub_dropin, tool, self._files.read(self._paths.grub_dropin))
+        text = self._files.read(defaults)
+        if text is None:
+            raise PlanError(f"{defaults} is absent, and {tool} reads no file in {self._paths.grub_dropins}: create it, if empty")
+        if text.endswith("\\\n"):
+            raise PlanError(f"{defaults} ends in the middle of a line (\\): end that line, then run again")
+        return Block(defaults, tool, text)
+
+    def _sources(self, mine):
+        """(path, what the shell is to read) of what is read before ours, and of what is read after that."""
+        defaults = self._paths.grub_defaults
+        if mine.path == defaults:
+            return [(defaults, "\n" + mine.before)], [(defaults, "\n" + mine.after)] if mine.after.strip() else []
+        names = [name for name in self._files.names(self._paths.grub_dropins) if name.endswith(".cfg")]
+        paths = [f"{self._paths.grub_dropins}/{name}" for name in names if not name.startswith(".")]
+        early = [defaults] + sorted(path for path in paths if path < mine.path)
+        return [(path, path) for path in early], [(path, path) for path in sorted(paths) if path > mine.path]
+
+    def _settings(self, mine, sources):
         """(path, line number, line) of the others' files, to name a conflict."""
-        paths = [self._paths.grub_defaults] + [
-            f"{self._paths.grub_dropins}/{name}"
-            for name in self._files.names(self._paths.grub_dropins)
-            if name.endswith(".cfg") and f"{self._paths.grub_dropins}/{name}" != self._paths.grub_dropin
-        ]
+        texts = {}
+        for path, source in sources:
+            texts[path] = mine.before + mine.after if path == mine.path else self._files.read(source)
         return [
             (path, number, line)
-            for path in paths
-            for number, line in enumerate((self._files.read(path) or "").splitlines(), 1)
+            for path, text in texts.items()
+            for number, line in enumerate((text or "").splitlines(), 1)
             if not line.lstrip().startswith("#")
         ]
 
     def back(self, boot, record):
-        """The drop-in is the record: what it adds and leaves out is to be as the others have it."""
-        words = parse(" ".join((boot.more["ours"], *boot.more["left_out"]))).words
-        others = parse(f"{boot.more['linux']} {boot.more['default']}")
+        """Our lines are the record: what they add and leave out is to be as the others have it."""
+        mine = boot.more["mine"]
+        words = parse(" ".join((mine.ours, *mine.left_out))).words
+        others = parse(boot.more["others"].all)
         return Goal([exact(name, others) for name in dict.fromkeys(word.written for word in words)]), []
 
     def plan(self, boot, goal):
-        """Our drop-in as it has to be, and update-grub where it or the entry differs."""
-        problems, warnings = [], []
-        ours, left_out = boot.more["ours"], list(boot.more["left_out"])
-        others = parse(f"{boot.more['linux']} {boot.more['default']}")
+        """Our lines as they have to be, and GRUB's tool where they or the entry differ."""
+        problems, warnings, mine = [], [], boot.more["mine"]
+        ours, left_out = mine.ours, list(mine.left_out)
+        others = parse(boot.more["others"].all)
         for wish in goal.wishes:
             against = [word.text for word in wish.unwanted(others)]
-            mine = _missing(wish, others, against) if wish.present else wish
-            problems += self.unfit([mine])
-            ours = edit(ours, [mine])
+            lacking = _missing(wish, others, against) if wish.present else wish
+            problems += self.unfit([lacking])
+            ours = edit(ours, [lacking])
             if wish.present or not parse(ours).named(wish.name):
                 # What was left out for the sake of an argument that is gone holds again.
                 left_out = [text for text in left_out if parse(text).words[0].name != normalize(wish.name)]
             warnings += [
-                f"{text}, set at {_place(boot, text)}, is left out by {self._paths.grub_dropin}"
+                f"{text}, set at {_place(boot, text)}, is left out by {mine.path}"
                 for text in against
-                if text not in boot.more["left_out"]
+                if text not in mine.left_out
             ]
             left_out += [text for text in dict.fromkeys(against) if text not in left_out]
-        before = boot.more["left_out"]
-        left_out.sort(key=lambda text: before.index(text) if text in before else len(before))
-        problems += _not_left_out(boot, left_out)
-        if ours.strip() and any(word.text == "--" for word in parse(boot.more["linux"]).words):
+        left_out.sort(key=lambda text: mine.left_out.index(text) if text in mine.left_out else len(mine.left_out))
+        problems += _not_left_out(boot, left_out) + _lost(boot, ours)
+        if ours.strip() and any(word.text == "--" for word in parse(boot.more["others"].linux).words):
             problems.append(
                 f"GRUB_CMDLINE_LINUX holds a bare -- ({_place(boot, '--')}), and all that follows is init's: remove "
                 "it there"
             )
-        path, text = self._paths.grub_dropin, _render(left_out, ours)
-        # It is removed when grub.cfg is without it: until then it says that there is something to take back.
-        late = {path: None} if text is None and boot.files[path] is not None else {}
-        text = _HEAD if late else text
-        files = {} if text == boot.files[path] else {path: text}
+        return self._change(boot, goal, mine.made(tuple(left_out), ours), problems, warnings)
+
+    def _change(self, boot, goal, text, problems, warnings):
+        mine, before = boot.more["mine"], boot.files[boot.more["mine"].path]
+        # What is left of ours goes when grub.cfg is without it: until then it says that there is something to take back.
+        is_last = text == mine.made((), "") != before
+        late = {mine.path: text} if is_last else {}
+        text = mine.made((), "", is_kept=True) if is_last else text
+        files = {} if text == before else {mine.path: text}
         commands = self.commands() if files or late or goal.unmet(boot.entries) else []
         return Change(files=files, commands=commands, late=late, problems=problems, warnings=warnings)
 
     def foreign_lost(self, before, after, names):
         """update-grub makes entries from the others' files as they are now: what these say is theirs."""
         return []
-
-
-def without(line, texts):
-    """A line as the drop-in leaves it."""
-    for text in texts:
-        line = f" {line} "
-        while f" {text} " in line:
-            line = line.replace(f" {text} ", " ", 1)
-        line = line[1:] if line.startswith(" ") else line
-        line = line[:-1] if line.endswith(" ") else line
-    return line
 
 
 def _missing(wish, others, against):
@@ -214,17 +226,35 @@ def _missing(wish, others, against):
 
 def _not_left_out(boot, texts):
     """Problems where leaving words out would not do, or would hurt another argument that quotes them."""
-    problems = []
-    for key in ("linux", "default"):
-        wanted = [word.text for word in parse(boot.more[key]).words if word.text not in texts or word.is_inits]
-        if [word.text for word in parse(without(boot.more[key], texts)).words] != wanted:
+    problems, others = [], boot.more["others"]
+    for line in (others.linux, others.default):
+        wanted = [word.text for word in parse(line).words if word.text not in texts or word.is_inits]
+        if [word.text for word in parse(without(line, texts)).words] != wanted:
             problems += [
                 f"{text} is set at {_place(boot, text)} in a way that cannot be left out: remove it there, then run "
                 "again"
                 for text in texts
-                if text in boot.more[key]
+                if text in line
             ]
+    late = [word.text for line in others.late for word in parse(line).words]
+    problems += [
+        f"{text} is set at {_place(boot, text)}, which GRUB's tool reads after {boot.more['mine'].path}, so it cannot be "
+        "left out: remove it there, then run again"
+        for text in texts
+        if text in late
+    ]
     return problems
+
+
+def _lost(boot, ours):
+    """A problem where a file that is read after ours sets the variable anew."""
+    anew = boot.more["others"].anew
+    if not anew or not ours.strip():
+        return []
+    return [
+        f"{anew} sets GRUB_CMDLINE_LINUX anew where GRUB's tool has read {boot.more['mine'].path} already, so what is set here "
+        "would be lost: have its value begin with $GRUB_CMDLINE_LINUX, or move that line to where it is read before"
+    ]
 
 
 def _place(boot, text):
@@ -235,29 +265,4 @@ def _place(boot, text):
     return " or ".join(sorted({path for path, dummy, dummy in boot.more["settings"]})) or "GRUB's defaults"
 
 
-def _render(left_out, ours):
-    """The drop-in's text; None where it has nothing to say."""
-    text = ""
-    if left_out:
-        text += _WITHOUT.replace("WORDS", " ".join(shlex.quote(one) for one in left_out))
-    if ours.strip():
-        text += f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX"{shlex.quote(" " + ours.strip())}\n'
-    return _HEAD + text if text else None
-
-
-def _parse(text, path):
-    """(words left out, arguments added) of our drop-in. Raises PlanError where it is not as we write it."""
-    if text is None:
-        return (), ""
-    left_out, added = _LEFT_OUT.search(text), _ADDED.search(text)
-    words = tuple(shlex.split(left_out.group(1))) if left_out else ()
-    ours = " ".join(shlex.split(added.group(1))).strip() if added else ""
-    if (_render(words, ours) or _HEAD) != text:
-        raise PlanError(
-            f"{path} is not as this collection wrote it: remove it, or move its lines to a file of yours, then run "
-            "again"
-        )
-    return words, ours
-
-
-__all__ = ("Grub", "without")
+__all__ = ("Grub",)

@@ -26,6 +26,10 @@ class _GrubOfProxmox(Grub):
     def commands(self):
         return [[self._paths.program("proxmox-boot-tool"), "refresh"]]
 
+    def _has_dropins(self):
+        # It comes with Debian's GRUB.
+        return True
+
     def entries(self):
         return ()
 

@@ -16,6 +16,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.bootloaders import
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import Line, normalize, parse, parse_wishes
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_goal import Goal
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_record import parse_record
+from ansible_collections.vfio.host.plugins.module_utils._boot.grubsettings import has_block
 from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
@@ -160,9 +161,10 @@ class CmdlineArea:
         """The host as it is now; for the boot loader it is too early, since a request may need none."""
         require_root(self._fs)
         ours = (self._paths.cmdline_record, self._paths.grub_dropin)
+        has_ours = any(self._files.read(path) is not None for path in ours)
         return State(
             parse(self._fs.read(f"{self._fs.proc}/cmdline") or ""),
-            any(self._files.read(path) is not None for path in ours),
+            has_ours or has_block(self._files.read(self._paths.grub_defaults)),
         )
 
     def plan(self, state, request):

@@ -27,6 +27,7 @@ class BootPaths:
         self.grub_dropin = self.grub_dropins + "/zz-vfio-host.cfg"
         self.grub_cfg = boot + "/grub/grub.cfg"
         self.grub_env = boot + "/grub/grubenv"
+        self.grub2_cfg = boot + "/grub2/grub.cfg"
         self.grub2_env = boot + "/grub2/grubenv"
         self.kernel_cmdline = etc + "/kernel/cmdline"
         self.vendor_cmdline = self.root + "/usr/lib/kernel/cmdline"

@@ -23,27 +23,32 @@ class GrubHost(BootHost):
     """Debian's GRUB."""
 
     efi = False
+    directory = "boot/grub"
+    tool = "grub-mkconfig"
 
     def install(self):
         self.program("update-grub")
         self.program("grub-mkconfig", "for x in ${sysconfdir}/default/grub.d/*.cfg ; do\n")
+        self.write_settings()
+        (self.root / "etc/default/grub.d").mkdir()
+        self.do_update_grub()
+
+    def write_settings(self):
+        """/etc/default/grub."""
         self.write(
             "etc/default/grub",
             f'# GRUB_CMDLINE_LINUX="x"\nGRUB_CMDLINE_LINUX=""\nGRUB_CMDLINE_LINUX_DEFAULT={_quoted(self.line)}\n',
         )
-        (self.root / "etc/default/grub.d").mkdir()
-        self.do_update_grub()
 
     def do_update_grub(self, *words):
         # grub-mkconfig takes the last -o.
-        target = os.path.relpath(words[-1], self.root) if words else "boot/grub/grub.cfg"
+        target = os.path.relpath(words[-1], self.root) if words else f"{self.directory}/grub.cfg"
         if "grub" in self.broken:
             return
-        script = (
-            'set -e; . "$1/etc/default/grub"; for x in "$1"/etc/default/grub.d/*.cfg; do if [ -e "$x" ]; then '
-            '. "$x"; fi; done;'
-            'printf "%s %s" "$GRUB_CMDLINE_LINUX" "$GRUB_CMDLINE_LINUX_DEFAULT"'
-        )
+        script = 'set -e; . "$1/etc/default/grub"; '
+        if "default/grub.d" in self.read(f"usr/sbin/{self.tool}"):
+            script += 'for x in "$1"/etc/default/grub.d/*.cfg; do if [ -e "$x" ]; then . "$x"; fi; done;'
+        script += 'printf "%s %s" "$GRUB_CMDLINE_LINUX" "$GRUB_CMDLINE_LINUX_DEFAULT"'
         line = subprocess.run(["sh", "-c", script, "sh", str(self.root)], capture_output=True, check=True).stdout
         line = line.decode("utf-8", "surrogateescape")
         linux = f"linux\t/boot/vmlinuz-{KERNEL} root=UUID=1-2 ro"
@@ -68,12 +73,33 @@ submenu 'Advanced options' $menuentry_id_option 'gnulinux-advanced-1-2' {{
 """,
         )
 
+    def do_grub_mkconfig(self, *words):
+        self.do_update_grub(*words)
+
+    do_grub2_mkconfig = do_grub_mkconfig
+
     def boots(self):
         return next(
             line.split(None, 2)[2]
-            for line in self.read("boot/grub/grub.cfg").splitlines()
+            for line in self.read(f"{self.directory}/grub.cfg").splitlines()
             if line.startswith("\tlinux")
         )
+
+
+class GrubMkconfigHost(GrubHost):
+    """GRUB with grub-mkconfig alone, which reads one file (source: util/grub-mkconfig.in of GRUB): Arch, Void, Alpine."""
+
+    def install(self):
+        self.program(self.tool, "if test -f ${sysconfdir}/default/grub ; then\n  . ${sysconfdir}/default/grub\nfi\n")
+        self.write_settings()
+        self.do_update_grub()
+
+
+class Grub2Host(GrubMkconfigHost):
+    """The same by the names that it has on openSUSE."""
+
+    directory = "boot/grub2"
+    tool = "grub2-mkconfig"
 
 
 class SystemdBootHost(BootHost):
@@ -242,6 +268,8 @@ def _quoted(text):
 
 HOSTS = {
     "grub": GrubHost,
+    "grub-mkconfig": GrubMkconfigHost,
+    "grub2-mkconfig": Grub2Host,
     "kernel-install": SystemdBootHost,
     "grubby": GrubbyHost,
     "zipl": ZiplHost,
@@ -249,11 +277,17 @@ HOSTS = {
     "proxmox-boot-tool": ProxmoxHost,
 }
 
+# Hosts of which the name is not that of their back end.
+BACKENDS = {"grub-mkconfig": "grub", "grub2-mkconfig": "grub"}
+
 __all__ = (
+    "BACKENDS",
     "HOSTS",
     "KERNEL",
     "BootHost",
+    "Grub2Host",
     "GrubHost",
+    "GrubMkconfigHost",
     "GrubbyHost",
     "OstreeHost",
     "ProxmoxHost",

@@ -29,12 +29,12 @@ def run(host, args=None, check=False):
     return run_areas({"cmdline": (host.area, Request(args or {"iommu": "pt"}))}, check, lambda: Journal(host.kernel, host.files))["cmdline"]
 
 
-class Both(SystemdBootHost):
+class Both(SystemdBootHost, GrubHost):
+    efi = True
+
     def install(self):
         GrubHost.install(self)
-        super().install()
-
-    do_update_grub = GrubHost.do_update_grub
+        SystemdBootHost.install(self)
 
 
 class BothByGrub(Both):
@@ -53,7 +53,7 @@ def test_without_a_boot_loader_the_error_names_all_that_was_looked_for(tmp_path)
     with pytest.raises(PlanError) as caught:
         run(BootHost(tmp_path))
     assert len(caught.value.messages) == 1
-    for word in ("grubby", "update-grub", "kernel-install", "zipl", "proxmox-boot-tool", "rpm-ostree"):
+    for word in ("grubby", "grub-mkconfig", "grub2-mkconfig", "kernel-install", "zipl", "proxmox-boot-tool", "rpm-ostree"):
         assert word in str(caught.value)
 
 
@@ -88,9 +88,9 @@ def test_a_loader_that_did_not_boot_the_host_is_not_configured(tmp_path):
         run(host)
 
 
-def test_a_grub_mkconfig_without_drop_ins_is_no_back_end(tmp_path):
+def test_a_grub_that_takes_its_entries_from_files_is_not_grub_mkconfigs(tmp_path):
     host = GrubHost(tmp_path)
-    host.program("grub-mkconfig", "test -f ${sysconfdir}/default/grub\n")
+    host.write("boot/grub/grub.cfg", "insmod blscfg\nblscfg\n")
     with pytest.raises(PlanError, match="no boot loader found"):
         run(host)
 

@@ -16,7 +16,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Optional
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import exact, normalize, parse
+from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import exact, is_collected, normalize, parse
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_goal import Goal
 from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS, told
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, last_words
@@ -201,8 +201,38 @@ def foreign(line, names):
     return [word.text for word in parse(line).words if word.is_inits or word.name not in known]
 
 
+def lost(line, source, names):
+    """The foreign words of a line that a tool would drop which makes it anew of ``source``.
+
+    Another value there is what somebody wants of the next boot; an argument that is not there at all nobody has decided.
+    """
+    made = parse(source)
+    return [
+        word.text
+        for word in parse(line).words
+        if (word.is_inits or word.name not in {normalize(name) for name in names})
+        and _is_gone(word, made)
+    ]
+
+
+def _is_gone(word, made):
+    if word.is_inits:
+        return word.text not in [one.text for one in made.words if one.is_inits]
+    return not made.named(word.name) or (is_collected(word.name) and word.value not in made.values(word.name))
+
+
+def made_otherwise(name, after, names):
+    """Problems of entries that a tool has made of ``source``, and that have other foreign arguments than that."""
+    wanted = foreign(after.source, names)
+    return [
+        f"{name}: {entry} was made with other arguments than its source has: {line!r} of {after.source!r}"
+        for entry, line in after.entries
+        if foreign(line, names) != wanted
+    ]
+
+
 def _outside_quotes(text):
     return "".join(text.split('"')[::2])
 
 
-__all__ = ("Backend", "Boot", "Change", "commented", "foreign")
+__all__ = ("Backend", "Boot", "Change", "commented", "foreign", "lost", "made_otherwise")

@@ -12,69 +12,49 @@ between boots no more (seen with systemd 257). An entry that is replaced in one 
 
 from __future__ import annotations
 
-import re
-
-from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Backend, Boot, Change, commented
+from ansible_collections.vfio.host.plugins.module_utils._boot.blsentries import with_options
+from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import Boot, Change, commented
+from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader_systemd import EntryFiles, SystemdBoot
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import parse
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 # What kernel-install leaves out where it takes the running command line (source: 90-loaderentry.install).
 _NOT_SEEDED = ("BOOT_IMAGE", "initrd")
-_OPTIONS = re.compile(r"(?P<key>[ \t]*options)(?P<space>[ \t]+|\Z)")
 
 
-class KernelInstall(Backend):
-    """systemd-boot."""
+class KernelInstall(EntryFiles):
+    """systemd-boot with entries of kernel-install."""
 
     name = "kernel-install"
     looked_for = "systemd-boot with kernel-install (EFI/systemd and loader/entries on the boot or EFI system partition)"
 
     def found(self):
-        """Evidence, or None."""
-        if not self._paths.program("kernel-install"):
-            return None
-        loaders = [
-            f"{place}/EFI/systemd/{name}"
-            for place in self._paths.boots
-            for name in self._files.names(f"{place}/EFI/systemd")
-            if name.startswith("systemd-boot")
-        ]
-        return loaders[0] if loaders else None
+        """Evidence, or None. Entries by hand are not kernel-install's, though it is on every host with systemd."""
+        by_hand = SystemdBoot(self._fs, self._files, self._paths).found()
+        return self.loader() if self._paths.program("kernel-install") and not by_hand else None
 
     def read(self):
         """The line of /etc/kernel/cmdline, and every entry of an installed kernel of this system."""
-        entries, files = [], {}
-        machine = (self._files.read(self._paths.machine_id) or "").strip()
-        for path in self._entry_paths():
-            text = self._files.read(path) or ""
-            fields = parse_entry(text)
-            version, owner = fields.get("version"), fields.get("machine-id", machine)
-            if version and fields.get("linux") and owner == machine and self._is_installed(version):
-                entries.append((path, fields.get("options", "")))
-                files[path] = text
-        if not entries:
-            raise PlanError(
-                "systemd-boot has no entry of an installed kernel of this system in loader/entries (it may boot "
-                "unified kernel images, which carry their command line inside and are not supported): see bootctl list"
-            )
+        system = self.system()
+        ours = self.booted_first([one for one in self.all_entries() if one.why_not_generated(system) is None])
+        if not ours:
+            raise self.none_is_ours(lambda entry: entry.why_not_generated(system))
+        self._refuse_another(ours, system)
+        entries, files = tuple((entry.path, entry.options) for entry in ours), {entry.path: entry.text for entry in ours}
         path = self._paths.kernel_cmdline
         text = self._files.read(path)
         source = self._seed() if text is None else text
-        return Boot(
-            entries=tuple(entries), files={path: text, **files}, source=source, lines=((path, source), *entries)
-        )
+        return Boot(entries=entries, files={path: text, **files}, source=source, lines=((path, source), *entries))
 
-    def _entry_paths(self):
-        return [
-            f"{place}/loader/entries/{name}"
-            for place in self._paths.boots
-            for name in self._files.names(f"{place}/loader/entries")
-            if name.endswith(".conf")
-        ]
-
-    def _is_installed(self, version):
-        places = (f"{self._paths.modules}/{version}/vmlinuz", f"{self._paths.boot}/vmlinuz-{version}")
-        return any(self._fs.exists(path) for path in places)
+    def _refuse_another(self, ours, system):
+        """Raises PlanError where the loader says that it booted this system by an entry that is not kernel-install's."""
+        booted = self._paths.loader_text(self._fs, "LoaderEntrySelected")
+        for entry in self.all_entries():
+            if entry.path.rpartition("/")[2] == booted and entry not in ours and entry.why_not_by_hand(system) is None:
+                raise PlanError(
+                    f"this system was booted by {entry.path}, which {entry.why_not_generated(system)}, beside entries of "
+                    "kernel-install: boot one of these, or remove them"
+                )
 
     def _seed(self):
         """What kernel-install uses where /etc/kernel/cmdline is absent."""
@@ -96,28 +76,4 @@ class KernelInstall(Backend):
         return Change(files=texts, problems=problems)
 
 
-def parse_entry(text):
-    """The fields of a Boot Loader Specification entry; options given more than once are joined."""
-    fields = {}
-    for line in text.splitlines():
-        key, dummy, value = line.strip().replace("\t", " ", 1).partition(" ")
-        if key and not key.startswith("#"):
-            value = value.strip()
-            fields[key] = f"{fields[key]} {value}" if key == "options" and key in fields else value
-    return fields
-
-
-def with_options(text, options):
-    """The text of an entry with other options, all in the place of the first."""
-    lines, found = [], False
-    for line in text.split("\n"):
-        match = _OPTIONS.match(line)
-        if match and not found:
-            lines.append(match.group("key") + (match.group("space") or " ") + options)
-        elif not match:
-            lines.append(line)
-        found = found or bool(match)
-    return "\n".join(lines) if found else text.rstrip("\n") + f"\noptions    {options}\n"
-
-
-__all__ = ("KernelInstall", "parse_entry", "with_options")
+__all__ = ("KernelInstall",)

@@ -15,8 +15,9 @@ the commands that the tool or its distribution runs once an image has changed.
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
+
+from ansible_collections.vfio.host.plugins.module_utils._boot.presets import parse_preset
 
 _HEAD = """\
 # Of the Ansible collection vfio.host: images of early user space get the rules of its policies and its module options.
@@ -225,21 +226,8 @@ class Mkinitcpio(Tool):
         return [[hooks[name], kernel, self._paths.inner(image.path)] for name in sorted(hooks)]
 
 
-def parse_preset(text):
-    """Name -> list of words, for each plain assignment of a preset; what needs a shell to be understood is left out."""
-    values = {}
-    for name, value in re.findall(r"^[ \t]*(\w+)=(\([^()]*\)|[^\n(]*)$", text, re.MULTILINE):
-        try:
-            words = shlex.split(value[1:-1] if value.startswith("(") else value, comments=True)
-        except ValueError:
-            continue
-        if not any(character in value for character in "$`"):
-            values[name] = words
-    return values
-
-
 # In the order of asking: a distribution's own tool first.
 TOOLS = (InitramfsTools, Mkinitcpio, Dracut)
 
 
-__all__ = ("Dracut", "ImageFile", "InitramfsTools", "Mkinitcpio", "TOOLS", "Tool", "parse_preset")
+__all__ = ("Dracut", "ImageFile", "InitramfsTools", "Mkinitcpio", "TOOLS", "Tool")

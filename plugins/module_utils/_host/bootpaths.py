@@ -21,7 +21,6 @@ class BootPaths:
         self.root = root.rstrip("/")
         etc, boot = self.root + "/etc", self.root + "/boot"
         self.efi = self.root + "/sys/firmware/efi"
-        self.loader_info = f"{self.efi}/efivars/LoaderInfo-{_LOADER}"
         self.grub_defaults = etc + "/default/grub"
         self.grub_dropins = etc + "/default/grub.d"
         self.grub_dropin = self.grub_dropins + "/zz-vfio-host.cfg"
@@ -31,6 +30,10 @@ class BootPaths:
         self.grub2_env = boot + "/grub2/grubenv"
         self.kernel_cmdline = etc + "/kernel/cmdline"
         self.vendor_cmdline = self.root + "/usr/lib/kernel/cmdline"
+        self.kernelstub_conf = etc + "/kernelstub/configuration"
+        self.install_conf = [place + "/kernel/install.conf" for place in (etc, self.root + "/usr/lib")]
+        self.mkinitcpio_presets = etc + "/mkinitcpio.d"
+        self.os_release = [etc + "/os-release", self.root + "/usr/lib/os-release"]
         self.zipl_conf = etc + "/zipl.conf"
         self.proxmox_esps = etc + "/kernel/proxmox-boot-uuids"
         self.ostree_booted = self.root + "/run/ostree-booted"
@@ -40,6 +43,16 @@ class BootPaths:
         self.boot = boot
         self.cmdline_record = self.root + "/var/lib/vfio-host/kernel-cmdline"
         self.modules = self.root + "/lib/modules"
+
+    def loader_text(self, fs, name):
+        """A variable of the Boot Loader Interface, a text; None where the loader or stub of this boot left none."""
+        data = fs.read_bytes(f"{self.efi}/efivars/{name}-{_LOADER}")
+        # Four bytes of attributes, then UTF-16 with its end.
+        return None if data is None else data[4:].decode("utf-16-le", "replace").rstrip("\0")
+
+    def opened(self, path):
+        """A file's bytes, as a stream that can be sought in."""
+        return open(path, "rb")
 
     def program(self, name):
         """The path of a program, as root's shell finds it; None where it is not installed."""

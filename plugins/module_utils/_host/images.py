@@ -48,7 +48,6 @@ class ImageFiles(BootPaths):
         self.post_update = etc + "/initramfs/post-update.d"
         self.dracut_conf = etc + "/dracut.conf.d/vfio-host.conf"
         self.mkinitcpio_conf = etc + "/mkinitcpio.conf.d/vfio-host.conf"
-        self.mkinitcpio_presets = etc + "/mkinitcpio.d"
         self.mkinitcpio_post = [etc + "/initcpio/post", self.root + "/usr/lib/initcpio/post"]
         self.entry_token = etc + "/kernel/entry-token"
         self._spool = None
@@ -97,10 +96,6 @@ class ImageFiles(BootPaths):
         """The same of the file system that the spool will be on; where there is no place for it, building says so."""
         path = self.root + "/var/tmp"
         return self.room(path if os.path.isdir(path) else self.root + "/")
-
-    def opened(self, path):
-        """The image's bytes, as a stream that can be sought in."""
-        return open(path, "rb")
 
     @contextmanager
     def piped(self, words, path, offset):

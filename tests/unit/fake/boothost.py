@@ -48,12 +48,16 @@ class BootHost:
         if self.efi:
             self.write("sys/firmware/efi/efivars/BootCurrent-8be4df61", "")
         if self.loader_info:
-            path = self.root / "sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
-            path.write_bytes(b"\6\0\0\0" + (self.loader_info + "\0").encode("utf-16-le"))
+            self.loader_variable("LoaderInfo", self.loader_info)
         self.install()
 
     def install(self):
         """Put the loader's files there."""
+
+    def loader_variable(self, name, text):
+        """A variable that a boot loader, or the stub of a unified kernel image, leaves behind."""
+        path = self.root / f"sys/firmware/efi/efivars/{name}-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+        path.write_bytes(b"\6\0\0\0" + (text + "\0").encode("utf-16-le"))
 
     def write(self, path, text):
         target = self.root / path

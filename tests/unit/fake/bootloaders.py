@@ -16,7 +16,9 @@ import subprocess
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import parse
 from ansible_collections.vfio.host.tests.unit.fake.boothost import KERNEL, BootHost
+from ansible_collections.vfio.host.tests.unit.fake.entries import EntriesHost, KernelstubHost, SdbootutilHost
 from ansible_collections.vfio.host.tests.unit.fake.grubby import GrubbyHost
+from ansible_collections.vfio.host.tests.unit.fake.unified import PresetHost, UkifyHost
 
 
 class GrubHost(BootHost):
@@ -275,10 +277,19 @@ HOSTS = {
     "zipl": ZiplHost,
     "rpm-ostree": OstreeHost,
     "proxmox-boot-tool": ProxmoxHost,
+    "systemd-boot": EntriesHost,
+    "sdbootutil": SdbootutilHost,
+    "kernelstub": KernelstubHost,
+    "mkinitcpio": PresetHost,
+    "ukify": UkifyHost,
 }
 
 # Hosts of which the name is not that of their back end.
-BACKENDS = {"grub-mkconfig": "grub", "grub2-mkconfig": "grub"}
+BACKENDS = {"grub-mkconfig": "grub", "grub2-mkconfig": "grub", "mkinitcpio": "unified", "ukify": "unified"}
+# What the tool of a host is called, where that is not the host's name; None: its files are written here, and no tool runs.
+TOOLS = {
+    "grub": "update-grub", "ukify": "kernel-install", "kernel-install": None, "systemd-boot": None, "kernelstub": None,
+}
 
 __all__ = (
     "BACKENDS",
@@ -289,8 +300,14 @@ __all__ = (
     "GrubHost",
     "GrubMkconfigHost",
     "GrubbyHost",
+    "EntriesHost",
+    "KernelstubHost",
     "OstreeHost",
+    "PresetHost",
     "ProxmoxHost",
+    "SdbootutilHost",
     "SystemdBootHost",
+    "TOOLS",
+    "UkifyHost",
     "ZiplHost",
 )

@@ -20,17 +20,16 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area impor
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal, recover
+from ansible_collections.vfio.host.tests.unit.fake.bootloaders import BACKENDS, HOSTS, TOOLS, BootHost, GrubHost, ZiplHost
 from ansible_collections.vfio.host.tests.unit.fake.faults import deaths
 
 ON = {"intel_iommu": "on", "iommu": "pt"}
 DROP = {"quiet": None, "amd_iommu": "off"}
 LINE = "ro  intel_iommu=off quiet console=tty0 panic=5"
-TOOLS = {"grub": "update-grub"}
 RECORD = "var/lib/vfio-host/kernel-cmdline"
 # Their tools put what they add at the end, and of the same text twice they make one.
 UNORDERED = ("grubby", "rpm-ostree")
-# The entries of kernel-install are written by this collection itself.
-TOOLED = sorted(set(HOSTS) - {"kernel-install"})
+TOOLED = sorted(name for name in HOSTS if TOOLS.get(name, name))
 # Where a person sets arguments.
 SOURCES = {
     "kernel-install": "etc/kernel/cmdline",
@@ -38,6 +37,10 @@ SOURCES = {
     "zipl": "etc/zipl.conf",
     "rpm-ostree": "kargs",
     "proxmox-boot-tool": "etc/kernel/cmdline",
+    "systemd-boot": "boot/loader/entries/arch.conf",
+    "sdbootutil": "etc/kernel/cmdline",
+    "mkinitcpio": "etc/kernel/cmdline",
+    "ukify": "etc/kernel/cmdline",
 }
 
 

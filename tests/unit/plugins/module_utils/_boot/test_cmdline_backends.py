@@ -18,11 +18,10 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area impor
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
+from ansible_collections.vfio.host.tests.unit.fake.bootloaders import BACKENDS, HOSTS, TOOLS
 
 ON = {"intel_iommu": "on", "iommu": "pt"}
-TOOLS = {"grub": "update-grub", "proxmox-boot-tool": "proxmox-boot-tool"}
-# The entries of kernel-install are written by this collection itself.
-TOOLED = sorted(set(HOSTS) - {"kernel-install"})
+TOOLED = sorted(name for name in HOSTS if TOOLS.get(name, name))
 
 
 @pytest.fixture(params=sorted(HOSTS))
@@ -175,7 +174,7 @@ def test_a_tool_that_does_nothing_is_found_out(host, name):
     if name == "zipl":
         pytest.skip("what zipl wrote cannot be read back; its status is all there is")
     files = snapshot(host)
-    host.broken.add({"proxmox-boot-tool": "proxmox"}.get(name, BACKENDS.get(name, name)))
+    host.broken.add({"proxmox-boot-tool": "proxmox", "ukify": "kernel-install"}.get(name, name if name == "mkinitcpio" else BACKENDS.get(name, name)))
     with pytest.raises(ApplyError, match="as wished|configured no partition"):
         run(host)
     assert snapshot(host) == files
@@ -250,7 +249,7 @@ def test_no_value_reaches_a_shell(host, name, value):
     except PlanError as error:
         assert "cannot be carried" in str(error)
     else:
-        assert name in ("kernel-install", "rpm-ostree", "zipl")
+        assert name not in ("grub", "grub-mkconfig", "grub2-mkconfig", "grubby", "proxmox-boot-tool")
         assert parse(host.boots()).values("x") == [value]
     assert not marker.exists()
 

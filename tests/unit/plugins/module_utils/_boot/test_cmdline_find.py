@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader_kernel_install import (
-    parse_entry,
-    with_options,
-)
+from ansible_collections.vfio.host.plugins.module_utils._boot.blsentries import parse_entry, with_options
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import Request
 from ansible_collections.vfio.host.plugins.module_utils._host.area import run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
@@ -148,11 +145,11 @@ def test_the_options_of_an_entry_change_and_nothing_else(text, wanted):
     assert parse_entry(with_options(text, "c d"))["options"] == "c d"
 
 
-def test_unified_kernel_images_are_an_error(tmp_path):
+def test_no_entries_at_all_are_an_error(tmp_path):
     host = SystemdBootHost(tmp_path)
     for path in (tmp_path / "boot/efi/loader/entries").iterdir():
         path.unlink()
-    with pytest.raises(PlanError, match="unified kernel images"):
+    with pytest.raises(PlanError, match="no entry of this system that can be told as such: there is none at all"):
         run(host)
 
 

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_tools import parse_preset
+from ansible_collections.vfio.host.plugins.module_utils._boot.presets import parse_preset
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.tests.unit.fake.images import KERNEL, OPTIONS, RULES, ImageHost, image
 

@@ -1,0 +1,28 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""mkinitcpio's presets, shell files of assignments. Pure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+
+def parse_preset(text):
+    """Name -> list of words, for each plain assignment of a preset; what needs a shell to be understood is left out."""
+    values = {}
+    for name, value in re.findall(r"^[ \t]*(\w+)=(\([^()]*\)|[^\n(]*)$", text, re.MULTILINE):
+        try:
+            words = shlex.split(value[1:-1] if value.startswith("(") else value, comments=True)
+        except ValueError:
+            continue
+        if not any(character in value for character in "$`"):
+            values[name] = words
+    return values
+
+
+__all__ = ("parse_preset",)

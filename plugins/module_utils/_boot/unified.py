@@ -1,0 +1,66 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""A unified kernel image: a PE program with kernel, initramfs image and command line inside, each a section. Pure."""
+
+from __future__ import annotations
+
+import struct
+
+_COFF = struct.Struct("<HHIIIHH")
+_SECTION = struct.Struct("<8sIIIIIIHHI")
+_MANY = 96
+_LONGEST = 1 << 16
+
+
+class NotUnified(Exception):
+    """What is no unified kernel image; the text says where it stops being one."""
+
+
+def sections(stream):
+    """Name -> (offset, length) of each section (source: PE Format, learn.microsoft.com). Raises NotUnified.
+
+    A section is padded in the file: what counts of it is the shorter of the size in memory and that in the file.
+    """
+    if _taken(stream, 0, 2) != b"MZ":
+        raise NotUnified("it does not begin with MZ")
+    (start,) = struct.unpack("<I", _taken(stream, 0x3C, 4))
+    if _taken(stream, start, 4) != b"PE\0\0":
+        raise NotUnified(f"there is no PE header at byte {start}")
+    header = _COFF.unpack(_taken(stream, start + 4, _COFF.size))
+    count, optional = header[1], header[5]
+    if not 0 < count <= _MANY:
+        raise NotUnified(f"it has {count} sections")
+    found = {}
+    for index in range(count):
+        at = start + 4 + _COFF.size + optional + index * _SECTION.size
+        name, memory, dummy, size, offset = _SECTION.unpack(_taken(stream, at, _SECTION.size))[:5]
+        text = name.rstrip(b"\0").decode("ascii", "replace")
+        # The first of a name counts; more belong to profiles.
+        found.setdefault(text, (offset, min(memory, size)))
+    if ".linux" not in found:
+        raise NotUnified("it has no kernel inside")
+    return found
+
+
+def command_line(stream):
+    """What its kernel is started with; None where it has none inside. Raises NotUnified."""
+    where = sections(stream).get(".cmdline")
+    if where is None:
+        return None
+    data = _taken(stream, where[0], min(where[1], _LONGEST))
+    return data.split(b"\0")[0].decode("utf-8", "surrogateescape").strip(" \n\t")
+
+
+def _taken(stream, offset, length):
+    stream.seek(offset)
+    data = stream.read(length)
+    if len(data) < length:
+        raise NotUnified(f"it ends before byte {offset + length}")
+    return data
+
+
+__all__ = ("NotUnified", "command_line", "sections")

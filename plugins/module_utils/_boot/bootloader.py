@@ -155,17 +155,17 @@ class Backend:
         """Have the journal know the files, and how the tool derives again what it keeps."""
         from ansible_collections.vfio.host.plugins.module_utils._host.resources import File
         paths = [*boot.files, *change.files, *change.late]
-        commands = change.commands if change.undo is None else change.undo
-        resources = [self.derived(commands)] if commands else []
+        resources = self.derived(boot, change)
         if self.record in paths:
             # As on the way there, the record knows of both until the end.
             resources.append(File.now(self._files, self.record, True, change.files.get(self.record)))
         journal.remember(*resources, files=[path for path in paths if path != self.record])
 
-    def derived(self, commands):
-        """The resource of what the tool keeps, which ``commands`` derive again from the files."""
+    def derived(self, dummy_boot, change):
+        """The resources of what the tool keeps, which commands derive again from the files."""
         from ansible_collections.vfio.host.plugins.module_utils._host.resources import Commands
-        return Commands([list(words) for words in commands])
+        commands = change.commands if change.undo is None else change.undo
+        return [Commands([list(words) for words in commands])] if commands else []
 
     def _as_before(self, boot, problems):
         """After restoring: what boots now, whatever the tools have said; sentences."""

@@ -69,10 +69,10 @@ class Grub(Backend):
         update = self._paths.program("update-grub") if self._has_dropins() and not self._is_grub2 else None
         return [[update or self._mkconfig()]]
 
-    def derived(self, dummy):
+    def derived(self, dummy_boot, dummy_change):
         """grub.cfg itself: put back as it was, and in one step, which its tool does not do."""
         from ansible_collections.vfio.host.plugins.module_utils._host.resources import File
-        return File.now(self._files, self._paths.grub_cfg)
+        return [File.now(self._files, self._cfg)]
 
     def run(self, *argv):
         """A program's output. What it makes takes grub.cfg's place in one step."""

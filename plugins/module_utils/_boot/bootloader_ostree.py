@@ -40,9 +40,16 @@ class RpmOstree(Backend):
         before = dict(boot.entries)[_ENTRY]
         after, names = goal.edit(_ENTRY, before), [wish.name for wish in goal.all]
         problems = self.unfit(goal.all) + _unfit_line(before, after, names)
-        return Change(
-            commands=self._asked(before, after, names), undo=self._asked(after, before, names), problems=problems
-        )
+        return Change(commands=self._asked(before, after, names), problems=problems)
+
+    def derived(self, boot, change):
+        """One call, which is made only where the arguments are not as they were."""
+        from ansible_collections.vfio.host.plugins.module_utils._host.resources import Commands
+        found = []
+        for program, verb, after, *names in change.commands:
+            before = dict(boot.entries)[_ENTRY]
+            found.append(Commands([[program, verb, *_words(*difference(after, before, names))]], [program, verb], before))
+        return found
 
     def _asked(self, now, wanted, names):
         """The line to come to, and the arguments that may change for it. What run() makes of it is no matter of the plan."""
@@ -57,8 +64,11 @@ class RpmOstree(Backend):
         delete, append = difference(self._now(), wanted, names)
         if not delete and not append:
             return "", ""
-        words = [f"--delete={text}" for text in delete] + [f"--append={text}" for text in append]
-        return super().said(program, verb, *words)
+        return super().said(program, verb, *_words(delete, append))
+
+
+def _words(delete, append):
+    return [f"--delete={text}" for text in delete] + [f"--append={text}" for text in append]
 
 
 def difference(now, wanted, names):

@@ -221,9 +221,14 @@ class Unloaded:
 
 @dataclass(frozen=True)
 class Commands:
-    """What a boot loader's tool keeps, by the commands that derive it from the files again."""
+    """What a boot loader's tool keeps, by the commands that derive it from the files again.
+
+    Where the tool can be asked, ``ask`` is the command that does, and ``answer`` what it said before.
+    """
 
     commands: List[List[str]]
+    ask: Optional[List[str]] = None
+    answer: str = ""
     rank = 8
 
     @property
@@ -231,6 +236,8 @@ class Commands:
         return "what the boot loader boots was not put back"
 
     def restore(self, host: Edges) -> None:
+        if self.ask is not None and _run(host.fs, self.ask).strip("\n") == self.answer:
+            return
         for words in self.commands:
             _run(host.fs, words)
 
@@ -267,10 +274,12 @@ class Image:
 KINDS: Tuple[Any, ...] = (File, Loaded, Vfs, Binding, Autoprobe, Option, Unloaded, Commands, Image)
 
 
-def _run(fs: Any, words: List[str]) -> None:
+def _run(fs: Any, words: List[str]) -> str:
+    """A program's output. Raises ApplyError with its own words."""
     status, out, err = fs.run(words)
     if status:
         raise ApplyError(f"{words[0].rsplit('/', 1)[-1]} failed with status {status}: {last_words(out, err)}")
+    return str(out)
 
 
 def _directory(fs: Any, module: str) -> str:

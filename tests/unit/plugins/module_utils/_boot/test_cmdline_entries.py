@@ -14,6 +14,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.blsentries import 
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import Request
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import (
     EntriesHost,
     KernelstubHost,
@@ -26,7 +27,7 @@ CONFIG = "etc/kernelstub/configuration"
 
 
 def run(host, args=None, present=True, check=False):
-    plans = list(run_areas({"cmdline": (host.area, Request(args, present))}, check).values())
+    plans = list(run_areas({"cmdline": (host.area, Request(args, present))}, check, lambda: Journal(host.kernel, host.files)).values())
     return {**report(plans), **plans[0].result()}
 
 

@@ -12,6 +12,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import par
 from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import Request
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import Grub2Host, GrubHost, GrubMkconfigHost
 
 DEFAULTS = "etc/default/grub"
@@ -19,7 +20,7 @@ DROPINS = "etc/default/grub.d"
 
 
 def run(host, args=None, present=True, check=False):
-    plans = list(run_areas({"cmdline": (host.area, Request(args, present))}, check).values())
+    plans = list(run_areas({"cmdline": (host.area, Request(args, present))}, check, lambda: Journal(host.kernel, host.files)).values())
     return {**report(plans), **plans[0].result()}
 
 

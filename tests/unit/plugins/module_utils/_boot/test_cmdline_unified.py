@@ -17,6 +17,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area impor
 from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line, sections
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import PresetHost, SystemdBootHost, UkifyHost
 from ansible_collections.vfio.host.tests.unit.fake.unified import unified
 
@@ -24,7 +25,7 @@ PRESET = "etc/mkinitcpio.d/linux.preset"
 
 
 def take(host, args=None, check=False):
-    plans = list(run_areas({"cmdline": (host.area, Request(args or {"iommu": "pt"}))}, check).values())
+    plans = list(run_areas({"cmdline": (host.area, Request(args or {"iommu": "pt"}))}, check, lambda: Journal(host.kernel, host.files)).values())
     return {**report(plans), **plans[0].result()}
 
 

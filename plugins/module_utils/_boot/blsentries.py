@@ -51,6 +51,11 @@ class Entry:
         """The command line."""
         return self.fields.get("options", "")
 
+    @property
+    def initrds(self):
+        """The images that it loads, as it names them."""
+        return [words[1] for words in (line.split() for line in self.text.splitlines()) if len(words) > 1 and words[0] == "initrd"]
+
     def why_not_generated(self, system):
         """Why this is no entry that kernel-install has made for an installed kernel of this system; None where it is."""
         fields = self.fields

@@ -13,12 +13,14 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 
+from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader_systemd import EntryFiles
 from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_image import (
     Unreadable,
     is_to_hold,
     read_image,
 )
 from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_plan import (
+    Foreign,
     Image,
     ImageRequest,
     Images,
@@ -48,6 +50,7 @@ class ImageArea:
         if tool is None:
             # In no tool's charge, but perhaps in a boot loader's.
             found = list({image.path: image for one in tools for image in Tool.images(one, kernels)}.values())
+        found, strays = self._with_loaded(found)
         cache = _Cache(self._files, self._paths)
         images = [self._image(cache, one) for one in found]
         cache.save()
@@ -68,9 +71,45 @@ class ImageArea:
                 for one in images for path in (one.file.path,) + one.file.copies
             },
             spool_room=self._paths.spool_room(),
-            foreign=self._paths.unified_images(),
+            foreign=self._foreign(strays, {path for one in found for path in (one.path,) + one.copies}),
             is_ostree=self._fs.exists(self._paths.ostree_booted),
         )
+
+    def _with_loaded(self, found):
+        """(the ImageFiles, with what this system's boot entries load as copies of them, what they load that is no copy)."""
+        entries = EntryFiles(self._fs, self._files, self._paths)
+        system, strays = entries.system(), []
+        for entry in entries.all_entries():
+            if not entry.fields.get("linux") or entry.other_root(system) is not None:
+                continue
+            for name in entry.initrds:
+                path = f"{entry.place}/{name.lstrip('/')}"
+                known = [one for image in found for one in (image.path,) + image.copies]
+                if not self._paths.is_image(path) or any(os.path.samefile(path, one) for one in known):
+                    continue
+                twins = [image for image in found if self._paths.is_same(image.path, path)]
+                found = [replace(one, copies=one.copies + (path,)) if one in twins[:1] else one for one in found]
+                strays += [] if twins or path in strays else [path]
+        return found, strays
+
+    def _foreign(self, strays, known):
+        """The Foreign images: unified ones, and what boot entries load, that no tool here is known to build."""
+        booted = self._paths.loader_text(self._fs, "StubImageIdentifier")
+        has_stub = self._paths.loader_text(self._fs, "StubInfo") is not None
+        unified = [path for path in self._paths.unified_images() if path not in known]
+        found = []
+        for path in unified + strays:
+            is_booted = path in strays or (
+                has_stub and (not booted or path.lower().endswith(booted.replace("\\", "/").lower()))
+            )
+            try:
+                content = read_image(self._paths, path)
+            except Unreadable as error:
+                found.append(Foreign(path, path in unified, is_booted, {}, f"cannot be read: {error}"))
+                continue
+            if content.has_init:
+                found.append(Foreign(path, path in unified, is_booted, content.held, None))
+        return found
 
     def _image(self, cache, found):
         held, problem, stamp = {}, None, self._paths.stamp(found.path)

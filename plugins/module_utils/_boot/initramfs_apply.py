@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_image import Unreadable, findings, read_image
+from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text, last_words
 from ansible_collections.vfio.host.plugins.module_utils._host.resources import Image
 
@@ -38,13 +39,24 @@ class Builder:
         except OSError as error:
             raise ApplyError(f"there is no place to build an image in: {errno_text(error.errno)}") from error
         self._run(tool.build(image, output), f"{image.path} was not rebuilt")
-        problems = self._faults(plan, output)
+        problems = self._faults(plan, output) + (self._other_line(image, output) if image.is_unified else [])
         if problems:
             raise ApplyError(
                 f"{image.path} was not rebuilt: the image that {tool.name} made {'; '.join(problems)}; look at what it "
                 "is configured to leave out"
             )
         return output
+
+    def _other_line(self, image, output):
+        """Why the command line inside of a unified kernel image is not that of the one before: phrases."""
+        lines = []
+        for path in (image.path, output):
+            try:
+                with self._paths.opened(path) as stream:
+                    lines.append(command_line(stream))
+            except (OSError, NotUnified) as error:
+                return [f"cannot be read: {error}"]
+        return [] if lines[0] == lines[1] else [f"has the command line {lines[1]!r} inside, and the one before has {lines[0]!r}"]
 
     def _faults(self, plan, path):
         """Why an image is not good: phrases."""

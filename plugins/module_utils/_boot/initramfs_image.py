@@ -17,6 +17,8 @@ import re
 import stat
 from dataclasses import dataclass
 
+from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, sections
+
 # How a compressed part begins, and what makes it readable (source: lib/decompress.c).
 _DECOMPRESSORS = (
     (b"\x28\xb5\x2f\xfd", ("zstd", "-dcq")),
@@ -98,22 +100,33 @@ def _effective(files):
 
 
 def read_image(images, path):
-    """The Content of an image. Raises Unreadable."""
-    members = _Members()
+    """The Content of an image, or of that inside of a unified kernel image. Raises Unreadable."""
     try:
         with images.opened(path) as stream:
-            source = _Source(stream, can_seek=True)
-            members.read(source)
-            words = _decompressor(source)
-            offset = source.offset
-        if words:
-            with images.piped(list(words), path, offset) as stream:
-                source = _Source(stream, can_seek=False)
-                members.read(source)
-                if source.peek(1):
-                    raise Unreadable("something else follows the archives")
+            if stream.read(2) != b"MZ":
+                stream.seek(0)
+                return _read(images, path, stream)
+            inside = sections(stream).get(".initrd")
+        if inside is None:
+            return Content({}, False)
+        with images.part(path, *inside) as copy, images.opened(copy) as stream:
+            return _read(images, copy, stream)
+    except NotUnified as error:
+        raise Unreadable(str(error)) from error
     except OSError as error:
         raise Unreadable(error.strerror or str(error)) from error
+
+
+def _read(images, path, stream):
+    members, source = _Members(), _Source(stream, can_seek=True)
+    members.read(source)
+    words = _decompressor(source)
+    if words:
+        with images.piped(list(words), path, source.offset) as rest:
+            source = _Source(rest, can_seek=False)
+            members.read(source)
+            if source.peek(1):
+                raise Unreadable("something else follows the archives")
     if not members.archives:
         raise Unreadable("there is no cpio archive in it")
     return Content(members.held, members.has_init)

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_image import digest, findings
 from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_tools import ImageFile
@@ -33,12 +34,23 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Foreign:
+    """An image that no tool here is known to build. ``is_booted``: this host boots by it; ``held``, ``problem``: as of an Image."""
+
+    path: str
+    is_unified: bool
+    is_booted: bool
+    held: dict
+    problem: Optional[str]
+
+
+@dataclass(frozen=True)
 class Images:
     """What a plan is made from. ``bare``: installed kernels without an image, each with its file.
 
     ``contents``: path -> text of what images have to hold; ``config``, ``config_wanted``: the text of the tool's file,
     as it is and as it is needed; ``config_runs``: it has the mode that it needs. ``room``: path of an image ->
-    (file system, free bytes, whether it can be written to); ``foreign``: unified kernel images.
+    (file system, free bytes, whether it can be written to); ``foreign``: the Foreign images.
     """
 
     tool: object
@@ -143,14 +155,28 @@ def make_plan(host, request):
         host, request, stale, wanted, tolerated,
         config=host.config_wanted if wanted else None,
         warnings=[
-            f"{path} is a unified kernel image, which this collection does not rebuild: it holds what it was built with"
-            for path in host.foreign if wanted or stale
+            f"{one.path} is {_kind(one)}, which this collection does not rebuild, and {'; '.join(reasons)}"
+            for one, reasons in _stale_foreign(host, wanted, tolerated) if not one.is_booted
         ],
     )
-    problems = _problems(plan)
+    problems = _problems(plan) + [
+        f"this host boots by {one.path}, {_kind(one)}, which {'; '.join(reasons)}, and no tool is known here that builds it: build it "
+        "anew when the files are there, and leave the images out here"
+        for one, reasons in _stale_foreign(host, wanted, tolerated) if one.is_booted
+    ]
     if problems:
         raise PlanError(*problems)
     return plan
+
+
+def _stale_foreign(host, wanted, tolerated):
+    """(a Foreign image, why it is not as wanted) of those that are not."""
+    found = [(one, [one.problem] if one.problem else findings(one.held, wanted, tolerated)) for one in host.foreign]
+    return [(one, reasons) for one, reasons in found if reasons and (wanted or not one.problem)]
+
+
+def _kind(foreign):
+    return "a unified kernel image" if foreign.is_unified else "an image that a boot entry loads, and a copy of none in /boot"
 
 
 def _reasons(image, wanted, tolerated):
@@ -201,4 +227,4 @@ def _space_problems(plan):
     return problems
 
 
-__all__ = ("CURRENT", "Image", "ImagePlan", "ImageRequest", "Images", "MISSING", "REBUILT", "make_plan")
+__all__ = ("CURRENT", "Foreign", "Image", "ImagePlan", "ImageRequest", "Images", "MISSING", "REBUILT", "make_plan")

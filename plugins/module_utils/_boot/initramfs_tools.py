@@ -24,13 +24,15 @@ _HEAD = """\
 """
 # Debian's hook that has kernel-install copy the kernel and its image.
 _COPIER = "systemd-boot"
+_PROXMOX = "proxmox-boot-sync"
 
 
 @dataclass(frozen=True)
 class ImageFile:
     """An image and how it is made. ``copies``: paths where the boot loader has the same image again.
 
-    ``more``: arguments for the tool; ``config``: the configuration file that the image's preset names.
+    ``more``: arguments for the tool; ``config``: the configuration file that the image's preset names. ``is_unified``: it is
+    inside of a unified kernel image, of which this is the path.
     """
 
     path: str
@@ -38,6 +40,7 @@ class ImageFile:
     copies: tuple = ()
     more: tuple = ()
     config: str = ""
+    is_unified: bool = False
 
 
 class Tool:
@@ -90,6 +93,13 @@ class Tool:
     def finish(self, image):
         """What has to run once an image has changed (source: run_bootloader in update-initramfs; man 8 zipl)."""
         hooks = self._files.names(self._paths.post_update)
+        proxmox = self._paths.program("proxmox-boot-tool")
+        if proxmox and _PROXMOX not in hooks and (self._files.read(self._paths.proxmox_esps) or "").split():
+            # Its partitions hold copies, which this hook of its own makes anew for initramfs-tools alone.
+            return self._told(image, hooks) + [[proxmox, "refresh"]]
+        return self._told(image, hooks)
+
+    def _told(self, image, hooks):
         if hooks:
             words = [
                 self._paths.program("run-parts") or "run-parts", f"--arg={image.kernel}",
@@ -198,6 +208,12 @@ class Mkinitcpio(Tool):
             options = [word for value in values.get(f"{preset}_options", ()) for word in value.split()]
             if path and kernel:
                 yield ImageFile(self._paths.root + path, kernel, (), tuple(options), config)
+            path = "".join(values.get(f"{preset}_uki", values.get(f"{preset}_efi_image", ())))
+            if path and kernel and self._paths.is_image(self._paths.root + path):
+                for option in ("cmdline", "splash"):
+                    given = values.get(f"{preset}_{option}", values.get(f"ALL_{option}", ()))
+                    options = [f"--{option}", *given] + options if given else options
+                yield ImageFile(self._paths.root + path, kernel, (), tuple(options), config, True)
 
     def problems(self, images):
         named = sorted({image.config for image in images if image.config})
@@ -212,7 +228,8 @@ class Mkinitcpio(Tool):
         # The hooks that follow a build are for the image in its place: finish() runs them.
         status_out_err = self._fs.run([program, "--help"])
         nopost = ["--nopost"] if any("--nopost" in said for said in status_out_err[1:]) else []
-        return [program, "-n", "-k", image.kernel, "-g", output] + nopost + list(image.more)
+        what = "-U" if image.is_unified else "-g"
+        return [program, "-n", "-k", image.kernel, what, output] + nopost + list(image.more)
 
     def finish(self, image):
         kernel = image.kernel

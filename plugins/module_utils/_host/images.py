@@ -13,6 +13,7 @@ boot loader is told of it the old one stays under a second name, since some (zip
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
 import shutil
 import subprocess
@@ -94,8 +95,29 @@ class ImageFiles(BootPaths):
 
     def spool_room(self):
         """The same of the file system that the spool will be on; where there is no place for it, building says so."""
+        return self.room(self._spool_place())
+
+    def _spool_place(self):
         path = self.root + "/var/tmp"
-        return self.room(path if os.path.isdir(path) else self.root + "/")
+        return path if os.path.isdir(path) else self.root + "/"
+
+    @contextmanager
+    def part(self, path, offset, length):
+        """The name of a copy of some bytes of a file, which goes afterwards. Raises OSError."""
+        with open(path, "rb") as source, tempfile.NamedTemporaryFile(dir=self._spool_place()) as copy:
+            source.seek(offset)
+            while length:
+                chunk = source.read(min(length, _CHUNK))
+                if not chunk:
+                    raise OSError(errno.EIO, f"it ends {length} bytes before what it says")
+                copy.write(chunk)
+                length -= len(chunk)
+            copy.flush()
+            yield copy.name
+
+    def is_same(self, path, other):
+        """Whether two files hold the same bytes. Raises OSError."""
+        return os.path.getsize(path) == os.path.getsize(other) and filecmp.cmp(path, other, shallow=False)
 
     @contextmanager
     def piped(self, words, path, offset):

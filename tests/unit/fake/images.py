@@ -16,6 +16,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
 from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.host.tests.unit.fake.unified import unified
 
 KERNEL = "6.12.1-amd64"
 RULES = "/etc/udev/rules.d/60-vfio-host-p.rules"
@@ -121,6 +122,11 @@ class ImageHost:
             self._build(words[2], self._of_initramfs_tools())
         elif name == "dracut":
             self._build(words[-2], self._of_dracut())
+        elif name == "mkinitcpio" and "-U" in words:
+            inside = image(self._of_mkinitcpio())
+            line = (self.get("/etc/kernel/cmdline") or b"").strip() + b" \n\0"
+            with open(words[words.index("-U") + 1], "wb") as stream:
+                stream.write(unified(cmdline=line, initrd=inside))
         elif name == "mkinitcpio":
             self._build(words[words.index("-g") + 1], self._of_mkinitcpio())
         return 0, "", ""

@@ -172,13 +172,6 @@ class TestKernels:
         os.makedirs(f"{host.root}/lib/modules/{OTHER}")
         assert list(host.statuses()) == [IMAGE]
 
-    def test_unified_images_are_named_in_a_warning(self, host):
-        host.put("/boot/efi/EFI/Linux/debian.efi", "MZ")
-        assert "debian.efi is a unified kernel image" in host.run()["warnings"][0]
-        host.put(RULES, None)
-        host.run()
-        assert host.run()["warnings"] == []
-
     def test_the_boot_loader_s_copy_follows(self, host):
         host.put("/etc/machine-id", "0123abcd\n")
         copy = f"/boot/efi/0123abcd/{KERNEL}/initrd.img-{KERNEL}"

@@ -68,7 +68,7 @@ class Entry:
             return "names no version of a kernel"
         if not system.installed(version):
             return f"is for {version}, and no kernel of that version is in /lib/modules or /boot"
-        return "is for rescue" if self._is_rescue() else None
+        return "is for rescue" if self.is_rescue else None
 
     def why_not_by_hand(self, system):
         """Why this is no entry that somebody wrote for this system by hand; None where it is."""
@@ -84,7 +84,7 @@ class Entry:
         if not system.exists(f"{self.place}/{fields['linux'].lstrip('/')}"):
             return f"starts {fields['linux']}, which is not on its partition"
         other = self.other_root(system)
-        return other or ("is for rescue" if self._is_rescue() else None)
+        return other or ("is for rescue" if self.is_rescue else None)
 
     def other_root(self, system):
         """Why an entry starts another system than the one that runs; None where it starts this one."""
@@ -99,7 +99,9 @@ class Entry:
             return f"has the subvolume {subvolumes[0] or '(none)'}, and the running kernel {subvolumes[1] or '(none)'}"
         return None
 
-    def _is_rescue(self):
+    @property
+    def is_rescue(self):
+        """Whether it starts no more than a shell."""
         words = [word.text for word in parse(self.options).words if not word.is_inits]
         name = self.path.rpartition("/")[2]
         return "rescue" in name.lower() or any(word in _RESCUE or _RESCUE_UNIT.match(word) for word in words)

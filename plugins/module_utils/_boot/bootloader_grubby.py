@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ansible_collections.vfio.host.plugins.module_utils._boot.blsentries import Entry as BlsEntry
+from ansible_collections.vfio.host.plugins.module_utils._boot.blsentries import System
 from ansible_collections.vfio.host.plugins.module_utils._boot.bootloader import (
     Backend,
     Boot,
@@ -34,6 +36,8 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Appl
 
 # Where a version has it, it has to be the last word: its parser drops the one that follows.
 _ENTRIES_ONLY = "--no-etc-grub-update"
+# Whatever else it names, grubby edits no file beside the entries (source: update_bls_fragment() in grubby-bls).
+_ALL = "--update-kernel=ALL"
 
 
 class Grubby(Backend):
@@ -61,7 +65,7 @@ class Grubby(Backend):
         """Every entry that grubby can edit, and the files that it or a new kernel's entry takes arguments from."""
         written = self._entry_paths() + [self._paths.grub_defaults, self._paths.kernel_cmdline, self._paths.grub2_env]
         files = {path: self._files.read(path) for path in written}
-        found = self._entries(files)
+        found = [self._left_alone(entry) for entry in self._entries(files)]
         ours = [entry for entry in found if entry.line is not None]
         if not ours:
             raise PlanError("grubby --info=ALL names no kernel with options: look at /boot/loader/entries")
@@ -95,6 +99,18 @@ class Grubby(Backend):
         paths = [f"{self._paths.boot}/loader/entries/{info['id']}.conf" if "id" in info else None for info in infos]
         return [parse_entry(info, path, files.get(path), kernelopts) for info, path in zip(infos, paths)]
 
+    def _left_alone(self, entry):
+        """An entry, without a line where it is for rescue or starts another system: its file is as before in the end.
+
+        Arguments that entries share cannot be told apart.
+        """
+        if entry.text is None or entry.line is None or entry.is_shared:
+            return entry
+        system = System("", parse(self._fs.read(f"{self._fs.proc}/cmdline") or ""), None, None)
+        one = BlsEntry(entry.path, self._paths.boot, entry.text)
+        alone = one.is_rescue or one.other_root(system) is not None
+        return replace(entry, line=None, is_left=True) if alone else entry
+
     def _sources(self, files, default):
         """(the lines of the files beside the entries, the names of those whose file is absent, what one is made from)."""
         lines, new, seed = [], [], None
@@ -126,14 +142,13 @@ class Grubby(Backend):
         return replace(goal, own=own, texts={**goal.texts, **{name: lines[name] for name in boot.new}}), left
 
     def plan(self, boot, goal):
-        """One grubby call that names every value to be there and every value to go, and the files beside the entries."""
-        unmet, problems, warnings, words = goal.unmet(boot.entries), self.unfit(goal.all), [], []
+        """grubby calls that name every value to be there and every value to go, and the files beside the entries."""
+        unmet, problems, warnings, calls = goal.unmet(boot.entries), self.unfit(goal.all), [], []
         if unmet:
             add, remove = _asked(boot, goal)
-            words = [self._paths.program("grubby"), "--update-kernel=ALL"]
-            words += [f"--remove-args={' '.join(remove)}"] if remove else []
+            words = [f"--remove-args={' '.join(remove)}"] if remove else []
             words += [f"--args={' '.join(add)}"] if add else []
-            words += [_ENTRIES_ONLY] if boot.more["entries only"] else []
+            calls = self._calls(boot, words)
             problems += [
                 f"args: grubby cannot carry {text}, which has white space or quotes: change that argument by hand"
                 for text in add + remove
@@ -141,13 +156,20 @@ class Grubby(Backend):
             ]
             problems += _damaged(boot, goal, remove, add)
             warnings = self._left_out(boot)
-        files, late = self._beside(boot, goal, bool(unmet))
+        files, late = self._beside(boot, goal, bool(calls) and _ALL in calls[0])
         path = self._paths.kernel_cmdline
         if files.get(path) not in (None, boot.files[path]):
             problems += commented(path, boot.files[path] or "")
         zipl = self._zipl() if unmet or goal.again else []
-        commands = ([words] if words else []) + zipl
+        commands = calls + zipl
         return Change(files=files, commands=commands, late=late, undo=zipl, problems=problems, warnings=warnings)
+
+    def _calls(self, boot, words):
+        """One call for all entries; one for each of ours where others are to stay as they are, and none shares arguments."""
+        grubby, more = self._paths.program("grubby"), [_ENTRIES_ONLY] if boot.more["entries only"] else []
+        if boot.more["foreign"] and not any(entry.is_shared for entry in boot.more["ours"]):
+            return [[grubby, f"--update-kernel={entry.index}", *words] for entry in boot.more["ours"]]
+        return [[grubby, _ALL, *words, *more]]
 
     def _beside(self, boot, goal, is_called):
         """(path -> text of the files beside the entries that change, or that grubby would change; those to go)."""
@@ -173,6 +195,7 @@ class Grubby(Backend):
             f"{entry.path or 'entry ' + entry.index} starts no Linux kernel, or has no line of options: grubby cannot "
             "give it arguments, and it is left out"
             for entry in boot.more["foreign"]
+            if not entry.is_left
         ]
         path = self._paths.grub_defaults
         if path not in dict(boot.lines) and is_assigned(boot.files[path]):

@@ -44,7 +44,7 @@ class Kernelstub(EntryFiles):
         text = self._files.read(path)
         user = self._user(text)
         begin, end = _span(text, user["kernel_options"], path)
-        line = " ".join(word for word in user["kernel_options"] if word)
+        line = " ".join(user["kernel_options"])
         ours = [one for one in self.all_entries() if self._is_ours(one)]
         if not ours:
             raise self.none_is_ours(lambda entry: entry.other_root(self.system()) or "is not kernelstub's")
@@ -91,7 +91,7 @@ class Kernelstub(EntryFiles):
         new, files = goal.edit(path, line), {}
         if new != line:
             begin, end = boot.more["span"]
-            written = boot.more["raw"].get(new, _written([word.text for word in parse(new).words]))
+            written = boot.more["raw"].get(new, _written(new))
             files[path] = boot.files[path][:begin] + written + boot.files[path][end:]
         for name, options in boot.entries:
             changed = goal.edit(name, options)
@@ -100,8 +100,15 @@ class Kernelstub(EntryFiles):
         return Change(files=files, problems=problems)
 
 
-def _written(words):
-    return json.dumps(words, indent=2).replace("\n", _INDENT)
+def _written(line):
+    """The list of a line; kernelstub puts one blank between its items, so the rest of the white space is theirs."""
+    items = []
+    for word in parse(line).words:
+        if items and not word.space.startswith(" "):
+            items[-1] += word.space + word.text
+        else:
+            items.append((word.space[1:] if items else word.space) + word.text)
+    return json.dumps(items, indent=2).replace("\n", _INDENT)
 
 
 def _span(text, options, path):

@@ -29,7 +29,7 @@ class Entry:
     """An entry: ``line``, its command line as written, with what $kernelopts stands for. None: grubby cannot edit it.
 
     ``text``: its file; None where that is not known. ``lines``: how many lines of options it has. ``beside``: what it has
-    beside $kernelopts, where it has that; ``is_set``: whether that stands for something.
+    beside $kernelopts, where it has that; ``is_set``: whether that stands for something. ``is_left``: it is another system's, or for rescue.
     """
 
     index: str
@@ -40,6 +40,7 @@ class Entry:
     lines: int = 1
     beside: Optional[str] = None
     is_set: bool = True
+    is_left: bool = False
 
     @property
     def is_shared(self):

@@ -77,7 +77,11 @@ class GrubbyHost(BootHost):
         given = dict(word.split("=", 1) for word in words if word != _ENTRIES_ONLY)
         if "grubby" in self.broken:
             return None
-        assert given["--update-kernel"] == "ALL"
+        if given["--update-kernel"] != "ALL":
+            path = self.paths()[int(given["--update-kernel"])]
+            options = update(self.expanded(path), given.get("--remove-args", ""), given.get("--args", ""))
+            path.write_text(with_options(path.read_text(), options))
+            return None
 
         def updated(args):
             return update(args, given.get("--remove-args", ""), given.get("--args", ""))

@@ -167,7 +167,7 @@ def test_grubby_on_s390_is_followed_by_zipl(tmp_path):
     host.program("zipl")
     host.write("etc/zipl.conf", "[defaultboot]\ndefaultauto\nprompt=1\ntarget=/boot\n")
     run(host)
-    assert [call[0] for call in host.calls] == ["grubby", "zipl"]
+    assert [call[0] for call in host.calls] == ["grubby", "grubby", "zipl"]
     assert "iommu=pt" in host.read("boot/bootmap")
 
 

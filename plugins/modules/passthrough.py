@@ -35,7 +35,11 @@ options:
   devices:
     description:
       - Policy names to lists of devices; the notes say how one is declared.
-      - A policy that is on the host and not named here is left as it is, with a warning.
+      - An empty list gives back what the policy took.
+      - A device that another policy of this task declares now changes its owner only, and is not unbound. So a policy is renamed,
+        split and merged by declaring it so.
+      - Of a policy that is on the host and not named here O(undeclared) decides.
+      - Two policies that select one device are an error.
       - With O(state=absent) the named policies are given back, whatever they list.
     type: dict
   sriov:
@@ -82,6 +86,17 @@ options:
         is there.
     type: bool
     default: true
+  undeclared:
+    description:
+      - What is done about a policy that is on the host and that O(devices) does not name. Counts where O(devices) is named, an empty
+        mapping included, and not with O(state=absent).
+      - With V(report) it stays as it is, is in RV(undeclared), and a warning says so. With V(release) it is given back.
+        With either, a device of it that O(devices) declares changes its owner, so renaming a policy needs nothing more.
+      - With V(ignore) it is somebody else's, as on a host that several inventories manage. Nothing is said of it, and a device of it that
+        O(devices) declares is an error.
+    type: str
+    choices: [report, release, ignore]
+    default: report
 notes:
   - With O(confirm), kernel command line and images of early user space are not looked at, since they change nothing before the
     next boot. Run again without it when the change is confirmed.
@@ -163,6 +178,14 @@ EXAMPLES = r"""
       gpus:
     state: absent
 
+- name: This is all that there shall be; whatever else was declared once is given back
+  vfio.host.passthrough:
+    devices:
+      storage:
+        - match:
+            serial: S5H9NS0N986704R
+    undeclared: release
+
 - name: Give the host back
   vfio.host.passthrough:
     state: absent
@@ -208,6 +231,25 @@ initramfs:
   description: The tool in C(tool) and every image in C(images), as M(vfio.host.initramfs) returns them.
   returned: when O(initramfs=true)
   type: dict
+undeclared:
+  description: What is on the host by this collection, and is not declared. Empty unless O(undeclared=report).
+  returned: success, unless O(state=confirmed)
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: V(policy).
+      returned: success
+      type: str
+    name:
+      description: Its name.
+      returned: success
+      type: str
+      sample: gpus
+    reason:
+      description: What is there of it, and what to do about it, one sentence.
+      returned: success
+      type: str
 reboot_required:
   description: Whether something waits for the next boot.
   returned: success
@@ -226,6 +268,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vfio.host.plugins.module_utils._device.options import ARGUMENTS
 from ansible_collections.vfio.host.plugins.module_utils._host.task import run_task
+from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import CHOICES, REPORT
 from ansible_collections.vfio.host.plugins.module_utils._passthrough.whole import Declaration, result
 
 
@@ -241,6 +284,7 @@ def main():
             kernel_cmdline={"type": "dict"},
             platforms={"type": "dict"},
             initramfs={"type": "bool", "default": True},
+            undeclared={"type": "str", "choices": list(CHOICES), "default": REPORT},
         ),
         supports_check_mode=True,
     )

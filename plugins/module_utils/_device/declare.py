@@ -55,15 +55,19 @@ def parse_matches(values):
     return _collect(lambda index, value: parse_match(value, f"match[{index}]"), values)
 
 
-def parse_declarations(policies):
-    """Policy name -> list of Entry, from policy name -> list of the user's mappings; all errors at once."""
+def parse_declarations(policies, may_be_empty=False):
+    """Policy name -> list of Entry, from policy name -> list of the user's mappings; all errors at once.
+
+    ``may_be_empty``: a policy with an empty list gives back what it took; else that is an error, as it may be a slip of an expression.
+    """
     problems, found = [], {}
     for name, values in policies.items():
         try:
             parse_policy_name(name)
             if not isinstance(values, list):
-                raise InputError(f"policy {name}: its devices must be a list, not {values!r}")
-            if not values:
+                hint = "; to give back what it took, say []" if may_be_empty and values is None else ""
+                raise InputError(f"policy {name}: its devices must be a list, not {values!r}{hint}")
+            if not (values or may_be_empty):
                 raise InputError(
                     f"policy {name}: it declares no devices; to give back what it took, say state: absent"
                 )

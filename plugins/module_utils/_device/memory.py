@@ -96,21 +96,34 @@ def left_standing(devices, declared, standing_now, targets, known):
     ]
 
 
-def waiting(devices, declared, policies, targets, moved):
-    """(policy, Record) of devices that are absent and keep their rule: the optional entry that took them is declared.
+def waiting(devices, declared, policies, targets, moved, from_undeclared=False):
+    """(policy, Record) of devices that are absent and keep their rule: the optional entry that took them is declared, by the
+    policy that took them or by another one, which has them then. ``from_undeclared``: also of policies that are not declared.
 
     No rule is kept that would take the device which is there instead.
     """
-    return [
-        (policy, record)
-        for policy, entries in declared.items() for record in policies.get(policy, ())
-        if not record.released and record.address not in targets and (policy, record.address) not in moved
-        and not record.catches(devices.get(record.address))
-        and any(
+    found = {}
+    for owner in sorted(policies, key=lambda one: one not in declared):
+        if owner not in declared and not from_undeclared:
+            continue
+        for record in policies[owner]:
+            if record.released or record.address in targets or (owner, record.address) in moved:
+                continue
+            keeper = None if record.catches(devices.get(record.address)) else _keeper(owner, record, declared)
+            if keeper is not None:
+                found.setdefault(record.known_by, (keeper, record))
+    return list(found.values())
+
+
+def _keeper(owner, record, declared):
+    """The policy of the optional entry that took a record, its own before others; None where no such entry is declared."""
+    for policy in sorted(declared, key=lambda one: one != owner):
+        if any(
             entry.optional and record.was_taken_by(entry.match.text) and entry.driver in (AUTO, record.driver)
-            for entry in entries
-        )
-    ]
+            for entry in declared[policy]
+        ):
+            return policy
+    return None
 
 
 def other_in_slot(entry, device, memory):

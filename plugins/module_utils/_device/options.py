@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCES
+from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import IGNORE
 
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "absent", "confirmed"], "default": "present"},
@@ -18,6 +19,11 @@ ARGUMENTS = {
     "timeout": {"type": "int", "default": 10},
     "confirm": {"type": "int", "default": 0},
 }
+
+
+def undeclared(options):
+    """What a task does about what it does not declare; what is given back by name leaves all else alone."""
+    return options.get("undeclared") if options["state"] == "present" else IGNORE
 
 
 def device_request(options, policies, iommu_comes=False, prediction=None):
@@ -31,7 +37,8 @@ def device_request(options, policies, iommu_comes=False, prediction=None):
     return Request(
         policies=policies, present=options["state"] == "present", now=options["now"], at_boot=options["at_boot"],
         force=tuple(options["force"]), timeout=options["timeout"], iommu_comes=iommu_comes, prediction=prediction,
+        undeclared=undeclared(options),
     )
 
 
-__all__ = ("ARGUMENTS", "device_request")
+__all__ = ("ARGUMENTS", "device_request", "undeclared")

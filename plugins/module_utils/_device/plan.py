@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.vfio.host.plugins.module_utils._device import iommu, report, rivals, udev
+from ansible_collections.vfio.host.plugins.module_utils._device import iommu, owners, report, rivals, udev
 from ansible_collections.vfio.host.plugins.module_utils._device.choices import module_name
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import parse_declarations, parse_policy_name
 from ansible_collections.vfio.host.plugins.module_utils._device.objections import objections, unloadable
@@ -19,12 +19,14 @@ from ansible_collections.vfio.host.plugins.module_utils._device.resolve import r
 from ansible_collections.vfio.host.plugins.module_utils._device.standing import stand_in
 from ansible_collections.vfio.host.plugins.module_utils._device.steps import PENDING, release, take
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import RELEASE
 
 
 @dataclass(frozen=True)
 class Request:
     """What a task asks for. ``policies`` maps names to the user's device lists; None: every policy on the host.
 
+    ``undeclared``: what is done about policies that it does not declare, of CHOICES; None: the task is about a part of the host.
     ``timeout``: seconds for a bind to show; ``iommu_comes``: the IOMMU, off now, is on from the next boot on; ``refusals``:
     address -> Refusal, found out by this run; ``prediction``: what the same task makes of the host's VFs before it looks at
     devices, or None.
@@ -39,16 +41,21 @@ class Request:
     iommu_comes: bool = False
     refusals: dict = field(default_factory=dict)
     prediction: object = None
+    undeclared: str | None = None
 
     def declared(self, on_host):
-        """Policy -> list of Entry; for state absent each policy is there and empty. Raises InputError."""
+        """Policy -> list of Entry; what is to be given back, ``on_host`` also where it is not declared, is there and empty.
+        Raises InputError.
+        """
         if not (self.now or self.at_boot):
             raise InputError("now and at_boot are both false, so there is nothing to do; say which of them you mean")
         unknown = sorted(set(self.force) - set(FORCES))
         if unknown:
             raise InputError(f"force: {', '.join(unknown)} cannot be forced; there are: {', '.join(FORCES)}")
         if self.present:
-            return parse_declarations(self.policies)
+            declared = parse_declarations(self.policies, self.undeclared is not None)
+            leftovers = on_host if self.undeclared == RELEASE else ()
+            return dict({name: [] for name in leftovers}, **declared)
         return {parse_policy_name(name): [] for name in (on_host if self.policies is None else self.policies)}
 
 
@@ -57,7 +64,7 @@ class Plan:
     """The whole of a run. ``files``: path -> text or None, in writing order; ``last_files``: after all steps.
 
     ``unsettled``: modules whose driver's name is not known before they are loaded. Where there are any, ``files`` are drafts
-    for the diff, which are never written.
+    for the diff, which are never written. ``undeclared``: a mapping for each policy on the host that nobody declares.
     """
 
     host: object
@@ -67,6 +74,7 @@ class Plan:
     last_files: dict
     unsettled: list
     warnings: list
+    undeclared: list = field(default_factory=list)
 
     @property
     def changed(self):
@@ -101,7 +109,8 @@ def make_plan(host, request):
     declared = request.declared(host.policies)
     survey = host.survey
     resolution = resolve(
-        survey, declared, host.policies, host.standings, request.iommu_comes and request.at_boot, _refusals(host, request)
+        survey, declared, host.policies, host.standings, request.iommu_comes and request.at_boot, _refusals(host, request),
+        request.undeclared,
     )
     memory = resolution.memory
     plans = [take(survey, target, request) for target in resolution.targets.values()]
@@ -113,13 +122,14 @@ def make_plan(host, request):
     problems += unloadables + _binding_loads(survey, declared, resolution, request)
     if problems:
         raise PlanError(*problems)
-    first, last = {}, {}
+    first, last, kept_of_all = {}, {}, []
+    old_standings, new_standings = ([one for kinds in some.values() for one in kinds] for some in (host.standings, resolution.standings))
     for policy in declared:
         standing = resolution.standings.get(policy, [])
         kept = [
             _record(survey, target, memory)
             for target in resolution.targets.values() if target.entry.policy == policy and not target.is_native
-            if not _stands(target, memory, host.standings.get(policy, ()), standing)
+            if not _stands(target, memory, old_standings, standing)
         ] + [record for owner, record in resolution.waiting if owner == policy]
         released = [replace(record, released=True) for owner, record, dummy in gone if owner == policy]
         native_vfs = [
@@ -128,11 +138,17 @@ def make_plan(host, request):
         ]
         content = _Content(policy, kept, standing, native_vfs, is_draft=_is_draft(resolution, kept + standing))
         _write(content, released, request, host, first, last)
+        kept_of_all += kept
+    losses = owners.lost(survey.devices, host.policies, host.standings, declared, kept_of_all, frozenset(resolution.targets), new_standings)
+    for policy, (records, kinds) in losses.items():
+        first.update(owners.files_without(host.rules_paths(policy), host.files, records, kinds, policy))
+    undeclared, told = owners.reports(owners.left_over(host.policies, host.standings, declared, losses), request.undeclared)
     return Plan(
         host=host, request=request, devices=plans, files=_in_safe_order(first, host.files), last_files=last,
         unsettled=sorted(resolution.unsettled),
-        warnings=survey.warnings + resolution.warnings + warned + _warnings(host, declared) + _client_warnings(survey, resolution.targets)
+        warnings=survey.warnings + resolution.warnings + warned + told + _client_warnings(survey, resolution.targets)
         + rivals.warnings(survey, host.saved, [(one.device, one.policy) for one in plans]),
+        undeclared=undeclared,
     )
 
 
@@ -189,14 +205,6 @@ def _client_warnings(survey, targets):
     """What stands in the way of clients, and not of drivers."""
     doubt = iommu.unsafe_interrupts(survey) if any(target.is_vfio for target in targets.values()) else None
     return [doubt] if doubt else []
-
-
-def _warnings(host, declared):
-    return [
-        f"policy {policy} has devices on this host and is not declared here: it is left as it is"
-        for policy in sorted(set(host.policies) - set(declared))
-        if host.standings.get(policy) or any(not one.released for one in host.policies[policy])
-    ]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ansible_collections.vfio.host.plugins.module_utils._device import owners
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import Choice, matching
 from ansible_collections.vfio.host.plugins.module_utils._device.choices import named_driver
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO, EXTEND, IGNORE, NATIVE, Entry
@@ -28,6 +29,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.pci import UNDEC
 from ansible_collections.vfio.host.plugins.module_utils._device.standing import standings
 from ansible_collections.vfio.host.plugins.module_utils._device.udev import Refusal
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import MOVES
 
 # Where a choice comes from, beside auto and native: the driver that the inventory names, and the one that it names for the
 # case that the first refuses.
@@ -76,12 +78,12 @@ class Resolution:
     warnings: list
 
 
-def resolve(survey, declared, policies, standing_now, iommu_comes=False, refusals=()):
+def resolve(survey, declared, policies, standing_now, iommu_comes=False, refusals=(), undeclared=None):
     """What the declarations mean on this host, and every reason why they cannot be met.
 
     ``declared``: policy -> list of Entry; ``policies`` and ``standing_now``: policy -> list of Record, of Standing, as the
     host has them. ``iommu_comes``: the IOMMU, off now, is on from the next boot on. ``refusals``: address -> Refusal, each
-    of a driver that is not to be tried again.
+    of a driver that is not to be tried again. ``undeclared``: as of Request.
     """
     problems, targets, unsettled = [], {}, set()
     memory = recall(survey.devices, policies)
@@ -111,27 +113,17 @@ def resolve(survey, declared, policies, standing_now, iommu_comes=False, refusal
         standing, of_standing, warnings = {}, set(), []
     gone = leaving(survey, declared, policies, targets)
     gone += left_standing(survey.devices, declared, standing_now, targets, gone)
-    owners = {
-        record.address: policy
-        for policy, records in policies.items() if policy not in declared
-        for record in records
-        if record.address in targets and not record.released and record.catches(survey.devices[record.address])
-    }
-    owners.update(
-        (address, policy)
-        for policy, kinds in standing_now.items() if policy not in declared
-        for one in kinds for address in targets if one.catches(survey.devices[address])
+    others = owners.holders_of(
+        survey.devices, *({policy: found for policy, found in some.items() if policy not in declared} for some in (policies, standing_now))
     )
+    gone, stay = owners.last_held(gone, others)
+    warnings += stay
+    problems += owners.conflicts(targets, others, undeclared)
     for address, target in targets.items():
-        if address in owners:
-            problems.append(
-                f"{address} belongs to policy {owners[address]}, and {target.entry.where} wants it too; "
-                "release it there first"
-            )
         if target.is_vfio and not (target.is_met or target.waits or target.device.vfio["bindable"]):
             problems.append(f"{address} ({target.device.name}) cannot be taken: {target.device.vfio['reason']}")
     problems += _group_refusals(survey, targets, {record.address for dummy, record in gone})
-    absent = waiting(survey.devices, declared, policies, targets, memory.moved)
+    absent = waiting(survey.devices, declared, policies, targets, memory.moved, undeclared in MOVES)
     unsettled.update(of_standing)
     unsettled.update(
         target.choice.module for target in targets.values() if not target.is_native and target.choice.driver is None
@@ -191,10 +183,12 @@ def _add(survey, targets, problems, device, entry, note=""):
     choice = replace(choice, reason=choice.reason + note)
     target = Target(device, entry, choice, is_vfio, _is_met(survey, device, choice))
     other = targets.setdefault(device.address, target)
-    if (other.choice.module, other.choice.driver) != (choice.module, choice.driver):
+    differ = (other.choice.module, other.choice.driver) != (choice.module, choice.driver)
+    if differ or other.entry.policy != entry.policy:
+        remedy = "" if differ else ": a device belongs to one policy, take it out of one of them"
         problems.append(
             f"{device.address} is claimed twice: for {_wish(other)} by {other.entry.where}, "
-            f"for {_wish(target)} by {entry.where}{note}"
+            f"for {_wish(target)} by {entry.where}{note}{remedy}"
         )
 
 
@@ -261,6 +255,7 @@ def _or_fallback(survey, target, refusal, unsettled):
 
 
 def _extend_groups(survey, targets, problems):
+    extended = {}
     for address in sorted(targets):
         target = targets[address]
         if not target.is_vfio or target.entry.iommu_group != EXTEND or target.device.iommu_group is None:
@@ -270,6 +265,12 @@ def _extend_groups(survey, targets, problems):
             if member not in targets and not device.is_bridge:
                 entry = replace(target.entry, driver=AUTO)
                 _add(survey, targets, problems, device, entry, f"; in the IOMMU group of {address}")
+                extended[member] = entry
+            elif member in extended and extended[member].policy != target.entry.policy:
+                problems.append(
+                    f"{member} is claimed twice: it is in IOMMU group {target.device.iommu_group}, to which {extended[member].where} and "
+                    f"{target.entry.where} extend; declare it in one of these policies"
+                )
 
 
 def _group_refusals(survey, targets, leaving):

@@ -108,7 +108,6 @@ def standings(survey, declared, selector, has_iommu):
     """(policy -> list of Standing, modules whose driver is not known yet, warnings) for declarations that hold now."""
     found, unsettled, warnings = {}, set(), []
     entries = [entry for one in declared.values() for entry in one]
-    others = {driver: [one for one in entries if one.driver != driver] for driver in {one.driver for one in entries}}
     for entry in entries:
         patterns = _patterns(entry)
         if patterns is None:
@@ -117,9 +116,13 @@ def standings(survey, declared, selector, has_iommu):
         if not has_iommu:
             warnings.append(later + "the IOMMU is off")
             continue
-        rival = next((one for one in others[entry.driver] if _is_rival(entry, one, selector)), None)
+        rival = next((
+            one for one in entries
+            if (one.driver, one.policy) != (entry.driver, entry.policy) and _is_rival(entry, one, selector)
+        ), None)
         if rival is not None:
-            warnings.append(f"{later}{rival.where} may mean it too, for driver {rival.driver}")
+            what = f", for driver {rival.driver}" if rival.driver != entry.driver else ", and a device belongs to one policy"
+            warnings.append(f"{later}{rival.where} may mean it too{what}")
             continue
         module, driver, doubt = _driver(survey, entry, patterns)
         if doubt:
@@ -181,7 +184,7 @@ def _whole(key, pattern):
 
 
 def _is_rival(entry, other, selector):
-    """Whether another entry, for another driver, may mean a device that this one takes when it is plugged in."""
+    """Whether another entry, for another driver or of another policy, may mean a device that this one takes when it is plugged in."""
     if not _may_share(entry.match.wanted, other.match.wanted):
         return False
     # What names one device that is there, and is not claimed twice, does not mean another.

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.vfio.host.plugins.module_utils._device.lines import MAX_LINE, fits, joined, size
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import ADDRESS, IDENTITY
 from ansible_collections.vfio.host.plugins.module_utils._device.standing import NAME, checked, drafted, read_records
+from ansible_collections.vfio.host.plugins.module_utils._device.standing import parse as read_standings
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 _FILE_NAME = re.compile(r"60-vfio-host-([a-z0-9-]+)\.rules\Z")
@@ -72,6 +73,11 @@ class Record:
     def place(self):
         """What the rule knows the device by, beside its ids."""
         return _text(self.pin) if self.pin else self.address
+
+    @property
+    def known_by(self) -> tuple:
+        """All that the rule knows the device by."""
+        return self.place, tuple(sorted(self.ids.items()))
 
     def was_taken_by(self, text):
         """Whether an entry of this match took it."""
@@ -242,6 +248,36 @@ def _driver_rules(policy, driver, module):
     ]
 
 
+def without(text: str, path: str, policy: str, records: list, standings: list) -> str | None:
+    """A rules file's text without these Records and Standings; None where nothing is left that it would say.
+
+    What stays is as it was, byte for byte, the lines for native VFs too, of which there is no record. Raises PlanError as parse(),
+    and where the file was changed by hand so that this cannot be told.
+    """
+    places, kinds = {record.known_by for record in records}, [one.patterns for one in standings]
+    blocks = text.rstrip("\n").split("\n\n")
+    left: list = []
+    drivers: dict = {}
+    for block in blocks[1:]:
+        gone = [one for one in parse(block, path) if one.known_by in places]
+        gone += [one for one in read_standings(block, path) if one.patterns in kinds]
+        if gone:
+            drivers[gone[0].driver, gone[0].module] = None
+        else:
+            left.append(block)
+    for driver, module in drivers:
+        if not any(f'ENV{{VFIO_HOST}}="{policy} {driver}"' in block for block in left):
+            unused = "\n".join(_driver_rules(policy, driver, module))
+            left = [block for block in left if block != unused]
+    new = "\n\n".join(blocks[:1] + left) + "\n"
+    if (
+        [one for one in parse(text, path) if one.known_by not in places] != parse(new, path)
+        or [one for one in read_standings(text, path) if one.patterns not in kinds] != read_standings(new, path)
+    ):
+        raise PlanError(f"{path} was changed by hand, so a device cannot be taken out of it: declare policy {policy}, which writes it anew")
+    return new if left else None
+
+
 def parse(text, path):
     """The records in a rules file's text. Raises PlanError naming ``path`` and the line that no run of ours wrote."""
     return read_records(
@@ -289,4 +325,4 @@ def _refusal(kept, fallback):
     )
 
 
-__all__ = ("HEX_ID", "Record", "Refusal", "file_name", "native_mark", "parse", "policy_of", "render")
+__all__ = ("HEX_ID", "Record", "Refusal", "file_name", "native_mark", "parse", "policy_of", "render", "without")

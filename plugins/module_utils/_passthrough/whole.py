@@ -252,8 +252,8 @@ def _check_same(declared, needed):
 
 
 def result(plans):
-    """The areas' part of the task's result: one key an area, for each that the task was about."""
-    found = {}
+    """The areas' part of the task's result: one key an area, for each that the task was about, and what nobody declares."""
+    found = {"undeclared": [one for plan in plans.values() for one in getattr(plan, "undeclared", ())]}
     for name, plan in plans.items():
         own = plan.result()
         if name == KERNEL:

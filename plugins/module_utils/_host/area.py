@@ -24,6 +24,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
     InputError,
     PlanError,
     RolledBack,
+    Unfinished,
 )
 
 _ALL_BACK = "everything that this task had changed was put back as it was"
@@ -37,7 +38,8 @@ def run_areas(wishes, check, open_journal=None, around=None):
     Journal. ``around``: called then, too, gives a context for that; it gives a function to call when all is applied, which may
     refuse, and by which the journal is kept.
     Problems of all areas are raised together, before anything is touched; an area whose plan failed is missing among the
-    plans that a function is given.
+    plans that a function is given. Raises Unfinished where a plan, applied, has ``failures``: sentences about what could not be done and
+    keeps nothing else.
     """
     plans, problems = {}, []
     for name, (area, request) in wishes.items():
@@ -55,7 +57,11 @@ def run_areas(wishes, check, open_journal=None, around=None):
     if check or not changing:
         return plans
     with signals.held_back(), around() if around else nullcontext() as keep:
-        return _apply_all(areas, plans, open_journal(), keep)
+        done = _apply_all(areas, plans, open_journal(), keep)
+    failures = [message for plan in done.values() for message in getattr(plan, "failures", ())]
+    if failures:
+        raise Unfinished(done, *failures)
+    return done
 
 
 def _apply_all(areas, plans, journal, keep):

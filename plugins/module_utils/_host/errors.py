@@ -39,6 +39,14 @@ class RolledBack(ApplyError):
     """A step failed, and all that was changed before it is as it was; nothing is left to take back."""
 
 
+class Unfinished(ApplyError):
+    """All was done but for single things, which the messages name; nothing is to be put back. ``plans``: name -> plan as applied."""
+
+    def __init__(self, plans, *messages):
+        super().__init__(*messages)
+        self.plans = plans
+
+
 class KernelRefusal(VfioHostError):
     """A write that the kernel answered with an errno (source: the OSError of that write)."""
 
@@ -82,6 +90,7 @@ __all__ = (
     "KernelStuck",
     "PlanError",
     "RolledBack",
+    "Unfinished",
     "VfioHostError",
     "errno_name",
     "errno_text",

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report, require_root, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, Unfinished
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 from ansible_collections.vfio.host.plugins.module_utils._host.leaving import fail, printable, runner
 from ansible_collections.vfio.host.plugins.module_utils._host.lock import one_at_a_time
@@ -38,11 +38,11 @@ def run_task(module, make_wishes, make_result=None):
         fail(module, problem)
     for warning in result.pop("warnings", ()):
         module.warn(warning)
-    module.exit_json(**result)
+    (module.fail_json if "msg" in result else module.exit_json)(**result)
 
 
 def _run(module, make_wishes, make_result):
-    """The task's result."""
+    """The task's result; with ``msg``, that of a task that failed."""
     _check(module)
     fs, files = Sysfs(run=runner(module)), Files()
     with _alone(module, fs, files):
@@ -54,12 +54,17 @@ def _run(module, make_wishes, make_result):
         confirmation = _confirmation(fs, files) if module.params.get("confirm") else None
         if confirmation:
             confirmation.check()
-        plans = run_areas(
-            make_wishes(fs, files), module.check_mode, lambda: _journal(module, fs, files),
-            confirmation and (lambda: confirmation.around(module.params["confirm"], module._name)),
-        )
+        try:
+            plans, failures = run_areas(
+                make_wishes(fs, files), module.check_mode, lambda: _journal(module, fs, files),
+                confirmation and (lambda: confirmation.around(module.params["confirm"], module._name)),
+            ), []
+        except Unfinished as error:
+            plans, failures = error.plans, error.messages
     result = report(list(plans.values()))
     result.update(make_result(plans))
+    if failures:
+        result["msg"] = "\n".join(failures)
     if "confirm" in module.params:
         result["awaits_confirmation"] = bool(confirmation and confirmation.is_asked)
     return result

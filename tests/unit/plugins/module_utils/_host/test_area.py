@@ -14,6 +14,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
     InputError,
     PlanError,
     RolledBack,
+    Unfinished,
 )
 
 BACK = "everything that this task had changed was put back as it was"
@@ -201,3 +202,26 @@ def test_a_report_joins_the_plans():
         "warnings": ["look", "look"],
     }
     assert report([Plan(False)])["reboot_required"] is False
+
+
+class Incomplete(Plan):
+    failures = ("one thing is not done",)
+
+
+def test_what_a_plan_could_not_do_ends_the_run_when_all_is_done_and_nothing_is_put_back(log):
+    first, second = Area(log, "a"), Area(log, "b")
+    first.apply = lambda plan, journal: Incomplete(True)
+    kept = []
+    with pytest.raises(Unfinished, match="one thing is not done") as caught:
+        run(first, second, around=lambda: nullcontext(lambda: kept.append(True)))
+    assert sorted(caught.value.plans) == ["a", "b"]
+    assert (log[-1], kept) == ("apply b", [True])
+    assert "restore" not in log
+
+
+def test_where_a_later_area_fails_what_was_done_before_is_put_back_with_the_rest(log):
+    first, second = Area(log, "a"), Area(log, "b", apply_error=ApplyError("no"))
+    first.apply = lambda plan, journal: Incomplete(True)
+    with pytest.raises(RolledBack, match="no"):
+        run(first, second)
+    assert log[-2:] == ["restore", "drop"]

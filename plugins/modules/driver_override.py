@@ -117,7 +117,7 @@ devices:
       returned: success
       type: dict
     status:
-      description: V(unchanged), V(bound), V(released), or V(pending) (waits for a boot).
+      description: V(unchanged), V(bound), V(released), V(pending) (waits for a boot), or V(failed) (could not be given back).
       returned: success
       type: str
 reboot_required:

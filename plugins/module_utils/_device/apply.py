@@ -8,15 +8,25 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import replace
+
 from ansible_collections.vfio.host.plugins.module_utils._device import steps
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER
+from ansible_collections.vfio.host.plugins.module_utils._device.outcome import carried_out
 from ansible_collections.vfio.host.plugins.module_utils._device.resolve import FALLBACK
 from ansible_collections.vfio.host.plugins.module_utils._device.usage import holders, vfio_nodes
 from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS, told
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
 from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import DriverRefusal, PciBus
-from ansible_collections.vfio.host.plugins.module_utils._host.resources import Binding
+from ansible_collections.vfio.host.plugins.module_utils._host.resources import Binding, Edges
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules
+
+_SHORT = 1  # seconds in which a module that was loaded just now has probed
+
+
+class NotGivenBack(ApplyError):
+    """The device is free of its override, and no native driver has it; or the one that took it serves VFIO."""
 
 
 class FallbackNeeded(ApplyError):
@@ -56,24 +66,27 @@ class Applier:
         self._bus = pci_bus(fs, timeout)
 
     def apply(self, plan, journal):
-        """Do all of it. Raises ApplyError.
+        """Do all of it. Raises ApplyError. Gives the plan as it was carried out.
 
+        A device that no native driver takes back keeps no other one: it is in the plan's ``failures``, and its record stays.
         Where drivers refuse devices for which a fallback is declared, the others are tried all the same, so that one
         FallbackNeeded tells of all of them.
         """
         if plan.unsettled:
             raise ApplyError(f"the driver's name of module {', '.join(plan.unsettled)} is not known, so nothing was touched")
-        refusals = {}
+        refusals, failed = {}, {}
         remember(journal, plan)
         self._put(plan.files)
         for one in plan.devices:
             if one.steps:
-                self._change(one, refusals)
+                with _kept_apart(one, failed):
+                    self._change(one, refusals)
         if refusals:
             raise FallbackNeeded(refusals)
-        for one in plan.devices:
-            self._prove(one)
+        proved = [self._prove(one, failed) for one in plan.devices]
+        plan = carried_out(plan, proved, failed)
         self._put(plan.last_files)
+        return plan
 
     def _put(self, files):
         for path, text in files.items():
@@ -89,7 +102,7 @@ class Applier:
             steps.OVERRIDE: lambda value: self._bus.set_override(device.address, value),
             steps.UNBIND: lambda value: self._bus.unbind(device.address, value),
             steps.BIND: lambda value: self._bus.bind(device.address, value),
-            steps.PROBE: lambda value: self._probe(device.address, value, one.must_bind),
+            steps.PROBE: lambda value: self._probe(device.address, value, one),
         }
         for step in one.steps:
             try:
@@ -111,34 +124,42 @@ class Applier:
         if self._bus.driver(address) is None:
             self._modules.load_native(modalias)
 
-    def _probe(self, address, native, must_bind):
+    def _probe(self, address, native, one):
         self._bus.probe(address)
         if native and self._bus.driver(address) is None:
             registered = [native] if self._modules.is_registered(native) else self._modules.drivers(native)
             if registered:
                 self._bus.bind_by_name(address, registered[0], None)
-        if must_bind and not self._bus.wait_for(lambda: self._bus.driver(address) is not None):
-            raise ApplyError(
+        # A module that was loaded just now may probe in a moment.
+        patience = self._timeout if one.must_bind else min(self._timeout, _SHORT) if one.driver is not None else 0
+        if not self._bus.wait_for(lambda: self._bus.driver(address) is not None, patience) and one.must_bind:
+            raise NotGivenBack(
                 f"no native driver took it back in {self._timeout} seconds; see what the kernel log says of it"
             )
         now = self._bus.driver(address)
         if self._serves_vfio(address, now):
-            raise ApplyError(
+            if one.gives_back:
+                # Without its override the device is nobody's.
+                _binding(one.device).restore(Edges(self._fs, self._files, self._bus))
+            raise NotGivenBack(
                 f"{now} took it again without an override: ids= or new_id of that driver name it, or its module "
                 "declares it by an ordinary alias; remove what does, or declare its native driver by name"
             )
 
-    def _prove(self, one):
-        """Read the device back and compare with the plan: a write that succeeded proves nothing."""
+    def _prove(self, one, failed):
+        """Read the device back and compare with the plan: a write that succeeded proves nothing. Gives the DevicePlan with what a
+        device that was given back has now, since the kernel picks its driver.
+        """
         address = one.device.address
         driver, override = self._bus.driver(address), self._bus.override(address)
         native = one.status == steps.RELEASED
         driver_is_right = not self._serves_vfio(address, driver) if native else driver == one.driver
-        if one.steps and not (driver_is_right and override == one.override):
+        if one.steps and address not in failed and not (driver_is_right and override == one.override):
             raise ApplyError(
                 f"{address} ({one.device.name}): after all steps it has driver {driver} and override {override}, not "
                 f"{one.driver} and {one.override}"
             )
+        return replace(one, driver=driver, override=override) if one.gives_back and one.steps else one
 
     def _serves_vfio(self, address, driver):
         """Whether the device's driver serves user space, one that was loaded since the survey included."""
@@ -150,9 +171,25 @@ def remember(journal, plan):
     chosen = [one.device for one in plan.devices if one.steps]
     journal.names.update({device.address: device.name for device in chosen})
     journal.remember(
-        *(Binding(device.address, device.driver, device.driver_override, device.physfn) for device in chosen),
+        *(_binding(device) for device in chosen),
         files=[*plan.files, *plan.last_files],
     )
+
+
+def _binding(device):
+    """A device as the survey saw it."""
+    return Binding(device.address, device.driver, device.driver_override, device.physfn)
+
+
+@contextmanager
+def _kept_apart(one, failed):
+    """That no native driver takes a device that is given back is noted in ``failed``, address -> messages, and ends nothing."""
+    try:
+        yield
+    except ApplyError as error:
+        if not one.gives_back or not isinstance(error.__cause__, NotGivenBack):
+            raise
+        failed[one.device.address] = error.messages
 
 
 def _remedy(one):

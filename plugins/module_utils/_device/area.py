@@ -101,8 +101,7 @@ class DeviceArea:
         plan = self._settle(plan)
         while True:
             try:
-                self._applier(plan).apply(plan, journal)
-                return plan
+                return self._applier(plan).apply(plan, journal)
             except FallbackNeeded as needed:
                 problems = journal.restore(mark)
                 if problems:

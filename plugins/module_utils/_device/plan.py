@@ -58,13 +58,22 @@ class Request:
             return dict({name: [] for name in leftovers}, **declared)
         return {parse_policy_name(name): [] for name in (on_host if self.policies is None else self.policies)}
 
+    def why_released(self, policy: str) -> str:
+        """Why what a policy took is given back."""
+        if not self.present:
+            return f"the task gives policy {policy} back"
+        if policy not in self.policies:
+            return f"nobody declares policy {policy} any more, and the task gives back what nobody declares"
+        return f"policy {policy} {'no longer declares it' if self.policies[policy] else 'declares no device any more'}"
+
 
 @dataclass(frozen=True)
 class Plan:
     """The whole of a run. ``files``: path -> text or None, in writing order; ``last_files``: after all steps.
 
     ``unsettled``: modules whose driver's name is not known before they are loaded. Where there are any, ``files`` are drafts
-    for the diff, which are never written. ``undeclared``: a mapping for each policy on the host that nobody declares.
+    for the diff, which are never written. ``undeclared``: a mapping for each policy on the host that nobody declares. ``failures``,
+    of a plan that was applied: a sentence for each device that could not be given back.
     """
 
     host: object
@@ -75,6 +84,7 @@ class Plan:
     unsettled: list
     warnings: list
     undeclared: list = field(default_factory=list)
+    failures: list = field(default_factory=list)
 
     @property
     def changed(self):
@@ -146,7 +156,8 @@ def make_plan(host, request):
     return Plan(
         host=host, request=request, devices=plans, files=_in_safe_order(first, host.files), last_files=last,
         unsettled=sorted(resolution.unsettled),
-        warnings=survey.warnings + resolution.warnings + warned + told + _client_warnings(survey, resolution.targets)
+        warnings=survey.warnings + resolution.warnings + warned + told + [one.warning for one in plans if one.warning]
+        + _client_warnings(survey, resolution.targets)
         + rivals.warnings(survey, host.saved, [(one.device, one.policy) for one in plans]),
         undeclared=undeclared,
     )

@@ -205,11 +205,11 @@ class PciBus:
             if self.autoprobe(address) != wanted:
                 raise ApplyError(f"{address}: the kernel did not keep sriov_drivers_autoprobe {int(wanted)}")
 
-    def wait_for(self, condition: Callable[[], bool]) -> bool:
-        """Wait until ``condition()`` holds; whether it did in the time."""
+    def wait_for(self, condition: Callable[[], bool], patience: Optional[float] = None) -> bool:
+        """Wait until ``condition()`` holds; whether it did in ``patience`` seconds, or where that is None in the bus's time."""
         waited = 0.0
         while not condition():
-            if waited >= self._timeout:
+            if waited >= (self._timeout if patience is None else patience):
                 return False
             signals.check()
             self._fs.pause(_POLL)

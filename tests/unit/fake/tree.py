@@ -73,7 +73,7 @@ class Tree:
             self.put(self.root / "etc/modprobe.d" / name, text)
         if spec.pci_ids:
             self.put(self.root / "usr/share/misc/pci.ids", spec.pci_ids)
-        (self.root / "etc/udev/rules.d").mkdir(parents=True)
+        (self.root / "etc/udev/rules.d").mkdir(parents=True, exist_ok=True)
 
     # What a boot makes anew.
 

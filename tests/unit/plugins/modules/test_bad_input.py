@@ -64,7 +64,8 @@ def test_bad_input_is_one_message_that_names_it(run_module, host, name, check):
     assert [word for word in words if word not in message] == []
 
 
-@pytest.mark.parametrize("name", sorted(BAD))
+# An empty list gives back where the whole host is declared: test_area_owners.py.
+@pytest.mark.parametrize("name", sorted(set(BAD) - {"no devices"}))
 def test_the_whole_host_module_says_the_same(run_module, host, name):
     policy, devices, dummy = BAD[name]
     single = refused(run_module, host, "driver_override", policy=policy, devices=devices)

@@ -47,7 +47,7 @@ options:
       - Physical functions and how many virtual functions they have, each a mapping as in
         O(vfio.host.sriov_vfs#module:devices). They are made before O(devices) are looked at, so policies can declare
         virtual functions that do not exist yet.
-      - A PF that is not named is left as it is.
+      - Of a PF that is not named O(undeclared) decides.
       - With O(state=absent) the number that was there before is given back.
     type: list
     elements: dict
@@ -88,12 +88,15 @@ options:
     default: true
   undeclared:
     description:
-      - What is done about a policy that is on the host and that O(devices) does not name. Counts where O(devices) is named, an empty
-        mapping included, and not with O(state=absent).
-      - With V(report) it stays as it is, is in RV(undeclared), and a warning says so. With V(release) it is given back.
-        With either, a device of it that O(devices) declares changes its owner, so renaming a policy needs nothing more.
-      - With V(ignore) it is somebody else's, as on a host that several inventories manage. Nothing is said of it, and a device of it that
-        O(devices) declares is an error.
+      - What is done about what is on the host by this collection and is not declared any more, of those of O(devices), O(sriov),
+        O(modules), O(kernel_config) and O(kernel_cmdline) that are named, be it with nothing in them. Not with O(state=absent).
+      - With V(report) it stays as it is, is in RV(undeclared), and a warning says so. With V(release) it is given back, a policy as by an
+        empty list, and the others as by O(state=absent). With either, a device of a policy that is not declared changes its
+        owner where O(devices) declares it, so renaming a policy needs nothing more.
+      - With V(ignore) it is somebody else's, as on a host that several inventories manage. Nothing is said of it, and a device of such a
+        policy that O(devices) declares is an error.
+      - An argument that turns the IOMMU on is declared by any device for VFIO, and one that an option of a declared module or a declared
+        symbol rests on by these.
     type: str
     choices: [report, release, ignore]
     default: report
@@ -238,11 +241,11 @@ undeclared:
   elements: dict
   contains:
     kind:
-      description: V(policy).
+      description: V(policy), V(sriov) (a PF), V(module) or V(argument) (of the kernel command line).
       returned: success
       type: str
     name:
-      description: Its name.
+      description: Its name; a PF's is its address.
       returned: success
       type: str
       sample: gpus

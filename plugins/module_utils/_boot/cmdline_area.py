@@ -20,6 +20,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.grubsettings impor
 from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import MOVES, RELEASE, REPORT, remedy
 
 MET, PENDING = "met", "pending"
 
@@ -34,13 +35,17 @@ class Request:
 
     ``drop``: what goes in the same run, in the same form; of an argument that ``args`` names nothing is dropped.
     ``args`` None, not ``present``: all that this area has set and dropped is taken back. ``why``: begins the message where
-    there is no boot loader to ask, for somebody who has named no argument.
+    there is no boot loader to ask, for somebody who has named no argument. ``undeclared``: what is done about arguments that this area
+    has set and that are not named, of CHOICES; None: nothing. ``meant``: what is declared elsewhere rests on these, name -> values that
+    are right, or None for all; "off" is never given back to one of them.
     """
 
     args: Optional[dict]
     present: bool = True
     drop: dict = field(default_factory=dict)
     why: str = ""
+    undeclared: Optional[str] = None
+    meant: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,9 @@ class State:
 class CmdlinePlan:
     """What will be done. ``after``: the entries as they will be; ``proved``: as they were read after it was done.
 
-    ``dropped``: the wishes that came from ``drop``. ``is_back``: the goal is what was before us. ``noticed``: warnings
-    that only came up then.
+    ``dropped``: the wishes that came from ``drop``; ``returned``: those to be as before us, of what nobody declares. ``is_back``: the
+    goal is what was before us. ``noticed``: warnings that only came up then. ``undeclared``: a mapping for each argument that nobody
+    declares; ``unread``: why that cannot be told.
     """
 
     state: State
@@ -72,6 +78,9 @@ class CmdlinePlan:
     is_back: bool = False
     proved: Optional[tuple] = None
     noticed: tuple = ()
+    returned: tuple = ()
+    undeclared: tuple = ()
+    unread: tuple = ()
 
     @property
     def changed(self):
@@ -103,15 +112,16 @@ class CmdlinePlan:
 
     def _reason(self, wish):
         gone = [word.text for word in wish.unwanted(self.state.running)]
-        if wish.present and not (self.is_back and gone):
+        is_back = self.is_back or wish in self.returned
+        if wish.present and not (is_back and gone):
             return f"the running kernel was not started with {' '.join(wish.texts)}"
-        what = " ".join(gone) if self.is_back or wish in self.dropped else wish.name
+        what = " ".join(gone) if is_back or wish in self.dropped else wish.name
         return f"the running kernel was started with {what}, which is no longer configured"
 
     @property
     def warnings(self):
         """What the tools will bring along that no task asked for."""
-        boot, said = self.state.boot, list(self.change.warnings)
+        boot, said = self.state.boot, list(self.change.warnings) + [one["reason"] for one in self.undeclared] + list(self.unread)
         said += [one for one in self.noticed if one not in said]
         if not self.change.commands or not boot.source:
             return said
@@ -139,7 +149,7 @@ class CmdlinePlan:
             "backend": self.state.backend.name if self.state.backend else None,
             "args": {
                 wish.name: {
-                    "wanted": list(wish.values) if wish.present and not self.is_back else [],
+                    "wanted": list(wish.values) if wish.present and not (self.is_back or wish in self.returned) else [],
                     "configured": line.values(wish.name),
                     "running": self.state.running.values(wish.name),
                     "status": PENDING if wish in waiting else MET,
@@ -176,6 +186,9 @@ class CmdlineArea:
         try:
             backend = find(self._fs, self._files, self._paths)
         except PlanError as error:
+            if request.undeclared == REPORT and not (wishes or request.drop):
+                unread = (f"whether kernel arguments are left that nobody declares cannot be told: {message}" for message in error.messages)
+                return CmdlinePlan(state, Goal([]), Change(), (), unread=tuple(unread))
             raise PlanError(*(request.why + message for message in error.messages)) from error
         boot = backend.read()
         text = self._files.read(backend.record)
@@ -194,6 +207,10 @@ class CmdlineArea:
                     f"{backend.record} tells of another boot loader than {backend.name}, which is not asked"
                 )
         goal = replace(goal, again=not record.finished)
+        left = self._left(backend, boot, record, goal, request)
+        returned = ()
+        if request.undeclared == RELEASE and left:
+            goal, returned = _with_returned(goal, left)
         forgotten = [] if request.present or is_back else wishes
         if not is_back:
             gone = record.unneeded(_edited(boot, goal), forgotten)
@@ -204,7 +221,29 @@ class CmdlineArea:
             raise PlanError(*problems)
         change = _recorded(state, goal, record, forgotten, change)
         change = replace(change, warnings=warnings + change.warnings)
-        return CmdlinePlan(state, goal, change, goal.edited(boot.entries), dropped, is_back)
+        return CmdlinePlan(
+            state, goal, change, goal.edited(boot.entries), dropped, is_back, returned=returned,
+            undeclared=_reports(left, boot) if request.undeclared == REPORT and left else (),
+        )
+
+    def _left(self, backend, boot, record, goal, request):
+        """The Goal for the arguments to be as before us that this area has set or dropped, and that nobody declares now; None for none."""
+        if not request.present or request.undeclared not in MOVES:
+            return None
+        named = {normalize(wish.name) for wish in goal.all}
+        meant = {normalize(name): values for name, values in request.meant.items()}
+        now = parse("".join(line for dummy, line in boot.entries[:1]))
+        before = backend.back(boot, record)[0]
+
+        def of(wishes):
+            others = [wish for wish in wishes if normalize(wish.name) not in named]
+            return [
+                _without_off(wish) if normalize(wish.name) in meant else wish
+                for wish in others if not _is_meant(wish.name, now, meant)
+            ]
+
+        found = Goal(of(before.wishes), {name: of(wishes) for name, wishes in before.own.items()})
+        return found if found.all else None
 
     def apply(self, plan, journal):
         """The plan as carried out, what boots next read again. Raises ApplyError."""
@@ -222,6 +261,37 @@ def _too_long(machine, entries, goal):
         "the rest without a word; remove arguments that it does not need, or set fewer"
         for name, line, new in pairs if _bytes(new) > max(size - 1, _bytes(line))
     ]
+
+
+def _is_meant(name, now, meant):
+    """Whether an argument is on the line as what is declared elsewhere needs it."""
+    if normalize(name) not in meant:
+        return False
+    values = meant[normalize(name)]
+    return values is None or set(now.values(name)) <= set(values)
+
+
+def _without_off(wish):
+    kept = [index for index, value in enumerate(wish.values) if value != "off"]
+    return replace(wish, values=tuple(wish.values[i] for i in kept), texts=tuple(wish.texts[i] for i in kept))
+
+
+def _with_returned(goal, left):
+    """(the Goal with what nobody declares as it was before us, the wishes for that)."""
+    own = {name: goal.wishes + wishes for name, wishes in left.own.items()}
+    return replace(goal, wishes=goal.wishes + left.wishes, own=own), tuple(left.all)
+
+
+def _reports(left, boot):
+    """A mapping for each argument that nobody declares any more. Its words now are shown; there are none where it was dropped."""
+    lines = [parse(line) for dummy, line in boot.entries]
+    return tuple(
+        {"kind": "argument", "name": wish.name, "reason": (
+            f"kernel argument {' '.join(lines[0].texts(wish.name)) if lines and lines[0].texts(wish.name) else wish.name} was changed on the "
+            f"command line and nobody declares it: {remedy('passthrough_kernel_cmdline')}"
+        )}
+        for wish in left.all
+    )
 
 
 def _bytes(line):

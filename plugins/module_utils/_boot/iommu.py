@@ -20,6 +20,8 @@ _ARGUMENTS = {INTEL: ("intel_iommu", "dmesg | grep DMAR"), AMD: ("amd_iommu", "d
 # Turns every IOMMU off (source: arch/x86/kernel/pci-dma.c, iommu_setup).
 _COMMON = "iommu"
 _OFF = "off"
+# The arguments of which turning the IOMMU on sets or drops something -> the values that it leaves.
+TURNED_ON = {"intel_iommu": ("on",), "amd_iommu": (), _COMMON: ()}
 
 
 def is_on(table, line):
@@ -57,4 +59,4 @@ def _words(line, name):
     return [word for value in line.values(name) if value for word in value.split(",")]
 
 
-__all__ = ("AMD", "INTEL", "is_on", "turning_on")
+__all__ = ("AMD", "INTEL", "TURNED_ON", "is_on", "turning_on")

@@ -62,6 +62,12 @@ def judge(config, modules, command_line, symbol, wanted):
     )
 
 
+def arguments_of(symbol: str) -> set:
+    """The names of kernel arguments that decide a symbol."""
+    rows = [kconfig_table.row(name) for name in kconfig_table.BECAME.get(symbol) or (symbol,)]
+    return {switch.key for row in rows for switch in (*row.yes, *row.no)}
+
+
 def _judge_one(config, modules, command_line, symbol, wanted):
     row, found = kconfig_table.row(symbol), config.value(symbol)
     where = f"{symbol}: {'/'.join(wanted)}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import MOVES, RELEASE, REPORT, remedy
 from ansible_collections.vfio.host.plugins.module_utils._kernel import (
     module_memory,
     module_plan,
@@ -19,7 +20,7 @@ from ansible_collections.vfio.host.plugins.module_utils._kernel import (
     module_report,
 )
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kconfig import Config, parse_wanted
-from ansible_collections.vfio.host.plugins.module_utils._kernel.kconfig_verdict import CMDLINE, judge
+from ansible_collections.vfio.host.plugins.module_utils._kernel.kconfig_verdict import CMDLINE, arguments_of, judge
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import Modules
 from ansible_collections.vfio.host.plugins.module_utils._kernel.module_wish import ABSENT, CLEAR, ENABLED, parse_wishes
 
@@ -30,7 +31,8 @@ class Request:
 
     ``present`` False: nothing of ours is to be left about ``modules``, of which the names count; None: about any module.
     ``carries_args``: somebody puts ``cmdline_args`` of the plan on the kernel command line, so that what waits for them
-    is not unmet. ``config_key``: the result's key for the symbols.
+    is not unmet. ``config_key``: the result's key for the symbols. ``undeclared``: what is done about modules of ours that nothing of
+    what is asked for names, of CHOICES, where a whole host is declared; None: nothing.
     """
 
     modules: list | None = None
@@ -40,6 +42,13 @@ class Request:
     now: bool = True
     carries_args: bool = False
     config_key: str = "options"
+    undeclared: str | None = None
+
+    @property
+    def owners(self) -> set:
+        """The owners of records that the task declares all modules of."""
+        asked = {module_record.KERNEL_MODULE: self.modules, module_record.KERNEL_CONFIG: self.config}
+        return {owner for owner, declared in asked.items() if declared is not None}
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,7 @@ class KernelPlan:
     verdicts: list
     request: Request
     cmdline_args: dict = field(default_factory=dict)
+    undeclared: list = field(default_factory=list)
 
     @property
     def changed(self):
@@ -81,14 +91,21 @@ class KernelPlan:
 
     @property
     def warnings(self):
-        """Arguments that options of built-in modules need, where nobody in this run writes them."""
+        """Arguments that options of built-in modules need, where nobody in this run writes them, and what nobody declares."""
+        reported = [one["reason"] for one in self.undeclared]
         if self.request.carries_args:
-            return []
-        return [
+            return reported
+        return reported + [
             f"{name}={value}: the module is built into the kernel, so the option has to be on the kernel command line "
             "for the next boots (vfio.host.kernel_cmdline)"
             for name, value in self.modules.cmdline_args.items()
         ]
+
+    @property
+    def arguments_meant(self) -> set:
+        """The names of kernel arguments that what is declared may rest on, whether they are needed by now or not."""
+        found = {f"{one.demand.module}.{option}" for one in self.modules.modules for option in one.demand.options}
+        return found.union(*(arguments_of(one.symbol) for one in self.verdicts))
 
     def result(self):
         """The area's own part of a task's result."""
@@ -139,9 +156,15 @@ class KernelArea:
             wishes = wishes + [wish for one in verdicts if one.met for wish in one.wishes]
         if unmet:
             raise PlanError(*(unmet + problems))
+        left = _left(state, request, wishes)
+        if request.undeclared == RELEASE:
+            wishes = parse_wishes([{"name": name, "state": ABSENT} for name in left]) + wishes
         modules = module_plan.make_plan(state.host, wishes, request.now)
         args = {key: value for one in verdicts for key, value in one.args.items()}
-        return KernelPlan(modules, verdicts, request, cmdline_args=dict(args, **modules.cmdline_args))
+        return KernelPlan(
+            modules, verdicts, request, cmdline_args=dict(args, **modules.cmdline_args),
+            undeclared=_reports(left, state) if request.undeclared == REPORT else [],
+        )
 
     def _settled(self, state, verdict, request, others, problems):
         """The verdict, once it is known whether what it rests on can be done, or without ``enforce`` is so already.
@@ -174,6 +197,28 @@ def _sentences(unmet):
     for one in unmet:
         by_reason.setdefault(one.reason, []).append(f"{one.symbol}: wanted {' or '.join(one.wanted)}")
     return [f"{', '.join(symbols)}: {reason}" for reason, symbols in by_reason.items()]
+
+
+def _left(state, request, wishes) -> list:
+    """The names of modules that our files have lines about, all of them of owners that the task declares, and that no wish names."""
+    if not request.present or request.undeclared not in MOVES:
+        return []
+    owners: dict = {}
+    for record in state.host.records:
+        owners.setdefault(record.module, set()).add(record.owner)
+    named = {wish.module for wish in wishes}
+    return sorted(module for module, some in owners.items() if module not in named and some <= request.owners)
+
+
+def _reports(left, state) -> list:
+    """A mapping for each module that nobody declares any more."""
+    return [
+        {"kind": "module", "name": module, "reason": (
+            f"module {module} has lines in {state.host.modprobe_path} or {state.host.load_path} and nobody declares it: "
+            + remedy("passthrough_modules or passthrough_kernel_config")
+        )}
+        for module in left
+    ]
 
 
 def _asked(verdict, enforce):

@@ -21,6 +21,7 @@ from typing import Optional
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.platform import PLATFORMS as KNOWN_PLATFORMS
 from ansible_collections.vfio.host.plugins.module_utils._host.platform import platform_of
+from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import MOVES, RELEASE
 from ansible_collections.vfio.host.plugins.module_utils._passthrough import platforms
 
 # The areas, by the names of their options and results.
@@ -122,6 +123,11 @@ class Declaration:
         """Whether the task is about an area at all; devices are looked at also where none is declared."""
         return self.is_everything or bool(self.options[area]) or (area == DEVICES and DEVICES in self.named)
 
+    def _looks(self, area, files):
+        """Whether a task that declares nothing of an area has to look for what earlier ones have left there."""
+        named = area in self.named or (area == KERNEL and CONFIG in self.named)
+        return named and self.present and self.options["undeclared"] in MOVES and _is_marked(area, files)
+
     def wishes(self, fs, files):
         """The wishes, for run_areas(). Raises InputError."""
         self._check()
@@ -137,9 +143,9 @@ class Declaration:
     def _wishes(self, fs, files):
         found = firmware(fs)
         return {
-            KERNEL: (_Late(lambda: _kernel_area(fs, files)), lambda dummy: self._kernel()),
-            CMDLINE: (_Late(lambda: _cmdline_area(fs, files)), lambda plans: self._cmdline(plans, found)),
-            SRIOV: (_Late(lambda: _number_area(fs, files)), lambda dummy: self._sriov()),
+            KERNEL: (_Late(lambda: _kernel_area(fs, files)), lambda dummy: self._kernel(files)),
+            CMDLINE: (_Late(lambda: _cmdline_area(fs, files)), lambda plans: self._cmdline(plans, found, files)),
+            SRIOV: (_Late(lambda: _number_area(fs, files)), lambda dummy: self._sriov(files)),
             DEVICES: (_Late(lambda: _device_area(fs, files)), lambda plans: self._devices(plans, found)),
             PROBES: (_Late(lambda: _probe_area(fs, files)), self._probes),
             IMAGES: (_Late(lambda: _image_area(fs, files)), self._images),
@@ -157,22 +163,24 @@ class Declaration:
                 "at all, to take everything back"
             )
 
-    def _kernel(self):
-        if not (self.wants(KERNEL) or self.wants(CONFIG)):
+    def _kernel(self, files):
+        if not (self.wants(KERNEL) or self.wants(CONFIG) or self._looks(KERNEL, files)):
             return None
         from ansible_collections.vfio.host.plugins.module_utils._kernel.module_area import Request
         return Request(
             modules=self.options[KERNEL], config=self.options[CONFIG] if self.present else None, present=self.present,
             now=self.options["now"], carries_args=True, config_key=CONFIG,
+            undeclared=self.options["undeclared"] if self.present else None,
         )
 
-    def _cmdline(self, plans, found):
+    def _cmdline(self, plans, found, files):
         # With a change to be confirmed, what is only for the next boot waits until it is.
         if self.options["confirm"]:
             return None
         needed = plans[KERNEL].cmdline_args if self.present and KERNEL in plans else {}
         turns_on = self.present and found.is_needed and self._takes_devices()
-        if not (self.wants(CMDLINE) or needed or turns_on):
+        looks = self._looks(CMDLINE, files)
+        if not (self.wants(CMDLINE) or needed or turns_on or looks):
             return None
         from ansible_collections.vfio.host.plugins.module_utils._boot import iommu
         from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import normalize, parse
@@ -187,7 +195,11 @@ class Declaration:
             needed = dict(wanted, **needed)
         args.update({name: value for name, value in needed.items() if normalize(name) not in declared})
         why = "the IOMMU is off, and only the kernel command line turns it on, but " if turns_on else ""
-        return Request(args, drop=drop, why=why)
+        meant = dict.fromkeys(plans[KERNEL].arguments_meant if KERNEL in plans else ())
+        meant.update({name: values for name, values in iommu.TURNED_ON.items() if self._takes_devices() and name not in meant})
+        return Request(
+            args, drop=drop, why=why, undeclared=self.options["undeclared"] if looks else None, meant=meant,
+        )
 
     def _takes_devices(self):
         """Whether any device is declared for a VFIO driver. What has no right shape is refused elsewhere."""
@@ -196,11 +208,12 @@ class Declaration:
         entries = [one for entries in policies.values() if isinstance(entries, list) for one in entries] if policies else []
         return any(isinstance(one, dict) and one.get("driver") != NATIVE for one in entries)
 
-    def _sriov(self):
-        if not self.wants(SRIOV):
+    def _sriov(self, files):
+        if not (self.wants(SRIOV) or self._looks(SRIOV, files)):
             return None
         from ansible_collections.vfio.host.plugins.module_utils._sriov.options import number_request
-        policies = None if self.is_everything else frozenset(self.options[DEVICES] or ())
+        gives_all = self.is_everything or (self.present and self.options["undeclared"] == RELEASE and DEVICES in self.named)
+        policies = None if gives_all else frozenset(self.options[DEVICES] or ())
         return number_request(self.options, self.options[SRIOV], SRIOV, policies)
 
     def _devices(self, plans, found):
@@ -225,6 +238,20 @@ class Declaration:
             ahead.update(plans[name].changed_files() if name in plans else {})
         from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs import ImageRequest
         return ImageRequest(present=not self.is_everything, ahead=ahead)
+
+
+def _is_marked(area, files):
+    """Whether this collection has left anything of an area on the host. Cheap, for hosts on which it has not."""
+    if area == KERNEL:
+        paths = [files.modprobe_conf, files.modules_load_conf]
+    elif area == CMDLINE:
+        from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
+        boot = BootPaths(files.root)
+        paths = [boot.cmdline_record, boot.grub_dropin]
+    else:
+        from ansible_collections.vfio.host.plugins.module_utils._sriov.rules import NUMBERS, PROBES
+        paths = [f"{directory}/{name}" for directory in (files.boot_rules, files.volatile_rules) for name in (NUMBERS, PROBES)]
+    return any(files.read(path) is not None for path in paths)
 
 
 def _comes(plans, table):

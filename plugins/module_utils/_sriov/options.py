@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.vfio.host.plugins.module_utils._device.options import undeclared
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS
 from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import Request
 
@@ -20,6 +21,7 @@ def number_request(options, entries, key, policies):
     return Request(
         devices=entries, present=options["state"] == "present", now=options["now"], at_boot=options["at_boot"],
         force=tuple(one for one in options["force"] if one in GUARDS), timeout=options["timeout"], policies=policies, key=key,
+        undeclared=undeclared(options),
     )
 
 

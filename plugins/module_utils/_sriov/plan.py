@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import RELEASE, REPORT, remedy
 from ansible_collections.vfio.host.plugins.module_utils._sriov import rules
 from ansible_collections.vfio.host.plugins.module_utils._sriov.predict import Prediction
 from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import CHANGED, PENDING, RELEASED, Request, State, resolve
@@ -27,6 +28,7 @@ class Plan:
     last_files: dict
     prediction: object
     warnings: list = field(default_factory=list)
+    undeclared: list = field(default_factory=list)
 
     @property
     def changed(self):
@@ -89,22 +91,48 @@ def make_plan(state, request):
     pfs, problems = resolve(state, request)
     if problems:
         raise PlanError(*problems)
-    kept = _kept(state, request, pfs)
-    files = _files(state, kept, [one.record for one in pfs if one.record], request)
+    kept, new = _kept(state, request, pfs), [one.record for one in pfs if one.record]
+    files = _files(state, kept, new, request)
     # What is given back stays on record until it is: a run that is killed on the way is gone on with by the next.
-    first, last = ({}, files) if not request.present else (files, {})
+    going_back = [state.records[one.device.address] for one in pfs if one.record is None]
+    first = _files(state, kept + going_back, new, request) if new else {}
+    now = dict(state.files, **first)
+    last = {path: _end(files, state, path) for path in (*files, *first) if _end(files, state, path) != now.get(path)}
     going, coming = set(), {}
     sriov = {one.device.address: dict(one.device.sriov, num=len(one.vfs), autoprobe=one.autoprobe) for one in pfs}
     for one in pfs:
         if len(one.before) != len(one.vfs):
             going.update(vf.address for vf in one.before)
             coming.update({vf.address: vf for vf in one.vfs})
-    return Plan(state, request, pfs, first, last, Prediction(frozenset(going), coming, sriov))
+    undeclared = _undeclared(state, kept) if request.present and request.undeclared == REPORT else []
+    return Plan(
+        state, request, pfs, first, last, Prediction(frozenset(going), coming, sriov) if pfs else None,
+        warnings=[one["reason"] for one in undeclared], undeclared=undeclared,
+    )
+
+
+def _undeclared(state, kept):
+    """A mapping for each PF that has VFs by us and that the task does not name."""
+    found = []
+    for record in kept:
+        if not record.vfs:
+            continue  # declared to have none before it was left out
+        pf = state.host.survey.devices.get(record.address)
+        what = f"{pf.name}, {len(record.vfs)} VFs at every boot" if record.is_of(pf) else "which is absent"
+        found.append({"kind": "sriov", "name": record.address, "reason": (
+            f"the number of VFs of {record.address} ({what}) is set on the host and nobody declares it: {remedy('passthrough_sriov')}"
+        )})
+    return found
+
+
+def _end(files, state, path):
+    """A file's text when all is done."""
+    return files[path] if path in files else state.files.get(path)
 
 
 def _kept(state, request, pfs):
     """The records that stay as they are, of PFs that this task is not about."""
-    if not request.present and request.devices is None:
+    if (not request.present and request.devices is None) or (request.present and request.undeclared == RELEASE):
         return []
     mine = {one.device.address for one in pfs}
     return [record for address, record in state.records.items() if address not in mine]

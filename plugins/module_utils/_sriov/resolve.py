@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector, shared_paths
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS, Device, guards_of_vfs
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import MOVES, RELEASE, REPORT
 from ansible_collections.vfio.host.plugins.module_utils._sriov import rules
 from ansible_collections.vfio.host.plugins.module_utils._sriov.declare import MAX, parse_entries
 
@@ -24,6 +25,7 @@ class Request:
     """What a task asks for. ``devices``: the user's list; None, with state absent, means every PF that has a record.
 
     ``policies``: those that the same task declares, whose VFs it judges itself; None: all. ``key``: the list's name.
+    ``undeclared``: what is done about PFs that have a record and that it does not name, of CHOICES; None: nothing.
     """
 
     devices: list
@@ -34,6 +36,7 @@ class Request:
     timeout: int = 10
     policies: frozenset = frozenset()
     key: str = "devices"
+    undeclared: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,9 @@ def resolve(state, request):
     """(a PfPlan for each PF that the request is about, every reason why it cannot be met). Raises InputError."""
     entries, problems = _checked(request), []
     pfs = (_present if request.present else _absent)(state, request, entries, problems)
+    if request.present and request.undeclared == RELEASE:
+        named = {one.device.address for one in pfs}
+        pfs = sorted(pfs + _given_back(state, request, set(state.records) - named, problems), key=lambda one: one.device.address)
     for one in pfs:
         problems += _cannot_create(state, one) + _in_use(state, one, request)
     return pfs, problems
@@ -97,7 +103,7 @@ def _checked(request):
     if request.devices is None:
         return None
     entries = parse_entries(request.devices, request.key, request.present)
-    if request.present and not entries:
+    if request.present and not entries and request.undeclared not in MOVES:
         raise InputError(f"{request.key} is an empty list; to give back what was made before, say state: absent")
     return entries
 
@@ -153,7 +159,12 @@ def _absent(state, request, entries, problems):
         for entry, some in zip(entries, matched):
             problems += shared_paths(entry.match, entry.where, [devices[address] for address in some])
         addresses &= {address for some in matched for address in some}
-    found = []
+    return _given_back(state, request, addresses, problems)
+
+
+def _given_back(state, request, addresses, problems):
+    """The PfPlans of PFs that get the number back that they had before the first run."""
+    devices, found = state.host.survey.devices, []
     for address in sorted(addresses):
         record, pf = state.records[address], devices.get(address)
         if not record.is_of(pf) or pf.sriov is None:
@@ -179,9 +190,9 @@ def _pf_plan(state, request, pf, number, autoprobe, was, problems):
         bound = _bound(state, vfs)
         vfs = [_taken(vf, bound.get(vf.address)) for vf in vfs]
     if len(before) != len(vfs):
-        status = PENDING if not request.now else CHANGED if request.present else RELEASED
+        status = PENDING if not request.now else RELEASED if was is None else CHANGED
     elif autoprobe != pf.sriov["autoprobe"] and request.now:
-        status = CHANGED if request.present else RELEASED
+        status = RELEASED if was is None else CHANGED
     else:
         status = UNCHANGED
     record = was and rules.PfRecord(pf.address, pf.ids, tuple(vf.address for vf in vfs), autoprobe, was)
@@ -249,10 +260,10 @@ def _in_use(state, one, request):
         owner = owners.get(vf.address)
         judged = request.policies is None or owner in request.policies
         if owner and not judged and vf.address not in stays:
-            found.append(
-                f"{change}: {vf.address} belongs to policy {owner} and would not be there any more; take it out of that "
-                "policy first"
-            )
+            way = "take it out of that policy first"
+            if request.undeclared == REPORT:
+                way = f"nobody declares that policy: say {owner}: [] in passthrough_devices, or undeclared: release (passthrough_undeclared)"
+            found.append(f"{change}: {vf.address} belongs to policy {owner} and would not be there any more; {way}")
     return found
 
 

@@ -76,6 +76,19 @@ def leaving(survey, declared, policies, targets):
     ]
 
 
+def followed(survey, declared, policies, targets, moved):
+    """(policy, Record) of what the rules of policies that are not declared took in the old place of a device that a declared policy
+    has now, in its new place. The declared one gives it back.
+    """
+    found = []
+    for owner in sorted(set(policies).difference(declared)):
+        for record in policies[owner]:
+            target = targets.get(moved.get((owner, record.address)))
+            if target is not None:
+                found += leaving(survey, (target.entry.policy,), {target.entry.policy: [record]}, targets)
+    return found
+
+
 def _is_ours(device, record):
     """Whether the device is still as the policy left it; what somebody else changed since is theirs."""
     if device.driver_override is not None:
@@ -131,20 +144,30 @@ def other_in_slot(entry, device, memory):
 
     A serial number in the match says which device is meant, whatever was there before.
     """
-    record = memory.rules.get((entry.policy, device.address))
+    policy, record = _rule_for(entry, device.address, memory)
     if record is None or record.is_of(device):
         return None
     if "serial" in entry.match.wanted or device.address not in entry.match.wanted.get("address", ()):
         return None
-    now = memory.moved.get((entry.policy, record.address))
+    now = memory.moved.get((policy, record.address))
     boot = ""
     if device.driver_override == record.driver and record.catches(device):
         boot = f"; udev, which cannot compare serial numbers, gave it to {record.driver}"
     return (
         f"{entry.where}: another device is at {device.address}: {_identity(device.ids, device.serial)}{boot}; the policy "
         f"took {_identity(record.ids, record.serial)} there{', which is at ' + now + ' now' if now else ''}; to take the "
-        f"new one, match it by serial, or by a path that no other device has, or release policy {entry.policy} first"
+        f"new one, match it by serial, or by a path that no other device has, or release policy {policy} first"
     )
+
+
+def _rule_for(entry, address, memory):
+    """(policy, Record) of the rule for an address that an entry has made, in its policy or in the one that it was in before."""
+    if (entry.policy, address) in memory.rules:
+        return entry.policy, memory.rules[entry.policy, address]
+    found = [
+        (policy, record) for (policy, place), record in memory.rules.items() if place == address and record.was_taken_by(entry.match.text)
+    ]
+    return found[0] if found else (entry.policy, None)
 
 
 def below_other_root(entry, device, devices, memory):
@@ -155,7 +178,7 @@ def below_other_root(entry, device, devices, memory):
     if entry.match.path is None or device.address in memory.records:
         return None
     for (policy, address), record in memory.rules.items():
-        if policy != entry.policy or record.pin or not record.was_taken_by(entry.match.text):
+        if record.pin or not record.was_taken_by(entry.match.text):
             continue
         root = _root_of(address, devices)
         if (policy, address) in memory.moved or record.is_of(devices.get(address)) or root in (None, device.root):
@@ -163,7 +186,7 @@ def below_other_root(entry, device, devices, memory):
         return (
             f"{entry.where}: path {entry.match.path} is the place of {device.address} below root {device.root} now, and was that of "
             f"{address} below root {root}, which is absent; to take the other one, say address beside path, or release policy "
-            f"{entry.policy} first"
+            f"{policy} first"
         )
     return None
 
@@ -181,4 +204,4 @@ def _identity(ids, serial):
     return f"{ids['vendor']}:{ids['device']} {'serial ' + serial if serial else 'without serial number'}"
 
 
-__all__ = ("Memory", "below_other_root", "leaving", "left_standing", "other_in_slot", "recall", "waiting")
+__all__ = ("Memory", "below_other_root", "followed", "leaving", "left_standing", "other_in_slot", "recall", "waiting")

@@ -67,19 +67,22 @@ def last_held(gone: list, others: dict) -> tuple:
     return list(found.values()), warnings
 
 
-def lost(devices: dict, policies: dict, standings: dict, declared: dict, kept: list, taken: frozenset, new_standings: list) -> dict:
+def lost(host, declared: dict, kept: list, resolution) -> dict:
     """Policy -> (Records, Standings) that a policy which the task does not declare loses to those that it declares.
 
-    ``kept``: the Records in the files of the declared; ``taken``: addresses of all devices that they declare; ``new_standings``:
-    their Standings. A kind of device is known by its patterns.
+    ``host``: as for make_plan(); ``kept``: the Records in the files of the declared; ``resolution``: what they come to. A kind of
+    device is known by its patterns.
     """
+    devices, policies, standings = host.survey.devices, host.policies, host.standings
+    taken, moved = resolution.targets, resolution.memory.moved
     places = {record.known_by for record in kept}
-    kinds = [one.patterns for one in new_standings]
+    kinds = [one.patterns for some in resolution.standings.values() for one in some]
     found = {}
     for policy in sorted(set(policies).union(standings).difference(declared)):
         records = [
             record for record in policies.get(policy, ())
             if record.known_by in places or (record.address in taken and record.catches(devices.get(record.address)))
+            or moved.get((policy, record.address)) in taken
         ]
         gone = [one for one in standings.get(policy, ()) if one.patterns in kinds]
         if records or gone:

@@ -133,7 +133,7 @@ def make_plan(host, request):
     if problems:
         raise PlanError(*problems)
     first, last, kept_of_all = {}, {}, []
-    old_standings, new_standings = ([one for kinds in some.values() for one in kinds] for some in (host.standings, resolution.standings))
+    old_standings = [one for kinds in host.standings.values() for one in kinds]
     for policy in declared:
         standing = resolution.standings.get(policy, [])
         kept = [
@@ -149,7 +149,7 @@ def make_plan(host, request):
         content = _Content(policy, kept, standing, native_vfs, is_draft=_is_draft(resolution, kept + standing))
         _write(content, released, request, host, first, last)
         kept_of_all += kept
-    losses = owners.lost(survey.devices, host.policies, host.standings, declared, kept_of_all, frozenset(resolution.targets), new_standings)
+    losses = owners.lost(host, declared, kept_of_all, resolution)
     for policy, (records, kinds) in losses.items():
         first.update(owners.files_without(host.rules_paths(policy), host.files, records, kinds, policy))
     undeclared, told = owners.reports(owners.left_over(host.policies, host.standings, declared, losses), request.undeclared)

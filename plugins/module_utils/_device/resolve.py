@@ -19,6 +19,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.match import Sel
 from ansible_collections.vfio.host.plugins.module_utils._device.memory import (
     Memory,
     below_other_root,
+    followed,
     leaving,
     left_standing,
     other_in_slot,
@@ -113,10 +114,12 @@ def resolve(survey, declared, policies, standing_now, iommu_comes=False, refusal
         standing, of_standing, warnings = {}, set(), []
     gone = leaving(survey, declared, policies, targets)
     gone += left_standing(survey.devices, declared, standing_now, targets, gone)
+    follow = followed(survey, declared, policies, targets, memory.moved) if undeclared in MOVES else []
     others = owners.holders_of(
         survey.devices, *({policy: found for policy, found in some.items() if policy not in declared} for some in (policies, standing_now))
     )
     gone, stay = owners.last_held(gone, others)
+    gone += follow
     warnings += stay
     problems += owners.conflicts(targets, others, undeclared)
     for address, target in targets.items():

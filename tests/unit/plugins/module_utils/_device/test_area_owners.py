@@ -42,6 +42,19 @@ def converge(host, wish, undeclared=REPORT, **options):
     return result
 
 
+def swap(host, one, other):
+    """Two functions in each other's slots, with the host off."""
+    found = {function.address: function for function in host.kernel.spec.functions}
+    moved = {
+        address: replace(found[source], **{key: getattr(found[address], key) for key in ("address", "group", "parent")})
+        for address, source in ((one, other), (other, one))
+    }
+    host.kernel.spec = replace(
+        host.kernel.spec, functions=tuple(moved.get(function.address, function) for function in host.kernel.spec.functions)
+    )
+    host.reboot()
+
+
 def writes(host):
     """What was written to the kernel since the last look."""
     found = [one for one in host.faults.log if one[0] == "write"]
@@ -186,6 +199,31 @@ def test_a_file_that_was_changed_by_hand_is_not_edited_and_nothing_is_touched(ho
     before = host.snapshot()
     with pytest.raises(PlanError, match="60-vfio-host-gpus.rules was changed by hand.*declare policy gpus"):
         host.run({"disks": by(NVME)}, undeclared=REPORT)
+    assert host.snapshot() == before
+
+
+def test_a_device_in_use_changes_its_owner(host):
+    host.run({"gpus": [BY_NAME]}, undeclared=REPORT)
+    host.kernel.hold(NIC, 4242, "qemu")
+    host.run({"cards": [BY_NAME]}, undeclared=REPORT)
+    assert (host.driver(NIC), host.rules("gpus")) == ("vfio-pci", None)
+
+
+def test_a_device_that_moved_to_another_slot_changes_its_owner_and_its_twin_is_given_back(host):
+    serial = {"match": {"serial": "52-54-00-ff-ff-00-03-02"}}
+    host.run({"gpus": [serial]}, undeclared=REPORT)
+    swap(host, NIC, TWIN)
+    result = converge(host, {"cards": [serial]})
+    assert {one["address"]: one["status"] for one in result["devices"]} == {TWIN: "bound", NIC: "released"}
+    assert (host.driver(NIC), host.driver(TWIN), host.rules("gpus")) == ("e1000e", "vfio-pci", None)
+
+
+def test_a_new_name_does_not_accept_another_device_at_the_address(host):
+    host.run({"gpus": by(NIC)}, undeclared=REPORT)
+    swap(host, NIC, TWIN)
+    before = host.snapshot()
+    with pytest.raises(PlanError, match=f"policy cards, devices.0.: another device is at {NIC}: .*release policy gpus first"):
+        host.run({"cards": by(NIC)}, undeclared=REPORT)
     assert host.snapshot() == before
 
 

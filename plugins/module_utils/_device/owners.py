@@ -115,7 +115,7 @@ def reports(left: dict, undeclared: str | None) -> tuple:
     """(mappings for a task's result, warnings) about policies that are ``left`` on the host, as left_over() gives them."""
     if undeclared == REPORT:
         found = [
-            {"kind": "policy", "name": policy, "reason": f"policy {policy} is on the host ({what}) and nobody declares it: "
+            {"kind": "policy", "name": policy, "reason": f"policy {policy} is on the host and nobody declares it ({what}): "
              + remedy(f"passthrough_devices, where {policy}: [] gives it back")}
             for policy, what in left.items()
         ]

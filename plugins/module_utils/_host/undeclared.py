@@ -18,7 +18,10 @@ MOVES = (REPORT, RELEASE)
 
 def remedy(where: str) -> str:
     """What a user does about it; ``where`` it would be declared."""
-    return f"declare it ({where}), or give back all that nobody declares (undeclared: release, in the role passthrough_undeclared: release)"
+    return (
+        f"declare it ({where}), or release it with undeclared: release (in the role passthrough_undeclared: release), which gives back all "
+        "that nobody declares"
+    )
 
 
 __all__ = ("CHOICES", "IGNORE", "MOVES", "RELEASE", "REPORT", "remedy")

@@ -38,7 +38,7 @@ DEVICE = {
     "address": "0000:02:00.0", "status": "unchanged", "policy": "gpus", "driver": "vfio-pci", "driver_before": "vfio-pci",
     "identity": {"name": "a card"}, "choice": {"driver": "vfio-pci", "module": "vfio_pci"},
 }
-LEFT = {"kind": "policy", "name": "gpus", "reason": "policy gpus is on the host (0000:02:00.0) and nobody declares it: declare it"}
+LEFT = {"kind": "policy", "name": "gpus", "reason": "policy gpus is on the host and nobody declares it (0000:02:00.0): declare it"}
 
 
 @pytest.fixture

@@ -108,8 +108,8 @@ notes:
   - A device with a VFIO file open in some process is never unbound, since the kernel would wait for it for ever. The task
     fails and names the process before anything is touched.
   - It is all or nothing. Every problem is found and reported before the first write, and where a step fails after that,
-    all devices of the task are put back. There is one exception, a device that is given back and that its native driver refuses:
-    all else is done, the task fails then, and the next one tries again.
+    all devices of the task are put back. The exception is a device that is given back and that its native driver refuses. Then all
+    else is done, the task fails at its end, and the next one tries again.
   - A device that had no driver when it was taken, or whose driver the running kernel has no more, is given back without a driver where no
     other one takes it, with a warning.
   - Needs root.

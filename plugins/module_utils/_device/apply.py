@@ -126,15 +126,17 @@ class Applier:
 
     def _probe(self, address, native, one):
         self._bus.probe(address)
+        refused = ""
         if native and self._bus.driver(address) is None:
             registered = [native] if self._modules.is_registered(native) else self._modules.drivers(native)
-            if registered:
-                self._bus.bind_by_name(address, registered[0], None)
+            refused = self._refusal_by_name(address, registered[0]) if registered else ""
         # A module that was loaded just now may probe in a moment.
-        patience = self._timeout if one.must_bind else min(self._timeout, _SHORT) if one.driver is not None else 0
+        patience = self._timeout if one.must_bind else min(self._timeout, _SHORT)
+        if refused or (one.driver is None and not one.must_bind):
+            patience = 0
         if not self._bus.wait_for(lambda: self._bus.driver(address) is not None, patience) and one.must_bind:
             raise NotGivenBack(
-                f"no native driver took it back in {self._timeout} seconds; see what the kernel log says of it"
+                f"no native driver took it back{refused or f' in {patience} seconds'}; see what the kernel log says of it"
             )
         now = self._bus.driver(address)
         if self._serves_vfio(address, now):
@@ -145,6 +147,15 @@ class Applier:
                 f"{now} took it again without an override: ids= or new_id of that driver name it, or its module "
                 "declares it by an ordinary alias; remove what does, or declare its native driver by name"
             )
+
+    def _refusal_by_name(self, address, native):
+        """Have a VF bound by the name of its native driver; why that refuses it, else ''."""
+        try:
+            self._bus.bind_by_name(address, native, None)
+        except DriverRefusal as error:
+            self._bus.set_override(address, None)
+            return f": {error.messages[0]}"
+        return ""
 
     def _prove(self, one, failed):
         """Read the device back and compare with the plan: a write that succeeded proves nothing. Gives the DevicePlan with what a

@@ -75,9 +75,12 @@ class Probes(_Pfs):
     def __init__(self, fs, files, plan):
         super().__init__(fs, files, plan.numbers)
         self._plan = plan
+        self.warnings = []
+        # Of a PF that is given back a VF need not have a driver: it may have had none before.
+        self._given_back = {one.device.address for one in plan.numbers.pfs if one.record is None}
 
     def apply(self, journal):
-        """Do all of it. Raises ApplyError."""
+        """Do all of it. Raises ApplyError. What it leaves without a driver is in ``warnings``."""
         journal.remember(
             *(Autoprobe(pf, before) for pf, (before, dummy) in self._plan.autoprobe.items()),
             *(Binding(vf.address, vf.driver, vf.driver_override, vf.physfn) for vf in self._plan.probes),
@@ -93,10 +96,11 @@ class Probes(_Pfs):
         self._modules.load_native(vf.modalias)
         self._bus.probe(vf.address)
         if not self._bus.wait_for(lambda: self._bus.driver(vf.address) is not None):
-            raise ApplyError(
-                f"{vf.address} ({vf.name}): no native driver took it in {self._timeout} seconds; see what the kernel log says "
-                "of it, or say autoprobe: false"
-            )
+            message = f"{vf.address} ({vf.name}): no native driver took it in {self._timeout} seconds; see what the kernel log says of it"
+            if vf.physfn not in self._given_back:
+                raise ApplyError(f"{message}, or say autoprobe: false")
+            self.warnings.append(message)
+
 
 
 __all__ = ("Numbers", "Probes")

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device.area import DeviceArea
 from ansible_collections.vfio.host.plugins.module_utils._sriov import plan as planning
@@ -118,8 +118,10 @@ class ProbeArea:
     def apply(self, plan, journal):
         """Carry the plan out. Raises ApplyError."""
         from ansible_collections.vfio.host.plugins.module_utils._sriov.apply import Probes
-        Probes(self._fs, self._files, plan).apply(journal)
-        return plan
+        probes = Probes(self._fs, self._files, plan)
+        probes.apply(journal)
+        return replace(plan, warnings=plan.warnings + probes.warnings)
+
 
 
 __all__ = ("NumberArea", "ProbeArea", "ProbePlan")

@@ -107,7 +107,7 @@ def make_plan(state, request):
     undeclared = _undeclared(state, kept) if request.present and request.undeclared == REPORT else []
     return Plan(
         state, request, pfs, first, last, Prediction(frozenset(going), coming, sriov) if pfs else None,
-        warnings=[one["reason"] for one in undeclared], undeclared=undeclared,
+        warnings=[one.warning for one in pfs if one.warning] + [one["reason"] for one in undeclared], undeclared=undeclared,
     )
 
 

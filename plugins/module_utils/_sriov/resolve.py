@@ -59,7 +59,7 @@ class State:
 @dataclass(frozen=True)
 class PfPlan:
     """What happens to one PF. ``before``: its VFs now; ``vfs``: those that there will be, as Devices; ``bound``: address
-    -> policy's Record of those that a policy takes again as soon as they are there.
+    -> policy's Record of those that a policy takes again as soon as they are there; ``warning``: a sentence, or None.
     """
 
     device: Device
@@ -70,6 +70,7 @@ class PfPlan:
     now: bool
     record: object
     bound: dict = field(default_factory=dict)
+    warning: str | None = None
 
     @property
     def resizes(self):
@@ -173,7 +174,14 @@ def _given_back(state, request, addresses, problems):
         # 0 is what a run leaves that is killed on the way; any other number is somebody else's by now.
         if pf.sriov["num"] not in (len(record.vfs), number, 0):
             number, autoprobe = pf.sriov["num"], pf.sriov["autoprobe"]
-        found.append(_pf_plan(state, request, pf, number, autoprobe, None, problems))
+        warning = None
+        if request.now and number != pf.sriov["num"] and (pf.driver is None or state.host.survey.is_vfio(pf.driver)):
+            warning = (
+                f"{address} ({pf.name}) had {number} VFs, and has no driver now that could make them: it is given back with "
+                f"{pf.sriov['num']}"
+            )
+            number = pf.sriov["num"]
+        found.append(replace(_pf_plan(state, request, pf, number, autoprobe, None, problems), warning=warning))
     return found
 
 

@@ -219,6 +219,44 @@ def test_a_run_that_is_killed_while_a_number_goes_back_is_gone_on_with(run_modul
         assert not run(host)["changed"]
 
 
+@pytest.mark.parametrize(("name", "options"), [
+    ("sriov_vfs", {"state": "absent"}), ("passthrough", {"state": "absent"}), ("passthrough", {"sriov": [], "undeclared": "release"}),
+])
+def test_a_card_without_its_driver_is_given_back_without_the_vfs_that_it_had(run_module, small, name, options):
+    small.kernel.write(f"{small.kernel.pci_devices}/{PF}/sriov_numvfs", "2")
+    run_module(small, "sriov_vfs", devices=pfs(3))
+    small.kernel._detach(PF)
+    predicted = run_module(small, name, check=True, **options)
+    result = run_module(small, name, **options)
+    assert predicted["sriov"] == result["sriov"]
+    assert [one for one in result["warnings"] if "had 2 VFs, and has no driver now that could make them: it is given back with 0" in str(one)]
+    assert small.files.names(small.files.boot_rules) == []
+    assert not run_module(small, name, **options)["changed"]
+
+
+def test_a_vf_that_nobody_declares_and_that_its_native_driver_refuses_does_not_keep_its_card_from_being_given_back(run_module, small):
+    small.kernel.write(f"{small.kernel.pci_devices}/{PF}/sriov_numvfs", "2")
+    run_module(small, "passthrough", sriov=pfs(3))
+    small.kernel.refusals["igbvf", VFS[0]] = 5
+    result = run_module(small, "passthrough", state="absent", timeout=1)
+    assert not result.get("failed"), result
+    assert (small.driver(VFS[0]), small.driver(VFS[1])) == (None, "igbvf")
+    assert [one for one in result["warnings"] if f"{VFS[0]} (" in str(one) and "no native driver took it" in str(one)]
+    assert not run_module(small, "passthrough", state="absent")["changed"]
+
+
+def test_a_vf_of_a_policy_that_its_native_driver_refuses_keeps_no_other_one(run_module, small):
+    small.kernel.write(f"{small.kernel.pci_devices}/{PF}/sriov_numvfs", "3")
+    run_module(small, "passthrough", devices={"guests": [dict(FOR_GUESTS, count=3)]})
+    small.kernel.refusals["igbvf", VFS[0]] = 5
+    result = run_module(small, "passthrough", devices={"guests": []}, timeout=1)
+    assert result["failed"] and result["msg"].startswith(f"{VFS[0]} (") and "igbvf does not bind: " in result["msg"]
+    assert [(small.driver(one), small.override(one)) for one in VFS[:3]] == [(None, None), ("igbvf", None), ("igbvf", None)]
+    del small.kernel.refusals["igbvf", VFS[0]]
+    run_module(small, "passthrough", devices={"guests": []}, timeout=1)
+    assert small.driver(VFS[0]) == "igbvf"
+
+
 def test_fewer_vfs_than_a_policy_has_that_nobody_declares_are_refused_with_the_way_out(run_module, small):
     run_module(small, "passthrough", sriov=pfs(), devices={"dpdk": [FOR_GUESTS]})
     result = run_module(small, "passthrough", sriov=pfs(3), devices={})

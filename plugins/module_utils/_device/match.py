@@ -16,7 +16,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.pci import IDENT
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 
 # Every field that a match may name, with the way in which it is compared.
-ID, ADDRESS, TEXT, NUMBER, FLAG, HEX = "id", "address", "text", "number", "flag", "hex"
+ID, ADDRESS, TEXT, NUMBER, FLAG, HEX, RANGE, PF = "id", "address", "text", "number", "flag", "hex", "range", "pf"
 FIELDS = {
     "address": ADDRESS,
     "vendor": ID,
@@ -33,7 +33,8 @@ FIELDS = {
     "header_type": NUMBER,
     "path": TEXT,
     "is_vf": FLAG,
-    "physfn": ADDRESS,
+    "physfn": PF,
+    "vf": RANGE,
     "boot_vga": FLAG,
     "serial": TEXT,
     "vendor_name": TEXT,
@@ -50,16 +51,25 @@ FIELDS = {
 }
 _ID = re.compile(r"[0-9a-f*?\[\]!-]{1,8}\Z")
 _ADDRESS_GLOB = re.compile(r"[0-9a-f:.*?\[\]!-]+\Z")
+# Looks as an address, and may be none: no other name has this shape; a MAC has more of ':'.
+_ADDRESS_LIKE = re.compile(r"([0-9a-f]*:){1,2}[0-9a-f.]*\Z")
 _HEX = re.compile(r"(0x)?[0-9a-f]+\Z")
 _NUMBER = re.compile(r"-?\d+\Z")
+_RANGE = re.compile(r"(\d{1,9})-(\d{1,9})\Z")
+_MOST_VFS = 65535  # of one PF: NumVFs has 16 bits
 _MAGIC = re.compile(r"[*?\[]")
 # Fields whose plain values lead to few devices: these are looked up, not searched.
-_INDEXED = ("address", "serial", "mac", "net", "path", "uid", "function_id", "physfn")
+_INDEXED = ("address", "serial", "mac", "net", "path", "uid", "function_id")
+# What a text that names a PF may be, beside its address.
+_NAMES = ("net", "mac", "serial", "path")
 
 
 @dataclass(frozen=True)
 class Match:
-    """One selection: ``wanted`` maps a field to the patterns of which one must fit; ``text`` is what the user wrote."""
+    """One selection: ``wanted`` maps a field to the patterns of which one must fit; ``text`` is what the user wrote.
+
+    Patterns of ``physfn`` are Matches, of which one must select the device's PF.
+    """
 
     wanted: dict
     text: str
@@ -84,33 +94,65 @@ def parse_match(value, where):
         if not given:
             problems.append(f"{where}: {key} is an empty list, which nothing can match")
         try:
-            wanted[key] = tuple(_pattern(key, one) for one in given)
+            wanted[key] = tuple(pattern for one in given for pattern in _patterns(key, one, f"{where}: {key}"))
         except ValueError as error:
             problems.append(f"{where}: {key}: {error}")
+        except InputError as error:
+            problems += error.messages
     if problems:
         raise InputError(*problems)
     return Match(wanted, " ".join(f"{key}={_show(value[key])}" for key in sorted(value)))
 
 
-def shared_paths(match, where, devices):
-    """Why a match by path does not say which of the selected ``devices`` it means, one sentence for each path.
+def _patterns(key, value, where):
+    """What one wanted value of a field stands for: its patterns; of a PF, Matches. Raises ValueError, InputError."""
+    if FIELDS[key] == PF:
+        return _pf_patterns(value, where)
+    found = _RANGE.match(str(value).strip()) if FIELDS[key] == RANGE and not isinstance(value, (dict, list)) else None
+    if found is None:
+        return [_pattern(key, value)]
+    first, last = int(found.group(1)), int(found.group(2))
+    if first > last or last > _MOST_VFS:
+        raise ValueError(f"{value!r} is no range; one looks like 0-5, and a PF has at most {_MOST_VFS} VFs")
+    return [str(number) for number in range(first, last + 1)]
 
-    A path is counted from a root and does not say which; a VF whose bus is not its PF's may have the path of another, too.
-    """
-    if "path" not in match.wanted:
-        return []
+
+def _pf_patterns(value, where):
+    """A Match for each way in which a value may name a PF: a mapping is a match itself, a text an address, or another name."""
+    if isinstance(value, dict):
+        if "physfn" in value or "vf" in value:
+            raise ValueError("a PF is no VF, so physfn and vf do not select one")
+        return [parse_match(value, where)]
+    text = _pattern("net", value)
+    address = _address(text)
+    found = [] if address is None else [Match({"address": (address,)}, text)]
+    if address is None and _ADDRESS_LIKE.match(text):
+        raise ValueError(f"{value!r} is no {_KINDS[ADDRESS]}")
+    if address is None or ":" not in address:
+        found += [Match({name: (text,)}, text) for name in _NAMES]
+    return found
+
+
+def _shared_paths(match, where, devices):
+    """Paths without a root that are the place of several of the selected ``devices``: below each root there is one."""
+    patterns = match.wanted.get("path", ())
+    whole = [_glob(pattern) for pattern in patterns if "/" in pattern]
     places = {}
-    for device in devices:
-        places.setdefault(device.path, []).append(device.address)
+    for device in devices if patterns else ():
+        if not any(fits(str(device.path).lower()) for fits in whole):
+            places.setdefault(device.slots or device.path, []).append(device)
     return [
-        f"{where}: path {path} is the place of {len(addresses)} devices: {', '.join(addresses)}; a path is counted from its own root "
-        "(PCI domain and host bridge) and does not say which of them is meant: add address, or another field that tells"
-        for path, addresses in sorted(places.items()) if len(addresses) > 1
+        f"{where}: path {path} is the place of {len(some)} devices: {', '.join(one.address for one in some)}; without its root (PCI "
+        "domain and bus of the host bridge) a path does not say which of them is meant: say the whole path, "
+        f"{' or '.join(str(one.path) for one in some)}, or add address, or another field that tells"
+        for path, some in sorted(places.items()) if len(some) > 1
     ]
 
 
 def _show(value):
-    return ",".join(str(one) for one in value) if isinstance(value, list) else str(value)
+    if isinstance(value, dict):
+        return "(" + " ".join(f"{key}={_show(value[key])}" for key in sorted(value, key=str)) + ")"
+    return ",".join(_show(one) for one in value) if isinstance(value, list) else str(value)
 
 
 def _pattern(key, value):
@@ -147,6 +189,7 @@ _PATTERNS = {
     NUMBER: lambda text: text if _NUMBER.match(text) else None,
     FLAG: {"true": "true", "yes": "true", "false": "false", "no": "false"}.get,
     HEX: _hex,
+    RANGE: lambda text: text if re.match(r"[0-9*?\[\]!-]+\Z", text) else None,
 }
 _KINDS = {
     ID: "hexadecimal id",
@@ -155,6 +198,7 @@ _KINDS = {
     NUMBER: "number",
     FLAG: "boolean",
     HEX: "hexadecimal number",
+    RANGE: "number of a VF, nor a range such as 0-5",
 }
 
 
@@ -178,10 +222,56 @@ class Selector:
         self._facts = {}
         self._indexes = {}
         self._compiled = {}
+        self._pfs = {}
 
     def select(self, match):
         """The addresses that a Match selects, sorted."""
         return [address for address in self._candidates(match) if self._fits(address, match)]
+
+    def unclear(self, match, where, addresses):
+        """Why a match does not say which of the selected ``addresses`` it means, one sentence for each name that several have."""
+        devices = [self._devices[address] for address in addresses]
+        return _shared_paths(match, where, devices) + self._shared_macs(match, where, addresses) + self._unclear_pfs(match, where)
+
+    def _shared_macs(self, match, where, addresses):
+        """Addresses that several devices are known by: each card has its own, so some records are not of their own."""
+        owners = {}
+        for mac in match.wanted.get("mac", ()):
+            if not _MAGIC.search(mac):
+                owners[mac] = [address for address in self._index("mac").get(mac, ()) if address in addresses]
+        return [
+            f"{where}: mac {mac} is known of {len(some)} devices: {', '.join(sorted(some))}; a port of a bond shows the address of "
+            "another, and what was recorded then is not its own: add address, or another field that tells"
+            for mac, some in sorted(owners.items()) if len(set(some)) > 1
+        ]
+
+    def _unclear_pfs(self, match, where):
+        found, named = [], {}
+        for one in match.wanted.get("physfn", ()):
+            pfs = sorted(self._pfs_of(one))
+            found += self.unclear(one, f"{where}: physfn", [pf for pf in pfs if pf in self._devices])
+            if len(match.wanted["physfn"]) > 1 and not _MAGIC.search(one.text):
+                named.setdefault(one.text, set()).update(pfs)
+        return found or [
+            f"{where}: physfn {text} is a name of {len(pfs)} PFs: {', '.join(sorted(pfs))}; write it as a mapping, such as "
+            f"physfn: {{net: {text}}}" for text, pfs in named.items() if len(pfs) > 1
+        ]
+
+    def pfs(self, match):
+        """The addresses of the PFs that a match's ``physfn`` names; empty where it names none."""
+        return set().union(*(self._pfs_of(one) for one in match.wanted.get("physfn", ())))
+
+    def _pfs_of(self, match):
+        """The PFs that one Match of ``physfn`` selects. By its address a PF is known that is not among the devices, too."""
+        if id(match) not in self._pfs:
+            known = {device.physfn for device in self._devices.values()} - {None}
+            known.update(address for address, device in self._devices.items() if device.sriov is not None)
+            if set(match.wanted) == {"address"}:
+                found = {one for one in known for pattern in match.wanted["address"] if self._equal(ADDRESS, one, pattern)}
+            else:
+                found = known.intersection(self.select(match))
+            self._pfs[id(match)] = match, found  # with the match, whose id is another's once it is gone
+        return self._pfs[id(match)][1]
 
     def _candidates(self, match):
         for key in _INDEXED:
@@ -203,8 +293,12 @@ class Selector:
     def _fits(self, address, match):
         return all(
             any(self._equal(FIELDS[key], value, pattern) for value in self._values(address, key) for pattern in patterns)
-            for key, patterns in match.wanted.items()
-        )
+            for key, patterns in match.wanted.items() if key != "physfn"
+        ) and self._fits_pf(address, match)
+
+    def _fits_pf(self, address, match):
+        wanted, physfn = match.wanted.get("physfn"), self._devices[address].physfn
+        return wanted is None or (physfn is not None and any(physfn in self._pfs_of(one) for one in wanted))
 
     def _equal(self, kind, value, pattern):
         if not _MAGIC.search(pattern):
@@ -216,9 +310,13 @@ class Selector:
     def _values(self, address, key):
         """The values of one field as lower-case texts: the one now, and those remembered."""
         device, seen = self._devices[address], self._seen.get(address, {})
-        if key in ("net", "mac"):
-            part = "name" if key == "net" else "mac"
-            return [str(one[part]).lower() for one in device.net + seen.get("net", [])]
+        if key == "net":
+            return [str(one["name"]).lower() for one in device.net + seen.get("net", [])]
+        if key == "mac":
+            # What was remembered may be the address of a bond; what the device shows now is its own.
+            return [str(one["mac"]).lower() for one in device.net or seen.get("net", [])]
+        if key == "path":
+            return [str(value).lower() for value in (device.path, device.slots) if value is not None]
         if key in IDENTITY:
             return [device.ids[key]]
         if FIELDS[key] == HEX or key == "port":
@@ -230,4 +328,4 @@ class Selector:
         return [str(value).lower() for value in values if value is not None]
 
 
-__all__ = ("FIELDS", "Match", "Selector", "parse_match", "shared_paths")
+__all__ = ("FIELDS", "Match", "Selector", "parse_match")

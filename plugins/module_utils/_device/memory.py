@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO
+from ansible_collections.vfio.host.plugins.module_utils._device.place import roots_in
 from ansible_collections.vfio.host.plugins.module_utils._device.udev import Record
 
 
@@ -18,13 +19,15 @@ from ansible_collections.vfio.host.plugins.module_utils._device.udev import Reco
 class Memory:
     """``records``: address -> the Record of the device there now, wherever it was recorded; ``moved``: (policy, address
     in the record) -> address now; ``seen``: address -> what was known of the device before VFIO hid it; ``rules``: (policy,
-    address) -> the Record whose rule is for that address.
+    address) -> the Record whose rule is for that address; ``left``: (policy, address) -> the Record of a device that was there,
+    and whose slot has another bus number now.
     """
 
     records: dict
     moved: dict
     seen: dict
     rules: dict
+    left: dict
 
 
 def recall(devices, policies):
@@ -54,7 +57,8 @@ def recall(devices, policies):
         (policy, record.address): record
         for policy, records in policies.items() for record in records if not record.released
     }
-    return Memory(here, moved, seen, rules)
+    left = {(policy, record.written): record for (policy, dummy), record in rules.items() if record.written}
+    return Memory(here, moved, seen, rules, left)
 
 
 def _seen(device, record, with_serial):
@@ -149,7 +153,7 @@ def other_in_slot(entry, device, memory):
         return None
     if "serial" in entry.match.wanted or device.address not in entry.match.wanted.get("address", ()):
         return None
-    now = memory.moved.get((policy, record.address))
+    now = record.address if record.written else memory.moved.get((policy, record.address))
     boot = ""
     if device.driver_override == record.driver and record.catches(device):
         boot = f"; udev, which cannot compare serial numbers, gave it to {record.driver}"
@@ -162,10 +166,12 @@ def other_in_slot(entry, device, memory):
 
 def _rule_for(entry, address, memory):
     """(policy, Record) of the rule for an address that an entry has made, in its policy or in the one that it was in before."""
-    if (entry.policy, address) in memory.rules:
-        return entry.policy, memory.rules[entry.policy, address]
+    # As the rules name it now, and as they named it where its device has left.
+    rules = {**memory.left, **memory.rules}
+    if (entry.policy, address) in rules:
+        return entry.policy, rules[entry.policy, address]
     found = [
-        (policy, record) for (policy, place), record in memory.rules.items() if place == address and record.was_taken_by(entry.match.text)
+        (policy, record) for (policy, place), record in rules.items() if place == address and record.was_taken_by(entry.match.text)
     ]
     return found[0] if found else (entry.policy, None)
 
@@ -175,18 +181,18 @@ def below_other_root(entry, device, devices, memory):
 
     The one is absent then, and its path is the same: with bus numbers that moved it would still be below its root.
     """
-    if entry.match.path is None or device.address in memory.records:
+    if entry.match.path is None or "/" in entry.match.path or device.address in memory.records:
         return None
     for (policy, address), record in memory.rules.items():
         if record.pin or not record.was_taken_by(entry.match.text):
             continue
-        root = _root_of(address, devices)
+        root = roots_in(record.devpath) if record.devpath else _root_of(address, devices)
         if (policy, address) in memory.moved or record.is_of(devices.get(address)) or root in (None, device.root):
             continue
         return (
             f"{entry.where}: path {entry.match.path} is the place of {device.address} below root {device.root} now, and was that of "
-            f"{address} below root {root}, which is absent; to take the other one, say address beside path, or release policy "
-            f"{policy} first"
+            f"{address} below root {root}, which is absent; to take the other one, say its whole path, {device.path}, or address "
+            f"beside path, or release policy {policy} first"
         )
     return None
 

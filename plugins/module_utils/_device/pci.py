@@ -94,8 +94,9 @@ def guards_of_vfs(address, guards):
 
 @dataclass(frozen=True)
 class Device:
-    """One PCI function. ``ids`` has the keys of IDENTITY; ``root`` is the bus that its ``path`` is counted from; the rest are the
-    facts of the same names.
+    """One PCI function. ``ids`` has the keys of IDENTITY; ``slots`` is its path as earlier versions had it, without the root;
+    ``root`` the last host bridge above it; ``devpath`` the pattern of its uevents' path, of a VF with an index that of its PF.
+    The rest are the facts of the same names.
     """
 
     address: str
@@ -108,8 +109,11 @@ class Device:
     numa_node: int | None = None
     header_type: int | None = None
     path: str | None = None
+    slots: str | None = None
     root: str | None = None
+    devpath: str | None = None
     physfn: str | None = None
+    vf: int | None = None
     sriov: dict | None = None
     reset_methods: list = field(default_factory=list)
     boot_vga: bool = False
@@ -179,6 +183,7 @@ class Device:
             "path": self.path,
             "is_vf": self.physfn is not None,
             "physfn": self.physfn,
+            "vf": self.vf,
             "sriov": self.sriov,
             "reset_methods": self.reset_methods,
             "boot_vga": self.boot_vga,

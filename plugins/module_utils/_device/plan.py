@@ -272,11 +272,13 @@ def _record(survey, target, memory):
         if native is None:  # a rule for its twin took it: they have one native driver
             rule = memory.rules.get((target.entry.policy, device.address))
             native = rule.was["driver"] if rule is not None and rule.catches(device) else None
-        was = {"driver": native, "net": device.net, "serial": device.serial}
+        net = [{"name": one["name"], "mac": one["mac"]} for one in device.net]
+        was = {"driver": native, "net": net, "serial": device.serial}
     return udev.Record(
         device.address, device.ids, choice.driver, choice.module, was, refused=target.refused, match=target.entry.match.text,
         # A VF of s390 comes by an event of its own, after that of its PF, under an address that nobody knows before.
         physfn=None if device.pin else device.physfn, pin=device.pin,
+        devpath=None if device.pin else device.devpath, vf=None if device.pin else device.vf,
     )
 
 

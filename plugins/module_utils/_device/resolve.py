@@ -15,7 +15,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.alias import Cho
 from ansible_collections.vfio.host.plugins.module_utils._device.choices import named_driver
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO, EXTEND, IGNORE, NATIVE, Entry
 from ansible_collections.vfio.host.plugins.module_utils._device.iommu import NO_GROUP, blocks_group
-from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector, shared_paths
+from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
 from ansible_collections.vfio.host.plugins.module_utils._device.memory import (
     Memory,
     below_other_root,
@@ -148,7 +148,7 @@ def _unknown_drivers(survey, entry):
 
 def _claim(survey, selector, entry, targets, problems, forgotten, memory):
     addresses = selector.select(entry.match)
-    shared = shared_paths(entry.match, entry.where, [survey.devices[address] for address in addresses])
+    shared = selector.unclear(entry.match, entry.where, addresses)
     if shared:
         problems += shared
         return
@@ -169,6 +169,7 @@ def _claim(survey, selector, entry, targets, problems, forgotten, memory):
             device.zpci and not device.zpci["uid_is_unique"] for device in survey.devices.values()
         ):
             hint += "; UIDs are not unique on this host (uid_is_unique is 0): match by function_id"
+        hint += _macs_in_use(survey, entry) + _no_pf(selector, entry)
         problems.append(
             f"{entry.where}: {entry.match.text} matches no device of this host; say optional: true where that is right{hint}"
         )
@@ -179,6 +180,23 @@ def _claim(survey, selector, entry, targets, problems, forgotten, memory):
             _add(survey, targets, problems, device, entry)
         else:
             problems.append(other)
+
+
+def _macs_in_use(survey, entry):
+    """What to say of wanted MACs that devices have at the moment, and that are not their own."""
+    wanted = entry.match.wanted.get("mac", ())
+    return "".join(
+        f"; {one['address']} is in use by {one['name']} ({device.address}), whose permanent address, which counts, is {one['mac']}"
+        for device in survey.devices.values() for one in device.net
+        if one["address"] in wanted and one["address"] != one["mac"]
+    )
+
+
+def _no_pf(selector, entry):
+    wanted = entry.match.wanted.get("physfn")
+    if not wanted or selector.pfs(entry.match):
+        return ""
+    return f"; no PF of this host is {' or '.join(sorted({one.text for one in wanted}))}"
 
 
 def _add(survey, targets, problems, device, entry, note=""):

@@ -6,8 +6,9 @@
 
 """Standing rules: a kind of device that a policy takes when one is plugged in, before any run knows it. Pure.
 
-They are written for optional entries that name ids only, since udev can compare these. Every device of the kind that is
-there already belongs to the policy then, or the task is refused, so such a rule takes nothing that the host has for itself.
+They are written for optional entries that name ids only, since udev can compare these, or VFs by their index, since the PF's
+event names them so. Every device of the kind that is there already belongs to the policy then, or the task is refused, so such
+a rule takes nothing that the host has for itself.
 """
 
 from __future__ import annotations
@@ -17,16 +18,21 @@ import re
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+from ansible_collections.vfio.host.plugins.module_utils._device import vf_rules
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER, BASE_MODULE, VFIO
 from ansible_collections.vfio.host.plugins.module_utils._device.choices import named_driver
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO, NATIVE
 from ansible_collections.vfio.host.plugins.module_utils._device.lines import MAX_LINE, fits, size
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import IDENTITY
+from ansible_collections.vfio.host.plugins.module_utils._device.place import DEVPATH
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 
 _COMPARABLE = frozenset(IDENTITY + ("address",))
+# Patterns beside these: the DEVPATHs of PFs, and indexes of their VFs.
+_OF_VFS = frozenset(("pf", "vf"))
+_INDEX = re.compile(r"[0-9]{1,5}\Z")
 _LENGTHS = dict(dict.fromkeys(IDENTITY, 4), **{"class": 6})
 _PLAIN = re.compile(r"[0-9a-f:.]+\Z")
 _PATTERN = re.compile(r"[0-9a-f:.*?]+\Z")
@@ -37,8 +43,9 @@ _BRIDGES = "06*"
 
 @dataclass(frozen=True)
 class Standing:
-    """One kind of device: ``patterns`` maps ids and ``address`` to globs of which one must fit. ``driver`` is None where only
-    loading the module tells its name; then there is no rule yet.
+    """One kind of device: ``patterns`` maps ids and ``address`` to globs of which one must fit; of VFs by their index, ``pf`` to
+    the DEVPATHs of the PFs and ``vf`` to the indexes. ``driver`` is None where only loading the module tells its name; then there
+    is no rule yet.
     """
 
     patterns: dict
@@ -47,17 +54,32 @@ class Standing:
 
     def catches(self, device):
         """Whether the rule takes a device."""
-        values = dict(device.ids, address=device.address)
+        values = dict(device.ids, address=device.address, pf=device.devpath or "", vf="" if device.vf is None else str(device.vf))
         return not fnmatchcase(values["class"], _BRIDGES) and all(
             any(fnmatchcase(values[key], one) for one in globs) for key, globs in self.patterns.items()
         )
+
+    @property
+    def is_of_vfs(self):
+        """Whether VFs are meant, by their index."""
+        return "vf" in self.patterns
 
     def comment(self):
         """The record of it, one line."""
         return f"# standing {json.dumps(vars(self), sort_keys=True)}"
 
+    def rules(self, policy):
+        """The lines that take a device, unless a rule for its place did."""
+        if not self.is_of_vfs:
+            return [self.rule(policy)]
+        ids = "".join(
+            f', ATTR{{{{}}/{key}}}=="{"|".join("0x" + one for one in globs)}"'
+            for key, globs in sorted(self.patterns.items()) if key in IDENTITY
+        )
+        return vf_rules.standing_lines(self.driver, self.patterns["pf"], self.patterns["vf"], ids)
+
     def rule(self, policy):
-        """The line that takes a device, unless a rule for its address did."""
+        """The one line where kinds are meant, which gives way to the rules of devices."""
         words = ['ACTION=="add"', 'SUBSYSTEM=="pci"', 'ENV{VFIO_HOST}==""', f'ATTR{{class}}!="0x{_BRIDGES}"']
         for key, globs in sorted(self.patterns.items()):
             if key == "address":
@@ -91,8 +113,10 @@ def read_records(text, path, shape, make, effect="which gives its devices back")
 
 
 def _standing(kept):
-    patterns = {key: tuple(checked(_PATTERN, one) for one in globs) for key, globs in kept["patterns"].items()}
-    if not _COMPARABLE.issuperset(patterns) or not set(IDENTITY).intersection(patterns) or not all(patterns.values()):
+    shapes = dict(dict.fromkeys(_COMPARABLE, _PATTERN), pf=DEVPATH, vf=_INDEX)
+    patterns = {key: tuple(checked(shapes[key], one) for one in globs) for key, globs in kept["patterns"].items()}
+    is_kind = _OF_VFS.issubset(patterns) or (set(IDENTITY).intersection(patterns) and not _OF_VFS.intersection(patterns))
+    if not is_kind or not all(patterns.values()):
         raise ValueError(f"{sorted(patterns)} with {sorted(patterns.values())} says no kind of device")
     return Standing(patterns, checked(NAME, kept["driver"]), checked(NAME, kept["module"]))
 
@@ -109,8 +133,8 @@ def standings(survey, declared, selector, has_iommu):
     found, unsettled, warnings = {}, set(), []
     entries = [entry for one in declared.values() for entry in one]
     for entry in entries:
-        patterns = _patterns(entry)
-        if patterns is None:
+        patterns = _patterns(entry, survey, selector)
+        if patterns is None or not all(patterns.values()):
             continue
         later = f"{entry.where}: a device that is plugged in later waits for the next run, since "
         if not has_iommu:
@@ -146,7 +170,7 @@ def drafted(one):
 
 def _parts(entry, standing):
     """The Standing, or several that together take the same devices, since udev reads no longer lines."""
-    lines = drafted(standing).comment(), drafted(standing).rule(entry.policy)
+    lines = [drafted(standing).comment()] + drafted(standing).rules(entry.policy)
     if all(map(fits, lines)):
         return [standing]
     lists = [key for key, globs in standing.patterns.items() if len(globs) > 1]
@@ -164,16 +188,30 @@ def _parts(entry, standing):
     ]
 
 
-def _patterns(entry):
+def _patterns(entry, survey, selector):
     """The globs of an entry that has a standing rule; None for any other."""
-    wanted = entry.match.wanted
+    wanted = {key: patterns for key, patterns in entry.match.wanted.items() if key not in ("physfn", "vf")}
+    by_index = "vf" in entry.match.wanted
     if not entry.optional or entry.count is not None or entry.driver == NATIVE:
         return None
-    if not _COMPARABLE.issuperset(wanted) or not set(IDENTITY).intersection(wanted):
+    if not _COMPARABLE.issuperset(wanted) or not (by_index or set(IDENTITY).intersection(wanted)):
+        return None
+    if ("physfn" in entry.match.wanted and not by_index) or ("address" in wanted and by_index):
         return None
     if not all(_PATTERN.match(one) for patterns in wanted.values() for one in patterns):
         return None
-    return {key: tuple(_whole(key, one) for one in patterns) for key, patterns in sorted(wanted.items())}
+    found = {key: tuple(_whole(key, one) for one in patterns) for key, patterns in sorted(wanted.items())}
+    return dict(found, **_of_vfs(entry.match, survey, selector)) if by_index else found
+
+
+def _of_vfs(match, survey, selector):
+    """The patterns for VFs that a match names by PF and index, as far as the PFs are there and can have as many."""
+    named = selector.pfs(match) if "physfn" in match.wanted else survey.devices
+    pfs = [survey.devices[address] for address in named if address in survey.devices]
+    pfs = [one for one in pfs if one.sriov is not None and one.devpath is not None and one.pin is None]
+    most = max((one.sriov["total"] for one in pfs), default=0)
+    indexes = [str(index) for index in range(most) if any(fnmatchcase(str(index), one) for one in match.wanted["vf"])]
+    return {"pf": tuple(sorted(one.devpath for one in pfs)), "vf": tuple(indexes)}
 
 
 def _whole(key, pattern):
@@ -194,14 +232,14 @@ def _is_rival(entry, other, selector):
 def _may_share(one, other):
     return all(
         any(_may_equal(key, left, right) for left in one[key] for right in other[key])
-        for key in _COMPARABLE.intersection(one, other)
+        for key in _COMPARABLE.union(("vf",)).intersection(one, other)
     )
 
 
 def _may_equal(key, left, right):
     if not (_PLAIN.match(left) and _PLAIN.match(right)):
         return True
-    return left == right if key == "address" else left.startswith(right) or right.startswith(left)
+    return left == right if key in ("address", "vf") else left.startswith(right) or right.startswith(left)
 
 
 def _driver(survey, entry, patterns):

@@ -24,13 +24,13 @@ from ansible_collections.vfio.host.plugins.module_utils._device.guards_storage i
     NVME_SUBSYSTEM,
     subsystem_controllers,
 )
+from ansible_collections.vfio.host.plugins.module_utils._device.interfaces import interfaces
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import (
     Device,
     last_address,
     parse_modalias,
-    root_of,
-    slot_path,
 )
+from ansible_collections.vfio.host.plugins.module_utils._device.place import place_of, vf_path
 from ansible_collections.vfio.host.plugins.module_utils._device.stuck import Stuck, sentence
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
 from ansible_collections.vfio.host.plugins.module_utils._host.platform import S390, platform_of, remaps_interrupts
@@ -40,6 +40,7 @@ _EXTENDED_CONFIG = 0x100
 _SERIAL_NUMBER_CAPABILITY = 0x0003
 _MEANINGLESS_SERIALS = frozenset((b"\0" * 8, b"\xff" * 8))
 _NEEDED = ("modalias", "driver", "driver_override", "iommu_group", "physfn", "sriov_totalvfs")
+_VF_LINK = "virtfn"
 _ZPCI = ("uid", "uid_is_unique", "function_id", "pchid", "pft", "pfgid", "vfn", "port")
 _ZPCI_VALUE = re.compile(r"(0x)?[0-9a-f]{1,16}\Z", re.IGNORECASE)
 
@@ -93,7 +94,10 @@ class Survey:
 
 @dataclass(frozen=True)
 class _Surroundings:
-    """What is read once and belongs to many devices: maps from an address, and ``names`` of vendor and device ids."""
+    """What is read once and belongs to many devices: maps from an address, and ``names`` of vendor and device ids.
+
+    ``vfs``: PF -> its VFs' address -> index, of the PFs that were asked for.
+    """
 
     net: dict
     block: dict
@@ -101,6 +105,7 @@ class _Surroundings:
     names: object
     is_s390: bool
     stuck: Stuck
+    vfs: dict
 
 
 def survey(fs):
@@ -168,12 +173,13 @@ def _holders_of(fs, device, held, is_vfio):
 
 def _scan(fs, warnings, stuck):
     around = _Surroundings(
-        net=_interfaces(fs),
+        net=interfaces(fs),
         block=_disks(fs),
         nvme_serials=_nvme_serials(fs),
         names=names.Dictionary(fs.pci_ids, fs.read_file).names,
         is_s390=platform_of(fs) == S390,
         stuck=Stuck(fs),
+        vfs={},
     )
     found = []
     for address in fs.names(fs.pci_devices):
@@ -210,6 +216,9 @@ def _read_device(fs, address, around, stuck):
         stuck[address] = waiting
     override = None if waiting else fs.read(directory + "/driver_override")
     physfn = fs.link(directory + "/physfn")
+    vf = _vf_index(fs, around, physfn, address) if physfn else None
+    place = place_of(directory)
+    pf_place = place if vf is None else place_of(fs.device_directory(physfn))
     vendor_name, device_name = around.names(ids["vendor"], ids["device"])
     return Device(
         address=address,
@@ -221,9 +230,12 @@ def _read_device(fs, address, around, stuck):
         iommu_group=group,
         numa_node=fs.number(directory + "/numa_node"),
         header_type=header_type,
-        path=slot_path(directory),
-        root=root_of(directory),
+        path=place.path if vf is None else vf_path(pf_place.path, vf),
+        slots=place.slots,
+        root=place.root,
+        devpath=pf_place.devpath if vf is not None or physfn is None else None,
         physfn=physfn,
+        vf=vf,
         sriov=None if physfn else _sriov(fs, directory),
         reset_methods=(fs.read(directory + "/reset_method") or "").split(),
         boot_vga=ids["class"].startswith("03") and _is_boot_vga(fs, directory + "/boot_vga"),
@@ -234,6 +246,15 @@ def _read_device(fs, address, around, stuck):
         vendor_name=vendor_name,
         device_name=device_name,
     )
+
+
+def _vf_index(fs, around, physfn, address):
+    """A VF's number, as the links of its PF have it: N of virtfnN (source: drivers/pci/iov.c pci_iov_sysfs_link())."""
+    if physfn not in around.vfs:
+        directory = fs.device_directory(physfn)
+        links = [name for name in fs.names(directory) if name.startswith(_VF_LINK) and name[len(_VF_LINK):].isdigit()]
+        around.vfs[physfn] = {fs.link(f"{directory}/{name}"): int(name[len(_VF_LINK):]) for name in links}
+    return around.vfs[physfn].get(address)
 
 
 def _is_boot_vga(fs, path):
@@ -289,17 +310,6 @@ def _serial_number(read_at):
         if word in (0, 0xFFFFFFFF) or offset < _EXTENDED_CONFIG:
             return None
     return None
-
-
-def _interfaces(fs):
-    """Address -> its network interfaces, [{name, mac}]."""
-    found = {}
-    for name in fs.names(fs.net):
-        address = last_address(fs.target(f"{fs.net}/{name}") or "")
-        if address:
-            mac = fs.read(f"{fs.net}/{name}/address")
-            found.setdefault(address, []).append({"name": name, "mac": mac})
-    return found
 
 
 def _disks(fs):

@@ -22,8 +22,10 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.vfio.host.plugins.module_utils._device import vf_rules
 from ansible_collections.vfio.host.plugins.module_utils._device.lines import MAX_LINE, fits, joined, size
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import ADDRESS, IDENTITY
+from ansible_collections.vfio.host.plugins.module_utils._device.place import DEVPATH, beside
 from ansible_collections.vfio.host.plugins.module_utils._device.standing import NAME, checked, drafted, read_records
 from ansible_collections.vfio.host.plugins.module_utils._device.standing import parse as read_standings
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
@@ -32,6 +34,8 @@ _FILE_NAME = re.compile(r"60-vfio-host-([a-z0-9-]+)\.rules\Z")
 _RECORD = re.compile(r"# (device|release) (\{.*\})\Z")
 HEX_ID = re.compile(r"[0-9a-f]{4,6}\Z")
 _ZPCI = re.compile(r"0x[0-9a-f]{1,8}\Z")
+# A serial number of the capability, as the kernel prints it in serial_number, too (source: drivers/pci/pci-sysfs.c, "%8phD").
+_DSN = re.compile(r"[0-9a-f]{2}(-[0-9a-f]{2}){7}\Z")
 _WORD = re.compile(r"[ -~]{1,128}\Z")
 _DRAFT = "# Not written like this: driver_of_MODULE stands for a name that shows when the module is loaded."
 
@@ -49,8 +53,9 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Record:
-    """One device of a policy: pinned by ``address`` and ``ids`` together; on s390 by ``pin``, {"uid": ...} or
-    {"function_id": ...} as the kernel prints it, in place of the address, which is then where the function is now.
+    """One device of a policy: pinned by ``devpath`` and ``ids`` together, a VF by that of its PF and its index ``vf``; on s390
+    by ``pin``, {"uid": ...} or {"function_id": ...} as the kernel prints it; a record of an earlier version by its address.
+    ``address`` is where the function is now, ``written`` the one in the file where that is another.
 
     ``was`` holds what VFIO hides: driver, net and serial as they were before. ``released`` marks a device that the
     policy gave up and that still waits for it. ``refused``: why it has its entry's fallback, a Refusal. ``match``: the text
@@ -68,11 +73,18 @@ class Record:
     match: str | None = None
     physfn: str | None = None
     pin: dict | None = None
+    devpath: str | None = None
+    vf: int | None = None
+    written: str | None = None
 
     @property
     def place(self):
         """What the rule knows the device by, beside its ids."""
-        return _text(self.pin) if self.pin else self.address
+        if self.pin:
+            return _text(self.pin)
+        if self.devpath is None:
+            return self.address
+        return self.devpath if self.vf is None else f"{self.devpath} {vf_rules.link(self.vf)}"
 
     @property
     def known_by(self) -> tuple:
@@ -89,19 +101,21 @@ class Record:
         return self.was.get("serial")
 
     def catches(self, device):
-        """Whether the record's rule takes a device: udev compares address, or what pins it, and ids."""
+        """Whether the record's rule takes a device: udev compares the place, or what pins it, and ids."""
         if device is None or device.ids != self.ids:
             return False
         if self.pin is None:
-            return device.address == self.address
+            if self.devpath is None or device.devpath is None:
+                return device.address == self.address
+            return (device.devpath, device.vf) == (self.devpath, self.vf)
         return self.pin == device.pin or self.pin == {"function_id": (device.zpci or {}).get("function_id")}
 
     def located(self, devices):
         """The record with the address that its function has now, where it is pinned by another name than that."""
-        if self.pin is None:
+        if (self.pin or self.devpath) is None or self.catches(devices.get(self.address)):
             return self
-        found = [device.address for device in devices.values() if device.zpci and self.catches(device)]
-        return replace(self, address=found[0]) if len(found) == 1 else self
+        found = [device.address for device in devices.values() if self.catches(device)]
+        return replace(self, address=found[0], written=None if self.pin else self.address) if len(found) == 1 else self
 
     def is_of(self, device):
         """Whether a device is the one that was recorded. A serial number that VFIO hides contradicts nothing."""
@@ -143,14 +157,18 @@ def render(policy, records, standings=(), native_vfs=(), is_draft=False):
     for record in sorted(records, key=lambda one: (one.released, one.place)):
         lines += ["", _comment(policy, record)]
         if not record.released:
-            lines.append(_device_rule(policy, record))
+            lines += _device_rules(policy, record)
             if record.physfn:
-                lines.append(_early_rule(record))
+                lines += _early_rules(record)
             drivers.append((record.driver, record.module))
     # After the devices' own rules, to which they give way.
     for standing in sorted(standings, key=lambda one: one.comment()):
-        lines += ["", standing.comment(), standing.rule(policy)]
+        lines += ["", standing.comment()] + standing.rules(policy)
         drivers.append((standing.driver, standing.module))
+    by_index = {one.driver for one in records if one.vf is not None and not one.released}
+    by_index.update(one.driver for one in standings if one.is_of_vfs)
+    if by_index:
+        lines += [""] + [vf_rules.follow_override(policy, driver) for driver in sorted(by_index)]
     if native_vfs:
         lines += [""] + [_native_rule(vf) for vf in sorted(native_vfs, key=lambda one: one.address)]
     for driver, module in sorted(set(drivers)):
@@ -181,7 +199,7 @@ def _comment(policy, record):
         line = _record_line(replace(record, match=_digest(record.match)))
     if not fits(line):
         raise PlanError(
-            f"policy {policy}: the record of {record.place} would be a line of {size(line)} bytes, and udev reads {MAX_LINE} at "
+            f"policy {policy}: the record of {record.address} would be a line of {size(line)} bytes, and udev reads {MAX_LINE} at "
             f"most: it keeps the names of the device's {len(record.was['net'])} network interfaces; remove interfaces, such as "
             "representors of VFs, and run again"
         )
@@ -198,41 +216,68 @@ def _record_line(record):
         kept["refused"] = {key: value for key, value in vars(record.refused).items() if key != "fallback"}
     if record.physfn:
         kept["physfn"] = record.physfn
+    if record.devpath:
+        kept["devpath"] = record.devpath
+    if record.vf is not None:
+        kept["vf"] = record.vf
     return f"# {'release' if record.released else 'device'} {json.dumps(kept, sort_keys=True)}"
 
 
-def _device_rule(policy, record):
+def _device_rules(policy, record):
+    """The line that takes a device. A kernel that shows serial numbers by itself tells a twin in the slot by that one."""
     ids = ", ".join(f'ATTR{{{key}}}=="0x{record.ids[key]}"' for key in IDENTITY)
-    return (
-        f'ACTION=="add", SUBSYSTEM=="pci", {_place(record)}, {ids}, '
-        f'ENV{{VFIO_HOST}}="{policy} {record.driver}", ATTR{{driver_override}}="{record.driver}"'
-    )
+    here, mine, lines = f'ACTION=="add", SUBSYSTEM=="pci", {_place(record)}', ids, []
+    if record.serial and _DSN.match(record.serial):
+        twin = f'ENV{{VFIO_HOST_TWIN}}="{record.serial}"'
+        lines.append(f'{here}, ATTR{{serial_number}}=="?*", ATTR{{serial_number}}!="{record.serial}", {twin}')
+        mine = f'{ids}, {twin.replace("=", "!=", 1)}'
+    lines.append(f'{here}, {mine}, ENV{{VFIO_HOST}}="{policy} {record.driver}", ATTR{{driver_override}}="{record.driver}"')
+    return lines
 
 
 def _place(record):
     if record.pin is None:
-        return f'KERNEL=="{record.address}"'
+        if record.devpath is None:
+            return f'KERNEL=="{record.address}"'
+        if record.vf is None:
+            return f'DEVPATH=="{record.devpath}"'
+        # Where the PF has its old bus number, its VFs have theirs; else its own event knows them, by index.
+        return f'DEVPATH=="{beside(record.devpath, record.address)}", TEST=="../{record.physfn}"'
     ((key, value),) = record.pin.items()
     unique = 'ATTR{uid_is_unique}=="1", ' if key == "uid" else ""
     return f'{unique}ATTR{{{key}}}=="{value}"'
 
 
-def _with_pf(physfn, address, ids):
-    """Matches the event of a PF whose VF at this address is there, and is what it should be."""
-    known = ", ".join(f'ATTR{{[pci/{address}]{key}}}=="0x{ids[key]}"' for key in IDENTITY)
-    return f'ACTION=="add|bind", SUBSYSTEM=="pci", KERNEL=="{physfn}", {known}'
+def _with_pf(vf, actions="add|bind"):
+    """(matches the event of a VF's PF when the VF is there, and is what it should be; how attributes of the VF are named then)
+
+    ``vf``: a Record or a Device.
+    """
+    by_index = vf.devpath is not None and vf.vf is not None
+    name = f"{vf_rules.link(vf.vf)}/" if by_index else f"[pci/{vf.address}]"
+    pf = f'DEVPATH=="{vf.devpath}"' if by_index else f'KERNEL=="{vf.physfn}"'
+    known = ", ".join(f'ATTR{{{name}{key}}}=="0x{vf.ids[key]}"' for key in IDENTITY)
+    return f'ACTION=="{actions}", SUBSYSTEM=="pci", {pf}, {known}', name
 
 
-def _early_rule(record):
-    """The override while the PF's event is processed: before any driver may have the VF, when vfio.host made it."""
-    matches = _with_pf(record.physfn, record.address, record.ids)
-    return f'{matches}, ATTR{{[pci/{record.address}]driver_override}}="{record.driver}"'
+def _early_rules(record):
+    """The override while the PF's event is processed: before any driver may have the VF, when vfio.host made it.
+
+    Where the PF's bus number has moved, the VF's own rule does not find it.
+    """
+    matches, name = _with_pf(record)
+    override = f'ATTR{{{name}driver_override}}="{record.driver}"'
+    lines = [f"{matches}, {override}"]
+    if record.vf is not None and record.devpath is not None:
+        matches, dummy = _with_pf(record, "add|bind|change")
+        lines.append(f'{matches}, KERNEL!="{record.physfn}", {override}, {vf_rules.send(record.vf, vf_rules.OVERRIDDEN)}')
+    return lines
 
 
 def _native_rule(vf):
     """A note for what sets the number of VFs (_sriov/rules.py). The module is loaded then and there, and binds nothing yet."""
     return (
-        f'{_with_pf(vf.physfn, vf.address, vf.ids)}, ENV{{VFIO_HOST_SRIOV}}=="{vf.physfn}", '
+        f'{_with_pf(vf)[0]}, ENV{{VFIO_HOST_SRIOV}}=="{vf.physfn}", '
         f'ENV{{{native_mark(vf.address)}}}="1", IMPORT{{builtin}}="kmod load {vf.modalias}"'
     )
 
@@ -304,7 +349,18 @@ def _record(kept, released):
         match=None if kept.get("match") is None else str(kept["match"]),
         physfn=None if kept.get("physfn") is None else checked(ADDRESS, kept["physfn"]),
         pin=pin,
+        devpath=None if kept.get("devpath") is None else checked(DEVPATH, kept["devpath"]),
+        vf=_index(kept),
     )
+
+
+def _index(kept):
+    index = kept.get("vf")
+    if index is None:
+        return None
+    if isinstance(index, bool) or not isinstance(index, int) or index < 0 or not kept.get("physfn") or not kept.get("devpath"):
+        raise ValueError(f"{index!r} is no VF of a PF")
+    return index
 
 
 def _text(pin):

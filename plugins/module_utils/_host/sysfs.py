@@ -18,6 +18,7 @@ import stat
 import time
 from contextlib import suppress
 
+from ansible_collections.vfio.host.plugins.module_utils._host import netlink
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal, KernelStuck
 from ansible_collections.vfio.host.plugins.module_utils._host.watched import Deputy, Unfinished, started_at
 
@@ -197,6 +198,10 @@ class Sysfs:
     def opened(self, path):
         """A context that gives a function (length, offset) -> bytes over a binary attribute; b"" where unreadable."""
         return _Opened(path)
+
+    def permanent_addresses(self):
+        """Index -> (address in use, permanent address) of network interfaces; {} below another root, whose kernel nobody asks."""
+        return {} if self.root else netlink.permanent_addresses()
 
     def exists(self, path):
         """Whether ``path`` is there."""

@@ -32,13 +32,14 @@ class NumberArea:
             for directory in (self._files.boot_rules, self._files.volatile_rules)
         )
         texts = {path: self._files.read(path) for path in boot + volatile}
-        records = {}
-        for path in (volatile[0], boot[0]):
-            records.update({one.address: one for one in rules.parse(texts[path] or "", path)})
         layouts = {
             address: read_layout(self._fs, address)
             for address, device in host.survey.devices.items() if device.sriov is not None
         }
+        records = {}
+        for path in (volatile[0], boot[0]):
+            found = [one.located(host.survey.devices, layouts) for one in rules.parse(texts[path] or "", path)]
+            records.update({one.address: one for one in found})
         return State(host, records, texts, boot, volatile, layouts, Expected(self._fs, host.survey))
 
     def plan(self, state, request):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from ansible_collections.vfio.host.plugins.module_utils._device import names
 from ansible_collections.vfio.host.plugins.module_utils._device.iommu import NO_GROUP
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import Device, guards_of_vfs
+from ansible_collections.vfio.host.plugins.module_utils._device.place import vf_path, vf_slots
 
 # include/uapi/linux/pci_regs.h: PCI_EXT_CAP_ID_SRIOV, PCI_SRIOV_VF_OFFSET, _VF_STRIDE and _VF_DID.
 _EXTENDED_CONFIG = 0x100
@@ -66,9 +67,9 @@ class Expected:
 
     def vfs(self, pf, layout, number):
         """The Devices that a PF's VFs will be: a VF has its PF's vendor, class and, nearly always, subsystem."""
-        return [self._vf(pf, layout, address) for address in layout.addresses(pf.address, number)]
+        return [self._vf(pf, layout, *one) for one in enumerate(layout.addresses(pf.address, number))]
 
-    def _vf(self, pf, layout, address):
+    def _vf(self, pf, layout, index, address):
         known = self._survey.devices.get(address)
         ids = known.ids if known is not None else dict(pf.ids, device=layout.device)
         modalias = (
@@ -79,7 +80,8 @@ class Expected:
         vendor_name, device_name = self._names(ids["vendor"], ids["device"])
         return Device(
             address=address, ids=ids, modalias=modalias, header_type=0, numa_node=pf.numa_node, physfn=pf.address,
-            path="-".join(pf.path.split("-")[:-1] + [address[-4:]]), root=pf.root, vendor_name=vendor_name, device_name=device_name,
+            vf=index, path=vf_path(pf.path, index), slots=vf_slots(pf.slots, address), root=pf.root, devpath=pf.devpath,
+            vendor_name=vendor_name, device_name=device_name,
             vfio=self._survey.choices.facts(modalias, self._reason), guards=guards_of_vfs(pf.address, pf.guards),
         )
 

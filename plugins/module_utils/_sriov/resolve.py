@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector, shared_paths
+from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS, Device, guards_of_vfs
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import MOVES, RELEASE, REPORT
@@ -146,7 +146,7 @@ def _select(state, selector, entry, problems):
         others = ", ".join(f"{one.address} ({one.name})" for one in devices)
         why = f"only what cannot have VFs: {others}" if others else "no device of this host"
         problems.append(f"{entry.where}: {entry.match.text} matches {why}")
-    shared = shared_paths(entry.match, entry.where, capable)
+    shared = selector.unclear(entry.match, entry.where, [one.address for one in capable])
     problems += shared
     return [] if shared else capable
 
@@ -158,7 +158,7 @@ def _absent(state, request, entries, problems):
         selector = Selector(devices)
         matched = [[address for address in selector.select(entry.match) if address in addresses] for entry in entries]
         for entry, some in zip(entries, matched):
-            problems += shared_paths(entry.match, entry.where, [devices[address] for address in some])
+            problems += selector.unclear(entry.match, entry.where, some)
         addresses &= {address for some in matched for address in some}
     return _given_back(state, request, addresses, problems)
 
@@ -203,7 +203,7 @@ def _pf_plan(state, request, pf, number, autoprobe, was, problems):
         status = RELEASED if was is None else CHANGED
     else:
         status = UNCHANGED
-    record = was and rules.PfRecord(pf.address, pf.ids, tuple(vf.address for vf in vfs), autoprobe, was)
+    record = was and rules.PfRecord(pf.address, pf.ids, tuple(vf.address for vf in vfs), autoprobe, was, pf.devpath)
     shown = autoprobe if request.now else pf.sriov["autoprobe"]
     return PfPlan(pf, shown, before, vfs, status, request.now, record, bound)
 

@@ -13,17 +13,21 @@ can come in between:
 - each policy's own file sets the override of each of its VFs, and notes those that it declares native;
 - 61-vfio-host-sriov.rules lets native drivers have what they shall have, and ends with automatic probing as declared.
 
-The event is ``add`` where the PF has its driver by then, else ``bind``, which comes when it gets one.
+The event is ``add`` where the PF has its driver by then, else ``bind``, which comes when it gets one. A PF is known by its
+slots. Where its bus number is not the one that it was recorded with, those of its VFs are others, too: then they are named by
+their index, and each is sent an event of its own in which it is probed.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ansible_collections.vfio.host.plugins.module_utils._device import vf_rules
 from ansible_collections.vfio.host.plugins.module_utils._device.lines import joined
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import ADDRESS, IDENTITY
+from ansible_collections.vfio.host.plugins.module_utils._device.place import DEVPATH
 from ansible_collections.vfio.host.plugins.module_utils._device.standing import checked, read_records
 from ansible_collections.vfio.host.plugins.module_utils._device.udev import HEX_ID, native_mark
 
@@ -38,7 +42,8 @@ _HEAD = (
 
 @dataclass(frozen=True)
 class PfRecord:
-    """One PF, pinned by ``address`` and ``ids`` together. ``vfs``: the addresses of its VFs, as many as there shall be.
+    """One PF, pinned by ``devpath`` and ``ids`` together, by ``address`` in a record of an earlier version. ``vfs``: the
+    addresses of its VFs, as many as there shall be.
 
     ``was``: numvfs and autoprobe as they were before the first run.
     """
@@ -48,10 +53,22 @@ class PfRecord:
     vfs: tuple
     autoprobe: bool
     was: dict
+    devpath: str | None = None
 
     def is_of(self, device):
-        """Whether the function at this address is still the one that was recorded."""
-        return device is not None and device.address == self.address and device.ids == self.ids
+        """Whether a function is the one that was recorded."""
+        if device is None or device.ids != self.ids:
+            return False
+        if self.devpath is None or device.devpath is None:
+            return device.address == self.address
+        return device.physfn is None and device.devpath == self.devpath
+
+    def located(self, devices, layouts):
+        """The record with the addresses that its PF and the VFs have now, where bus numbers moved; ``layouts``: PF -> Layout."""
+        found = [] if self.is_of(devices.get(self.address)) else [one.address for one in devices.values() if self.is_of(one)]
+        if len(found) != 1 or not layouts.get(found[0]):
+            return self
+        return replace(self, address=found[0], vfs=tuple(layouts[found[0]].addresses(found[0], len(self.vfs))))
 
 
 def render(records):
@@ -62,6 +79,8 @@ def render(records):
     for record in sorted(records, key=lambda one: one.address):
         numbers += ["", _comment(record)] + _number_rules(record)
         probes += [""] + _probe_rules(record)
+    if any(record.devpath for record in records):
+        probes += [""] + _sent_rules()
     remedy = "declare fewer VFs"
     return joined(numbers, f"sriov, {NUMBERS}", remedy), joined(probes, f"sriov, {PROBES}", remedy)
 
@@ -71,6 +90,8 @@ def _comment(record):
         "address": record.address, "ids": record.ids, "vfs": list(record.vfs), "autoprobe": record.autoprobe,
         "was": record.was,
     }
+    if record.devpath:
+        kept["devpath"] = record.devpath
     return f"# pf {json.dumps(kept, sort_keys=True)}"
 
 
@@ -80,8 +101,9 @@ def _mine(record):
 
 def _number_rules(record):
     ids = ", ".join(f'ATTR{{{key}}}=="0x{record.ids[key]}"' for key in IDENTITY)
+    place = f'DEVPATH=="{record.devpath}"' if record.devpath else f'KERNEL=="{record.address}"'
     found = [
-        f'ACTION=="add|bind", SUBSYSTEM=="pci", KERNEL=="{record.address}", {ids}, DRIVER=="?*", '
+        f'ACTION=="add|bind", SUBSYSTEM=="pci", {place}, {ids}, DRIVER=="?*", '
         f'ENV{{VFIO_HOST_SRIOV}}="{record.address}"'
     ]
     if record.vfs:
@@ -95,19 +117,34 @@ def _number_rules(record):
 
 def _probe_rules(record):
     found = []
+    here = f'{_mine(record)}, KERNEL=="{record.address}"' if record.devpath else _mine(record)
+    elsewhere = f'{_mine(record)}, KERNEL!="{record.address}"'
     if record.autoprobe:
         found.append(f'{_mine(record)}, ATTR{{sriov_drivers_autoprobe}}="1"')
-    for address in record.vfs:
+    for index, address in enumerate(record.vfs):
         probe = f'TEST!="[pci/{address}]driver", {{}}ATTR{{{{[subsystem/pci]drivers_probe}}}}="{address}"'
-        if record.autoprobe:
-            found.append(f'{_mine(record)}, {probe.format("")}')
-        else:
-            # Its module is registered by then, and every VF for VFIO has its override: only this one can be taken.
-            native = f'{_mine(record)}, ENV{{{native_mark(address)}}}=="1"'
-            found.append(f"{native}, {probe.format('ATTR{sriov_drivers_autoprobe}=' + chr(34) + '1' + chr(34) + ', ')}")
+        # Without automatic probing its module is registered by then, and every VF for VFIO has its override: only this one
+        # can be taken.
+        native = "" if record.autoprobe else f', ENV{{{native_mark(address)}}}=="1"'
+        between = "" if record.autoprobe else 'ATTR{sriov_drivers_autoprobe}="1", '
+        found.append(f"{here}{native}, {probe.format(between)}")
+        if record.devpath:
+            mark = vf_rules.PROBED if record.autoprobe else vf_rules.NATIVE
+            found.append(f'{elsewhere}{native}, TEST!="{vf_rules.link(index)}/driver", {vf_rules.send(index, mark)}')
     if not record.autoprobe:
         found.append(f'{_mine(record)}, ATTR{{sriov_drivers_autoprobe}}="0"')
     return found
+
+
+def _sent_rules():
+    """What VFs do with the events that their PF's event sent them."""
+    probed, native = (f'{vf_rules.sent(mark)}, TEST!="driver"' for mark in (vf_rules.PROBED, vf_rules.NATIVE))
+    probe = 'ATTR{[subsystem/pci]drivers_probe}="$kernel"'
+    return [
+        f"{probed}, {probe}",
+        f'{native}, ATTR{{physfn/sriov_drivers_autoprobe}}="1", {probe}',
+        f'{vf_rules.sent(vf_rules.NATIVE)}, ATTR{{physfn/sriov_drivers_autoprobe}}="0"',
+    ]
 
 
 def parse(text, path):
@@ -129,6 +166,7 @@ def _record(kept):
         vfs=tuple(checked(ADDRESS, one) for one in kept["vfs"]),
         autoprobe=kept["autoprobe"],
         was={"numvfs": number, "autoprobe": was["autoprobe"]},
+        devpath=None if kept.get("devpath") is None else checked(DEVPATH, kept["devpath"]),
     )
 
 

@@ -31,6 +31,7 @@ class FakeHost:
         self.files = FakeFiles(self.root, self.faults)
         self.udev = Udev(self.kernel, [self.files.boot_rules, self.files.volatile_rules])
         self.kernel.on_settle = self.udev.catch_up
+        self.kernel.on_uevent = self._on_uevent
         self.area = DeviceArea(self.kernel, self.files)
         self._udev_runs = False
         self.tree.install()
@@ -39,7 +40,7 @@ class FakeHost:
     def reboot(self):
         """What a boot does: /run is empty, overrides are gone, native drivers come first, then the rules of /etc."""
         self._udev_runs = False
-        self.kernel.boot(on_add=self._on_add, on_bind=self._on_bind)
+        self.kernel.boot(on_add=self._on_add, on_bind=self._on_bind, on_change=self._on_change)
         for module in self.spec.modules:
             if module.initramfs:
                 self.kernel.load(module)
@@ -61,6 +62,14 @@ class FakeHost:
     def _on_bind(self, address):
         if self._udev_runs:
             self.udev.bind(address)
+
+    def _on_change(self, address):
+        if self._udev_runs:
+            self.udev.change(address)
+
+    def _on_uevent(self, address, words):
+        if self._udev_runs:
+            self.udev.send(address, words)
 
     def plug(self, function):
         """Hot-plug a function."""

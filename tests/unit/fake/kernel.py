@@ -46,24 +46,25 @@ class FakeKernel(Holding):
         self._later = []
         self._dynamic_ids = {}
         self._modules = {}
-        self._on_add = self._on_bind = lambda address: None
+        self._on_add = self._on_bind = self._on_change = lambda address: None
+        self.on_uevent = lambda address, words: None  # somebody writes to a function's uevent
 
     # Life of a host.
 
-    def boot(self, on_add, on_bind=lambda address: None):
+    def boot(self, on_add, on_bind=lambda address: None, on_change=lambda address: None):
         """All of it, up to where user space starts. ``on_add`` hears of each function that is plugged later, ``on_bind`` of
-        each that a driver binds.
+        each that a driver binds, ``on_change`` of each whose VFs have come.
         """
         self.tree.boot()
         self.functions, self._dynamic_ids, self._later, self._modules = {}, {}, [], {}
         self.hold_nothing()
-        self._on_add = self._on_bind = lambda address: None
+        self._on_add = self._on_bind = self._on_change = lambda address: None
         for module in (_PORT_DRIVER,) + self.spec.modules:
             if module.builtin:
                 self._register(module)
         for function in self.spec.functions:
             self.appear(function)
-        self._on_add, self._on_bind = on_add, on_bind
+        self._on_add, self._on_bind, self._on_change = on_add, on_bind, on_change
 
     def appear(self, function):
         """A function is found: drivers that are registered probe it, then user space hears of it."""
@@ -102,6 +103,16 @@ class FakeKernel(Holding):
         if self.is_root:
             return context
         return _Truncated(context)
+
+    def permanent_addresses(self):
+        """What the kernel tells by netlink: of each interface that has one (source: net/core/rtnetlink.c rtnl_fill_ifinfo)."""
+        found = {}
+        for function in self.functions.values():
+            for net in function.net:
+                index = self.number(f"{self.net}/{net.name}/ifindex")
+                if index is not None and net.told:
+                    found[index] = net.mac, net.permanent or net.mac
+        return found
 
     # Commands.
 
@@ -173,6 +184,7 @@ class FakeKernel(Holding):
             "driver_override": self._override,
             "sriov_numvfs": self._numvfs,
             "sriov_drivers_autoprobe": self._auto,
+            "uevent": lambda address, words: self.on_uevent(address, words),
         }
         return attributes[name](owner, value)
 
@@ -243,6 +255,7 @@ class FakeKernel(Holding):
         self._put(address, "sriov_numvfs", str(wanted))
         for vf in function.vfs[:min(wanted, self.fewer.get(address, wanted))]:
             self.appear(vf)
+        self._on_change(address)  # source: drivers/pci/iov.c sriov_enable()
 
     # Drivers and devices.
 

@@ -18,12 +18,19 @@ def alias(vendor="*", device="*", pci_class="*", bus="pci"):
 
 @dataclass(frozen=True)
 class Net:
-    """An interface that a function has while a native driver serves it; ``via`` is the device between ('virtio0')."""
+    """An interface that a function has while a native driver serves it; ``via`` is the device between ('virtio0').
+
+    ``mac`` is the address in use, ``permanent`` the card's own where that is another; ``told``: by netlink (Linux 5.6 on);
+    ``bonded``: it is a port of a bond.
+    """
 
     name: str
     mac: str
     via: str = ""
     is_up: bool = True
+    permanent: str = ""
+    told: bool = True
+    bonded: bool = False
 
 
 @dataclass(frozen=True)

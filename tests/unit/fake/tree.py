@@ -27,6 +27,7 @@ class Tree:
         self.pci = self.sys / "bus/pci"
         self._directories = {}
         self._made = set()
+        self._indexes = {}
 
     def _make_parent(self, path):
         parent = os.path.dirname(str(path))
@@ -169,6 +170,7 @@ class Tree:
         self.put(directory / "revision", f"0x{function.revision}\n")
         self.put(directory / "modalias", function.modalias + "\n")
         self.put(directory / "driver_override", "(null)\n")
+        self.put(directory / "uevent", f"PCI_SLOT_NAME={address}\n")
         self.put(directory / "config", _configuration_space(function))
         if function.numa is not None:
             self.put(directory / "numa_node", function.numa + "\n")
@@ -256,14 +258,24 @@ class Tree:
             self.link(self.sys / "class/vfio-dev" / name, directory / "vfio-dev" / name)
             return
         for net in function.net:
-            self.put(directory / net.via / "net" / net.name / "address", net.mac + "\n")
-            self.put(directory / net.via / "net" / net.name / "flags", "0x1003\n" if net.is_up else "0x1002\n")
-            self.link(self.sys / "class/net" / net.name, directory / net.via / "net" / net.name)
+            self._interface(net, directory / net.via / "net" / net.name)
         if function.nvme:
             self._attach_nvme(function.nvme, directory / "nvme" / function.nvme.name)
         if function.disk:
             disk = function.disk
             self._block(directory / disk.via / disk.name, disk.number, disk.partitions)
+
+    def _interface(self, net, place):
+        # Of the real kernel's a new one each time; kept here, so that a host can be compared with what it was.
+        index = self._indexes.setdefault(net.name, len(self._indexes) + 2)
+        self.put(place / "address", net.mac + "\n")
+        self.put(place / "flags", "0x1003\n" if net.is_up else "0x1002\n")
+        self.put(place / "ifindex", f"{index}\n")
+        # NET_ADDR_PERM or NET_ADDR_SET (source: net/core/dev.c dev_set_mac_address)
+        self.put(place / "addr_assign_type", "3\n" if net.permanent or net.bonded else "0\n")
+        if net.bonded:
+            self.put(place / "bonding_slave/perm_hwaddr", (net.permanent or net.mac) + "\n")
+        self.link(self.sys / "class/net" / net.name, place)
 
     def _attach_nvme(self, nvme, controller):
         self.put(controller / "serial", nvme.serial.ljust(20) + "\n")

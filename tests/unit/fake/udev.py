@@ -6,7 +6,8 @@
 
 As udev does: files sort by name over all directories, /etc hides /run; a file ends at a line of more than 16,384 bytes
 (source: systemd src/udev/udev-rules.c, UDEV_LINE_SIZE); in a rule all matches come first; a failed
-attribute write is passed over; the driver is read once an event; RUN is done after the last rule.
+attribute write is passed over; the driver is read once an event; RUN is done after the last rule. Patterns are compared by
+fnmatch without FNM_PATHNAME, so '?' and '*' fit '/' in DEVPATH, too (token_match_string()).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 
 _TOKEN = re.compile(r'(?P<key>[A-Z]+)(\{(?P<name>[^}"]+)\})?(?P<op>==|!=|\+=|=)"(?P<value>[^"\\]*)"\Z')
-_MATCHES = ("ACTION", "SUBSYSTEM", "KERNEL", "DRIVER", "ATTR", "ENV", "TEST")
+_MATCHES = ("ACTION", "DEVPATH", "SUBSYSTEM", "KERNEL", "DRIVER", "ATTR", "ENV", "TEST")
 _OTHER = re.compile(r"\[pci/([0-9a-f:.]+)\](.+)")
 _SUBSTITUTION = re.compile(r"\$kernel|%k")
 # What a rule may hold without being a substitution that is not simulated.
@@ -74,9 +75,10 @@ def load_rules(directories):
 
 
 class Udev:
-    """Handles `add` and `bind` events of PCI functions, and `add` of the kernel's own modules, on a fake kernel.
+    """Handles `add`, `bind` and `change` events of PCI functions, and `add` of the kernel's own modules, on a fake kernel.
 
-    A `bind` waits until the event in which it came about has been handled, as events of one function do.
+    A `bind` waits until the event in which it came about has been handled, as events of one function do; so does what a rule
+    sends to another function.
     """
 
     def __init__(self, kernel, directories):
@@ -108,7 +110,20 @@ class Udev:
 
     def bind(self, address):
         """A driver has bound a function."""
-        self._bound.append(address)
+        self._bound.append((address, "bind", {}))
+        self._drain()
+
+    def change(self, address):
+        """The VFs of a function have come."""
+        self._bound.append((address, "change", {}))
+        self._drain()
+
+    def send(self, address, words):
+        """Somebody wrote to a function's uevent (source: lib/kobject_uevent.c kobject_synth_uevent)."""
+        action, dummy, *arguments = words.split() + [""] * 2
+        pairs = dict(one.split("=") for one in arguments if one)
+        assert all(text.isalnum() for pair in pairs.items() for text in pair), words
+        self._bound.append((address, action, {f"SYNTH_ARG_{key}": value for key, value in pairs.items()}))
         self._drain()
 
     def add_module(self, name):
@@ -125,20 +140,20 @@ class Udev:
 
     def _drain(self):
         while self._bound and not self._depth:
-            address = self._bound.pop(0)
+            address, action, env = self._bound.pop(0)
             if address in self._kernel.functions:
                 directory = str(self._kernel.tree.directory(address))
-                self._handle(_Event(self._kernel, "pci", address, directory, "bind"), self._rules)
+                self._handle(_Event(self._kernel, "pci", address, directory, action, env), self._rules)
 
 
 class _Event:
-    def __init__(self, kernel, subsystem, address, directory, action="add"):
+    def __init__(self, kernel, subsystem, address, directory, action="add", env=()):
         self._kernel = kernel
         self._subsystem = subsystem
         self._address = address
         self._directory = directory
         self._action = action
-        self._env = {}
+        self._env = dict(env)
         self._run = []
         self._driver = None
 
@@ -163,6 +178,7 @@ class _Event:
             "ACTION": lambda: self._action,
             "SUBSYSTEM": lambda: self._subsystem,
             "KERNEL": lambda: self._address,
+            "DEVPATH": lambda: self._directory[self._directory.index("/sys/") + len("/sys"):],
             "DRIVER": self._driver_once,
             "ATTR": lambda: self._attribute(name),
             "ENV": lambda: self._env.get(name, ""),

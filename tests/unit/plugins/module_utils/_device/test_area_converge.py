@@ -110,7 +110,7 @@ def test_a_result_tells_what_was_done_and_why(host):
         "status": "bound",
     }
     assert (choice["module"], choice["source"]) == ("vfio_pci", "auto")
-    assert identity["path"] == "06.0-00.0"
+    assert identity["path"] == "0000:00/06.0-00.0"
 
 
 def test_a_result_of_the_second_run_says_unchanged(host):

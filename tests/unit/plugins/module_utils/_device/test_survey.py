@@ -43,6 +43,7 @@ KEYS = {
     "path",
     "is_vf",
     "physfn",
+    "vf",
     "sriov",
     "reset_methods",
     "boot_vga",
@@ -85,14 +86,15 @@ def test_an_endpoint_is_told_in_full(host):
         "iommu_group": "14",
         "numa_node": -1,
         "header_type": 0,
-        "path": "06.0-00.0",
+        "path": "0000:00/06.0-00.0",
         "is_vf": False,
         "physfn": None,
+        "vf": None,
         "sriov": None,
         "reset_methods": ["bus"],
         "boot_vga": False,
         "serial": "52-54-00-ff-ff-00-03-02",
-        "net": [{"name": "enp2s0", "mac": "52:54:00:00:03:02"}],
+        "net": [{"name": "enp2s0", "mac": "52:54:00:00:03:02", "address": "52:54:00:00:03:02"}],
         "block": [],
         "zpci": None,
         "vendor_name": "Intel Corporation",
@@ -126,7 +128,7 @@ def test_partitions_are_no_disks(host):
 
 
 def test_a_virtio_interface_is_found_below_its_own_bus(host):
-    assert host.facts(VIRTIO)["net"] == [{"name": "enp6s0", "mac": "52:54:00:00:06:00"}]
+    assert host.facts(VIRTIO)["net"] == [{"name": "enp6s0", "mac": "52:54:00:00:06:00", "address": "52:54:00:00:06:00"}]
 
 
 def test_a_pf_counts_its_vfs_and_a_vf_names_its_pf(host):

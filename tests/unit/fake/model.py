@@ -76,6 +76,8 @@ class Function:
     boot_vga: bool = False
     reset: str = ""
     zpci: dict = None
+    root: str = None  # the bus of a host bridge between it and its parent, as behind VMD
+    shows_serial: bool = False  # the kernel has serial_number (6.17 on)
 
     @property
     def id_parts(self):

@@ -163,6 +163,8 @@ class Tree:
         """A function's directory, with what it has whatever driver serves it."""
         address = function.address
         above = self._directories.get(function.parent) or self.sys / "devices" / f"pci{address[:-5]}"
+        if function.root:
+            above /= f"pci{address.split(':')[0]}:{function.root}"
         directory = self._directories[address] = above / address
         for kind, value in zip(_KINDS, function.id_parts):
             self.put(directory / kind, f"0x{value}\n")
@@ -174,6 +176,8 @@ class Tree:
         self.put(directory / "config", _configuration_space(function))
         if function.numa is not None:
             self.put(directory / "numa_node", function.numa + "\n")
+        if function.shows_serial and function.dsn:
+            self.put(directory / "serial_number", function.dsn + "\n")
         if function.reset:
             self.put(directory / "reset_method", function.reset + "\n")
         if function.pci_class.startswith("03"):

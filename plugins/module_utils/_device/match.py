@@ -55,6 +55,7 @@ _ADDRESS_GLOB = re.compile(r"[0-9a-f:.*?\[\]!-]+\Z")
 _ADDRESS_LIKE = re.compile(r"([0-9a-f]*:){1,2}[0-9a-f.]*\Z")
 _HEX = re.compile(r"(0x)?[0-9a-f]+\Z")
 _NUMBER = re.compile(r"-?\d+\Z")
+_INDEX = re.compile(r"([0-9*?]|\[!?[0-9-]+\])+\Z")
 _RANGE = re.compile(r"(\d{1,9})-(\d{1,9})\Z")
 _MOST_VFS = 65535  # of one PF: NumVFs has 16 bits
 _MAGIC = re.compile(r"[*?\[]")
@@ -189,7 +190,7 @@ _PATTERNS = {
     NUMBER: lambda text: text if _NUMBER.match(text) else None,
     FLAG: {"true": "true", "yes": "true", "false": "false", "no": "false"}.get,
     HEX: _hex,
-    RANGE: lambda text: text if re.match(r"[0-9*?\[\]!-]+\Z", text) else None,
+    RANGE: lambda text: text if _INDEX.match(text) else None,
 }
 _KINDS = {
     ID: "hexadecimal id",

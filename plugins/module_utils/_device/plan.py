@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.vfio.host.plugins.module_utils._device import iommu, owners, report, rivals, udev
+from ansible_collections.vfio.host.plugins.module_utils._device import clients, iommu, owners, report, rivals, udev
 from ansible_collections.vfio.host.plugins.module_utils._device.choices import module_name
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import parse_declarations, parse_policy_name
 from ansible_collections.vfio.host.plugins.module_utils._device.objections import objections, unloadable
@@ -132,6 +132,8 @@ def make_plan(host, request):
     problems += unloadables + _binding_loads(survey, declared, resolution, request)
     if problems:
         raise PlanError(*problems)
+    for_clients = [target.device for target in resolution.targets.values() if target.is_vfio]
+    doubt = iommu.unsafe_interrupts(survey) if for_clients else None
     first, last, kept_of_all = {}, {}, []
     old_standings = [one for kinds in host.standings.values() for one in kinds]
     for policy in declared:
@@ -157,8 +159,9 @@ def make_plan(host, request):
         host=host, request=request, devices=plans, files=_in_safe_order(first, host.files), last_files=last,
         unsettled=sorted(resolution.unsettled),
         warnings=survey.warnings + resolution.warnings + warned + told + [one.warning for one in plans if one.warning]
-        + _client_warnings(survey, resolution.targets)
-        + rivals.warnings(survey, host.saved, [(one.device, one.policy) for one in plans]),
+        + ([doubt] if doubt else [])
+        + rivals.warnings(survey, host.saved, [(one.device, one.policy) for one in plans])
+        + clients.warnings(survey.obstacles, for_clients),
         undeclared=undeclared,
     )
 
@@ -212,10 +215,6 @@ def _stands(target, memory, before, after):
     )
 
 
-def _client_warnings(survey, targets):
-    """What stands in the way of clients, and not of drivers."""
-    doubt = iommu.unsafe_interrupts(survey) if any(target.is_vfio for target in targets.values()) else None
-    return [doubt] if doubt else []
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from ansible_collections.vfio.host.plugins.module_utils._device import guards, iommu, names, usage
+from ansible_collections.vfio.host.plugins.module_utils._device import clients, guards, iommu, names, usage
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import (
     BASE_DRIVER,
     BASE_MODULE,
@@ -60,6 +60,7 @@ class Survey:
     noiommu: bool
     interrupt_remapping: bool | None
     warnings: list
+    obstacles: dict  # of clients.obstacles()
     stuck: dict  # address -> a sentence, of each device that nothing can be done with
 
     def is_vfio(self, driver):
@@ -145,6 +146,7 @@ def survey(fs):
         noiommu=noiommu,
         interrupt_remapping=remaps_interrupts(fs) if groups else None,
         warnings=warnings + list(stuck.values()),
+        obstacles=clients.obstacles(fs, raw, vfio_drivers.__contains__),
         stuck=stuck,
     )
 

@@ -45,6 +45,15 @@ class DriverRefusal(ApplyError):
         self.errno = number
 
 
+class NumberRefusal(ApplyError):
+    """A PF did not make the VFs that it was asked for, but ``made``; ``errno``: its driver's answer, None where that was success."""
+
+    def __init__(self, message: str, made: int, errno_: Optional[int]) -> None:
+        super().__init__(message)
+        self.made = made
+        self.errno = errno_
+
+
 class PciBus:
     """The PCI bus of one host. ``timeout``: seconds for an unbind to end and for a change to show.
 
@@ -190,13 +199,13 @@ class PciBus:
             ) from error
         except KernelRefusal as error:
             hint = _NUMBER_HINTS.get(error.errno)
-            raise ApplyError(f"{error.messages[0]}{'; ' + hint if hint else ''}") from error
+            raise NumberRefusal(
+                f"{error.messages[0]}{'; ' + hint if hint else ''}", made=self.number_of_vfs(address), errno_=error.errno
+            ) from error
         # A driver that can make fewer makes fewer, and the write succeeds all the same.
         if not self.wait_for(lambda: self.number_of_vfs(address) == number):
-            raise ApplyError(
-                f"asked for {number} VFs, it has {self.number_of_vfs(address)} after {self._timeout} seconds; the kernel log may "
-                "say why"
-            )
+            made = self.number_of_vfs(address)
+            raise NumberRefusal(f"asked for {number} VFs, it has {made} after {self._timeout} seconds", made=made, errno_=None)
 
     def set_autoprobe(self, address: str, wanted: bool) -> None:
         """Have drivers probe a PF's new VFs, or not."""
@@ -234,4 +243,4 @@ class PciBus:
             self._fs.write(path, value)
 
 
-__all__ = ("DriverRefusal", "PciBus")
+__all__ = ("DriverRefusal", "NumberRefusal", "PciBus")

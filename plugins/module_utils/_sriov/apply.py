@@ -11,8 +11,11 @@ from __future__ import annotations
 from ansible_collections.vfio.host.plugins.module_utils._device.apply import pci_bus
 from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS, told
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
+from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import NumberRefusal
 from ansible_collections.vfio.host.plugins.module_utils._host.resources import Autoprobe, Binding, Vfs
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules
+from ansible_collections.vfio.host.plugins.module_utils._sriov import late
+
 
 
 class _Pfs:
@@ -66,7 +69,13 @@ class Numbers(_Pfs):
                 self._bus.bind_by_name(address, record.driver, record.driver)
         except ENDINGS as error:
             (message, *dummy) = told(error, f"setting the number of its VFs to {len(one.vfs)}")
-            raise ApplyError(f"{pf} ({one.device.name}): {message}") from error
+            hints = self._hints(one.device, len(one.vfs), error) if isinstance(error, NumberRefusal) else []
+            raise ApplyError(f"{pf} ({one.device.name}): {'; '.join([message] + hints)}") from error
+
+    def _hints(self, device, asked, refusal):
+        is_up = late.interfaces_up(self._fs, device)
+        found = late.hints(device, asked=asked, made=refusal.made, number=refusal.errno, is_up=is_up)
+        return found + (["the kernel log may say why"] if refusal.errno is None else [])
 
 
 class Probes(_Pfs):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import RELEASE, REPORT, remedy
-from ansible_collections.vfio.host.plugins.module_utils._sriov import rules
+from ansible_collections.vfio.host.plugins.module_utils._sriov import late, rules
 from ansible_collections.vfio.host.plugins.module_utils._sriov.predict import Prediction
 from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import CHANGED, PENDING, RELEASED, Request, State, resolve
 
@@ -105,9 +105,10 @@ def make_plan(state, request):
             going.update(vf.address for vf in one.before)
             coming.update({vf.address: vf for vf in one.vfs})
     undeclared = _undeclared(state, kept) if request.present and request.undeclared == REPORT else []
+    told = late.warnings(state, pfs) if request.present else []
     return Plan(
         state, request, pfs, first, last, Prediction(frozenset(going), coming, sriov) if pfs else None,
-        warnings=[one.warning for one in pfs if one.warning] + [one["reason"] for one in undeclared], undeclared=undeclared,
+        warnings=[one.warning for one in pfs if one.warning] + told + [one["reason"] for one in undeclared], undeclared=undeclared,
     )
 
 

@@ -121,6 +121,12 @@ def _present(state, request, entries, problems):
         for pf in _select(state, selector, entry, problems):
             total = pf.sriov["total"]
             number = total if entry.numvfs == MAX else entry.numvfs
+            if not total and number != entry.numvfs:
+                problems.append(
+                    f"{entry.where}: numvfs is max, but {pf.address} ({pf.name}) can have no VFs: its sriov_totalvfs is 0; switch "
+                    "SR-IOV on in the card's firmware (with its vendor's tool, or in the setup of the host), or say numvfs: 0"
+                )
+                continue
             if number > total:
                 problems.append(
                     f"{entry.where}: numvfs is {number}, but {pf.address} ({pf.name}) can have {total} VFs at most"

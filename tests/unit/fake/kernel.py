@@ -41,6 +41,7 @@ class FakeKernel(Holding):
         self.deferrals = {}  # (driver, address) -> seconds until it binds by itself, after EAGAIN
         self.slow = {}  # (driver, address) -> seconds until the driver link shows after a bind that succeeded
         self.fewer = {}  # PF -> how many VFs it makes at most, whatever it is asked for
+        self.all_or_none = False  # a PF's driver makes all VFs, whatever it is asked for
         self.on_settle = lambda: None  # somebody waits for udev
         self.asynchronous = False  # a freshly loaded module probes in a moment, not at once
         self._later = []
@@ -252,6 +253,13 @@ class FakeKernel(Holding):
         if not wanted:
             self._drop_vfs(address)
             return
+        if driver in ("bnxt_en", "bnx2x") and not any(net.is_up for net in function.net):
+            # source: bnxt_sriov.c bnxt_sriov_configure(), bnx2x_sriov.c bnx2x_sriov_configure()
+            if driver == "bnx2x":
+                raise OSError(errno.EINVAL, "down")
+            return
+        if self.all_or_none:
+            wanted = function.sriov_total  # source: drivers/crypto/intel/qat adf_sriov.c adf_enable_sriov()
         self._put(address, "sriov_numvfs", str(wanted))
         for vf in function.vfs[:min(wanted, self.fewer.get(address, wanted))]:
             self.appear(vf)

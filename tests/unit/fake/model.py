@@ -76,6 +76,7 @@ class Function:
     boot_vga: bool = False
     reset: str = ""
     zpci: dict = None
+    bars: tuple = ()  # (start, end) of its memory
     root: str = None  # the bus of a host bridge between it and its parent, as behind VMD
     shows_serial: bool = False  # the kernel has serial_number (6.17 on)
 
@@ -135,6 +136,8 @@ class Spec:
     kernel: str = "6.12.107+deb13-amd64"
     iommu: bool = True
     noiommu: bool = False
+    reserved: dict = field(default_factory=dict)  # IOMMU group -> lines of reserved_regions
+    iomem: str = ""
     opal: bool = False
     udevd: bool = True
     interfaces: tuple = ()

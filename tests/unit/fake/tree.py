@@ -122,6 +122,7 @@ class Tree:
             + "\n"
             + "".join(line + "\n" for line in spec.routes),
         )
+        self.put(proc / "iomem", spec.iomem)
         self.put(proc / "net/ipv6_route", "".join(line + "\n" for line in spec.routes6))
         self.put(proc / "self/mountinfo", "".join(line + "\n" for line in spec.mounts))
         self.put(
@@ -182,6 +183,9 @@ class Tree:
             self.put(directory / "reset_method", function.reset + "\n")
         if function.pci_class.startswith("03"):
             self.put(directory / "boot_vga", "1\n" if function.boot_vga else "0\n")
+        bars = [f"0x{start:016x} 0x{end:016x} 0x{0x40200:016x}" for start, end in function.bars]
+        nothing = " ".join([f"0x{0:016x}"] * 3)
+        self.put(directory / "resource", "\n".join(bars + [nothing] * (13 - len(bars))) + "\n")
         for key, value in (function.zpci or {}).items():
             self.put(directory / key, value + "\n")
         if function.sriov_total:
@@ -194,6 +198,9 @@ class Tree:
             group = self.sys / "kernel/iommu_groups" / function.group
             self.link(directory / "iommu_group", group)
             self.link(group / "devices" / address, directory)
+            # What x86 and arm64 print for every group (source: drivers/iommu/iommu.c iommu_group_show_resv_regions()).
+            msi = "0x00000000fee00000 0x00000000feefffff msi\n"
+            self.put(group / "reserved_regions", "".join(f"{one}\n" for one in self.spec.reserved.get(function.group, ())) + msi)
         if function.physfn:
             self._add_vf_links(function, directory)
 

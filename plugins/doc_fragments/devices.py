@@ -88,7 +88,8 @@ notes:
     these too, V(ignore) does not look."
   - "Fields that C(match) may name: any scalar field of a device as M(vfio.host.pci_facts) returns it (C(address),
     C(vendor), C(device), C(class), C(driver), C(path), C(serial), C(iommu_group), ...), C(net) and C(mac) of its network
-    interfaces, and on s390 C(uid) where C(uid_is_unique), C(function_id), C(pchid), C(pft), C(pfgid), C(vfn), C(port). A value is a text, a glob
+    interfaces, C(physfn) (address, interface name, MAC, serial number or path of a VF's PF, or a mapping that selects it), C(vf) (a VF's
+    index, a range such as C(0-5), or a list of these), and on s390 C(uid) where C(uid_is_unique), C(function_id), C(pchid), C(pft), C(pfgid), C(vfn), C(port). A value is a text, a glob
     or a list of these; ids and the class fit by their beginning, and must be quoted, since YAML reads C(0300) as a number."
   - What a match saw and VFIO hides afterwards (interface names, MAC addresses, NVMe serials, the native driver) is
     remembered in the rules file, so the second run finds the same devices.
@@ -99,11 +100,19 @@ notes:
     place is given back. Where a match names an C(address) and another device is there than the one that the policy took,
     the task fails and names both; match it by C(serial), by a C(path) that no other device has, or release the policy first, to
     take the new one.
-  - A C(path) is counted from its root, a PCI domain's host bridge, and does not say which. Where devices that an entry matches
-    have one path, the task fails and names them; add C(address), or another field that tells them apart.
+  - A C(path) begins with its root, the PCI domain and bus of the host bridge, and no other device of the host has it. One without
+    the root, as in earlier versions, works where it fits one device; where it fits several, the task fails and names them with their whole
+    paths.
+  - A C(mac) is the permanent address, whatever address is in use, as it is in a bond.
+  - Rules compare slots and ids, so after bus numbers moved the boot takes the same device. Of a VF they compare PF and index. Rules
+    files of earlier versions, which compare addresses, are read, and rewritten by the next run.
+  - A device that is bound may still be of no use to a client. A reserved region of type C(direct) in its IOMMU group, a framebuffer of the
+    firmware in its memory, a reset that it lacks, and interrupts that are not remapped are each a warning that says which client
+    fails, and how.
   - On s390 a function is known again by its UID, or by its function id where UIDs need not be unique, whatever its address.
   - With C(optional), a device that the entry took keeps its rule while it is absent. Where the match has ids only (C(vendor),
-    C(device), C(subsystem_vendor), C(subsystem_device), C(class), and C(address) beside these), and there is no C(count),
+    C(device), C(subsystem_vendor), C(subsystem_device), C(class), and C(address) beside these) or C(vf), with C(physfn) and ids or
+    without, and there is no C(count),
     a standing rule takes every device of that kind that is plugged in, also one that was never there before.
   - A device with a VFIO file open in some process is never unbound, since the kernel would wait for it for ever. The task
     fails and names the process before anything is touched.

@@ -100,6 +100,9 @@ ansible_facts:
           description:
             - Address to device. Ids are lower-case hexadecimal without C(0x). A field that the host does not have is
               V(null) or empty, never missing.
+            - C(path) is the PCI domain and bus of the host bridge, then slots and functions; of a VF its PF's, with its index. C(vf) is
+              that index, V(null) for what is no VF. Of an interface, C(mac) is the permanent address where the kernel tells it, and
+              C(address) the one in use.
           returned: success
           type: dict
           sample:
@@ -117,14 +120,15 @@ ansible_facts:
               iommu_group: "11"
               numa_node: -1
               header_type: 0
-              path: "06.0-00.0"
+              path: "0000:00/06.0-00.0"
               is_vf: false
               physfn: null
+              vf: null
               sriov: null
               reset_methods: [flr, bus]
               boot_vga: false
               serial: 52-54-00-ff-ff-12-34-56
-              net: [{name: enp2s0, mac: "52:54:00:12:34:56"}]
+              net: [{name: enp2s0, mac: "52:54:00:12:34:56", address: "52:54:00:12:34:56"}]
               block: []
               zpci: null
               vendor_name: Intel Corporation

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.vfio.host.plugins.module_utils._device import standing, udev
+from ansible_collections.vfio.host.plugins.module_utils._device import clients, standing, udev
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER
 from ansible_collections.vfio.host.plugins.module_utils._device.plan import make_plan
 from ansible_collections.vfio.host.plugins.module_utils._device.survey import Survey, survey
@@ -22,7 +22,8 @@ from ansible_collections.vfio.host.plugins.module_utils._host.udevd import settl
 @dataclass(frozen=True)
 class Host:
     """What a plan is made from. ``policies``: name -> Records; ``standings``: name -> Standings; ``files``: path -> text
-    of the rules files there; ``saved``: address -> (driver, file) of the overrides that driverctl sets at boot.
+    of the rules files there; ``saved``: address -> (driver, file) of the overrides that driverctl sets at boot; ``obstacles``:
+    of clients.obstacles().
     """
 
     survey: Survey
@@ -32,6 +33,7 @@ class Host:
     boot_rules: str
     volatile_rules: str
     saved: dict = field(default_factory=dict)
+    obstacles: dict = field(default_factory=dict)
 
     @property
     def recorded(self):
@@ -72,7 +74,7 @@ class DeviceArea:
         policies = {name: [one.located(found.devices) for one in records] for name, records in policies.items()}
         return Host(
             found, policies, standings, texts, self._files.boot_rules, self._files.volatile_rules,
-            self._saved(),
+            self._saved(), clients.obstacles(self._fs, found.devices.values(), found.is_vfio),
         )
 
     def _saved(self):

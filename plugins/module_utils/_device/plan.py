@@ -161,7 +161,7 @@ def make_plan(host, request):
         warnings=survey.warnings + resolution.warnings + warned + told + [one.warning for one in plans if one.warning]
         + ([doubt] if doubt else [])
         + rivals.warnings(survey, host.saved, [(one.device, one.policy) for one in plans])
-        + clients.warnings(survey.obstacles, for_clients),
+        + clients.warnings(host.obstacles, for_clients),
         undeclared=undeclared,
     )
 

@@ -12,7 +12,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from ansible_collections.vfio.host.plugins.module_utils._device import clients, guards, iommu, names, usage
+from ansible_collections.vfio.host.plugins.module_utils._device import guards, iommu, names, usage
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import (
     BASE_DRIVER,
     BASE_MODULE,
@@ -60,7 +60,6 @@ class Survey:
     noiommu: bool
     interrupt_remapping: bool | None
     warnings: list
-    obstacles: dict  # of clients.obstacles()
     stuck: dict  # address -> a sentence, of each device that nothing can be done with
 
     def is_vfio(self, driver):
@@ -97,7 +96,7 @@ class Survey:
 class _Surroundings:
     """What is read once and belongs to many devices: maps from an address, and ``names`` of vendor and device ids.
 
-    ``vfs``: PF -> its VFs' address -> index, of the PFs that were asked for.
+    ``vfs``: PF -> (its Place, its VFs' address -> index), of the PFs that were asked for.
     """
 
     net: dict
@@ -146,7 +145,6 @@ def survey(fs):
         noiommu=noiommu,
         interrupt_remapping=remaps_interrupts(fs) if groups else None,
         warnings=warnings + list(stuck.values()),
-        obstacles=clients.obstacles(fs, raw, vfio_drivers.__contains__),
         stuck=stuck,
     )
 
@@ -218,9 +216,8 @@ def _read_device(fs, address, around, stuck):
         stuck[address] = waiting
     override = None if waiting else fs.read(directory + "/driver_override")
     physfn = fs.link(directory + "/physfn")
-    vf = _vf_index(fs, around, physfn, address) if physfn else None
     place = place_of(directory)
-    pf_place = place if vf is None else place_of(fs.device_directory(physfn))
+    pf_place, vf = _pf(fs, around, physfn, address) if physfn else (place, None)
     vendor_name, device_name = around.names(ids["vendor"], ids["device"])
     return Device(
         address=address,
@@ -250,13 +247,17 @@ def _read_device(fs, address, around, stuck):
     )
 
 
-def _vf_index(fs, around, physfn, address):
-    """A VF's number, as the links of its PF have it: N of virtfnN (source: drivers/pci/iov.c pci_iov_sysfs_link())."""
+def _pf(fs, around, physfn, address):
+    """(Place of a VF's PF, the VF's number as the PF's links have it: N of virtfnN). (source: drivers/pci/iov.c
+    pci_iov_sysfs_link())
+    """
     if physfn not in around.vfs:
         directory = fs.device_directory(physfn)
         links = [name for name in fs.names(directory) if name.startswith(_VF_LINK) and name[len(_VF_LINK):].isdigit()]
-        around.vfs[physfn] = {fs.link(f"{directory}/{name}"): int(name[len(_VF_LINK):]) for name in links}
-    return around.vfs[physfn].get(address)
+        indexes = {fs.link(f"{directory}/{name}"): int(name[len(_VF_LINK):]) for name in links}
+        around.vfs[physfn] = place_of(directory), indexes
+    place, indexes = around.vfs[physfn]
+    return place, indexes.get(address)
 
 
 def _is_boot_vga(fs, path):

@@ -44,15 +44,16 @@ def standing_lines(driver: str, pfs: tuple, indexes: tuple, ids: str) -> list[st
     """What takes the VFs of these indexes of the PFs at these DEVPATHs, where nothing else has set an override.
 
     ``change`` is the event of a PF whose VFs have come (source: drivers/pci/iov.c sriov_enable()). ``ids``: with a place for
-    the link, matches that the VFs must fit, too.
+    the link, matches that the VFs must fit, too. One line does all, since udev remembers in an event what it has read of an
+    attribute, whatever was written since (source: systemd sd_device_get_sysattr_value()).
     """
     found = []
     for index in indexes:
         of_pf = f'ACTION=="add|bind|change", SUBSYSTEM=="pci", DEVPATH=="{"|".join(pfs)}"'
-        mine = f"{of_pf}{ids.replace('{}', link(index))}"
+        mine, override, again = f"{of_pf}{ids.replace('{}', link(index))}", f"{link(index)}/driver_override", send(index, OVERRIDDEN)
         found += [
-            f'{mine}, ATTR{{{link(index)}/driver_override}}=="(null)", ATTR{{{link(index)}/driver_override}}="{driver}"',
-            f'{mine}, ATTR{{{link(index)}/driver_override}}=="{driver}", TEST!="{link(index)}/vfio-dev", {send(index, OVERRIDDEN)}',
+            f'{mine}, ATTR{{{override}}}=="(null)", ATTR{{{override}}}="{driver}", {again}',
+            f'{mine}, ATTR{{{override}}}=="{driver}", TEST!="{link(index)}/vfio-dev", {again}',
         ]
     return found
 

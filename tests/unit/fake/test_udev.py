@@ -87,6 +87,34 @@ def test_what_is_not_simulated_is_an_error(host, line):
         rules(host, TAKE + ', ENV{X}="1"', 'ENV{X}=="1", ' + line)
 
 
+def test_what_was_read_of_an_attribute_is_remembered_for_the_event(host):
+    rules(
+        host, TAKE + ', ATTR{driver_override}=="(null)", ATTR{driver_override}="x"',
+        TAKE + ', ATTR{driver_override}=="x", ATTR{driver_override}="y"',
+    )
+    assert host.override(NIC) == "x"
+    host.udev.add(NIC)
+    assert host.override(NIC) == "y"
+
+
+@pytest.mark.parametrize("pattern, fits", [
+    (f"/devices/pci0000:00/0000:00:06.0/{NIC}", True), ("/devices/pci0000:00/0000:00:06.0/0000:??:00.0", True),
+    ("/devices/pci0000:00/0000:00:08.0/0000:??:00.0", False), ("/devices/*:00.0", True), ("/devices/pci0000:00?0000:00:06.0/*", True),
+    ("*/net/*", False), ("/devices/pci0000:00/0000:00:06.0", False),
+])
+def test_a_devpath_is_compared_by_glob_and_a_slash_is_a_character_as_any(host, pattern, fits):
+    rules(host, f'ACTION=="add", SUBSYSTEM=="pci", KERNEL=="{NIC}", DEVPATH=="{pattern}", ATTR{{driver_override}}="x"')
+    assert (host.override(NIC) == "x") is fits
+
+
+def test_a_write_to_uevent_is_an_event_with_words_in_it(host):
+    rules(
+        host, f'ACTION=="add", KERNEL=="{TWIN}", ATTR{{[pci/{NIC}]uevent}}="add 5f1c7e34-3d4b-4d0e-9a53-0d5c6d0a7b11 A=1"',
+        'ACTION=="add", ENV{SYNTH_ARG_A}=="1", ATTR{driver_override}="x"',
+    )
+    assert (host.override(NIC), host.override(TWIN)) == ("x", None)
+
+
 def test_a_rule_parses_to_its_tokens():
     assert parse_rule('ENV{A}=="x", ATTR{[subsystem/pci]drivers_probe}="$kernel"') == [
         ("ENV", "A", "==", "x"),

@@ -7,7 +7,9 @@
 As udev does: files sort by name over all directories, /etc hides /run; a file ends at a line of more than 16,384 bytes
 (source: systemd src/udev/udev-rules.c, UDEV_LINE_SIZE); in a rule all matches come first; a failed
 attribute write is passed over; the driver is read once an event; RUN is done after the last rule. Patterns are compared by
-fnmatch without FNM_PATHNAME, so '?' and '*' fit '/' in DEVPATH, too (token_match_string()).
+fnmatch without FNM_PATHNAME, so '?' and '*' fit '/' in DEVPATH, too (token_match_string()). What was read of an attribute of
+the device is remembered for the event, whatever is written to it (src/libsystemd/sd-device/sd-device.c
+sd_device_get_sysattr_value(); seen with udev 257).
 """
 
 from __future__ import annotations
@@ -156,6 +158,7 @@ class _Event:
         self._env = dict(env)
         self._run = []
         self._driver = None
+        self._read = {}
 
     def handle(self, rules):
         for rule in rules:
@@ -193,7 +196,11 @@ class _Event:
         return self._driver
 
     def _attribute(self, name):
-        return self._kernel.read(self._path(name))
+        if name.startswith("["):
+            return self._kernel.read(self._path(name))
+        if name not in self._read:
+            self._read[name] = self._kernel.read(self._path(name))
+        return self._read[name]
 
     def _path(self, name):
         if name.startswith("[subsystem/pci]"):

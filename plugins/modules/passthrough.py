@@ -152,11 +152,12 @@ EXAMPLES = r"""
       guests:
         - match:
             physfn: "0000:01:00.0"
-            address: ["0000:01:10.*", "0000:01:11.0"]
+            vf: 0-4
           count: 5
       host:
         - match:
-            address: ["0000:01:11.2", "0000:01:11.4"]
+            physfn: "0000:01:00.0"
+            vf: [5, 6]
           driver: native
 
 - name: Take the card that this connection may go over, and have it back in 30 seconds if nobody gets through any more

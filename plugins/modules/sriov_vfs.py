@@ -25,7 +25,10 @@ options:
         this module has changed is meant.
       - C(match), device fields to wanted values, as M(vfio.host.driver_override) matches devices. Of what it selects, those
         count that have the SR-IOV capability, and there must be one.
-      - C(numvfs), how many VFs, or V(max), as many as the device can have. Required for O(state=present).
+      - C(numvfs), how many VFs, or V(max), as many as the device can have. Required for O(state=present). V(max) of a device whose
+        firmware allows none is an error.
+      - Some drivers (C(bnxt_en), C(bnx2x)) make VFs only while the device's interface is up, which it is not when a boot sets the
+        number. A warning says so, and what to do.
       - C(autoprobe), what C(sriov_drivers_autoprobe) is in the end. With V(false), the default, VFs that no policy declares
         get no driver. With V(true) they get their native driver, after all others have theirs. A policy of
         M(vfio.host.driver_override) with C(driver=native) gives a VF its native driver in either case.
@@ -99,8 +102,8 @@ EXAMPLES = r"""
     policy: guests
     devices:
       - match:
-          physfn: "0000:01:00.0"
-          address: "0000:01:10.*"
+          physfn: enp1s0
+          vf: 0-3
 
 - name: Eight VFs on each card of a kind, native where no policy says otherwise
   vfio.host.sriov_vfs:

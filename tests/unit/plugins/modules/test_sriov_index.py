@@ -10,7 +10,9 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.vfio.host.plugins.module_utils._device import udev
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._sriov import rules
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, PF
 from ansible_collections.vfio.host.tests.unit.fake.model import Function, Net
@@ -179,6 +181,43 @@ def test_a_release_after_it_gives_everything_back(run_module, make_host):
     host.reboot()
     run_module(host, "passthrough", state="absent", initramfs=False)
     assert drivers(host, 2) == [] and host.rules("guests") is None
+
+
+def as_before(host):
+    """The files of a host as the versions before wrote them: everything is known by its address."""
+    directory = host.files.boot_rules
+    for name in host.files.names(directory):
+        path = f"{directory}/{name}"
+        text = host.files.read(path)
+        if name.startswith("60-"):
+            records = [replace(one, devpath=None, vf=None) for one in udev.parse(text, path)]
+            host.tree.put(path, udev.render("guests", records))
+    records = rules.parse(host.files.read(f"{directory}/{rules.NUMBERS}"), "x")
+    for name, text in zip((rules.NUMBERS, rules.PROBES), rules.render([replace(one, devpath=None) for one in records])):
+        host.tree.put(f"{directory}/{name}", text)
+    assert "DEVPATH" not in "".join(host.files.read(f"{directory}/{name}") for name in host.files.names(directory))
+
+
+def test_files_of_an_earlier_version_hold_until_the_next_run_rewrites_them(run_module, make_host):
+    host, want = make_host(BEFORE), wish("enp1s0", "0-3")
+    run_module(host, "passthrough", **want)
+    new = {name: host.files.read(f"{host.files.boot_rules}/{name}") for name in host.files.names(host.files.boot_rules)}
+    as_before(host)
+    host.reboot()
+    assert drivers(host, 1) == ["vfio-pci"] * 4 + [None] * 3
+    result = run_module(host, "passthrough", **want)
+    assert result["changed"] and {one["status"] for one in result["devices"] + result["sriov"]} == {"unchanged"}
+    assert {one["after_header"].rsplit("/", 1)[1] for one in result["diff"]} == set(new)
+    assert {name: host.files.read(f"{host.files.boot_rules}/{name}") for name in new} == new
+    assert not run_module(host, "passthrough", **want)["changed"]
+
+
+def test_a_release_takes_files_of_an_earlier_version(run_module, make_host):
+    host = make_host(BEFORE)
+    run_module(host, "passthrough", **wish("enp1s0", "0-3"))
+    as_before(host)
+    run_module(host, "passthrough", state="absent", initramfs=False)
+    assert drivers(host, 1) == [] and host.files.names(host.files.boot_rules) == []
 
 
 # VFs that nothing here makes.

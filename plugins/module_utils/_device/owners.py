@@ -102,7 +102,7 @@ def left_over(policies: dict, standings: dict, declared: dict, losses: dict) -> 
     found = {}
     for policy in sorted(set(policies).union(standings).difference(declared)):
         records, kinds = losses.get(policy, ((), ()))
-        places = [one.place for one in policies.get(policy, ()) if not one.released and one not in records]
+        places = [one.place if one.pin else one.address for one in policies.get(policy, ()) if not one.released and one not in records]
         others = [one for one in standings.get(policy, ()) if one not in kinds]
         if places or others:
             more = [f"{len(places) - _SHOWN} more"] if len(places) > _SHOWN else []

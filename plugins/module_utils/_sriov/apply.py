@@ -17,7 +17,6 @@ from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reloa
 from ansible_collections.vfio.host.plugins.module_utils._sriov import late
 
 
-
 class _Pfs:
     """What both parts do to a PF. ``plan``: the Plan of the numbers."""
 

@@ -90,7 +90,8 @@ notes:
     C(vendor), C(device), C(class), C(driver), C(path), C(serial), C(iommu_group), ...), C(net) and C(mac) of its network
     interfaces, C(physfn) (address, interface name, MAC, serial number or path of a VF's PF, or a mapping that selects it), C(vf) (a VF's
     index, a range such as C(0-5), or a list of these), and on s390 C(uid) where C(uid_is_unique), C(function_id), C(pchid), C(pft),
-    C(pfgid), C(vfn), C(port). A value is a text, a glob or a list of these; ids and the class fit by their beginning, and must be quoted, since YAML reads C(0300) as a number."
+    C(pfgid), C(vfn), C(port). A value is a text, a glob or a list of these; ids and the class fit by their beginning, and must be
+    quoted, since YAML reads C(0300) as a number."
   - What a match saw and VFIO hides afterwards (interface names, MAC addresses, NVMe serials, the native driver) is
     remembered in the rules file, so the second run finds the same devices.
   - "A driver may refuse a device that it declares. Then the task fails and puts everything back, or takes C(fallback), the

@@ -13,9 +13,11 @@ from dataclasses import replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device import steps
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER
+from ansible_collections.vfio.host.plugins.module_utils._device.below import below
 from ansible_collections.vfio.host.plugins.module_utils._device.outcome import carried_out
+from ansible_collections.vfio.host.plugins.module_utils._device.processes import Processes
 from ansible_collections.vfio.host.plugins.module_utils._device.resolve import FALLBACK
-from ansible_collections.vfio.host.plugins.module_utils._device.usage import holders, vfio_nodes
+from ansible_collections.vfio.host.plugins.module_utils._device.usage import processes_using
 from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS, told
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
 from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import DriverRefusal, PciBus
@@ -41,13 +43,18 @@ def pci_bus(fs, timeout):
     """The bus, which names the processes that hold a device whose unbind did not end."""
 
     def ask(address):
-        directory = f"{fs.pci_devices}/{address}"
-        nodes = vfio_nodes(fs, directory, fs.link(directory + "/iommu_group"))
+        # Before the unbind, which takes the nodes away first and waits for those who have them open then.
+        directory = fs.device_directory(address)
+        found = below(fs, address, directory, fs.link(directory + "/iommu_group"))
 
         def who():
-            held = holders(fs)
-            names = [f"{one['pid']} ({one['command']})" for node in nodes for one in held.get(node, ())]
-            return f"process {', '.join(dict.fromkeys(names))} holds it" if names else "no process that /proc shows holds it"
+            processes = Processes(fs)
+            names = [
+                f"{pid} ({processes.holder(pid)['command']})" for pid in sorted({use.pid for use in processes_using(processes, found)})
+            ]
+            return f"process {', '.join(names)} holds it" if names else (
+                "no process has a node of it among its open files, as far as /proc shows; a memory mapping, or the kernel itself, may hold it"
+            )
 
         return who
 

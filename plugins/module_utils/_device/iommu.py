@@ -13,6 +13,10 @@ _WITHOUT_DMA = frozenset(("pci-stub", "pcieport"))
 
 _BACK_END, _UNSAFE = "vfio_iommu_type1", "allow_unsafe_interrupts"
 
+DEAD = (
+    "it does not answer, its configuration space reads all ones: it is off the bus or without power; power-cycle the host, or remove "
+    "the device and rescan the bus"
+)
 NO_GROUP = "no IOMMU group: the IOMMU is off, absent, or does not cover it"
 
 
@@ -36,6 +40,8 @@ def blocks_group(device, driver, is_vfio):
 
 def why_not_bindable(device, has_base_module, noiommu):
     """Why vfio-pci would refuse this function, or None (source: vfio_pci_core_register_device, vfio_pci_probe)."""
+    if device.is_dead:
+        return DEAD
     if device.is_bridge:
         shown = "unknown" if device.header_type is None else device.header_type
         return f"a bridge (PCI header type {shown}): VFIO takes endpoints only"
@@ -65,4 +71,4 @@ def unsafe_interrupts(survey):
     )
 
 
-__all__ = ("NO_GROUP", "blocks_group", "groups_of", "unsafe_interrupts", "why_not_bindable")
+__all__ = ("DEAD", "NO_GROUP", "blocks_group", "groups_of", "unsafe_interrupts", "why_not_bindable")

@@ -8,8 +8,15 @@
 
 from __future__ import annotations
 
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS, UNDECLARED
-from ansible_collections.vfio.host.plugins.module_utils._device.steps import UNBIND
+from ansible_collections.vfio.host.plugins.module_utils._device.iommu import DEAD
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS, STORAGE, UNDECLARED
+from ansible_collections.vfio.host.plugins.module_utils._device.steps import UNBIND, UNCHANGED
+from ansible_collections.vfio.host.plugins.module_utils._device.usage import LOSES, UNPLUGS, WAITS
+
+_EFFECTS = {
+    WAITS: "the kernel would wait for ever to unbind it",
+    LOSES: "an unbind would take it away in the middle of that",
+}
 
 
 def objections(host, declared, plans, choices, force):
@@ -18,9 +25,13 @@ def objections(host, declared, plans, choices, force):
     ``choices``: those of all devices that are declared.
     """
     found = [] if UNDECLARED in force else [choice.undeclared for choice in choices if choice.undeclared]
-    found += _stuck(host, declared, plans)
+    found += _stuck(host, declared, plans) + _dead(plans)
     for one in plans:
-        found += _guarded(host.survey, one, force) + _held(one) + _with_vfs(one)
+        guarded = _guarded(host.survey, one, force)
+        found += guarded
+        if _unbinds(one):
+            # Who may not have the device anyhow needs no look at its disks, and who gives them up wants none.
+            found += _held(host.survey, one, not guarded and STORAGE not in force) + _with_others(host.survey, one)
     return found
 
 
@@ -50,6 +61,14 @@ def _stuck(host, declared, plans):
     return [text for address, text in host.survey.stuck.items() if address in concerned]
 
 
+def _dead(plans):
+    """What does not answer is left as it is, and all that was declared beside it: nobody can tell what it still is."""
+    return [
+        f"{one.name} is to change, and cannot: {DEAD}; then run again" for one in plans
+        if one.device.is_dead and one.status != UNCHANGED and not one.choice.driver
+    ]
+
+
 def _guarded(survey, plan, force):
     """Why the host needs a device that would lose its driver. A device that VFIO has serves the host no more."""
     device = plan.device
@@ -57,30 +76,62 @@ def _guarded(survey, plan, force):
         return []
     needs = [(kind, [one["reason"] for one in device.guards if one["kind"] == kind]) for kind in GUARDS if kind not in force]
     return [
-        f"{device.address} ({device.name}) is needed by this host: {' and '.join(reasons)}; "
+        f"{plan.name} is needed by this host: {' and '.join(reasons)}; "
         f"to give it up all the same, say force: [{kind}]" for kind, reasons in needs if reasons
     ]
 
 
-def _held(plan):
-    if not any(step.action == UNBIND for step in plan.steps):
-        return []
+def _unbinds(plan):
+    return any(step.action == UNBIND for step in plan.steps)
+
+
+def in_use(survey, device, with_disks=True):
+    """(problems, warnings) for a device that is to lose its driver: who uses it, and what to do about it."""
+    problems, warnings = [], []
+    for use in survey.usage.of(device, survey.is_vfio(device.driver), with_disks):
+        if use.pid is None:
+            problems.append(
+                f"{use.text}; unmount it, or take it out of what uses it, then run again; to give it up all the same, say "
+                f"force: [{STORAGE}]"
+            )
+        elif use.effect == UNPLUGS:
+            warnings.append(f"{use.text}, loses that, as if it were unplugged")
+        else:
+            problems.append(f"{use.text}: {_EFFECTS[use.effect]}; stop that process, then run again")
+    return problems, warnings
+
+
+def _held(survey, plan, with_disks):
+    said = f"{plan.name} is in use by "
+    return [said + one for one in in_use(survey, plan.device, with_disks)[0]]
+
+
+def lost(survey, plans):
+    """Warnings of processes that a plan takes a device away from, and that the kernel tells so, as if it were unplugged."""
     return [
-        f"{plan.device.address} ({plan.device.name}) is in use by process {holder['pid']} ({holder['command']}): the kernel "
-        "would wait for ever to unbind it; stop that process, then run again"
-        for holder in plan.device.holders or ()
+        f"{one.name}: {text}" for one in plans if _unbinds(one)
+        for text in in_use(survey, one.device, with_disks=False)[1]
     ]
 
 
-def _with_vfs(plan):
-    """A PF's driver takes the VFs along, for ever where one of them is held, and nothing here could bring them back."""
-    number = (plan.device.sriov or {}).get("num")
-    if not number or not any(step.action == UNBIND for step in plan.steps):
-        return []
-    return [
-        f"{plan.device.address} ({plan.device.name}) has {number} VFs, which would go with its driver {plan.device.driver}; "
-        "set their number to 0 first"
-    ]
+def _with_others(survey, plan):
+    """A driver takes along the VFs that it made, for ever where one of them is held, and mediated devices; nothing here could
+    bring them back.
+    """
+    device = plan.device
+    number, mediated = (device.sriov or {}).get("num"), survey.usage.below(device).mediated
+    found = []
+    if number:
+        found.append(
+            f"{plan.name} has {number} VFs, which would go with its driver {device.driver}; "
+            "set their number to 0 first"
+        )
+    if mediated:
+        found.append(
+            f"{plan.name} has mediated devices, which would go with its driver {device.driver}: "
+            f"{', '.join(sorted(mediated))}; remove them first"
+        )
+    return found
 
 
-__all__ = ("objections", "unloadable")
+__all__ = ("in_use", "lost", "objections", "unloadable")

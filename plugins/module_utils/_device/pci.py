@@ -26,7 +26,8 @@ NETWORK, STORAGE, CONSOLE = GUARDS = ("network", "storage", "console")
 UNDECLARED = "driver"
 FORCES = GUARDS + (UNDECLARED,)
 
-BRIDGE_CLASS = "0604"
+# The classes of functions whose header is one of a bridge: to PCI, to CardBus, semi-transparent.
+_BRIDGE_CLASSES = ("0604", "0607", "0609")
 _OF_VF, _OF_PF = "its VF {0} is needed: {1}", "its PF {0} is needed: {1}"
 
 
@@ -81,6 +82,11 @@ def addresses_in(sysfs_target):
     return [part for part in sysfs_target.split("/") if ADDRESS.match(part)]
 
 
+def has_bridge_class(ids):
+    """Whether a function is a bridge by its class, which the kernel keeps where the function itself tells nothing."""
+    return ids["class"].startswith(_BRIDGE_CLASSES)
+
+
 def guards_of_pf(address, guards):
     """What a PF owes to the guards of its VF at ``address``."""
     return [dict(one, reason=_OF_VF.format(address, one["reason"])) for one in guards]
@@ -95,8 +101,9 @@ def guards_of_vfs(address, guards):
 @dataclass(frozen=True)
 class Device:
     """One PCI function. ``ids`` has the keys of IDENTITY; ``slots`` is its path as earlier versions had it, without the root;
-    ``root`` the last host bridge above it; ``devpath`` the pattern of its uevents' path, of a VF with an index that of its PF.
-    The rest are the facts of the same names.
+    ``root`` the last host bridge above it; ``devpath`` the pattern of its uevents' path, of a VF with an index that of its PF;
+    ``above``: the functions that it hangs from, from the root; ``is_dead``: it does not answer; ``is_asleep``: nothing asked it,
+    which would wake it. The rest are the facts of the same names.
     """
 
     address: str
@@ -112,6 +119,9 @@ class Device:
     slots: str | None = None
     root: str | None = None
     devpath: str | None = None
+    above: tuple = ()
+    is_dead: bool = False
+    is_asleep: bool = False
     physfn: str | None = None
     vf: int | None = None
     sriov: dict | None = None
@@ -135,7 +145,7 @@ class Device:
     def is_bridge(self):
         """vfio-pci refuses every function whose header is not type 0 (source: vfio_pci_probe)."""
         if self.header_type is None:
-            return self.ids["class"].startswith(BRIDGE_CLASS)
+            return has_bridge_class(self.ids)
         return self.header_type != 0
 
     @property
@@ -212,6 +222,7 @@ __all__ = (
     "addresses_in",
     "guards_of_pf",
     "guards_of_vfs",
+    "has_bridge_class",
     "last_address",
     "normalize_address",
     "parse_modalias",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.vfio.host.plugins.module_utils._device import clients, iommu, owners, report, rivals, udev
 from ansible_collections.vfio.host.plugins.module_utils._device.choices import module_name
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import parse_declarations, parse_policy_name
-from ansible_collections.vfio.host.plugins.module_utils._device.objections import objections, unloadable
+from ansible_collections.vfio.host.plugins.module_utils._device.objections import lost, objections, unloadable
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCES
 from ansible_collections.vfio.host.plugins.module_utils._device.resolve import resolve
 from ansible_collections.vfio.host.plugins.module_utils._device.standing import stand_in
@@ -123,7 +123,7 @@ def make_plan(host, request):
         request.undeclared,
     )
     memory = resolution.memory
-    plans = [take(survey, target, request) for target in resolution.targets.values()]
+    plans = [replace(take(survey, target, request), via=target.via) for target in resolution.targets.values()]
     gone = [(policy, record, release(survey, policy, record, request, memory)) for policy, record in resolution.leaving]
     plans += [one for dummy, dummy, one in gone]
     choices = [target.choice for target in resolution.targets.values()]
@@ -160,6 +160,7 @@ def make_plan(host, request):
         unsettled=sorted(resolution.unsettled),
         warnings=survey.warnings + resolution.warnings + warned + told + [one.warning for one in plans if one.warning]
         + ([doubt] if doubt else [])
+        + lost(survey, plans)
         + rivals.warnings(survey, host.saved, [(one.device, one.policy) for one in plans])
         + clients.warnings(host.obstacles, for_clients),
         undeclared=undeclared,

@@ -13,8 +13,16 @@ from dataclasses import dataclass, replace
 from ansible_collections.vfio.host.plugins.module_utils._device import owners
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import Choice, matching
 from ansible_collections.vfio.host.plugins.module_utils._device.choices import named_driver
-from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO, EXTEND, IGNORE, NATIVE, Entry
-from ansible_collections.vfio.host.plugins.module_utils._device.iommu import NO_GROUP, blocks_group
+from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO, EXTEND, NATIVE, Entry
+from ansible_collections.vfio.host.plugins.module_utils._device.groups import (
+    called,
+    carried,
+    group_refusals,
+    members_to_take,
+    of_chipset,
+    unbindable,
+)
+from ansible_collections.vfio.host.plugins.module_utils._device.iommu import NO_GROUP
 from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
 from ansible_collections.vfio.host.plugins.module_utils._device.memory import (
     Memory,
@@ -45,7 +53,8 @@ class Target:
     """What one device shall become. ``choice.driver`` is None for native, and for a driver whose module is still to be loaded.
 
     ``is_vfio``: the driver serves user space; ``is_met``: the device is so already; ``waits``: for an IOMMU that the next
-    boot turns on; ``refused``: the Refusal for which the entry's fallback is taken.
+    boot turns on; ``refused``: the Refusal for which the entry's fallback is taken; ``via``: the address of the device for
+    whose IOMMU group it is taken along, where no entry names it.
     """
 
     device: Device
@@ -55,6 +64,17 @@ class Target:
     is_met: bool
     waits: bool = False
     refused: Refusal | None = None
+    via: str | None = None
+
+    @property
+    def name(self):
+        """What a message calls the device, and what brings it in where no entry names it."""
+        return called(self.device, self.via)
+
+    @property
+    def wish(self):
+        """The driver that it shall have, or the module of that where only loading it tells the name."""
+        return NATIVE if self.is_native else self.choice.driver or self.choice.module
 
     @property
     def is_native(self):
@@ -99,7 +119,7 @@ def resolve(survey, declared, policies, standing_now, iommu_comes=False, refusal
             problems += unknown
             if not unknown:
                 _claim(survey, selector, entry, targets, problems, forgotten, memory)
-    _extend_groups(survey, targets, problems)
+    chipset = _extend_groups(survey, targets, problems)
     targets = {
         address: _or_fallback(survey, target, dict(refusals).get(address), unsettled) for address, target in targets.items()
     }
@@ -112,6 +132,7 @@ def resolve(survey, declared, policies, standing_now, iommu_comes=False, refusal
     except PlanError as error:
         problems += [message for message in error.messages if message not in problems]
         standing, of_standing, warnings = {}, set(), []
+    warnings += chipset
     gone = leaving(survey, declared, policies, targets)
     gone += left_standing(survey.devices, declared, standing_now, targets, gone)
     follow = followed(survey, declared, policies, targets, memory.moved) if undeclared in MOVES else []
@@ -122,10 +143,8 @@ def resolve(survey, declared, policies, standing_now, iommu_comes=False, refusal
     gone += follow
     warnings += stay
     problems += owners.conflicts(targets, others, undeclared)
-    for address, target in targets.items():
-        if target.is_vfio and not (target.is_met or target.waits or target.device.vfio["bindable"]):
-            problems.append(f"{address} ({target.device.name}) cannot be taken: {target.device.vfio['reason']}")
-    problems += _group_refusals(survey, targets, {record.address for dummy, record in gone})
+    problems += unbindable(survey, targets) + carried(survey, targets)
+    problems += group_refusals(survey, targets, {record.address for dummy, record in gone})
     absent = waiting(survey.devices, declared, policies, targets, memory.moved, undeclared in MOVES)
     unsettled.update(of_standing)
     unsettled.update(
@@ -165,6 +184,12 @@ def _claim(survey, selector, entry, targets, problems, forgotten, memory):
                 f"; {', '.join(forgotten)} are on VFIO and no rules file of a policy remembers what they were: "
                 "match these by address"
             )
+        asleep = [one.address for one in survey.devices.values() if one.is_asleep and one.address not in memory.records]
+        if "serial" in entry.match.wanted and asleep:
+            hint += (
+                f"; {', '.join(asleep)} sleep (D3cold) and were not woken to be asked for a serial number: match these by address, or "
+                "wake them: echo on > power/control"
+            )
         if "uid" in entry.match.wanted and any(
             device.zpci and not device.zpci["uid_is_unique"] for device in survey.devices.values()
         ):
@@ -199,17 +224,21 @@ def _no_pf(selector, entry):
     return f"; no PF of this host is {' or '.join(sorted({one.text for one in wanted}))}"
 
 
-def _add(survey, targets, problems, device, entry, note=""):
+def _add(survey, targets, problems, device, entry, via=None):
     choice, is_vfio = _choose(survey, device, entry)
+    note = f"; in the IOMMU group of {via}" if via else ""
     choice = replace(choice, reason=choice.reason + note)
-    target = Target(device, entry, choice, is_vfio, _is_met(survey, device, choice))
+    is_met = _is_met(survey, device, choice)
+    if is_vfio and not is_met:
+        device = survey.awake(device)  # it is to be taken, and its driver will wake it anyhow
+    target = Target(device, entry, choice, is_vfio, is_met, via=via)
     other = targets.setdefault(device.address, target)
     differ = (other.choice.module, other.choice.driver) != (choice.module, choice.driver)
     if differ or other.entry.policy != entry.policy:
         remedy = "" if differ else ": a device belongs to one policy, take it out of one of them"
         problems.append(
-            f"{device.address} is claimed twice: for {_wish(other)} by {other.entry.where}, "
-            f"for {_wish(target)} by {entry.where}{note}{remedy}"
+            f"{device.address} is claimed twice: for {other.wish} by {other.entry.where}, "
+            f"for {target.wish} by {entry.where}{note}{remedy}"
         )
 
 
@@ -223,10 +252,6 @@ def _is_met(survey, device, choice):
 
 def _lacks_group(target):
     return target.is_vfio and not target.is_met and target.device.vfio["reason"] == NO_GROUP
-
-
-def _wish(target):
-    return NATIVE if target.is_native else target.choice.driver or target.choice.module
 
 
 def _choose(survey, device, entry):
@@ -276,71 +301,28 @@ def _or_fallback(survey, target, refusal, unsettled):
 
 
 def _extend_groups(survey, targets, problems):
-    extended = {}
+    """Take along what shares a group with a target that says so. Warnings of what the chipset needs of that."""
+    brought, extended = [], {}
     for address in sorted(targets):
         target = targets[address]
-        if not target.is_vfio or target.entry.iommu_group != EXTEND or target.device.iommu_group is None:
-            continue
-        for member in survey.groups[target.device.iommu_group]:
-            device = survey.devices[member]
-            if member not in targets and not device.is_bridge:
-                entry = replace(target.entry, driver=AUTO)
-                _add(survey, targets, problems, device, entry, f"; in the IOMMU group of {address}")
-                extended[member] = entry
-            elif member in extended and extended[member].policy != target.entry.policy:
+        for member in _group_of(survey, target):
+            if member in extended and extended[member].policy != target.entry.policy:
                 problems.append(
                     f"{member} is claimed twice: it is in IOMMU group {target.device.iommu_group}, to which {extended[member].where} and "
                     f"{target.entry.where} extend; declare it in one of these policies"
                 )
+        for device in members_to_take(survey, targets, target):
+            entry = replace(target.entry, driver=AUTO)
+            _add(survey, targets, problems, device, entry, via=address)
+            extended[device.address] = entry
+            brought.append(targets[device.address])
+    return [warning for warning in map(of_chipset, brought) if warning]
 
 
-def _group_refusals(survey, targets, leaving):
-    """Why a target's IOMMU group would still not be given to user space, with every member that is in the way."""
-    found = []
-    for address in sorted(targets):
-        target = targets[address]
-        group = target.device.iommu_group
-        if not target.is_vfio or target.entry.iommu_group == IGNORE or group is None:
-            continue
-        if not target.device.vfio["bindable"]:
-            continue  # refused for that already, and no other member could mend it
-        blocking = [
-            f"{member} ({survey.devices[member].driver or 'no driver now'}, {survey.devices[member].name}"
-            f"{_why_it_stays(survey, targets, leaving, member)})"
-            for member in survey.groups[group]
-            if member not in targets or not targets[member].is_vfio
-            if blocks_group(survey.devices[member], *_later(survey, targets, leaving, member))
-        ]
-        if blocking:
-            remedy = "declare them too, or say iommu_group: extend"
-            if target.entry.iommu_group == EXTEND:
-                remedy = "a group goes to user space whole or not at all"
-            found.append(
-                f"{address} ({target.device.name}): user space cannot have its IOMMU group {group}, since these members "
-                f"stay with the host: {', '.join(blocking)}; {remedy}"
-            )
-    return found
-
-
-def _why_it_stays(survey, targets, leaving, member):
-    """What keeps a group's member with the host, beside its driver."""
-    why = []
-    if member in targets:
-        why.append(f"declared for {_wish(targets[member])} by {targets[member].entry.where}")
-    elif member in leaving:
-        why.append("given back by this run")
-    why += [f"needed by this host: {guard['reason']}" for guard in survey.devices[member].guards]
-    return "".join("; " + one for one in why)
-
-
-def _later(survey, targets, leaving, member):
-    """(driver, whether it serves VFIO) of a group's member after the run, where no target gives it to VFIO."""
-    device = survey.devices[member]
-    if member in leaving or (member in targets and targets[member].is_native):
-        return NATIVE, False
-    if member in targets:
-        return _wish(targets[member]), False
-    return device.driver, survey.is_vfio(device.driver)
+def _group_of(survey, target):
+    """The members of the IOMMU group to which a target's entry extends."""
+    extends = target.is_vfio and target.entry.iommu_group == EXTEND and target.device.iommu_group is not None
+    return survey.groups[target.device.iommu_group] if extends else ()
 
 
 __all__ = ("FALLBACK", "PINNED", "Resolution", "Target", "resolve")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import Choice, matching
 from ansible_collections.vfio.host.plugins.module_utils._device.choices import module_name
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import NATIVE
+from ansible_collections.vfio.host.plugins.module_utils._device.groups import called
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import Device
 
 # What is done to a device. OVERRIDE "" clears; BIND names a driver; PROBE lets the kernel pick; with a value, a VF
@@ -36,7 +37,8 @@ class DevicePlan:
 
     ``rebinds``: it changes its driver, now or at the next boot; ``must_bind``: some native driver must have it in the end;
     ``fallback``: the driver that its entry declares for the case that ``driver`` refuses it; ``gives_back``: no policy declares it
-    any more, and where no native driver takes it, that keeps no other device; ``warning``: a sentence about how it ends, or None.
+    any more, and where no native driver takes it, that keeps no other device; ``warning``: a sentence about how it ends, or None;
+    ``via``: the address of the device whose IOMMU group brings it in, where no entry names it.
     """
 
     device: Device
@@ -51,6 +53,12 @@ class DevicePlan:
     fallback: str | None = None
     gives_back: bool = False
     warning: str | None = None
+    via: str | None = None
+
+    @property
+    def name(self):
+        """What a message calls the device, and what brings it in where no entry names it."""
+        return called(self.device, self.via)
 
 
 def take(survey, target, request):

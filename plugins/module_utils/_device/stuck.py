@@ -29,8 +29,8 @@ class Stuck:
         """The process that waits for the device at ``address``, in the kernel; None where none does."""
         if address in self._ours:
             return self._ours[address]
-        # Without a group's node nobody can hold it, and few groups have one: processes are looked at for these alone.
-        if driver is None and group is not None and self._fs.exists(f"{self._fs.dev_vfio}/{group}"):
+        # Without VFIO's group nobody can hold it, and few groups have one: processes are looked at for these alone.
+        if driver is None and group is not None and self._fs.exists(f"{self._fs.vfio_groups}/{group}"):
             return self._somebodys
         return None
 

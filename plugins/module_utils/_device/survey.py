@@ -8,11 +8,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from dataclasses import dataclass
 
-from ansible_collections.vfio.host.plugins.module_utils._device import guards, iommu, names, usage
+from ansible_collections.vfio.host.plugins.module_utils._device import guards, iommu, names
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import (
     BASE_DRIVER,
     BASE_MODULE,
@@ -27,11 +28,14 @@ from ansible_collections.vfio.host.plugins.module_utils._device.guards_storage i
 from ansible_collections.vfio.host.plugins.module_utils._device.interfaces import interfaces
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import (
     Device,
+    addresses_in,
+    has_bridge_class,
     last_address,
     parse_modalias,
 )
 from ansible_collections.vfio.host.plugins.module_utils._device.place import place_of, vf_path
 from ansible_collections.vfio.host.plugins.module_utils._device.stuck import Stuck, sentence
+from ansible_collections.vfio.host.plugins.module_utils._device.usage import Usage
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
 from ansible_collections.vfio.host.plugins.module_utils._host.platform import S390, platform_of, remaps_interrupts
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import ABSENT, Modules
@@ -41,13 +45,16 @@ _SERIAL_NUMBER_CAPABILITY = 0x0003
 _MEANINGLESS_SERIALS = frozenset((b"\0" * 8, b"\xff" * 8))
 _NEEDED = ("modalias", "driver", "driver_override", "iommu_group", "physfn", "sriov_totalvfs")
 _VF_LINK = "virtfn"
+_BRIDGE, _CARDBUS = 1, 2  # header types
 _ZPCI = ("uid", "uid_is_unique", "function_id", "pchid", "pft", "pfgid", "vfn", "port")
 _ZPCI_VALUE = re.compile(r"(0x)?[0-9a-f]{1,16}\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Survey:
-    """One host at one moment. ``devices``: address -> Device, sorted; ``modules``: what the kernel's modules offer."""
+    """One host at one moment. ``devices``: address -> Device, sorted; ``modules``: what the kernel's modules offer; ``usage``: who
+    uses the devices, looked at when asked.
+    """
 
     platform: str
     kernel: str
@@ -59,8 +66,10 @@ class Survey:
     vfio_drivers: frozenset
     noiommu: bool
     interrupt_remapping: bool | None
+    usage: Usage
     warnings: list
     stuck: dict  # address -> a sentence, of each device that nothing can be done with
+    awake: object  # a function from a device that is asleep to what it says of itself, for which it is woken
 
     def is_vfio(self, driver):
         """Whether a driver of this name serves user space: vfio-pci or a variant that the kernel's table names."""
@@ -106,6 +115,7 @@ class _Surroundings:
     is_s390: bool
     stuck: Stuck
     vfs: dict
+    asleep: set
 
 
 def survey(fs):
@@ -120,9 +130,8 @@ def survey(fs):
     choices = Choices(modules)
     groups = bool(fs.names(fs.iommu_groups))
     needed = guards.guards(fs, raw)
-    taken = stuck or any(device.driver in vfio_drivers for device in raw)
-    is_root = fs.is_root
-    held = usage.holders(fs) if taken and is_root else {}
+    taken = bool(stuck) or any(device.driver in vfio_drivers for device in raw)
+    is_root, usage = fs.is_root, Usage(fs)
     if not is_root:
         warnings.append("not root: who holds a device, and serial numbers in the configuration space, are not known")
     devices = {}
@@ -130,7 +139,7 @@ def survey(fs):
         devices[device.address] = device.knowing(
             vfio=choices.facts(device.modalias, iommu.why_not_bindable(device, base, noiommu)),
             guards=needed.get(device.address, []),
-            holders=_holders_of(fs, device, held, device.driver in vfio_drivers) if is_root else None,
+            holders=(usage.holders(device, device.driver in vfio_drivers) if taken else []) if is_root else None,
         )
     stuck = {address: sentence(devices[address], pid) for address, pid in stuck.items()}
     return Survey(
@@ -144,8 +153,10 @@ def survey(fs):
         vfio_drivers=vfio_drivers,
         noiommu=noiommu,
         interrupt_remapping=remaps_interrupts(fs) if groups else None,
+        usage=usage,
         warnings=warnings + list(stuck.values()),
         stuck=stuck,
+        awake=functools.partial(_awake, fs, choices, base, noiommu),
     )
 
 
@@ -161,16 +172,6 @@ def _vfio_drivers(fs, modules, devices):
     return frozenset(found)
 
 
-def _holders_of(fs, device, held, is_vfio):
-    if not held:
-        return []
-    found = []
-    nodes = usage.vfio_nodes(fs, fs.device_directory(device.address), device.iommu_group)
-    for node in nodes + ([usage.UNKNOWN] if is_vfio else []):
-        found += [holder for holder in held.get(node, ()) if holder not in found]
-    return found
-
-
 def _scan(fs, warnings, stuck):
     around = _Surroundings(
         net=interfaces(fs),
@@ -180,6 +181,7 @@ def _scan(fs, warnings, stuck):
         is_s390=platform_of(fs) == S390,
         stuck=Stuck(fs),
         vfs={},
+        asleep=set(),
     )
     found = []
     for address in fs.names(fs.pci_devices):
@@ -188,10 +190,14 @@ def _scan(fs, warnings, stuck):
         if unread:
             stuck.pop(address, None)
             warnings.append(f"{address} is left out, since what it is or what has it cannot be read: {'; '.join(unread)}")
+        elif device is None and fs.is_link(f"{fs.pci_devices}/{address}"):
+            warnings.append(f"{address} has no modalias in sysfs, which says what a device is, and is left out")
         elif device is None:
             warnings.append(f"{address} vanished during the scan and is left out")
         else:
             found.append(device)
+            if device.is_dead:
+                warnings.append(f"{address} ({device.name}): {iommu.DEAD}")
     return found
 
 
@@ -209,7 +215,14 @@ def _read_device(fs, address, around, stuck):
     ids = parse_modalias(modalias) if modalias else None
     if ids is None:
         return None
-    revision, header_type, serial = _read_config(fs, directory)
+    above = tuple(addresses_in(directory)[:-1])
+    is_asleep = _is_asleep(fs, directory, above, around.asleep)
+    if is_asleep:
+        around.asleep.add(address)
+        config = _Config(header_type=_header_type(fs, directory, ids))
+    else:
+        config = _read_config(fs, directory)
+    revision = None if config.is_dead else config.revision or (fs.read(directory + "/revision") or "0x")[2:] or None
     driver, group = fs.link(directory + "/driver"), fs.link(directory + "/iommu_group")
     waiting = around.stuck.waiting(address, driver, group)
     if waiting is not None:
@@ -223,22 +236,25 @@ def _read_device(fs, address, around, stuck):
         address=address,
         ids=ids,
         modalias=modalias,
-        revision=revision or (fs.read(directory + "/revision") or "0x")[2:] or None,
+        revision=revision,
         driver=driver,
         driver_override=None if override in ("(null)", "") else override,
         iommu_group=group,
         numa_node=fs.number(directory + "/numa_node"),
-        header_type=header_type,
+        header_type=config.header_type,
         path=place.path if vf is None else vf_path(pf_place.path, vf),
         slots=place.slots,
         root=place.root,
         devpath=pf_place.devpath if vf is not None or physfn is None else None,
+        above=above,
+        is_dead=config.is_dead,
+        is_asleep=is_asleep,
         physfn=physfn,
         vf=vf,
         sriov=None if physfn else _sriov(fs, directory),
         reset_methods=(fs.read(directory + "/reset_method") or "").split(),
         boot_vga=ids["class"].startswith("03") and _is_boot_vga(fs, directory + "/boot_vga"),
-        serial=serial or around.nvme_serials.get(address),
+        serial=config.serial or around.nvme_serials.get(address),
         net=around.net.get(address, []),
         block=around.block.get(address, []),
         zpci=_zpci(fs, directory) if around.is_s390 else None,
@@ -285,17 +301,60 @@ def _zpci(fs, directory):
     return dict(values, uid_is_unique=values["uid_is_unique"] == "1")
 
 
+@dataclass(frozen=True)
+class _Config:
+    """What a function's configuration space says; each None where it cannot be read. ``is_dead``: all of it are ones."""
+
+    revision: str | None = None
+    header_type: int | None = None
+    serial: str | None = None
+    is_dead: bool = False
+
+
 def _read_config(fs, directory):
-    """(revision, header type, serial number) from the configuration space; each None where it cannot be read.
+    """The _Config of a function.
 
     Without root the kernel shows the first 64 bytes only. Offsets: PCI_REVISION_ID 8, PCI_HEADER_TYPE 14 and the
-    capability chain from 0x100 on (source: include/uapi/linux/pci_regs.h).
+    capability chain from 0x100 on (source: include/uapi/linux/pci_regs.h). The vendor of a VF reads all ones, and no more.
     """
     with fs.opened(directory + "/config") as read_at:
         head = read_at(16, 0)
         if len(head) < 16:
-            return None, None, None
-        return f"{head[8]:02x}", head[14] & 0x7F, _serial_number(read_at)
+            return _Config()
+        if head == b"\xff" * 16:
+            return _Config(is_dead=True)
+        return _Config(f"{head[8]:02x}", head[14] & 0x7F, _serial_number(read_at))
+
+
+def _is_asleep(fs, directory, above, asleep):
+    """Whether a look at a function's configuration space would wake it: the kernel resumes one in D3cold for that, and no
+    other (source: drivers/pci/pci.c, pci_config_pm_runtime_get). Kernels before 5.8 do not say in which state one is.
+    """
+    state = fs.read(directory + "/power_state")
+    if state is None:
+        return fs.read(directory + "/power/runtime_status") == "suspended" or not asleep.isdisjoint(above)
+    return state == "D3cold" or not asleep.isdisjoint(above)
+
+
+def _header_type(fs, directory, ids):
+    """The header type that the kernel found when it scanned the bus: it shows a bridge by attributes, and takes no function of
+    another type than these (source: drivers/pci/pci-sysfs.c pci_bridge_attrs, drivers/pci/probe.c pci_setup_device()).
+    """
+    if fs.exists(directory + "/secondary_bus_number"):
+        return _CARDBUS if ids["class"].startswith("0607") else _BRIDGE
+    return None if has_bridge_class(ids) else 0
+
+
+def _awake(fs, choices, base, noiommu, device):
+    """The device with what only its configuration space says; where it is asleep it is woken for that."""
+    if not device.is_asleep:
+        return device
+    config = _read_config(fs, fs.device_directory(device.address))
+    woken = device.knowing(
+        is_asleep=False, is_dead=config.is_dead, header_type=None if config.is_dead else device.header_type,
+        revision=config.revision, serial=device.serial or config.serial,
+    )
+    return woken.knowing(vfio=choices.facts(woken.modalias, iommu.why_not_bindable(woken, base, noiommu)))
 
 
 def _serial_number(read_at):

@@ -4,69 +4,144 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""Who uses a device: the processes that hold it through VFIO."""
+"""Who uses a device: the processes that have a node of it open, and the kernel where it builds on its disks."""
 
 from __future__ import annotations
 
-UNKNOWN = None
-_UNTOLD = "what it has open cannot be read, so it may be this"
-_VFIO_NODES = ("/dev/vfio/devices/", "/dev/vfio/noiommu-", "/dev/vfio/")
+import errno
+from dataclasses import dataclass
+
+from ansible_collections.vfio.host.plugins.module_utils._device.below import Below, below, vfio_nodes
+from ansible_collections.vfio.host.plugins.module_utils._device.mounts import parse_mountinfo
+from ansible_collections.vfio.host.plugins.module_utils._device.processes import Processes, printable
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
+from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK
+
+# What an unbind does while a process has a node open. It waits until the node is closed (source: drivers/vfio/vfio_main.c
+# vfio_unregister_group_dev(), sound/core/init.c snd_card_free(), drivers/vhost/vdpa.c vhost_vdpa_remove(),
+# drivers/infiniband/core/uverbs_main.c ib_uverbs_remove_one(), NVIDIA's kernel-open/nvidia/nv-pci.c nv_pci_remove()).
+_WAITING = frozenset(("vfio", "vfio-dev", "sound", "vhost-vdpa", "infiniband_verbs", "nvidia"))
+# It ends at once, and the process sees what it sees of one that is unplugged (source: drivers/input/evdev.c
+# evdev_disconnect(), drivers/hid/hidraw.c hidraw_disconnect(), drivers/usb/core/devio.c usbdev_remove()).
+_UNPLUGGED = frozenset(("input", "hidraw", "usb"))
+WAITS, LOSES, UNPLUGS = "waits", "loses", "unplugs"
 
 
-def holders(fs):
-    """VFIO node -> the processes that have it open, as [{pid, command}].
+@dataclass(frozen=True)
+class Use:
+    """One user of a device: ``text`` says which, ``effect`` is one of WAITS, LOSES, UNPLUGS. ``pid`` is None for the kernel."""
 
-    A node is a group's number or a character device's name ('vfio0'), as below /dev/vfio. The kernel blocks an unbind
-    for ever while a device's file is open, so this is asked before. Needs root to see every process. UNKNOWN stands for any
-    node: what such a process has open cannot be told.
-    """
-    found = {}
-    for pid in filter(str.isdigit, fs.names(fs.proc)):
-        for node in _open_nodes(fs, f"{fs.proc}/{pid}/fd"):
-            command = fs.read(f"{fs.proc}/{pid}/comm")
-            holder = {"pid": int(pid), "command": f"{command}: {_UNTOLD}" if node is UNKNOWN else command}
-            if holder not in found.setdefault(node, []):
-                found[node].append(holder)
-    return found
+    text: str
+    effect: str
+    pid: int | None = None
 
 
-def _open_nodes(fs, directory):
-    """The VFIO nodes behind the links of a process's /proc/PID/fd."""
-    for handle in fs.names(directory):
-        link = f"{directory}/{handle}"
-        node = _vfio_node(fs.target(link))
-        if node is not None:
-            yield node
-        elif fs.refusal(link) is not None:
-            yield from _unnamed(fs, link)
-    if fs.refusal(directory) is not None:
-        yield UNKNOWN
+class Usage:
+    """Who uses the devices of one host, at one moment. Nothing is looked at before somebody asks."""
+
+    def __init__(self, fs):
+        self._fs = fs
+        self._processes = Processes(fs)
+        self._below = {}
+
+    def holders(self, device, is_vfio):
+        """The processes that hold a device through VFIO, as the facts show them: [{pid, command}].
+
+        ``is_vfio``: a VFIO driver has it, so that a process of which it cannot be told what it has open counts, too.
+        """
+        fs, processes = self._fs, self._processes
+        pids = list(processes.having(vfio_nodes(fs, fs.device_directory(device.address), device.iommu_group)))
+        pids += processes.having_vfio(device.address)
+        if is_vfio:
+            pids += self._some_vfio() + processes.untold
+        return [processes.holder(pid) for pid in dict.fromkeys(pids)]
+
+    def below(self, device):
+        """The Below of a device."""
+        if device.address not in self._below:
+            self._below[device.address] = below(
+                self._fs, device.address, self._fs.device_directory(device.address), device.iommu_group
+            )
+        return self._below[device.address]
+
+    def of(self, device, is_vfio, with_disks=True):
+        """Every Use of a device that is to lose its driver. ``with_disks``: its disks' users in the kernel, too."""
+        found = self.below(device)
+        uses = processes_using(self._processes, found)
+        pids = {use.pid for use in uses}
+        if is_vfio:
+            held = self._processes.having_vfio(device.address) + self._some_vfio()
+            uses += [
+                Use(f"process {pid} ({self._processes.holder(pid)['command']}), which has it open through VFIO", WAITS, pid)
+                for pid in dict.fromkeys(held) if pid not in pids
+            ]
+        if with_disks:
+            uses += [Use(f"the kernel: {text}", LOSES) for text in self._kernels(found)]
+        return uses
+
+    def _some_vfio(self):
+        """The pids that have some device's VFIO file, and no VFIO node whose number would say which device that is."""
+        fs, groups = self._fs, {}
+        for name in fs.names(fs.vfio_groups):
+            groups.update(vfio_nodes(fs, "", name))
+        known = self._processes.having(groups)
+        return [pid for pid in self._processes.having_some_vfio() if pid not in known]
+
+    def _kernels(self, found):
+        """What of a device's disks the kernel itself uses, one text each."""
+        texts = list(found.users)
+        if found.disks:
+            texts += self._mounts(found)
+        for node in found.disks:
+            name = found.nodes[node].name
+            answer = self._fs.claim(node.number, name)
+            if answer == errno.EBUSY and not texts:
+                texts.append(
+                    f"/dev/{name} has an exclusive user, such as a mounted file system, swap, LVM, md, ZFS, or a storage target"
+                )
+            elif answer not in (0, errno.EBUSY):
+                texts.append(f"whether /dev/{name} has an exclusive user cannot be told: {errno_text(answer)}")
+        return texts
+
+    def _mounts(self, found):
+        """Where a device's disks, or what is built on them, are mounted, in any mount namespace."""
+        fs, texts, seen = self._fs, [], set()
+        numbers = {node.number: place for node, place in found.nodes.items() if node.kind == BLOCK}
+        for pid in ["self"] + list(filter(str.isdigit, fs.names(fs.proc))):
+            namespace = fs.target(f"{fs.proc}/{pid}/ns/mnt")
+            if namespace in seen and namespace is not None:
+                continue
+            seen.add(namespace)
+            text = (fs.read_file(f"{fs.proc}/{pid}/mountinfo") or b"").decode("utf-8", "surrogateescape")
+            for mount in parse_mountinfo(text):
+                if mount.number in numbers:
+                    where = "" if pid == "self" else f" of process {pid} ({self._processes.holder(int(pid))['command']})"
+                    texts.append(f"/dev/{numbers[mount.number].name} is mounted at {printable(mount.point)}{where}")
+        return list(dict.fromkeys(texts))
 
 
-def _unnamed(fs, link):
-    """The VFIO nodes behind a link whose text the kernel does not give, as for a path longer than a page."""
-    nodes = [f"{fs.dev_vfio}/{name}" for name in fs.names(fs.dev_vfio)]
-    nodes += [f"{fs.dev_vfio}/devices/{name}" for name in fs.names(f"{fs.dev_vfio}/devices")]
-    numbers = fs.device_numbers(nodes)
-    is_one = fs.is_device(link, numbers)
-    if is_one:
-        paths = [path for number, path in numbers.items() if fs.is_device(link, [number])]
-        yield from filter(None, (_vfio_node(path[len(fs.root):]) for path in paths))
-    elif is_one is None and fs.is_link(link):
-        yield UNKNOWN
+def processes_using(processes, found: Below):
+    """A Use for each process that has a node of ``found`` open, or of which that cannot be told."""
+    uses = []
+    for pid, nodes in processes.having(found.nodes).items():
+        places = [found.nodes[node] for node in nodes]
+        named = " and ".join(f"/dev/{place.name} ({node.number})" for node, place in zip(nodes, places))
+        effects = {_effect(place) for place in places}
+        effect = next(one for one in (WAITS, LOSES, UNPLUGS) if one in effects)
+        uses.append(Use(f"process {pid} ({processes.holder(pid)['command']}), which has {named} open", effect, pid))
+    known = {use.pid for use in uses}
+    if found.nodes:
+        uses += [
+            Use(f"process {pid} ({processes.holder(pid)['command']})", WAITS, pid)
+            for pid in processes.untold if pid not in known
+        ]
+    return uses
 
 
-def vfio_nodes(fs, directory, group):
-    """The nodes below /dev/vfio through which a process can hold the device of a sysfs directory."""
-    return [f"{group}", f"noiommu-{group}"] + fs.names(directory + "/vfio-dev")
+def _effect(place):
+    if place.subsystem in _WAITING or "vhost-vdpa" in place.name:
+        return WAITS
+    return UNPLUGS if place.subsystem in _UNPLUGGED else LOSES
 
 
-def _vfio_node(target):
-    for prefix in _VFIO_NODES:
-        if target and target.startswith(prefix):
-            node = target[len(prefix):]
-            return None if node == "vfio" else node
-    return None
-
-
-__all__ = ("UNKNOWN", "holders", "vfio_nodes")
+__all__ = ("LOSES", "UNPLUGS", "Usage", "Use", "WAITS", "processes_using")

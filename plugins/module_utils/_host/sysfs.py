@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import time
 from contextlib import suppress
 
-from ansible_collections.vfio.host.plugins.module_utils._host import netlink
+from ansible_collections.vfio.host.plugins.module_utils._host import netlink, nodes
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal, KernelStuck
 from ansible_collections.vfio.host.plugins.module_utils._host.watched import Deputy, Unfinished, started_at
 
@@ -26,7 +25,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.watched import Dep
 _ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.ESRCH))
 # Beside what the kernel answers, a path that no file can have: with a NUL, or not to be encoded.
 _UNREAD = (OSError, ValueError)
-_LOOK = 1  # seconds for a look at a file that a process has open, whose file system may never answer
+_LOOK = 1  # seconds for a look at a disk, which may never answer
 
 # How every link in /sys/bus/pci/devices begins.
 _TO_DEVICES = "../../../devices/"
@@ -44,7 +43,7 @@ class Sysfs:
         self._deputy = Deputy(
             lambda path, value, dummy: _write(path, value), lambda dummy, value, address: _forget(f"{self.stuck}/{address}")
         )
-        self._looker = Deputy(_look, lambda *dummy: None)
+        self._claimer = Deputy(nodes.claim, lambda *dummy: None)
         self._refusals = {}
         self.pci = self.root + "/sys/bus/pci"
         self.pci_devices = self.pci + "/devices"
@@ -52,6 +51,9 @@ class Sysfs:
         self.net = self.root + "/sys/class/net"
         self.block = self.root + "/sys/class/block"
         self.nvme = self.root + "/sys/class/nvme"
+        self.nvme_subsystems = self.root + "/sys/class/nvme-subsystem"
+        self.vfio_groups = self.root + "/sys/class/vfio"
+        self.configfs = self.root + "/sys/kernel/config"
         self.dev_block = self.root + "/sys/dev/block"
         self.disk_links = self.root + "/dev/disk"
         self.btrfs = self.root + "/sys/fs/btrfs"
@@ -62,8 +64,8 @@ class Sysfs:
         self.firmware = self.root + "/sys/firmware"
         self.efivars = self.firmware + "/efi/efivars"
         self.proc = self.root + "/proc"
+        self.dev = self.root + "/dev"
         self.fstab = self.root + "/etc/fstab"
-        self.dev_vfio = self.root + "/dev/vfio"
         self.stuck = self.root + "/run/vfio-host/stuck"
         self.systemd = self.root + "/run/systemd/system"
         self.udev_control = self.root + "/run/udev/control"
@@ -225,27 +227,33 @@ class Sysfs:
         except _UNREAD:
             return None
 
-    def device_numbers(self, paths):
-        """(major, minor) -> path, of those of ``paths`` that are character devices."""
-        found = {}
-        for path in paths:
-            with suppress(*_UNREAD):
-                status = os.stat(path)
-                if stat.S_ISCHR(status.st_mode):
-                    found[os.major(status.st_rdev), os.minor(status.st_rdev)] = path
+    def look(self, path):
+        """The Node behind ``path``, links followed; None where there is none, or it is not to be told.
+
+        It does not wait for a file system whose server does not answer.
+        """
+        try:
+            found = nodes.look(path)
+        except _UNREAD as error:
+            self._note(path, error)
+            return None
+        self._note(path)
         return found
 
-    def is_device(self, path, numbers):
-        """Whether a file is a character device of one of ``numbers``, (major, minor) each; None where that cannot be told.
-
-        A process of its own looks, since the file may be of a file system that never answers.
+    def claim(self, number, name):
+        """The errno that the block device ``number``, called ``name``, answers who wants to be its only user: 0 where it has no
+        such user, EBUSY where it has one, ETIMEDOUT where it does not answer. It is not kept.
         """
-        words = " ".join(f"{major}:{minor}" for major, minor in numbers)
+        paths = f"{self.dev}/{name.replace('!', '/')}", f"{self.dev}/block/{number}"
         try:
-            answer = self._looker.call((path, words), _LOOK)
+            return self._claimer.call((number, self.dev) + paths, _LOOK)
         except Unfinished:
-            return None
-        return {0: True, errno.ENOTTY: False}.get(answer)
+            return errno.ETIMEDOUT
+
+    def walk(self, directory):
+        """(path, names in it) of ``directory`` and of each one below it; links are not followed."""
+        for path, folders, files in os.walk(directory, onerror=lambda error: self._note(error.filename, error)):
+            yield path, folders + files
 
     def write(self, path, value):
         """Write ``value`` to a kernel attribute in one write(2). Raises KernelRefusal with the kernel's errno."""
@@ -303,14 +311,6 @@ def _write(path, value):
         os.write(handle, value.encode("utf-8", "surrogateescape"))
     finally:
         os.close(handle)
-
-
-def _look(path, numbers):
-    """Raises ENOTTY where a file is none of these devices."""
-    status = os.stat(path)
-    number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
-    if not stat.S_ISCHR(status.st_mode) or number not in numbers.split():
-        raise OSError(errno.ENOTTY, path)
 
 
 def _forget(record):

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS, Device, guards_of_vfs
+from ansible_collections.vfio.host.plugins.module_utils._device.objections import in_use
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS, STORAGE, Device, guards_of_vfs
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import MOVES, RELEASE, REPORT
 from ansible_collections.vfio.host.plugins.module_utils._sriov import rules
@@ -261,8 +262,8 @@ def _in_use(state, one, request):
             found.append(f"{change}: {state.host.survey.stuck[vf.address]}")
             continue
         found += [
-            f"{change}: {vf.address} is in use by process {holder['pid']} ({holder['command']}); stop that process, then "
-            "run again" for holder in vf.holders or ()
+            f"{change}: {vf.address} is in use by {text}"
+            for text in in_use(state.host.survey, vf, with_disks=STORAGE not in request.force)[0]
         ]
         if not state.host.survey.is_vfio(vf.driver):
             found += [

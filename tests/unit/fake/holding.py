@@ -9,10 +9,13 @@ The rules come from the kernel's sources (drivers/vfio/vfio_main.c, drivers/base
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+from pathlib import Path
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelStuck
+from ansible_collections.vfio.host.plugins.module_utils._host.nodes import CHARACTER, OTHER, Node
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 _LOCKED = ("driver_override", "uevent", "sriov_numvfs")  # reading these takes the device's lock, at least on 6.1
@@ -30,11 +33,15 @@ class Holding(Sysfs):
     def __init__(self, tree, run):
         super().__init__(str(tree.root), run=run)
         self.tree = tree
+        self.claimed = set()  # numbers of disks with another exclusive user, such as ZFS
+        self.claims = []  # numbers of the disks that somebody wanted to be the only user of
         self.hold_nothing()
 
     def hold_nothing(self):
         """As at boot."""
         self._held = {}  # process -> the address of what it holds
+        self._waited_for = {}  # process -> the address of what it has open through a native driver that waits
+        self._files = {}  # link in /proc -> the Node that is open, whatever the link's text says
         self._blocked = {}  # address -> the driver that was told to let go of it
         self._later_on = []  # what waits behind that
 
@@ -42,15 +49,70 @@ class Holding(Sysfs):
         """A process opens the VFIO file of a function's group, or another ``node`` below /dev/vfio."""
         self._held[pid] = address
         node = node or self.functions[address].group
-        self.tree.put(self.tree.root / f"dev/vfio/{node}")
+        if not node.startswith("devices/"):
+            found = self.tree.vfio_group(node)
+        else:  # a kernel with VFIO_DEVICE_CDEV
+            name = node[len("devices/"):]
+            self.tree.device(self.tree.directory(address) / "vfio-dev" / name, "vfio-dev", f"241:{name[len('vfio'):]}", f"vfio/{node}")
+            found = self.tree.nodes[f"dev/vfio/{node}"]
+        self.process(pid, command)
+        self.open_file(pid, 0, "/dev/null", Node(CHARACTER, "1:3"))
+        self.open_file(pid, 12, f"/dev/vfio/{node}", found)
+
+    def process(self, pid, command):
+        """A process with nothing open."""
         (self.tree.root / f"proc/{pid}/fd").mkdir(parents=True)
-        (self.tree.root / f"proc/{pid}/fd/0").symlink_to("/dev/null")
-        (self.tree.root / f"proc/{pid}/fd/12").symlink_to(f"/dev/vfio/{node}")
         self.tree.put(self.tree.root / f"proc/{pid}/comm", command + "\n")
+
+    def open_file(self, pid, number, text, node, flags="0100002"):
+        """A process opens ``node`` as its file ``number``; ``text``: its path as /proc shows it, in whatever namespace."""
+        link = self.tree.root / f"proc/{pid}/fd/{number}"
+        link.symlink_to(text)
+        self.tree.put(self.tree.root / f"proc/{pid}/fdinfo/{number}", f"pos:\t0\nflags:\t{flags}\nmnt_id:\t26\nino:\t1\n")
+        self._files[str(link)] = node
+
+    def use(self, address, pid, command, name, waits=False):
+        """A process opens the node ``name`` below /dev, of a function with a native driver. ``waits``: an unbind waits for it."""
+        self.process(pid, command)
+        self.open_file(pid, 3, f"/dev/{name}", self.tree.nodes[f"dev/{name}"])
+        if waits:
+            self._waited_for[pid] = address
+
+    def waited_for(self, address):
+        """The processes that an unbind of a function waits for."""
+        return [pid for held in (self._held, self._waited_for) for pid, one in held.items() if one == address]
+
+    def look(self, path):
+        """What is behind a path: for an open file the kernel does not read its name, nor does this."""
+        short = path[len(self.root) + 1:]
+        if short in self.tree.nodes:
+            return self.tree.nodes[short]
+        if short.startswith("proc/") and os.path.islink(path):
+            return self._files.get(path, Node(OTHER, "0:0"))
+        return None if not os.path.exists(path) else Node(OTHER, "0:0")
+
+    def claim(self, number, name):
+        """EBUSY for a disk that is mounted, in whatever namespace, that has swap, or that something is built on; so for its parts.
+
+        Source: block/bdev.c, bd_may_claim.
+        """
+        self.claims.append(number)
+        directory = os.path.realpath(f"{self.dev_block}/{number}")
+        if not os.path.isdir(directory):
+            return errno.ENXIO
+        parts = [directory] + [f"{directory}/{one}" for one in self.names(directory) if os.path.exists(f"{directory}/{one}/partition")]
+        numbers = {self.read(f"{part}/dev") for part in parts} | {self.read(f"{self.block}/{name}/dev")}
+        mounted = {
+            line.split()[2] for one in Path(self.proc).glob("*/mountinfo") for line in one.read_text().splitlines()
+        }
+        swaps = {line.split()[0] for line in self.read(f"{self.proc}/swaps").splitlines()[1:]}
+        used = numbers & mounted or any(self.names(f"{part}/holders") for part in parts)
+        used = used or swaps.intersection(f"/dev/{os.path.basename(part)}" for part in parts) or numbers & self.claimed
+        return errno.EBUSY if used else 0
 
     def let_go(self, pid):
         """A process closes what it holds; an unbind that waited for that ends, in whatever process it is."""
-        address = self._held.pop(pid)
+        address = self._held.pop(pid, None) or self._waited_for.pop(pid)
         shutil.rmtree(self.tree.root / f"proc/{pid}")
         driver = self._blocked.pop(address, None)
         if driver is not None:
@@ -76,7 +138,8 @@ class Holding(Sysfs):
         self._blocked[address] = driver
         self.tree.put(self.tree.root / f"proc/{pid}/stat", f"{pid} (a ) b) D {' '.join(map(str, range(4, 53)))}\n")
         self.tree.put(self.tree.root / f"proc/{pid}/comm", "python3\n")
-        self.tree.put(self.tree.root / f"proc/{pid}/task/{pid + 1}/wchan", "vfio_unregister_group_dev")
+        wchan = "vfio_unregister_group_dev" if address in self._held.values() else "snd_card_free"
+        self.tree.put(self.tree.root / f"proc/{pid}/task/{pid + 1}/wchan", wchan)
         return pid
 
     def _waiting(self, address):

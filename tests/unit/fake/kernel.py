@@ -43,6 +43,7 @@ class FakeKernel(Holding):
         self.fewer = {}  # PF -> how many VFs it makes at most, whatever it is asked for
         self.all_or_none = False  # a PF's driver makes all VFs, whatever it is asked for
         self.on_settle = lambda: None  # somebody waits for udev
+        self.woken = []  # functions that somebody has woken
         self.asynchronous = False  # a freshly loaded module probes in a moment, not at once
         self._later = []
         self._dynamic_ids = {}
@@ -98,8 +99,19 @@ class FakeKernel(Holding):
         for dummy, action in due:
             action()
 
+    def die(self, address):
+        """A function stops to answer: its configuration space reads all ones (source: drivers/pci/access.c)."""
+        path = self.tree.directory(address) / "config"
+        self.tree.put(path, b"\xff" * len(path.read_bytes()))
+
     def opened(self, path):
-        """Without root, the kernel shows 64 bytes of the configuration space."""
+        """Without root, the kernel shows 64 bytes of the configuration space. What is in D3cold is resumed for it (source:
+        drivers/pci/pci.c, pci_config_pm_runtime_get).
+        """
+        address = os.path.basename(os.path.dirname(path))
+        if path.endswith("/config") and self._get(address, "power_state") == "D3cold":
+            self.woken.append(address)
+            self._put(address, "power_state", "D0")
         context = super().opened(path)
         if self.is_root:
             return context
@@ -343,7 +355,7 @@ class FakeKernel(Holding):
         )
 
     def _detach(self, address):
-        holders = [pid for pid, held in self._held.items() if held == address]
+        holders = self.waited_for(address)
         if holders:
             raise Blocked(address, f"this would block for ever: it is held by {holders}")
         self._drop_vfs(address)

@@ -54,6 +54,16 @@ class Nvme:
 
 
 @dataclass(frozen=True)
+class Made:
+    """A device with a node that the native driver makes, at ``path`` below the function's; ``name`` is the node's below /dev."""
+
+    path: str
+    subsystem: str
+    number: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Function:
     """One PCI function. ``ids`` is vendor:device[:subsystem vendor:subsystem device]; ``parent`` the bridge above."""
 
@@ -79,6 +89,8 @@ class Function:
     bars: tuple = ()  # (start, end) of its memory
     root: str = None  # the bus of a host bridge between it and its parent, as behind VMD
     shows_serial: bool = False  # the kernel has serial_number (6.17 on)
+    made: tuple = ()
+    power: str = "D0"
 
     @property
     def id_parts(self):
@@ -155,4 +167,4 @@ class Spec:
     links: dict = field(default_factory=dict)
 
 
-__all__ = ("Disk", "Function", "Module", "Net", "Nvme", "Spec", "Stacked", "alias")
+__all__ = ("Disk", "Function", "Made", "Module", "Net", "Nvme", "Spec", "Stacked", "alias")

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
+
+from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK, CHARACTER, Node
 
 _KINDS = ("vendor", "device", "subsystem_vendor", "subsystem_device")
 _EXTENDED = 0x100
@@ -28,6 +31,7 @@ class Tree:
         self._directories = {}
         self._made = set()
         self._indexes = {}
+        self.nodes = {}  # path of a device node below the root -> its Node
 
     def _make_parent(self, path):
         parent = os.path.dirname(str(path))
@@ -82,10 +86,10 @@ class Tree:
         """Empty /sys, /proc, /dev and /run, with what the kernel has before the first function shows."""
         for name in ("sys", "proc", "dev", "run"):
             shutil.rmtree(str(self.root / name), ignore_errors=True)
-        self._directories = {}
+        self._directories, self.nodes = {}, {}
         for name in ("devices", "drivers"):
             (self.pci / name).mkdir(parents=True)
-        for name in ("class/net", "class/block", "dev/block", "kernel/iommu_groups", "module"):
+        for name in ("class/net", "class/block", "class/vfio", "dev/block", "devices/virtual/vfio", "kernel/iommu_groups", "module"):
             (self.sys / name).mkdir(parents=True)
         self.put(self.pci / "drivers_probe")
         if self.spec.opal:
@@ -146,7 +150,10 @@ class Tree:
             directory = self.sys / "devices/virtual/block" / one.name
             self._block(directory, one.number, one.partitions)
             for lower in one.lower:
-                self.link(directory / "slaves" / lower, (self.sys / "class/block" / lower).resolve())
+                below = (self.sys / "class/block" / lower).resolve()
+                self.link(directory / "slaves" / lower, below)
+                if below.exists():
+                    self.link(below / "holders" / one.name, directory)
             if one.mapper:
                 self.link(self.root / "dev/mapper" / one.mapper, self.root / "dev" / one.name)
         for path, text in self.spec.files.items():
@@ -175,6 +182,9 @@ class Tree:
         self.put(directory / "driver_override", "(null)\n")
         self.put(directory / "uevent", f"PCI_SLOT_NAME={address}\n")
         self.put(directory / "config", _configuration_space(function))
+        self.put(directory / "power_state", function.power + "\n")
+        if function.header_type:
+            self.put(directory / "secondary_bus_number", "1\n")
         if function.numa is not None:
             self.put(directory / "numa_node", function.numa + "\n")
         if function.shows_serial and function.dsn:
@@ -267,11 +277,15 @@ class Tree:
             name = next(f"vfio{number}" for number in range(1000) if f"vfio{number}" not in used)
             (directory / "vfio-dev" / name).mkdir(parents=True)
             self.link(self.sys / "class/vfio-dev" / name, directory / "vfio-dev" / name)
+            if (directory / "iommu_group").exists():
+                self.vfio_group(function.group)
             return
         for net in function.net:
             self._interface(net, directory / net.via / "net" / net.name)
         if function.nvme:
             self._attach_nvme(function.nvme, directory / "nvme" / function.nvme.name)
+        for one in function.made:
+            self.device(directory / one.path, one.subsystem, one.number, one.name)
         if function.disk:
             disk = function.disk
             self._block(directory / disk.via / disk.name, disk.number, disk.partitions)
@@ -295,40 +309,72 @@ class Tree:
         if nvme.subsystem:
             above = self.sys / "devices/virtual/nvme-subsystem" / nvme.subsystem
             self.link(above / nvme.name, controller)
+            if not (self.sys / "class/nvme-subsystem" / nvme.subsystem).exists():
+                self.link(self.sys / "class/nvme-subsystem" / nvme.subsystem, above)
         if nvme.disk and not (above / nvme.disk.name).exists():
             self._block(above / nvme.disk.name, nvme.disk.number, nvme.disk.partitions)
 
     def _block(self, directory, number, partitions):
         for name, one, is_part in [("", number, False)] + [part + (True,) for part in partitions]:
             place = directory / name
-            self.put(place / "dev", one + "\n")
+            self.device(place, "block", one, place.name)
             if is_part:
                 self.put(place / "partition", "1\n")
-            self.link(self.sys / "class/block" / place.name, place)
             self.link(self.sys / "dev/block" / one, place)
-            self.put(self.root / "dev" / place.name)
+
+    def device(self, directory, subsystem, number, name):
+        """A device with a node, as the driver core shows it (source: drivers/base/core.c, device_add)."""
+        kind = BLOCK if subsystem == "block" else CHARACTER
+        self.put(directory / "dev", number + "\n")
+        self.put(directory / "uevent", "MAJOR={0}\nMINOR={1}\nDEVNAME={2}\n".format(*number.split(":"), name))
+        self.link(directory / "subsystem", self.sys / "class" / subsystem)
+        if not (self.sys / "class" / subsystem / directory.name).exists():
+            self.link(self.sys / "class" / subsystem / directory.name, directory)
+        self.node(f"dev/{name}", kind, number)
+
+    def node(self, path, kind, number):
+        """A device node, somewhere below the root."""
+        self.put(self.root / path)
+        self.nodes[path] = Node(kind, number)
+
+    def vfio_group(self, name):
+        """VFIO's group of a device, with its node (source: drivers/vfio/group.c); the number that it has."""
+        directory = self.sys / "devices/virtual/vfio" / name
+        if not directory.exists():
+            self.device(directory, "vfio", f"242:{name[len('noiommu-'):] if name.startswith('noiommu-') else name}", f"vfio/{name}")
+        return self.nodes[f"dev/vfio/{name}"]
 
     def detach(self, function, driver):
         """Undo ``attach``: everything that the driver had made goes."""
         directory = self.directory(function.address)
         self.bind_links(function.address, driver, is_bound=False)
-        made = ["vfio-dev", "nvme", "net"] + [net.via.split("/")[0] for net in function.net if net.via]
+        made = ["vfio-dev", "nvme", "net"] + [one.path.split("/")[0] for one in function.made] + [net.via.split("/")[0] for net in function.net if net.via]
         if function.disk:
             made.append(function.disk.via.split("/")[0])
         for name in made:
             shutil.rmtree(str(directory / name), ignore_errors=True)
-        for place in ("class/net", "class/block", "class/nvme", "class/vfio-dev", "dev/block"):
+        if function.group and not list(self.sys.glob(f"kernel/iommu_groups/{function.group}/devices/*/vfio-dev")):
+            shutil.rmtree(str(self.sys / "devices/virtual/vfio" / function.group), ignore_errors=True)
+        for place in ["dev/block"] + [f"class/{one.name}" for one in (self.sys / "class").iterdir()]:
             for entry in (self.sys / place).glob("*"):
                 if entry.is_symlink() and not entry.exists():
                     entry.unlink()
-                    if place == "class/block":
-                        (self.root / "dev" / entry.name).unlink()
+        for path in [one for one in self.nodes if not self._is_shown(self.nodes[one])]:
+            del self.nodes[path]
+            with suppress(FileNotFoundError):
+                (self.root / path).unlink()
+
+    def _is_shown(self, node):
+        """Whether a device with this number is still there."""
+        return any(one.read_text().strip() == node.number for one in self.sys.glob("class/*/*/dev"))
 
 
 def _configuration_space(function):
     """The first 256 bytes, or 4096 with serial number and SR-IOV behind another capability (offsets: pci_regs.h)."""
     space = bytearray(4096 if function.dsn or function.sriov_total else 256)
     parts = [int(one, 16) for one in function.id_parts]
+    if function.physfn:  # of a VF the two read all ones (PCI Express specification, 9.3.4.1.1)
+        parts[:2] = [0xFFFF, 0xFFFF]
     space[0:2], space[2:4] = parts[0].to_bytes(2, "little"), parts[1].to_bytes(2, "little")
     space[8] = int(function.revision, 16)
     space[9:12] = bytes.fromhex(function.pci_class)[::-1]

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import PF
-from ansible_collections.vfio.host.tests.unit.fake.model import Module, alias
+from ansible_collections.vfio.host.tests.unit.fake.model import Made, Module, alias
 from ansible_collections.vfio.host.tests.unit.fake.sriov import (
     FOR_GUESTS,
     SMALL,
@@ -114,6 +114,19 @@ def test_growing_takes_the_policies_vfs_again(run_module, small):
     small.take({"match": {"physfn": PF}})
     run_module(small, "sriov_vfs", devices=pfs(5))
     assert vf_drivers(small) == ["vfio-pci"] * 3 + [None] * 2
+
+
+def test_shrinking_is_refused_while_a_vf_is_in_use_through_its_native_driver(run_module, make_host):
+    made = (Made("infiniband_verbs/uverbs1", "infiniband_verbs", "231:193", "infiniband/uverbs1"),)
+    vfs = tuple(replace(one, made=made if one.address == VFS[1] else ()) for one in SMALL.functions[1].vfs)
+    host = make_host(hosts.changed(SMALL, PF, vfs=vfs))
+    native = {"host": [{"match": {"address": VFS[:3]}, "driver": "native"}]}
+    run_module(host, "passthrough", sriov=pfs(3), devices=native, initramfs=False)
+    host.kernel.use(VFS[1], 900, "nccl", "infiniband/uverbs1")
+    before = host.snapshot()
+    result = run_module(host, "sriov_vfs", devices=pfs(0))
+    assert f"{VFS[1]} is in use by process 900 (nccl), which has /dev/infiniband/uverbs1 (231:193) open" in result["msg"]
+    assert host.snapshot() == before
 
 
 def test_shrinking_and_growing_are_refused_while_a_vf_is_held(run_module, small):

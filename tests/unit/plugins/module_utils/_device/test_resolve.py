@@ -202,7 +202,8 @@ def test_a_group_that_is_refused_says_why_each_member_stays(make_host, refusal):
         f"{ROOT_DISK} (virtio-pci, device [1af4:1001]; needed by this host: / is on vda1 on {ROOT_DISK}), "
         f"{NIC} (e1000e, Intel Corporation 82574L Gigabit Network Connection; declared for e1000e by policy p, devices[1]), "
         f"{PAIR2} (e1000, Intel Corporation [8086:100e]; declared for native by policy p, devices[2]); "
-        "declare them too, or say iommu_group: extend"
+        f"a group goes to user space whole or not at all, and this host needs {ROOT_DISK}: put the device into another slot, or have "
+        "the host do without these first"
     )
 
 
@@ -264,7 +265,7 @@ def test_extending_over_a_guarded_member_is_refused(make_host, refusal):
     spec = hosts.changed(hosts.x86(), NVME, group="3")
     messages = refusal(at(NVME, iommu_group="extend"), of=make_host(spec))
     assert messages == [
-        f"{ROOT_DISK} (device [1af4:1001]) is needed by this host: / is on vda1 on {ROOT_DISK}; "
+        f"{ROOT_DISK} (device [1af4:1001], in the IOMMU group 3 of {NVME}) is needed by this host: / is on vda1 on {ROOT_DISK}; "
         "to give it up all the same, say force: [storage]"
     ]
 

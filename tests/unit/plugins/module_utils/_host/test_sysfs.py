@@ -75,17 +75,6 @@ def test_white_space_of_other_scripts_belongs_to_a_value(fs, tmp_path):
     assert fs.read(str(tmp_path / "a")) == "\u2028name\u00a0"
 
 
-def test_a_file_that_a_process_has_open_is_known_by_its_device_number(fs, tmp_path):
-    numbers = fs.device_numbers(["/dev/null", "/dev/zero", str(tmp_path)])
-    assert sorted(numbers.values()) == ["/dev/null", "/dev/zero"]
-    (tmp_path / "link").symlink_to("/dev/null")
-    (tmp_path / "file").write_text("")
-    assert fs.is_device(str(tmp_path / "link"), numbers) is True
-    assert fs.is_device("/dev/full", numbers) is False
-    assert fs.is_device(str(tmp_path / "file"), numbers) is False
-    assert fs.is_device(str(tmp_path / "absent"), numbers) is None
-
-
 def test_a_large_file_is_read_whole(fs, tmp_path):
     (tmp_path / "a").write_bytes(b"x" * 200000)
     assert len(fs.read_file(str(tmp_path / "a"))) == 200000

@@ -1,0 +1,191 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What can be opened of a PCI function: the device nodes below it in sysfs, and those that live on its disks."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+
+from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK, CHARACTER, Node
+
+_NUMBER = re.compile(r"\d+:\d+\Z")
+_MINOR = re.compile(r"^Device Minor:\s*(\d+)", re.MULTILINE)
+_NVIDIA = re.compile(r"^\s*(\d+) nvidia(?:-frontend)?$", re.MULTILINE)
+_NVIDIA_MAJOR = "195"  # source: NVIDIA's kernel-open/common/inc/nv-chardev-numbers.h
+# Where the kernel shows the files that it has open for others without being their exclusive user (source: drivers/block/loop.c,
+# drivers/nvme/target/io-cmd-bdev.c, drivers/target/target_core_file.c, drivers/usb/gadget/function/storage_common.c).
+_NVMET, _TARGET, _GADGET = "nvmet/subsystems", "target/core", "usb_gadget"
+_TARGET_FILE = re.compile(r"File: (/\S+)")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One device node: what it is called below /dev, its class in sysfs, and its directory there."""
+
+    name: str
+    subsystem: str
+    directory: str
+
+
+@dataclass(frozen=True)
+class Below:
+    """What is below one PCI function. ``nodes``: Node -> Place; ``disks``: the Nodes of its own whole disks; ``users``: a text for
+    each user in the kernel that builds on one of them; ``mediated``: the UUIDs of its mediated devices.
+    """
+
+    nodes: dict = field(default_factory=dict)
+    disks: list = field(default_factory=list)
+    users: list = field(default_factory=list)
+    mediated: list = field(default_factory=list)
+
+
+def vfio_nodes(fs, directory, group):
+    """The Nodes through which a process can hold the device of a sysfs directory by VFIO: Node -> Place."""
+    found = {}
+    paths = [f"{fs.vfio_groups}/{name}" for name in (group, f"noiommu-{group}") if group is not None]
+    for path in paths + [f"{directory}/vfio-dev/{name}" for name in fs.names(f"{directory}/vfio-dev")]:
+        _add(fs, found, path)
+    return found
+
+
+def below(fs, address, directory, group):
+    """The Below of the function at ``address``, in the sysfs ``directory``: with PCI functions, auxiliary and mediated devices
+    that hang from it, and with what is built on its disks (device mapper, md, bcache, loop devices).
+    """
+    found = Below(nodes=vfio_nodes(fs, directory, group))
+    backing = _Backing(fs)
+    seen, todo = set(), [(directory, True)] + [(one, True) for one in _subsystems(fs, directory)]
+    while todo:
+        start, is_own = todo.pop()
+        start = os.path.realpath(start)
+        if start in seen:
+            continue
+        seen.add(start)
+        for path, names in fs.walk(start):
+            todo += [(more, False) for more in _node(fs, path, names, is_own, found, backing)]
+    found.nodes.update(_vendors(fs, address))
+    return found
+
+
+def _node(fs, path, names, is_own, found, backing):
+    """Take in what one directory of sysfs is, and yield those of what is built on it."""
+    if "iommu_group" in names:
+        found.nodes.update(vfio_nodes(fs, path, fs.link(f"{path}/iommu_group")))
+    if "mdev_type" in names:
+        found.mediated.append(os.path.basename(path))
+    for name in names:
+        # An interface on top goes with the one below, but not its bridge or bond (source: net/core/dev.c).
+        if name.startswith("upper_") and fs.link(f"{path}/master") != name[len("upper_"):]:
+            yield f"{fs.net}/{name[len('upper_'):]}"
+    if "dev" not in names:
+        return
+    node = _add(fs, found.nodes, path)
+    if node is None or node.kind != BLOCK:
+        return
+    if is_own and "partition" not in names and fs.read(f"{path}/hidden") != "1":
+        found.disks.append(node)
+    for name in fs.names(f"{path}/holders"):
+        found.users.append(f"{_called(fs, name)} is built on {os.path.basename(path)}")
+        yield f"{fs.block}/{name}"
+    for name, text in backing.users_of(node):
+        found.users.append(f"{text} {os.path.basename(path)}")
+        if name is not None:
+            yield f"{fs.block}/{name}"
+
+
+def _add(fs, nodes, path):
+    """Take in the node of a directory of sysfs, where it has one."""
+    number = fs.read(f"{path}/dev")
+    if number is None or not _NUMBER.match(number):
+        return None
+    subsystem = fs.link(f"{path}/subsystem") or ""
+    node = Node(BLOCK if subsystem == "block" else CHARACTER, number)
+    name = next((
+        line[len("DEVNAME="):] for line in (fs.read(f"{path}/uevent") or "").split("\n") if line.startswith("DEVNAME=")
+    ), os.path.basename(path).replace("!", "/"))
+    nodes.setdefault(node, Place(name, subsystem, path))
+    return node
+
+
+def _subsystems(fs, directory):
+    """The NVMe subsystems of the controllers below a directory: namespaces may hang from these (native multipath)."""
+    inside = os.path.realpath(directory) + "/"
+    return [
+        f"{fs.nvme_subsystems}/{name}" for name in fs.names(fs.nvme_subsystems)
+        if any(
+            os.path.realpath(f"{fs.nvme_subsystems}/{name}/{entry}").startswith(inside)
+            for entry in fs.names(f"{fs.nvme_subsystems}/{name}")
+        )
+    ]
+
+
+def _called(fs, name):
+    """A block device, with the name that device mapper has for it."""
+    mapped = fs.read(f"{fs.block}/{name}/dm/name")
+    return f"{name} ({mapped})" if mapped else name
+
+
+def _vendors(fs, address):
+    """The node of a driver that has none in sysfs: NVIDIA's tells the minor number, and the kernel the major."""
+    told = fs.read(f"{fs.proc}/driver/nvidia/gpus/{address}/information")
+    minor = _MINOR.search(told or "")
+    if minor is None:
+        return {}
+    major = _NVIDIA.search(fs.read(f"{fs.proc}/devices") or "")
+    number = f"{major.group(1) if major else _NVIDIA_MAJOR}:{minor.group(1)}"
+    return {Node(CHARACTER, number): Place(f"nvidia{minor.group(1)}", "nvidia", "")}
+
+
+class _Backing:
+    """What the kernel has open by a path, of which it is no exclusive user: read once, where there is a disk to look for."""
+
+    def __init__(self, fs):
+        self._fs = fs
+        self._found = None
+
+    def users_of(self, node):
+        """(block device or None, text) of each user of a block device."""
+        if self._found is None:
+            self._found = {}
+            for name, path, text in self._paths():
+                target = self._fs.look(self._fs.root + path)
+                if target is not None:
+                    self._found.setdefault(target, []).append((name, text))
+        return self._found.get(node, [])
+
+    def _paths(self):
+        fs = self._fs
+        for name in fs.names(fs.block):
+            path = fs.read(f"{fs.block}/{name}/loop/backing_file")
+            if path:
+                yield name, path, f"loop device {name} is set up over"
+        for place in self._below(_NVMET, "namespaces"):
+            path = fs.read(f"{place}/device_path")
+            if path and fs.read(f"{place}/enable") == "1":
+                yield None, path, f"NVMe target {place[len(fs.configfs) + 1:]} serves"
+        for place in self._below(_TARGET):
+            path = _TARGET_FILE.search(fs.read(f"{place}/info") or "")
+            if path:
+                yield None, path.group(1), f"SCSI target {place[len(fs.configfs) + 1:]} serves"
+        for place in self._below(_GADGET, "functions"):
+            for lun in fs.names(place):
+                path = fs.read(f"{place}/{lun}/file")
+                if path:
+                    yield None, path, f"USB gadget {place[len(fs.configfs) + 1:]} serves"
+
+    def _below(self, top, middle=""):
+        """The directories two levels below ``top`` of configfs, by way of ``middle``."""
+        fs = self._fs
+        for one in fs.names(f"{fs.configfs}/{top}"):
+            base = os.path.join(f"{fs.configfs}/{top}", one, middle).rstrip("/")
+            for two in fs.names(base):
+                yield f"{base}/{two}"
+
+
+__all__ = ("Below", "Place", "below", "vfio_nodes")

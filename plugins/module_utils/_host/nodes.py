@@ -1,0 +1,139 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Device nodes by the kernel's numbers: which one is behind a path, and whether a disk has an exclusive user."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+from contextlib import suppress
+from functools import lru_cache
+from typing import NamedTuple
+
+BLOCK, CHARACTER, NAMELESS, OTHER = "block", "character", "nameless", "other"
+
+# Arguments and offsets of statx(2) (source: include/uapi/linux/fcntl.h, include/uapi/linux/stat.h).
+_AT_FDCWD, _NO_AUTOMOUNT, _DONT_SYNC = -100, 0x800, 0x4000
+_TYPE_AND_MODE = 0x3
+_SIZE, _MODE, _RDEV = 256, 28, 128
+# The number of the system call, for C libraries without a function for it: glibc before 2.28, musl before 1.2.5.
+_SYSCALLS = {"x86_64": 332, "s390x": 379, "ppc64": 383, "ppc64le": 383, "aarch64": 291, "riscv64": 291, "loongarch64": 291}
+
+
+class Node(NamedTuple):
+    """What is behind a path: ``kind`` is one of the four above; NAMELESS is a file of no file system, such as VFIO's of a device.
+
+    ``number`` is 'MAJOR:MINOR' of a device, as sysfs writes it, and '0:0' of all else.
+    """
+
+    kind: str
+    number: str
+
+
+# Of an open file: what its server took away, or broke (source: fs/bad_inode.c; fs/fuse/dir.c fuse_getattr(); fs/nfs/dir.c
+# nfs_lookup_verify_inode()). The kernel has no open device behind such a file.
+_LOST = (errno.EIO, errno.ESTALE)
+_KINDS = {stat.S_IFBLK: BLOCK, stat.S_IFCHR: CHARACTER, 0: NAMELESS}
+
+
+def look(path: str) -> Node:
+    """The Node behind ``path``. Raises OSError.
+
+    The answer is what the kernel has at hand: with AT_STATX_DONT_SYNC neither FUSE nor NFS asks a server, which may never
+    answer (source: fs/fuse/dir.c fuse_update_get_attr(), fs/nfs/inode.c nfs_getattr()).
+    """
+    path_, ask = os.fsencode(path), _statx()
+    try:
+        answer = ask(path_, _TYPE_AND_MODE)
+    except OSError as error:
+        if error.errno in _LOST or (error.errno == errno.EACCES and _is_private(ask, path_)):
+            return Node(OTHER, "0:0")
+        raise
+    kind = _KINDS.get(stat.S_IFMT(struct.unpack_from("=H", answer, _MODE)[0]), OTHER)
+    major, minor = struct.unpack_from("=II", answer, _RDEV)
+    return Node(kind, f"{major}:{minor}")
+
+
+def _is_private(ask, path):
+    """Whether a file is of another user's FUSE, into which even root may not look: only there the kernel answers who asks for
+    nothing (source: fs/fuse/dir.c fuse_getattr()). What a user mounts serves no device.
+    """
+    try:
+        ask(path, 0)
+    except OSError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=None)
+def _statx():
+    """A function from a path, as bytes, and a mask of what is wanted to the kernel's answer. It raises OSError; ENOSYS where there is no way to ask."""
+    try:
+        import ctypes  # not at the top: only tasks that look at processes pay for it
+    except ImportError:
+        return _missing
+    library = ctypes.CDLL(None, use_errno=True)
+    if hasattr(library, "statx"):
+        call, first = library.statx, ()
+    elif os.uname().machine in _SYSCALLS and struct.calcsize("P") == 8:
+        call, first = library.syscall, (ctypes.c_long(_SYSCALLS[os.uname().machine]),)
+    else:
+        return _missing
+    answer = ctypes.create_string_buffer(_SIZE)
+
+    def ask(path, mask):
+        if call(*first, _AT_FDCWD, path, _NO_AUTOMOUNT | _DONT_SYNC, mask, answer):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return answer
+
+    return ask
+
+
+def _missing(*dummy):
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
+def claim(number: str, directory: str, *paths: str) -> None:
+    """Open the block device ``number`` for reading as its only user, and close it. Raises OSError, EBUSY where it has one.
+
+    Whoever mounts a disk, swaps to it, or builds on it claims it so (source: block/bdev.c bd_prepare_to_claim()). ``paths`` are
+    where its node may be; without one, a node is made in ``directory``, for as long as it takes to open it. May block: the
+    kernel opens one disk at a time.
+    """
+    for path in paths:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            if _is_block(handle, number):
+                return _claim(handle)
+            os.close(handle)
+    major, minor = map(int, number.split(":"))
+    made = f"{directory}/.vfio-host-{os.getpid()}"
+    os.mknod(made, stat.S_IFBLK | 0o600, os.makedev(major, minor))
+    try:
+        handle = os.open(made, os.O_PATH | os.O_CLOEXEC)
+    finally:
+        os.unlink(made)
+    return _claim(handle)
+
+
+def _is_block(handle, number):
+    status = os.fstat(handle)
+    return stat.S_ISBLK(status.st_mode) and f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}" == number
+
+
+def _claim(handle):
+    """Claim what ``handle`` names, by the handle: nobody can have put something else in its place. The handle is closed."""
+    try:
+        os.close(os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC))
+    finally:
+        os.close(handle)
+
+
+__all__ = ("BLOCK", "CHARACTER", "NAMELESS", "Node", "OTHER", "claim", "look")

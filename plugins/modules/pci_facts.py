@@ -14,6 +14,11 @@ description:
     names for it, which processes hold it, and why the host itself may need it.
   - Changes nothing, loads nothing. Works on any Linux, with or without an IOMMU, a PCI bus or root rights.
     What needs root rights and cannot be read without them is V(null), with one warning.
+  - Wakes no device. What sleeps in D3cold is not asked for its serial number, which is V(null) then.
+  - A device that does not answer, since its configuration space reads all ones, is named in a warning; its header type and
+    revision are V(null).
+  - C(holders) are the processes that have the device open through VFIO, found by device numbers. Who has a node of a native
+    driver open is looked for by tasks that would unbind the device.
   - Warns of devices that are on a VFIO driver without an override. Somebody's C(new_id) or C(ids=) took them; where a
     configured C(ids=) names them, the warning says in which file.
 author:

@@ -74,7 +74,7 @@ def memory_directory() -> str:
 
 def measure(directory: Path, python: str, rounds: int) -> list[tuple[str, str, str, str]]:
     """All rows of the table."""
-    from benchlib import hosts, payloads, planning, report
+    from benchlib import hosts, payloads, planning, processes, report
 
     with hosts.host(SERVER, directory) as server, hosts.host(SMALL, directory) as small, hosts.host(LARGE, directory) as large:
         empty = [python, str(payloads.payload("ansible.builtin.ping", directory))]
@@ -95,7 +95,8 @@ def measure(directory: Path, python: str, rounds: int) -> list[tuple[str, str, s
                 else:
                     check(name, host)
         plans = planning.planning(large.tree, [64, 8, 1], max(3, rounds // 5))
-    return report.processes(samples, SMALL, LARGE) + report.compiled(samples, SERVER) + report.plans(plans)
+        looks = processes.processes(directory, [250, 1000], max(3, rounds // 5))
+    return report.processes(samples, SMALL, LARGE) + report.compiled(samples, SERVER) + report.plans(plans) + report.looks(looks)
 
 
 def check(name: str, host) -> None:

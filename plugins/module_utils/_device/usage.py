@@ -16,6 +16,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.mounts import pa
 from ansible_collections.vfio.host.plugins.module_utils._device.processes import Processes, printable
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK
+from ansible_collections.vfio.host.plugins.module_utils._host.udevd import let_settle
 
 # What an unbind does while a process has a node open. It waits until the node is closed (source: drivers/vfio/vfio_main.c
 # vfio_unregister_group_dev(), sound/core/init.c snd_card_free(), drivers/vhost/vdpa.c vhost_vdpa_remove(),
@@ -24,6 +25,10 @@ _WAITING = frozenset(("vfio", "vfio-dev", "sound", "vhost-vdpa", "infiniband_ver
 # It ends at once, and the process sees what it sees of one that is unplugged (source: drivers/input/evdev.c
 # evdev_disconnect(), drivers/hid/hidraw.c hidraw_disconnect(), drivers/usb/core/devio.c usbdev_remove()).
 _UNPLUGGED = frozenset(("input", "hidraw", "usb"))
+_PATIENCE = 5  # seconds for udev to close a node that it looks at, as it does with each new disk
+# Nobody has claimed the disk: beside success, what the kernel answers after it has looked for that (source: block/bdev.c
+# blkdev_get_by_dev(): bd_prepare_to_claim() comes before the disk is opened), and of a disk that is gone.
+_UNCLAIMED = (0, errno.ENXIO, errno.ENODEV, errno.ENOMEDIUM)
 WAITS, LOSES, UNPLUGS = "waits", "loses", "unplugs"
 
 
@@ -43,6 +48,7 @@ class Usage:
         self._fs = fs
         self._processes = Processes(fs)
         self._below = {}
+        self._is_settled = False
 
     def holders(self, device, is_vfio):
         """The processes that hold a device through VFIO, as the facts show them: [{pid, command}].
@@ -65,7 +71,19 @@ class Usage:
         return self._below[device.address]
 
     def of(self, device, is_vfio, with_disks=True):
-        """Every Use of a device that is to lose its driver. ``with_disks``: its disks' users in the kernel, too."""
+        """Every Use of a device that is to lose its driver. ``with_disks``: its disks' users in the kernel, too.
+
+        Of a device with a native driver udev may be such a user for a moment.
+        """
+        uses = self._of(device, is_vfio, with_disks)
+        if uses and not is_vfio and not self._is_settled:
+            self._is_settled = True
+            let_settle(self._fs, _PATIENCE)
+            self._processes = Processes(self._fs)
+            uses = self._of(device, is_vfio, with_disks)
+        return uses
+
+    def _of(self, device, is_vfio, with_disks):
         found = self.below(device)
         uses = processes_using(self._processes, found)
         pids = {use.pid for use in uses}
@@ -99,7 +117,7 @@ class Usage:
                 texts.append(
                     f"/dev/{name} has an exclusive user, such as a mounted file system, swap, LVM, md, ZFS, or a storage target"
                 )
-            elif answer not in (0, errno.EBUSY):
+            elif answer != errno.EBUSY and answer not in _UNCLAIMED:
                 texts.append(f"whether /dev/{name} has an exclusive user cannot be told: {errno_text(answer)}")
         return texts
 

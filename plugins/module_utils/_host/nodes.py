@@ -109,31 +109,29 @@ def claim(number: str, directory: str, *paths: str) -> None:
     """
     for path in paths:
         with suppress(FileNotFoundError, NotADirectoryError):
-            handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            if _is_block(handle, number):
-                return _claim(handle)
-            os.close(handle)
-    major, minor = map(int, number.split(":"))
+            # Looked at before it is opened: what is no disk may do something when it is.
+            if _number(os.stat(path)) == number:
+                return _claim(path, number)
     made = f"{directory}/.vfio-host-{os.getpid()}"
-    os.mknod(made, stat.S_IFBLK | 0o600, os.makedev(major, minor))
+    os.mknod(made, stat.S_IFBLK | 0o600, os.makedev(*map(int, number.split(":"))))
     try:
-        handle = os.open(made, os.O_PATH | os.O_CLOEXEC)
+        return _claim(made, number)
     finally:
         os.unlink(made)
-    return _claim(handle)
 
 
-def _is_block(handle, number):
-    status = os.fstat(handle)
-    return stat.S_ISBLK(status.st_mode) and f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}" == number
-
-
-def _claim(handle):
-    """Claim what ``handle`` names, by the handle: nobody can have put something else in its place. The handle is closed."""
+def _claim(path, number):
+    handle = os.open(path, os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        os.close(os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC))
+        if _number(os.fstat(handle)) != number:
+            raise OSError(errno.ESTALE, path)  # somebody has put another one in its place
     finally:
         os.close(handle)
+
+
+def _number(status):
+    """'MAJOR:MINOR' of a block device; None for all else."""
+    return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}" if stat.S_ISBLK(status.st_mode) else None
 
 
 __all__ = ("BLOCK", "CHARACTER", "NAMELESS", "Node", "OTHER", "claim", "look")

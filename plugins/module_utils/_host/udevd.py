@@ -31,4 +31,10 @@ def settle(fs):
             )
 
 
-__all__ = ("reload_rules", "settle")
+def let_settle(fs, seconds):
+    """Give udev up to ``seconds`` to handle the events that have come; whether it has then is for the caller to see."""
+    if fs.exists(fs.udev_control):
+        fs.run(["udevadm", "settle", f"--timeout={seconds}"])
+
+
+__all__ = ("let_settle", "reload_rules", "settle")

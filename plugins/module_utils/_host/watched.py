@@ -19,6 +19,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host import signals
 
 _ANSWER = 3  # the child's only open file but for /dev/null
 _LONGEST = 65536  # bytes of one message
+_MOST = 4096  # open files that a module has, and more
 
 
 class Unfinished(Exception):
@@ -99,7 +100,7 @@ class Deputy:
             for handle in (0, 1, 2):
                 os.dup2(null, handle)
             os.dup2(line.fileno(), _ANSWER)
-            for name in os.listdir("/proc/self/fd"):
+            for name in _open_files():
                 if int(name) > _ANSWER:
                     with suppress(OSError):
                         os.close(int(name))
@@ -120,6 +121,14 @@ class Deputy:
             except BrokenPipeError:
                 self._late(*words)
                 return
+
+
+def _open_files():
+    """The numbers of this process's open files, or all that may be, where /proc does not show this process."""
+    try:
+        return os.listdir("/proc/self/fd")
+    except OSError:
+        return range(min(os.sysconf("SC_OPEN_MAX"), _MOST))
 
 
 def started_at(proc, pid):

@@ -67,6 +67,20 @@ def plans(times: dict[str, dict[int, list[float]]]) -> list[Row]:
     return rows
 
 
+def looks(times: dict[str, dict[int, list[float]]]) -> list[Row]:
+    """The look at who has a device open: growth with the number of processes, against the least there is to do, and in seconds."""
+    look, listing = times["look"], times["listing"]
+    first, most = min(look), max(look)
+    return [
+        _row(f"who has it open, growth {first} -> {most} processes, / {most / first:.1f}", partial(_plan_growth, look, first, most), "<= 1.1"),
+        _row(
+            f"who has it open, {most} processes, against reading each link",
+            lambda reduce: reduce(look[most]) / reduce(listing[most]), "<= 3",
+        ),
+        _row(f"who has it open, {most} processes, seconds of processor time", _of(look[most]), "< 1"),
+    ]
+
+
 def _against_lspci(samples: Samples, size: int, read: Read, reduce: Reduce) -> float:
     return _net(samples, size, read, reduce) / reduce([read(one) for one in samples["lspci", size]])
 

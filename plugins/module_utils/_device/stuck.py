@@ -50,7 +50,7 @@ def sentence(device, pid):
     held = " and ".join(f"process {one['pid']} ({one['command']}) has it open" for one in device.holders or ())
     return (
         f"{device.address} ({device.name}) is stuck: its driver was told to let go of it, by process {pid}, and "
-        f"{held or 'somebody has it open'}. Nothing can be done with it before it is let go; stop the one that has it open, "
+        f"{held or 'the kernel waits for whoever still uses it'}. Nothing can be done with it before it is let go; stop the one that has it open, "
         "then run again"
     )
 

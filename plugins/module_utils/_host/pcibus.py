@@ -194,8 +194,8 @@ class PciBus:
             self._fs.write_watched(self._path(address, "sriov_numvfs"), str(number), self._timeout, address)
         except KernelStuck as error:
             raise ApplyError(
-                f"{error.messages[0]}: a process holds one of its VFs. The kernel goes on waiting, in process {error.pid}, which "
-                "nothing can stop. When the VF is let go, the card will have no VFs; then run again"
+                f"{error.messages[0]}, as it does not while one of its VFs is in use. The kernel goes on waiting, in process "
+                f"{error.pid}, which nothing can stop. When the VF is let go, the card will have no VFs; then run again"
             ) from error
         except KernelRefusal as error:
             hint = _NUMBER_HINTS.get(error.errno)

@@ -8,33 +8,43 @@
 
 from __future__ import annotations
 
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import addresses_in
-from ansible_collections.vfio.host.plugins.module_utils._device.routes import (
-    Tables,
+import errno
+
+from ansible_collections.vfio.host.plugins.module_utils._device.connections import (
+    INODES,
     connections,
-    read_tables,
-    show_address,
+    inodes,
+    of_controller,
 )
+from ansible_collections.vfio.host.plugins.module_utils._device.namespaces import shows_own_interfaces
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import addresses_in
+from ansible_collections.vfio.host.plugins.module_utils._device.routes import read_tables, show_address
 
 VIRTUAL = "/devices/virtual/"
 _UP = 0x1  # IFF_UP: include/uapi/linux/if.h
 _LOWER = "lower_"
+_PORT_DOWN = "1:"  # "1: DOWN", source: linux drivers/infiniband/core/sysfs.c state_show()
 # The interface that Open vSwitch's kernel datapath hangs its ports from; nothing links its internal ports to it.
 _OVS = "ovs-system"
 _MOST_ANCESTORS = 64
 
 
 class Network:
-    """One host's interfaces, and what goes over them. What was read once is kept."""
+    """One host's interfaces, and what goes over them. What was read once is kept.
 
-    def __init__(self, fs):
+    ``hidden``: (text, addresses) of each function that may have an interface where this process does not see it.
+    """
+
+    def __init__(self, fs, hidden=()):
         self._fs = fs
         self._up = None
+        self._hidden = list(hidden)
+        self._is_own = None
         self.is_readable = fs.exists(fs.proc + "/net/route") or fs.exists(fs.proc + "/net/ipv6_route")
         try:
             self.tables = read_tables(*(self._text(f"/net/{name}") for name in ("route", "ipv6_route", "fib_trie", "if_inet6")))
         except ValueError:
-            self.is_readable, self.tables = False, Tables([], [], [], {})
+            self.is_readable, self.tables = False, read_tables("", "", "", "")
 
     def _text(self, name):
         """A file of /proc. Raises ValueError where it is there and cannot be read."""
@@ -52,10 +62,12 @@ class Network:
         if not self.is_readable:
             yield None, "the default route"
         try:
-            found, is_told = self._connections()
+            found, is_told, is_elsewhere = self._connections()
         except ValueError:
             yield None, "a connection that cannot be read, which may be the controller's"
             return
+        if is_elsewhere:
+            yield None, "a connection of another network namespace, which may be the controller's,"
         what = "the controller's connection" if is_told else "a connection, which may be the controller's,"
         for local, peer in found:
             names = self.tables.of_connection(local, peer)
@@ -63,24 +75,30 @@ class Network:
                 yield name, f"{what} from {show_address(peer)}"
 
     def _connections(self):
-        """([(local address, peer)], whether these are the controller's).
+        """([(local address, peer)], whether these are the controller's, whether it may be one of another network namespace).
 
         sshd is among the ancestors of this process and has the connection open, also behind sudo. Where none of them has
-        one (no sshd, a process in the background, no root), any of this host's connections may be the controller's; then
-        one of each local address is enough.
+        one (no sshd, a process in the background, no root), any of this host's connections may be the controller's.
         """
-        inherited, found = self._inherited_sockets(), {}
+        inherited, is_elsewhere = self._inherited_sockets()
+        found, known = {}, set()
         for name in ("tcp", "tcp6"):  # each costs the kernel a walk through all its sockets
-            for inode, ends in connections(self._text(f"/net/{name}")).items():
+            text = self._text(f"/net/{name}")
+            for inode, ends in connections(text).items():
                 found.setdefault(inode, []).extend(ends)
-            own = {ends for inode in inherited for ends in found.get(inode, ())}
-            if own:
-                return sorted(own), True
-        return sorted({local: (local, peer) for inode in sorted(found) for local, peer in found[inode]}.values()), False
+            known |= inodes(text) if inherited else set()
+        for name, field in INODES.items():
+            if inherited <= known:
+                break
+            known |= inodes(self._text(f"/net/{name}"), field)
+        return of_controller(inherited, found, inherited <= known) + (is_elsewhere,)
 
     def _inherited_sockets(self):
-        """The inodes of the sockets that this process's ancestors have open; none where not all of them can be told."""
-        fs, found, pid = self._fs, set(), "self"
+        """(the inodes of the sockets that this process's ancestors have open, none where not all of them can be told; whether one of
+        them is in another network namespace).
+        """
+        fs, found, pid, is_elsewhere = self._fs, set(), "self", False
+        own = fs.target(f"{fs.proc}/self/ns/net")
         for dummy in range(_MOST_ANCESTORS):
             paths = [f"{fs.proc}/{pid}/stat"]
             words = (fs.read(paths[0]) or "").rpartition(")")[2].split()
@@ -90,19 +108,26 @@ class Network:
                 links = [f"{directory}/{handle}" for handle in fs.names(directory)]
                 paths += [directory] + links
                 targets = [fs.target(link) or "" for link in links]
-                found.update(one[len("socket:["):-1] for one in targets if one.startswith("socket:["))
+                sockets = {one[len("socket:["):-1] for one in targets if one.startswith("socket:[")}
+                is_elsewhere = is_elsewhere or (bool(sockets - found) and fs.target(f"{fs.proc}/{pid}/ns/net") not in (own, None))
+                found |= sockets
             if any(fs.refusal(path) is not None for path in paths):
-                return set()
+                return set(), is_elsewhere
             if pid in ("0", "1"):
                 break
-        return found
+        return found, is_elsewhere
 
     def ways(self, name):
         """The ways from an interface down to PCI functions, [(text, addresses)]; None where they cannot be told.
 
         What ends in no hardware (a tunnel, a container's interface) is carried by some other interface, which nothing
-        here names. A bridge with a real port needs no more.
+        here names. A bridge with a real port needs no more. Where /sys is of another network namespace, an interface of that name
+        is another one.
         """
+        if self._is_own is None:
+            self._is_own = shows_own_interfaces(self._fs)
+        if not self._is_own:
+            return None
         ends = list(self._ends([name]))
         if not any(is_hardware for dummy, dummy, is_hardware in ends) or None in [addresses for dummy, addresses, dummy in ends]:
             return None
@@ -133,13 +158,20 @@ class Network:
         return "DEVTYPE=" not in (fs.read(directory + "/uevent") or "DEVTYPE=")
 
     def up(self):
-        """(interface, addresses) of every interface of a PCI function that is up, or whose state cannot be read."""
+        """(text, addresses) of every interface of a PCI function that is up, or whose state cannot be read; of each adapter with a
+        port of InfiniBand or RoCE that is up; and of what may have an interface that is not seen here.
+        """
         if self._up is None:
-            fs, self._up = self._fs, []
+            fs, self._up = self._fs, list(self._hidden)
             for name in fs.names(fs.net):
                 addresses = addresses_in(fs.target(f"{fs.net}/{name}") or "")
                 flags = fs.read(f"{fs.net}/{name}/flags") if addresses else "0x0"
                 if addresses and _is_up(flags):
+                    self._up.append((name, addresses))
+            for name in fs.names(fs.infiniband):
+                addresses, ports = addresses_in(fs.target(f"{fs.infiniband}/{name}") or ""), f"{fs.infiniband}/{name}/ports"
+                states = [fs.read(f"{ports}/{port}/state") or "" for port in fs.names(ports)]
+                if addresses and any(not one.startswith(_PORT_DOWN) for one in states):
                     self._up.append((name, addresses))
         return self._up
 
@@ -147,7 +179,10 @@ class Network:
         """Whether it cannot be told which interfaces there are, or what they belong to."""
         fs = self._fs
         paths = [f"{fs.net}/{name}" for name in fs.names(fs.net)]
-        return fs.refusal(fs.net) is not None or any(fs.target(path) is None and fs.refusal(path) for path in paths)
+        # What is no link is no interface: bonding_masters (EINVAL, source: readlink(2)).
+        return fs.refusal(fs.net) is not None or any(
+            fs.target(path) is None and fs.refusal(path) not in (None, errno.EINVAL) for path in paths
+        )
 
     def below(self, name):
         """(text, addresses) of all that an interface needs; where that cannot be told, of every interface that is up."""

@@ -8,46 +8,20 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from ansible_collections.vfio.host.plugins.module_utils._device import mounts
-from ansible_collections.vfio.host.plugins.module_utils._device.guards_network import VIRTUAL
+from ansible_collections.vfio.host.plugins.module_utils._device import filesystems, mounts
+from ansible_collections.vfio.host.plugins.module_utils._device.guards_block import Blocks, Way
+from ansible_collections.vfio.host.plugins.module_utils._device.guards_boot import NextBoot
+from ansible_collections.vfio.host.plugins.module_utils._device.guards_zfs import Pools
+from ansible_collections.vfio.host.plugins.module_utils._device.namespaces import other_mounts
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import addresses_in
-from ansible_collections.vfio.host.plugins.module_utils._device.routes import parse_address
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
 
-# On the path of a namespace that several controllers may serve: it hangs from none of them.
-NVME_SUBSYSTEM = "/nvme-subsystem/"
-_NVME_FABRICS = "/nvme-fabrics/"
-_ISCSI_SESSION = re.compile(r"/session(\d+)/")
-# Block devices of memory; and of a network, whose servers nothing here names.
-_OF_MEMORY, _OF_A_NETWORK = re.compile(r"(ram|zram|nullb)\d"), re.compile(r"(nbd|rbd|ublkb)\d")
-_IN_MEMORY = frozenset(("tmpfs", "ramfs", "rootfs"))
-_REMOTE = frozenset(("nfs", "nfs4", "cifs", "smb3", "ceph", "afs"))
-_ON_MEMBERS = frozenset(("btrfs", "bcachefs"))
-# The virtio drivers of file systems that a hypervisor shares.
-_SHARED = {"9p": "9pnet_virtio", "virtiofs": "virtiofs"}
-_SPECIAL = _REMOTE | _ON_MEMBERS | frozenset(_SHARED) | frozenset(("zfs", "overlay"))
-_BY = {"UUID": "uuid", "LABEL": "label", "PARTUUID": "partuuid", "PARTLABEL": "partlabel"}
-_LONGEST_NAME = 255
-_ODD = re.compile(r"[^\w#+.:=@-]")  # what udev escapes in the name of a link
-# Global variables, and systemd's: the partition that its boot loader or stub came from.
-_EFI, _LOADER = "8be4df61-93ca-11d2-aa0d-00e098032b8c", "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
-
-
-@dataclass(frozen=True)
-class Way:
-    """One way down: ``text`` says it, ``addresses`` is where it ends; None: it cannot be told.
-
-    ``is_direct``: what is in use is a disk's, and no file's on another file system.
-    """
-
-    text: str
-    addresses: list
-    is_direct: bool = True
+_VIRTIO = re.compile(r"virtio\d+\Z")
+# Other devices of a file system that has one (source: linux fs/xfs/xfs_super.c xfs_fs_show_options(), fs/ext4/super.c).
+_MORE_DEVICES = ("logdev", "rtdev", "journal_path")
 
 
 class Storage:
@@ -55,9 +29,13 @@ class Storage:
 
     def __init__(self, fs, network):
         self._fs = fs
-        self._network = network
-        self._used = set()  # names of the block devices on the ways so far
+        self._blocks = Blocks(fs, network)
+        self._pools = Pools(fs, self._blocks)
+        self._blocks.file_ways = self._file
+        self._blocks.pool_ways = self._pools.all
         self._mounts = mounts.parse_mountinfo(self._text(fs.proc + "/self/mountinfo"))
+        self._holding = mounts.Holding(self._mounts)
+        self._members_told = set()
 
     def _text(self, path):
         return (self._fs.read_file(path) or b"").decode("utf-8", "surrogateescape")
@@ -70,266 +48,146 @@ class Storage:
 
     def ways(self):
         """Every Way from what the host uses, or needs for its next boot."""
-        seen, root = set(), mounts.holding(self._mounts, "/")
-        if root is None or not (root.kind in _IN_MEMORY or self._is_real(root)):
+        seen, root = set(), self._holding.of("/")
+        if root is None or filesystems.stands_on(root) == filesystems.NOTHING:
             yield Way("/ is", None)
         for mount in self._mounts:
-            if self._is_real(mount) and (mount.number, mount.source) not in seen:
-                seen.add((mount.number, mount.source))
-                yield from self._mount(mount, f"{mount.point} is", ())
-        for pid, mount in self._elsewhere():
+            yield from self._once(mount, f"{mount.point} is", seen)
+        for pid, mount in other_mounts(self._fs):
             if mount is None:
                 yield Way(f"what process {pid} has mounted cannot be read, and is", None)
-            elif self._is_real(mount) and (mount.number, mount.source) not in seen:
-                seen.add((mount.number, mount.source))
-                yield from self._mount(mount, f"{mount.point} of process {pid} is", ())
-        swaps, pools = self._fs.proc + "/swaps", self._fs.proc + "/spl/kstat/zfs"
+            else:
+                yield from self._once(mount, f"{mount.point} of process {pid} is", seen)
+        swaps = self._fs.proc + "/swaps"
         for path, is_file in mounts.parse_swaps(self._text(swaps)):
             if is_file:
                 yield from self._file(path, f"swap {path} is", ())
             else:
-                yield from self._source(path, "swap is", ())
-        for name in self._fs.names(pools):
-            if self._fs.exists(f"{pools}/{name}/state"):
-                yield Way(f"the ZFS pool {name} is", None)
-        for path in (swaps, pools):
+                yield from self._blocks.of_node(path, "swap is")
+        yield from self._pools.rest()
+        yield from self._btrfs_without_mount()
+        for path in (swaps, self._pools.directory):
             yield from self._unread(path)
-        yield from self._of_next_boot()
+        yield from NextBoot(self._fs, self._blocks, {mount.source for mount in self._mounts}).ways()
         yield from self._assembled()
 
-    @staticmethod
-    def _is_real(mount):
-        if not mount.number.startswith("0:") or mount.kind in _SPECIAL:
-            return True
-        # A process behind /dev/fuse uses files of its own, if any.
-        return mount.source.startswith("/dev/") and mount.kind not in _IN_MEMORY and mount.kind.split(".")[0] != "fuse"
+    def _once(self, mount, text, seen):
+        """The Ways of a mount, where no other one of the same file system was looked at. A host may have thousands."""
+        stands_on, key = filesystems.stands_on(mount), (mount.number, mount.source, mount.kind)
+        if stands_on in (filesystems.NOTHING, filesystems.IN_MEMORY) or key in seen:
+            return
+        seen.add(key)
+        if stands_on == filesystems.POOL and self._pools.is_told(_pool(mount)):
+            return
+        yield from self._mount(mount, text, ())
 
-    def _elsewhere(self):
-        """(pid, Mount) of other mount namespaces, such as containers': as far as this user may see them. None in place of a
-        Mount: they cannot be told.
-        """
-        fs = self._fs
-        known = {fs.target(fs.proc + "/self/ns/mnt"), None}
-        for pid in filter(str.isdigit, fs.names(fs.proc)):
-            link, info = f"{fs.proc}/{pid}/ns/mnt", f"{fs.proc}/{pid}/mountinfo"
-            namespace = fs.target(link)
-            unread = fs.refusal(link)
-            if namespace not in known:
-                known.add(namespace)
-                for mount in mounts.parse_mountinfo(self._text(info)):
-                    yield pid, mount
-                # EINVAL: it has ended meanwhile, and is in no namespace any more (source: fs/proc_namespace.c).
-                unread = None if fs.refusal(info) == errno.EINVAL else fs.refusal(info)
-            if unread is not None and fs.is_root:
-                yield pid, None
-
-    def _of_next_boot(self):
-        """What no mount need show: the partitions that the next boot wants, and the one that this boot came from."""
-        fs = self._fs
-        wanted = [
-            (what, f"{key}= of the kernel's command line is")
-            for what, key in mounts.boot_devices(fs.read(fs.proc + "/cmdline") or "")
-        ]
-        wanted += [(what, f"{where} of /etc/fstab is") for what, where in mounts.parse_fstab(self._text(fs.fstab))]
-        for path in (fs.proc + "/cmdline", fs.fstab):
-            yield from self._unread(path)
-        for what in self._booted_from():
-            if isinstance(what, Way):
-                yield what
-            else:
-                wanted.append((f"PARTUUID={what.lower()}", "the EFI partition of this boot is"))
-        for what, text in wanted:
-            name, is_told = self._named(what)
-            if not is_told:
-                yield Way(text, None)
-            for way in self._block(name, text, ()) if name else ():
-                yield replace(way, is_direct=False)
+    def _btrfs_without_mount(self):
+        """btrfs shows what it has open, and the numbers of its mounts lead nowhere: all of it counts, whatever mount it is of."""
+        for one in self._fs.names(self._fs.btrfs):
+            for name in self._fs.names(f"{self._fs.btrfs}/{one}/devices"):
+                if name not in self._members_told:
+                    yield from self._blocks.ways(name, f"the btrfs file system {one} is")
 
     def _assembled(self):
         """What is made of disks (LVM, md, LUKS, multipath), and has them open though nothing is mounted: a guest may have it."""
-        for name in self._fs.names(self._fs.block):
-            below = self._fs.names(f"{self._fs.block}/{name}/slaves")
-            yield from self._unread(f"{self._fs.block}/{name}/slaves")
-            if name not in self._used and not self._fs.names(f"{self._fs.block}/{name}/holders"):
+        fs = self._fs
+        for name in fs.names(fs.block):
+            below = fs.names(f"{fs.block}/{name}/slaves")
+            yield from self._unread(f"{fs.block}/{name}/slaves")
+            if name not in self._blocks.used and not fs.names(f"{fs.block}/{name}/holders"):
                 for one in below:
-                    yield from self._block(one, f"{name}, which is assembled, is", ())
-        yield from self._unread(self._fs.block)
-
-    def _booted_from(self):
-        """UUIDs of the partitions that this boot came from, and a Way for each that cannot be told."""
-        fs = self._fs
-        # The first four bytes of a variable's file are its attributes (source: Documentation/filesystems/efivarfs.rst).
-        paths = [f"{fs.efivars}/LoaderDevicePartUUID-{_LOADER}", f"{fs.efivars}/BootCurrent-{_EFI}"]
-        loader, current = ((fs.read_bytes(path) or b"")[4:] for path in paths)
-        entry = b""
-        if len(current) == 2:
-            paths.append(f"{fs.efivars}/Boot{int.from_bytes(current, 'little'):04X}-{_EFI}")
-            entry = fs.read_bytes(paths[-1]) or b""
-        for path in paths:
-            yield from self._unread(path)
-        yield from filter(None, (loader.decode("utf-16-le", "replace").strip("\0"), mounts.booted_partition(entry[4:])))
-
-    def _named(self, what):
-        """(the kernel's name of the block device that a boot names, None where it is not there; whether that can be told)."""
-        fs = self._fs
-        if "\0" in what:
-            return None, False
-        key, is_tag, value = what.partition("=")
-        if is_tag and key in _BY:
-            shown = _ODD.sub(_escaped, value)
-            links = [f"{fs.disk_links}/by-{_BY[key]}/{one}" for one in (shown, shown.lower())]
-            name = next((name for name in map(fs.link, links) if name), None)
-            # What is too long for a link's name is mounted all the same, found by its content.
-            return name, name is not None or len(shown.encode("utf-8")) <= _LONGEST_NAME
-        if what.startswith("/dev/"):
-            return self._node(what), True
-        link = f"{fs.dev_block}/{what}"
-        name = fs.link(link) if re.match(r"\d+:\d+\Z", what) else None
-        return name, fs.refusal(link) is None
-
-    def _node(self, path):
-        """The kernel's name of a device node; None where there is none."""
-        name = os.path.basename(os.path.realpath(self._fs.root + path))
-        return name if self._fs.exists(f"{self._fs.block}/{name}") else None
+                    yield from self._blocks.ways(one, f"{name}, which is assembled, is")
+        yield from self._unread(fs.block)
 
     # Each of the following goes on from a text that ends before "on ...", to every end below.
 
     def _mount(self, mount, text, seen):
-        if mount in seen or mount.kind == "zfs":
+        """The Ways of a mount. ``seen``: the mounts and block devices that it was reached by."""
+        stands_on = filesystems.stands_on(mount)
+        if mount in seen:
             yield Way(text, None)
-        elif mount.kind in _REMOTE:
-            yield from self._remote(mounts.option(mount, "addr", "mon_addr"), f"{text} on {mount.source}")
-        elif mount.kind in _SHARED and "trans=tcp" not in mount.options:
-            yield from self._shared(_SHARED[mount.kind], f"{text} on {mount.source}")
-        elif mount.kind == "9p":
-            yield from self._remote([mount.source], f"{text} on {mount.source}")
-        elif mount.kind == "overlay":
-            yield from self._overlay(mount, text, seen + (mount,))
-        elif mount.kind in _ON_MEMBERS:
-            yield from self._members(mount, text, seen)
-        elif not mount.number.startswith("0:"):
-            name = self._fs.link(f"{self._fs.dev_block}/{mount.number}")
-            yield from self._block(name, text, seen) if name else [Way(text, None)]
-        elif mount.source.startswith("/dev/"):
-            yield from self._source(mount.source, text, seen)
-        else:
+        elif stands_on in (filesystems.IN_MEMORY, filesystems.NOTHING):
             yield Way(text, [])
+        elif stands_on == filesystems.POOL:
+            yield from self._pools.ways(_pool(mount), f"{text} on {mount.source}")
+        elif stands_on == filesystems.REMOTE:
+            yield from self._blocks.remote(filesystems.servers(mount), f"{text} on {mount.source}")
+        elif stands_on == filesystems.SHARED:
+            yield from self._shared(filesystems.SHARED_BY[mount.kind], f"{text} on {mount.source}")
+        elif stands_on == filesystems.LAYERS:
+            yield from self._overlay(mount, text, seen + (mount,))
+        elif stands_on == filesystems.MEMBERS:
+            yield from self._members(mount, text, seen)
+        elif stands_on == filesystems.FILE:
+            yield from self._file(mount.source, f"{text} on {mount.source}", seen + (mount,))
+        elif stands_on == filesystems.BLOCK:
+            yield from self._device(mount, text, seen)
+        else:
+            yield Way(f"{text} on {mount.source} ({mount.kind})", None)
+
+    def _device(self, mount, text, seen):
+        """A file system on one device, by its number; and the devices of its journal, where these are others."""
+        name = self._blocks.numbered(mount.number)
+        if name:
+            yield from self._blocks.ways(name, text, seen)
+        elif mount.number.startswith("0:") and self._blocks.node(mount.source):
+            yield from self._blocks.of_node(mount.source, text, seen)
+        else:
+            yield Way(f"{text} on {mount.number} ({mount.source})", None)
+        for path in mounts.option(mount, *_MORE_DEVICES):
+            yield from self._blocks.of_node(mounts.unescape(path), text, seen)
 
     def _overlay(self, mount, text, seen):
-        directories = mounts.layers(mount)
-        holders = [mounts.holding(self._mounts, path) for path in directories]
-        if not holders or None in holders:
+        """An overlay is where its layers are, and these on other mounts."""
+        lower, upper = mounts.layers(mount)
+        holders = [self._holding.of(path) for path in lower + upper]
+        if not holders or None in holders or (mount.point == "/" and not lower):
             yield Way(text, None)
             return
+        if mount.point == "/" and any(
+            filesystems.stands_on(self._holding.of(path)) in (filesystems.IN_MEMORY, filesystems.NOTHING) for path in lower
+        ):
+            yield Way(text, None)  # a layer that the initramfs has mounted, and that is not to be seen any more
         for holder in dict.fromkeys(holders):
             for way in self._mount(holder, f"{text} on {holder.point}", seen):
                 yield replace(way, is_direct=False)
 
     def _file(self, path, text, seen):
-        holder = mounts.holding(self._mounts, path)
-        for way in self._mount(holder, f"{text} on {holder.point}", seen) if holder else [Way(text, None)]:
+        holder = self._holding.of(path)
+        # A node that is gone has no file system below it.
+        is_told = holder is not None and filesystems.stands_on(holder) != filesystems.NOTHING
+        for way in self._mount(holder, f"{text} on {holder.point}", seen) if is_told else [Way(text, None)]:
             yield replace(way, is_direct=False)
 
     def _members(self, mount, text, seen):
-        """All devices of a file system that has several: btrfs' are in sysfs, bcachefs' in the source."""
+        """All devices of a file system that has several, as sysfs has them: of btrfs, each file system that is in use."""
         fs = self._fs
-        names = [self._node(path) for path in mount.source.split(":")]
+        names = [self._blocks.node(path) for path in filesystems.members_of(mount.source)]
         if mount.kind == "btrfs":
             sets = [fs.names(f"{fs.btrfs}/{one}/devices") for one in fs.names(fs.btrfs)]
-            names = next((members for members in sets if names[0] in members), [None])
-        for name in names:
-            yield from self._block(name, text, seen) if name else [Way(text, None)]
-
-    def _source(self, path, text, seen):
-        name = self._node(path)
-        yield from self._block(name, text, seen) if name else [Way(text, None)]
-
-    def _remote(self, servers, text):
-        """What is reached by network; ``servers`` are addresses as people write them, with a port or without."""
-        peers = []
-        for server in servers:
-            for one in server.split("/"):
-                peers.append(parse_address(one) or parse_address(one.rpartition(":")[0]))
-        for peer in peers or [None]:
-            for way, addresses in self._network.to_peer(peer):
-                yield Way(f"{text} over {way}", addresses)
+            own = [members for members in sets if set(names) & set(members)]
+            names = sorted({name for members in own or sets for name in members})
+        else:
+            for one in fs.names(fs.bcachefs):
+                names += [
+                    fs.link(f"{fs.bcachefs}/{one}/{device}/block") for device in fs.names(f"{fs.bcachefs}/{one}")
+                    if device.startswith("dev-")
+                ]
+        for name in dict.fromkeys(names) or [None]:
+            self._members_told.add(name)
+            yield from self._blocks.ways(name, text, seen) if name else [Way(f"{text} on {mount.number} ({mount.source})", None)]
 
     def _shared(self, driver, text):
         fs = self._fs
         directory = f"{fs.virtio_drivers}/{driver}"
-        devices = [name for name in fs.names(directory) if re.match(r"virtio\d+\Z", name)]
+        devices = [name for name in fs.names(directory) if _VIRTIO.match(name)]
         for path in [fs.target(f"{directory}/{name}") for name in devices] or [None]:
             yield Way(text, None if path is None else addresses_in(path))
 
-    def _block(self, name, text, seen):
-        fs, directory = self._fs, f"{self._fs.block}/{name}"
-        text, target = f"{text} on {name}", fs.target(directory)
-        self._used.add(name)
-        if target is None or name in seen:
-            yield Way(text, None)
-            return
-        addresses, session = addresses_in(target), _ISCSI_SESSION.search(target)
-        if addresses:
-            yield Way(text, addresses)
-        elif NVME_SUBSYSTEM in target or _NVME_FABRICS in target:
-            yield from self._namespace(name, target, text)
-        elif session:
-            yield from self._remote(
-                [fs.read(f"{fs.iscsi_connections}/{one}/address") or "" for one in fs.names(fs.iscsi_connections)
-                 if one.startswith(f"connection{session.group(1)}:")], text,
-            )
-        elif VIRTUAL in target or _OF_A_NETWORK.match(name):
-            yield from self._virtual(name, target, text, seen + (name,))
-        else:
-            yield Way(text, [])  # a disk that no PCI function serves
 
-    def _virtual(self, name, target, text, seen):
-        fs, directory = self._fs, f"{self._fs.block}/{name}"
-        lower = fs.names(directory + "/slaves")
-        parent = target.split("/")[-2]
-        if not lower and fs.exists(f"{fs.block}/{parent}"):
-            lower = [parent]  # a partition: its disk has the slaves
-        backing = (fs.read(directory + "/loop/backing_file") or fs.read(directory + "/backing_dev") or "none")
-        for one in lower:
-            yield from self._block(one, text, seen)
-        if lower:
-            return
-        if backing.startswith("/dev/") and self._node(backing):
-            yield from self._source(backing, text, seen)
-        elif backing.startswith("/"):
-            yield from self._file(backing, text, seen)
-        elif _OF_MEMORY.match(name) and fs.refusal(directory + "/backing_dev") is None:
-            yield Way(text, [])
-        elif _OF_A_NETWORK.match(name):
-            yield from self._remote([], text)
-        else:
-            yield Way(text, None)
-
-    def _namespace(self, name, target, text):
-        """An NVMe namespace that hangs from no PCI function by itself."""
-        fs = self._fs
-        paths = subsystem_controllers(fs, name) if NVME_SUBSYSTEM in target else [target.rpartition("/")[0]]
-        for path in paths or [""]:
-            if addresses_in(path):
-                yield Way(text, addresses_in(path))
-                continue
-            # "traddr=192.168.1.1,trsvcid=4420", of TCP and RDMA.
-            words = (fs.read(f"{fs.nvme}/{os.path.basename(path)}/address") or "").split(",")
-            yield from self._remote([one[len("traddr="):] for one in words if one.startswith("traddr=")], text)
+def _pool(mount):
+    """The pool of a mount of ZFS: 'tank/home@then' is in tank."""
+    return mount.source.split("/")[0].split("@")[0]
 
 
-def _escaped(found):
-    """A character as udev writes it in the name of a link, byte by byte."""
-    return "".join(f"\\x{one:02x}" for one in found.group().encode("utf-8", "surrogateescape"))
-
-
-def subsystem_controllers(fs, name):
-    """The sysfs paths of the controllers behind a multipath NVMe namespace, whose device hangs from none of them."""
-    directory = os.path.realpath(f"{fs.block}/{name}")
-    while directory and not os.path.basename(directory).startswith("nvme-subsys"):
-        directory = os.path.dirname(directory) if directory != "/" else ""
-    controllers = [fs.target(f"{fs.nvme}/{entry}") for entry in fs.names(directory)] if directory else []
-    return [path for path in controllers if path]
-
-
-__all__ = ("NVME_SUBSYSTEM", "Storage", "Way", "subsystem_controllers")
+__all__ = ("Storage",)

@@ -48,24 +48,28 @@ def unescape(text):
     return plain.decode("utf-8", "surrogateescape")
 
 
-def holding(mounts, path):
-    """The Mount that holds a path: the last one of the longest mount point; None where there is none."""
-    best = None
-    for mount in mounts:
-        point = mount.point.rstrip("/")
-        if (path == point or path.startswith(point + "/")) and len(mount.point) >= (len(best.point) if best else 0):
-            best = mount
-    return best
+class Holding:
+    """Which of some mounts holds a path. A host may have thousands of mounts, and as many layers in these."""
+
+    def __init__(self, mounts):
+        self._last = {mount.point.rstrip("/"): mount for mount in mounts}
+
+    def of(self, path):
+        """The Mount that holds an absolute path: the last one of the longest mount point; None where there is none."""
+        path = path.rstrip("/")
+        while path and path not in self._last:
+            path = path.rpartition("/")[0]
+        return self._last.get(path)
 
 
 def layers(mount):
-    """The directories of an overlay, as far as they are absolute paths."""
-    found = []
-    for option in re.split(r"(?<!\\),", unescape(mount.options)):
-        key, dummy, value = option.partition("=")
+    """The directories of an overlay that it reads, and those that it writes, each as far as they are absolute paths."""
+    found = [], []
+    for one in re.split(r"(?<!\\),", unescape(mount.options)):
+        key, dummy, value = one.partition("=")
         if key in ("lowerdir", "upperdir", "workdir") or key.startswith(("lowerdir+", "datadir+")):
-            found += [part.replace("\\:", ":") for part in re.split(r"(?<!\\):", value)]
-    return [path for path in dict.fromkeys(found) if path.startswith("/")]
+            found[key in ("upperdir", "workdir")].extend(part.replace("\\:", ":") for part in re.split(r"(?<!\\):", value))
+    return tuple([path for path in dict.fromkeys(some) if path.startswith("/")] for some in found)
 
 
 def option(mount, *names):
@@ -83,14 +87,14 @@ def parse_swaps(text):
 
 
 def parse_fstab(text):
-    """(what, where) of each line that a boot mounts, or that the files of a boot are on. ``where`` is "swap" for swap."""
+    """(what, where, kind) of each line that a boot mounts, or that the files of a boot are on. ``where`` is "swap" for swap."""
     found = []
     for words in (_FIELDS.split(line.strip(" \t\r")) for line in text.split("\n")):
         if len(words) < 3 or words[0].startswith("#"):
             continue
         where = "swap" if words[2] == "swap" else unescape(words[1])
         if where in _BOOT or "noauto" not in (words[3] if len(words) > 3 else "").split(","):
-            found.append((unescape(words[0]).replace('"', ""), where))
+            found.append((unescape(words[0]).replace('"', ""), where, words[2]))
     return found
 
 
@@ -120,10 +124,10 @@ def booted_partition(load_option):
 
 
 __all__ = (
+    "Holding",
     "Mount",
     "boot_devices",
     "booted_partition",
-    "holding",
     "layers",
     "option",
     "parse_fstab",

@@ -4,45 +4,31 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""What /proc/net says: routes, addresses, connections; and over which interfaces an address is reached. Pure.
+"""What /proc/net says: routes and addresses; and over which interfaces an address is reached. Pure.
 
-An address is 4 or 16 bytes, in the order of the wire.
+An address is 4 or 16 bytes, in the order of the wire. Lines end at a newline, and fields at what the kernel prints between them: a
+name may have what Python takes for either.
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from typing import Dict, Iterator, List, NamedTuple, Optional, Set
 
 _REJECT, _GATEWAY, _LOCAL = 0x0200, 0x0002, 0x80000000  # RTF_REJECT, RTF_GATEWAY, RTF_LOCAL: include/uapi/linux/route.h
-_ESTABLISHED = "01"  # TCP_ESTABLISHED: include/net/tcp_states.h
 _MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address in the shape of an IPv6 one
 _LINK_LOCAL = b"\xfe\x80"
-_LOOPBACK = bytes(15) + b"\x01"
+_HEX = frozenset("0123456789abcdefABCDEF")
 
 
-@dataclass(frozen=True)
-class Route:
-    """One route: the first ``length`` bits of ``network``; ``connected``: without a gateway."""
+class Route(NamedTuple):
+    """One route. ``length``: bits of its network; ``connected``: without a gateway."""
 
     interface: str
-    network: bytes
     length: int
     connected: bool
 
-    def __post_init__(self):
-        if not 0 <= self.length <= 8 * len(self.network):
-            raise ValueError(f"a network of {len(self.network)} bytes has no first {self.length} bits")
 
-    def covers(self, address):
-        """Whether the route is for an address."""
-        if len(address) != len(self.network):
-            return False
-        rest = 8 * len(address) - self.length
-        return int.from_bytes(address, "big") >> rest == int.from_bytes(self.network, "big") >> rest
-
-
-@dataclass(frozen=True)
 class Tables:
     """The routes of IPv4's main table and of all of IPv6's, and what is known of other tables.
 
@@ -50,31 +36,32 @@ class Tables:
     route; ``addresses``: IPv6 address -> interfaces.
     """
 
-    routes: list
-    other: list
-    hidden: list
-    addresses: dict
+    def __init__(self, routes: Dict[str, List[str]], routes6: Dict[str, List[str]], trie: Dict[str, bool], addresses: dict):
+        self._routes = routes
+        self._routes6 = routes6
+        self.other = list(trie)
+        self.hidden = [name for name, has_default in trie.items() if has_default]
+        self.addresses = addresses
 
-    def default_interfaces(self):
-        """The interfaces of all default routes."""
-        return sorted({route.interface for route in self.routes if route.length == 0})
+    def default_interfaces(self) -> List[str]:
+        """The interfaces of all default routes: of IPv6 also of one for all that is in use of it, 2000::/3."""
+        found = self._at(bytes(4), 0) + self._at(bytes(16), 0) + self._at(b"\x20" + bytes(15), 3)
+        return sorted({route.interface for route in found})
 
-    def to_peer(self, peer):
+    def to_peer(self, peer: bytes) -> Set[str]:
         """The interfaces over which an address is reached; empty where it cannot be told."""
-        best = _longest(route for route in self.routes if route.covers(peer))
+        best = self._best(peer)
         if len(peer) == 4 and self.other and not all(route.connected for route in best):
             return set()  # a rule may send it to another table
         return {route.interface for route in best}
 
-    def of_connection(self, local, peer):
+    def of_connection(self, local: bytes, peer: bytes) -> Set[str]:
         """The interfaces of a connection's two ends; empty where it cannot be told.
 
         Answers may leave by another interface than questions come in, so both ends count.
         """
         if len(local) == 4:
-            own = {route.interface for route in _longest(
-                route for route in self.routes if route.connected and route.length and route.covers(local)
-            )}
+            own = {route.interface for route in self._best(local, is_own=True)}
             if not own and self.other:
                 return set()
         else:
@@ -82,73 +69,124 @@ class Tables:
         # Every interface has a route to link-local addresses.
         return own | (set() if peer.startswith(_LINK_LOCAL) and len(peer) == 16 else self.to_peer(peer))
 
+    def _best(self, address: bytes, is_own: bool = False) -> List[Route]:
+        """The routes of the longest network that an address is in; of networks of this host's own, where asked for these."""
+        bits = 8 * len(address)
+        number = int.from_bytes(address, "big")
+        for length in range(bits, 0 if is_own else -1, -1):
+            network = (number >> (bits - length) << (bits - length)).to_bytes(len(address), "big")
+            found = [route for route in self._at(network, length) if route.connected or not is_own]
+            if found:
+                return found
+        return []
 
-def _longest(routes):
-    routes = list(routes)
-    length = max((route.length for route in routes), default=0)
-    return [route for route in routes if route.length == length]
+    def _at(self, network: bytes, length: int) -> List[Route]:
+        if len(network) == 4:
+            return list(_routes(self._routes.get(_printed(network), ()), length))
+        return list(_routes6(self._routes6.get(f"{network.hex()} {length:02x}", ())))
 
 
-def read_tables(route, route6, trie, inet6):
+def read_tables(route: str, route6: str, trie: str, inet6: str) -> Tables:
     """The Tables in the texts of /proc/net/route, ipv6_route, fib_trie and if_inet6. Raises ValueError for other texts."""
-    other, hidden, name = [], [], None
-    for line in trie.split("\n"):
-        if line.endswith(":") and not line[0].isspace():
-            name = line[:-1].split()[-1]
-            if name not in ("Main", "Local"):
-                other.append(name)
-        elif name in other and line.split()[:1] == ["/0"] and line.split()[2:3] == ["UNICAST"]:
-            hidden.append(name)
-    addresses = {}
-    for words in map(str.split, inet6.split("\n")):
+    addresses: Dict[bytes, List[str]] = {}
+    for line in inet6.split("\n"):
+        words = line.split(" ", 5)
         if len(words) > 5:
-            addresses.setdefault(bytes.fromhex(words[0]), []).append(words[5])
-    return Tables(list(_routes(route)) + list(_routes6(route6)), other, hidden, addresses)
+            addresses.setdefault(bytes.fromhex(words[0]), []).append(words[5].strip(" "))
+    return Tables(_index(route), _index6(route6), _tables_of(trie), addresses)
 
 
-def _routes(text):
-    for words in map(str.split, text.split("\n")[1:]):
-        if len(words) > 7 and not int(words[3], 16) & _REJECT:
-            length = bin(int(words[7], 16)).count("1")
-            yield Route(words[0], _wire(words[1]), length, not int(words[3], 16) & _GATEWAY)
+def _index(text: str) -> Dict[str, List[str]]:
+    """Destination as printed -> lines. A host may have hundreds of thousands of routes, of which a few are looked at."""
+    found: Dict[str, List[str]] = {}
+    for line in text.split("\n")[1:]:
+        at = line.find("\t") + 1
+        destination = line[at:at + 8].upper()
+        if destination in found:
+            found[destination].append(line)
+        elif line.strip(" "):
+            found[destination] = [line]
+    _check_hex(found, 8)
+    for line in found.get("00000000", ()):
+        list(_routes([line], 0))
+    return found
 
 
-def _routes6(text):
-    for words in map(str.split, text.split("\n")):
-        if len(words) > 9 and not int(words[8], 16) & (_REJECT | _LOCAL):
-            yield Route(words[9], bytes.fromhex(words[0]), int(words[1], 16), not int(words[8], 16) & _GATEWAY)
+def _index6(text: str) -> Dict[str, List[str]]:
+    """As _index(), network and length -> lines."""
+    found: Dict[str, List[str]] = {}
+    for line in text.split("\n"):
+        network = line[:35].lower()
+        if network in found:
+            found[network].append(line)
+        elif line.strip(" "):
+            found[network] = [line]
+    _check_hex([network[:32] + network[33:] for network in found], 34)
+    return found
 
 
-def _wire(text):
-    """The kernel prints addresses as numbers of 32 bits, in the byte order of the machine."""
+def _check_hex(words, length):
+    """Raises ValueError where words are no numbers of so many digits."""
+    text = "".join(words)
+    if len(text) != length * len(words) or not _HEX.issuperset(text):
+        raise ValueError("no table of routes")
+
+
+def _routes(lines, length: int) -> Iterator[Route]:
+    for words in (line.split("\t") for line in lines):
+        if len(words) < 8 or len(words[7]) != 8:
+            raise ValueError(f"no route: {words!r}")
+        flags = int(words[3], 16)
+        if not flags & _REJECT and bin(int(words[7], 16)).count("1") == length:
+            yield Route(words[0], length, not flags & _GATEWAY)
+
+
+def _routes6(lines) -> Iterator[Route]:
+    for words in (line.split(" ", 9) for line in lines):
+        if len(words) < 10:
+            raise ValueError(f"no route: {words!r}")
+        flags = int(words[8], 16)
+        if not flags & (_REJECT | _LOCAL):
+            yield Route(words[9].strip(" "), int(words[1], 16), not flags & _GATEWAY)
+
+
+def _tables_of(trie: str) -> Dict[str, bool]:
+    """Name -> whether it has a default route, of IPv4's tables beside Main and Local (source: linux net/ipv4/fib_trie.c)."""
+    found: Dict[str, bool] = {}
+    end, at = len(trie), trie.find(":\n")
+    while at >= 0:
+        following = trie.find(":\n", at + 1)
+        name = trie[trie.rfind("\n", 0, at) + 1:at].split(" ")[-1]
+        if name not in ("Main", "Local"):
+            found[name] = found.get(name, False) or _has_default(trie[at:end if following < 0 else following])
+        at = following
+    return found
+
+
+def _has_default(text):
+    return any(line.split()[2:3] == ["UNICAST"] for line in text.split("\n") if line.lstrip(" ").startswith("/0 "))
+
+
+def _printed(network: bytes) -> str:
+    """An IPv4 network as the kernel prints it: a number in the byte order of the machine."""
+    return network[::-1 if sys.byteorder == "little" else 1].hex().upper()
+
+
+def wire(text: str) -> bytes:
+    """An address as /proc prints it: numbers of 32 bits, in the byte order of the machine. Raises ValueError."""
     printed = bytes.fromhex(text)
     if len(printed) not in (4, 16):
         raise ValueError(f"{text!r} is no address")
     step = -1 if sys.byteorder == "little" else 1
-    return b"".join(printed[at:at + 4][::step] for at in range(0, len(printed), 4))
+    return plain(b"".join(printed[at:at + 4][::step] for at in range(0, len(printed), 4)))
 
 
-def connections(text):
-    """Inode -> [(local address, peer's address)] of the established connections in /proc/net/tcp or tcp6.
-
-    Raises ValueError for other texts.
-    """
-    found = {}
-    for line in text.split("\n")[1:]:
-        words = line.split(None, 10)
-        if len(words) < 10 or words[3] != _ESTABLISHED:
-            continue
-        ends = tuple(_plain(_wire(words[at].split(":")[0])) for at in (1, 2))
-        if not any(one == _LOOPBACK or (len(one) == 4 and one[0] == 127) for one in ends):
-            found.setdefault(words[9], []).append(ends)
-    return found
-
-
-def _plain(address):
+def plain(address: bytes) -> bytes:
+    """An address in its own shape: of IPv4 also where it comes in IPv6's."""
     return address[12:] if address.startswith(_MAPPED) else address
 
 
-def parse_address(text):
+def parse_address(text: str) -> Optional[bytes]:
     """An address as people write it; None for what is none, such as a host's name."""
     text = text.strip("[]").partition("%")[0]
     try:
@@ -161,14 +199,14 @@ def parse_address(text):
         address = b"".join(part.to_bytes(2, "big") for part in parts)
     except (ValueError, OverflowError):
         return None
-    return _plain(address) if len(address) == 16 and "::" not in tail else None
+    return plain(address) if len(address) == 16 and "::" not in tail else None
 
 
-def show_address(address):
+def show_address(address: bytes) -> str:
     """An address for people."""
     if len(address) == 4:
         return ".".join(map(str, address))
     return ":".join(f"{int.from_bytes(address[at:at + 2], 'big'):x}" for at in range(0, 16, 2))
 
 
-__all__ = ("Route", "Tables", "connections", "parse_address", "read_tables", "show_address")
+__all__ = ("Route", "Tables", "parse_address", "plain", "read_tables", "show_address", "wire")

@@ -21,7 +21,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.alias import (
     matching,
 )
 from ansible_collections.vfio.host.plugins.module_utils._device.choices import Choices
-from ansible_collections.vfio.host.plugins.module_utils._device.guards_storage import (
+from ansible_collections.vfio.host.plugins.module_utils._device.guards_block import (
     NVME_SUBSYSTEM,
     subsystem_controllers,
 )
@@ -129,7 +129,7 @@ def survey(fs):
     base = modules.state(BASE_MODULE) != ABSENT
     choices = Choices(modules)
     groups = bool(fs.names(fs.iommu_groups))
-    needed = guards.guards(fs, raw)
+    needed = guards.guards(fs, raw, vfio_drivers.__contains__)
     taken = bool(stuck) or any(device.driver in vfio_drivers for device in raw)
     is_root, usage = fs.is_root, Usage(fs)
     if not is_root:
@@ -193,7 +193,9 @@ def _scan(fs, warnings, stuck):
         elif device is None and fs.is_link(f"{fs.pci_devices}/{address}"):
             warnings.append(f"{address} has no modalias in sysfs, which says what a device is, and is left out")
         elif device is None:
-            warnings.append(f"{address} vanished during the scan and is left out")
+            gone = not fs.exists(fs.device_directory(address))
+            why = "vanished during the scan" if gone else "has no modalias, which tells what it is,"
+            warnings.append(f"{address} {why} and is left out")
         else:
             found.append(device)
             if device.is_dead:

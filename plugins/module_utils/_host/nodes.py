@@ -134,4 +134,24 @@ def _number(status):
     return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}" if stat.S_ISBLK(status.st_mode) else None
 
 
-__all__ = ("BLOCK", "CHARACTER", "NAMELESS", "Node", "OTHER", "claim", "look")
+def probe_zfs(path, number):
+    """Raises ENOTTY where the block device has no label of ZFS, ENODEV where it is another one.
+
+    The first of its four labels is enough: pairs of names and values from 16 KiB on, and from 128 KiB on a ring of blocks that
+    begin with a magic number, in either byte order (source: OpenZFS include/sys/vdev_impl.h, uberblock_impl.h).
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISBLK(status.st_mode) or f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}" != number:
+            raise OSError(errno.ENODEV, path)
+        data = os.pread(handle, 262144, 0)
+    finally:
+        os.close(handle)
+    ring = range(131072, len(data), 1024)
+    magics = (b"\x0c\xb1\xba\0\0\0\0\0", b"\0\0\0\0\0\xba\xb1\x0c")
+    if b"pool_guid" not in data[16384:131072] and not any(data[at:at + 8] in magics for at in ring):
+        raise OSError(errno.ENOTTY, path)
+
+
+__all__ = ("BLOCK", "CHARACTER", "NAMELESS", "Node", "OTHER", "claim", "look", "probe_zfs")

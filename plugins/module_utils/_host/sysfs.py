@@ -44,6 +44,7 @@ class Sysfs:
             lambda path, value, dummy: _write(path, value), lambda dummy, value, address: _forget(f"{self.stuck}/{address}")
         )
         self._claimer = Deputy(nodes.claim, lambda *dummy: None)
+        self._prober = Deputy(nodes.probe_zfs, lambda *dummy: None)
         self._refusals = {}
         self.pci = self.root + "/sys/bus/pci"
         self.pci_devices = self.pci + "/devices"
@@ -58,6 +59,14 @@ class Sysfs:
         self.disk_links = self.root + "/dev/disk"
         self.btrfs = self.root + "/sys/fs/btrfs"
         self.iscsi_connections = self.root + "/sys/class/iscsi_connection"
+        self.iscsi_hosts = self.root + "/sys/class/iscsi_host"
+        self.fc_hosts = self.root + "/sys/class/fc_host"
+        self.infiniband = self.root + "/sys/class/infiniband"
+        self.bcachefs = self.root + "/sys/fs/bcachefs"
+        self.graphics = self.root + "/sys/class/graphics"
+        self.ttys = self.root + "/sys/class/tty"
+        self.udev_data = self.root + "/run/udev/data"
+        self.dev = self.root + "/dev"
         self.virtio_drivers = self.root + "/sys/bus/virtio/drivers"
         self.iommu_groups = self.root + "/sys/kernel/iommu_groups"
         self.modules = self.root + "/sys/module"
@@ -254,6 +263,17 @@ class Sysfs:
         """(path, names in it) of ``directory`` and of each one below it; links are not followed."""
         for path, folders, files in os.walk(directory, onerror=lambda error: self._note(error.filename, error)):
             yield path, folders + files
+
+    def is_zfs_member(self, path, number):
+        """Whether the block device of a node, whose number is 'major:minor', has a label of ZFS; None where that cannot be told.
+
+        A process of its own looks, since a disk may never answer.
+        """
+        try:
+            answer = self._prober.call((path, number), _LOOK)
+        except Unfinished:
+            return None
+        return {0: True, errno.ENOTTY: False}.get(answer)
 
     def write(self, path, value):
         """Write ``value`` to a kernel attribute in one write(2). Raises KernelRefusal with the kernel's errno."""

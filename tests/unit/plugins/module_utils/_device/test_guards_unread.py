@@ -147,7 +147,7 @@ def test_a_line_of_proc_ends_at_a_newline_only(odd):
     (mount,) = mounts.parse_mountinfo(f"25 1 254:1 / /srv/a{odd}b rw shared:1 - ext4 /dev/vda1 rw\n")
     assert mount.point == f"/srv/a{odd}b"
     assert mounts.parse_swaps(f"Filename Type\n/srv/a{odd}b    file 1 0 -2\n") == [(f"/srv/a{odd}b", True)]
-    assert mounts.parse_fstab(f"/dev/a{odd}b /srv/{odd} ext4 defaults 0 0\r\n") == [(f"/dev/a{odd}b", f"/srv/{odd}")]
+    assert mounts.parse_fstab(f"/dev/a{odd}b /srv/{odd} ext4 defaults 0 0\r\n") == [(f"/dev/a{odd}b", f"/srv/{odd}", "ext4")]
 
 
 def test_an_octal_escape_is_a_byte():

@@ -10,13 +10,9 @@ import ipaddress
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._device import mounts
-from ansible_collections.vfio.host.plugins.module_utils._device.routes import (
-    connections,
-    parse_address,
-    read_tables,
-    show_address,
-)
+from ansible_collections.vfio.host.plugins.module_utils._device import filesystems, mounts
+from ansible_collections.vfio.host.plugins.module_utils._device.connections import connections
+from ansible_collections.vfio.host.plugins.module_utils._device.routes import parse_address, read_tables, show_address
 
 # ruff: noqa: E402
 hypothesis = pytest.importorskip("hypothesis", reason="property tests run where hypothesis is installed")
@@ -44,7 +40,9 @@ def test_no_text_is_a_traceback(text):
         for mount in mounts.parse_mountinfo(line + " - " + line) + mounts.parse_mountinfo(f"1 2 0:3 / {text} rw - {text} {text} x"):
             mounts.layers(mount)
             mounts.option(mount, "addr")
-            mounts.holding([mount], text)
+            mounts.Holding([mount]).of(text)
+            filesystems.stands_on(mount)
+            filesystems.servers(mount)
         mounts.parse_fstab(line)
         mounts.parse_swaps(line)
         mounts.boot_devices(line)

@@ -1,0 +1,109 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The guard 'console': displays, the framebuffer, serial ports."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vfio.host.tests.unit.fake import hosts
+from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, ROOT_PORT, VGA, VIRTIO
+
+MARKED = "it is the firmware's display (boot_vga)"
+UNMARKED = "the firmware marks no display, so every display counts"
+
+
+def consoles(host):
+    return {
+        address: [guard["reason"] for guard in device.guards if guard["kind"] == "console"]
+        for address, device in host.survey().devices.items() if any(one["kind"] == "console" for one in device.guards)
+    }
+
+
+@pytest.fixture
+def with_displays(make_host):
+    """A function: a host with the VGA controller, and a second function of ``second``, a class."""
+
+    def make(second="038000", boot_vga=False, **changes):
+        spec = hosts.changed(hosts.x86(**changes), VGA, boot_vga=boot_vga)
+        return make_host(hosts.changed(spec, EDU, pci_class=second))
+
+    return make
+
+
+def test_the_firmwares_display_is_the_console(host):
+    assert consoles(host) == {VGA: [MARKED]}
+
+
+def test_boot_vga_of_what_is_no_display_is_not_asked(make_host):
+    assert consoles(make_host(hosts.changed(hosts.x86(), EDU, boot_vga=True))) == {VGA: [MARKED]}
+
+
+def test_an_only_display_is_the_console_whatever_the_firmware_used(make_host, with_displays):
+    assert consoles(make_host(hosts.changed(hosts.x86(), VGA, boot_vga=False))) == {VGA: ["it is the only display"]}
+    assert consoles(with_displays("030200")) == {VGA: ["it is the only display"]}
+
+
+@pytest.mark.parametrize("second", ["030000", "030100", "038000"])
+def test_where_the_firmware_marks_none_every_display_counts(with_displays, second):
+    assert consoles(with_displays(second)) == {VGA: [UNMARKED], EDU: [UNMARKED]}
+
+
+def test_where_the_firmware_marks_one_another_display_is_free(with_displays):
+    assert consoles(with_displays(boot_vga=True)) == {VGA: [MARKED]}
+
+
+@pytest.mark.parametrize("name", ["boot_display", "drm/card1/boot_display"])
+def test_the_kernels_boot_display_is_the_console_and_the_others_are_free(with_displays, name):
+    host = with_displays(files={f"sys/devices/pci0000:00/{EDU}/{name}": "1\n"})
+    assert consoles(host) == {EDU: ["it is the firmware's display (boot_display)"]}
+
+
+def test_a_display_that_is_not_the_kernels_boot_display_is_free(with_displays):
+    assert consoles(with_displays(boot_vga=True, files={f"sys/devices/pci0000:00/{EDU}/boot_display": "0\n"})) == {VGA: [MARKED]}
+
+
+def test_the_device_of_the_framebuffer_is_the_console_beside_the_firmwares_display(with_displays):
+    host = with_displays(boot_vga=True, links={
+        "sys/class/graphics/fb0": f"sys/devices/pci0000:00/{EDU}/graphics/fb0", "sys/class/graphics/fb1": f"sys/devices/pci0000:00/{VGA}",
+    })
+    assert consoles(host) == {VGA: [MARKED], EDU: [f"the framebuffer fb0 is on {EDU}"]}
+
+
+def test_the_firmwares_framebuffer_is_where_its_memory_is(with_displays):
+    iomem = (
+        "00000000-00000fff : Reserved\nc0000000-febfffff : PCI Bus 0000:00\n"
+        f"  c0000000-cfffffff : {EDU}\n    c0000000-c02fffff : BOOTFB\n  d0000000-dfffffff : {VGA}\n"
+    )
+    host = with_displays(boot_vga=True, files={"proc/iomem": iomem}, links={
+        "sys/class/graphics/fb0": "sys/devices/platform/simple-framebuffer.0/graphics/fb0",
+    })
+    assert consoles(host) == {VGA: [MARKED], EDU: [f"the framebuffer fb0 is on {EDU}"]}
+
+
+@pytest.mark.parametrize("below", ["tty/ttyS4", f"{NIC}:0/{NIC}:0.0/tty/ttyS4"])
+def test_a_serial_port_with_a_console_of_the_kernel_is_guarded_with_its_bridge(make_host, below):
+    host = make_host(hosts.changed(hosts.x86(
+        files={"sys/class/tty/console/active": "tty0 ttyS4\n"},
+        links={"sys/class/tty/ttyS4": f"sys/devices/pci0000:00/{ROOT_PORT}/{NIC}/{below}"},
+    ), NIC, pci_class="070002"))
+    reason = f"ttyS4, a console of the kernel, is on {NIC}"
+    assert consoles(host) == {VGA: [MARKED], NIC: [reason], ROOT_PORT: [f"{reason}, which is behind it"]}
+
+
+def test_a_serial_port_without_a_console_is_free(make_host):
+    host = make_host(hosts.x86(
+        files={"sys/class/tty/console/active": "tty0 ttyS0\n"},
+        links={"sys/class/tty/ttyS4": f"sys/devices/pci0000:00/{EDU}/tty/ttyS4", "sys/class/tty/ttyS0": "sys/devices/pnp0/00:00/tty/ttyS0"},
+    ))
+    assert consoles(host) == {VGA: [MARKED]}
+
+
+def test_a_console_of_virtio_guards_every_function_that_may_bring_it(make_host):
+    host = make_host(hosts.x86(files={"sys/class/tty/console/active": "hvc0\n"}, links={
+        "sys/class/tty/hvc0": "sys/devices/virtual/tty/hvc0",
+        "sys/bus/virtio/drivers/virtio_console/virtio9": f"sys/devices/pci0000:00/0000:00:0b.0/{VIRTIO}/virtio9",
+    }))
+    assert consoles(host)[VIRTIO] == [f"hvc0, a console of the kernel, is on {VIRTIO}"]

@@ -132,6 +132,7 @@ reboot_reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.vfio.host.plugins.module_utils._device.needed import modules_needed
 from ansible_collections.vfio.host.plugins.module_utils._host.task import run_task
 from ansible_collections.vfio.host.plugins.module_utils._kernel.module_area import KernelArea, Request
 
@@ -146,7 +147,7 @@ def main():
         supports_check_mode=True,
     )
     request = Request(config=module.params["options"], enforce=module.params["enforce"])
-    run_task(module, lambda fs, files: {"kernel": (KernelArea(fs, files), request)})
+    run_task(module, lambda fs, files: {"kernel": (KernelArea(fs, files, modules_needed), request)})
 
 
 if __name__ == "__main__":

@@ -63,6 +63,20 @@ options:
         type: list
         elements: str
         default: []
+      force:
+        description:
+          - What the host needs this module for and gives up. A module whose driver has a device that is guarded (RV(vfio.host.pci_facts#module:ansible_facts))
+            is neither unloaded nor disabled otherwise, nor one that such a module needs.
+        type: list
+        elements: str
+        choices: [network, storage, console]
+        default: []
+  force:
+    description: The same as O(modules[].force), for all modules of this task.
+    type: list
+    elements: str
+    choices: [network, storage, console]
+    default: []
   now:
     description: Change the running kernel. With V(false) the files are written, and the rest waits for the next boot.
     type: bool
@@ -207,6 +221,8 @@ reboot_reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.vfio.host.plugins.module_utils._device.needed import modules_needed
+from ansible_collections.vfio.host.plugins.module_utils._host.force import GUARDS
 from ansible_collections.vfio.host.plugins.module_utils._host.task import run_task
 from ansible_collections.vfio.host.plugins.module_utils._kernel.module_area import KernelArea, Request
 from ansible_collections.vfio.host.plugins.module_utils._kernel.module_wish import MODULE_SPEC
@@ -218,11 +234,12 @@ def main():
         argument_spec={
             "modules": {"type": "list", "elements": "dict", "required": True, "options": MODULE_SPEC},
             "now": {"type": "bool", "default": True},
+            "force": {"type": "list", "elements": "str", "choices": list(GUARDS), "default": []},
         },
         supports_check_mode=True,
     )
-    request = Request(modules=module.params["modules"], now=module.params["now"])
-    run_task(module, lambda fs, files: {"kernel": (KernelArea(fs, files), request)})
+    request = Request(modules=module.params["modules"], now=module.params["now"], force=tuple(module.params["force"]))
+    run_task(module, lambda fs, files: {"kernel": (KernelArea(fs, files, modules_needed), request)})
 
 
 if __name__ == "__main__":

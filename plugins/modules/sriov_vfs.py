@@ -184,7 +184,7 @@ reboot_reasons:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vfio.host.plugins.module_utils._device.options import ARGUMENTS
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS
+from ansible_collections.vfio.host.plugins.module_utils._host.force import GUARDS
 from ansible_collections.vfio.host.plugins.module_utils._host.task import run_task
 from ansible_collections.vfio.host.plugins.module_utils._sriov.area import NumberArea, ProbeArea
 from ansible_collections.vfio.host.plugins.module_utils._sriov.options import number_request

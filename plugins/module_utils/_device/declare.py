@@ -14,6 +14,7 @@ from functools import partial
 
 from ansible_collections.vfio.host.plugins.module_utils._device.match import Match, parse_match
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.force import FORCES, parse_force
 
 AUTO, NATIVE = "auto", "native"
 REFUSE, EXTEND, IGNORE = "refuse", "extend", "ignore"
@@ -24,12 +25,14 @@ _MAX_NAME = 64
 _MOST_DIGITS = 9  # no bus has as many devices, and Python does not read numbers of thousands of digits
 _GROUP_WAYS = (REFUSE, EXTEND, IGNORE)
 _BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
-_OPTIONS = ("match", "driver", "fallback", "count", "iommu_group", "optional")
+_OPTIONS = ("match", "driver", "fallback", "count", "iommu_group", "optional", "force")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One declaration of a policy: which devices, and the driver for them. ``where`` names it in messages."""
+    """One declaration of a policy: which devices, and the driver for them. ``where`` names it in messages; ``force``: what is given
+    up for these devices alone.
+    """
 
     policy: str
     where: str
@@ -39,6 +42,7 @@ class Entry:
     iommu_group: str = REFUSE
     optional: bool = False
     fallback: str | None = None
+    force: tuple = ()
 
 
 def parse_policy_name(name):
@@ -124,9 +128,10 @@ def _parse_entry(policy, index, value):
     optional = _BOOLEANS.get(str(value.get("optional", False)).lower())
     if optional is None:
         problems.append(f"{where}: optional {value['optional']!r} must be true or false")
+    force = parse_force(value.get("force"), where, FORCES, problems)
     if problems:
         raise InputError(*problems)
-    return Entry(policy, where, match, driver, count, group, optional, fallback)
+    return Entry(policy, where, match, driver, count, group, optional, fallback, force)
 
 
 def _is_driver(value):

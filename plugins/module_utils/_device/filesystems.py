@@ -52,6 +52,7 @@ _REMOTE_FUSE = frozenset((
 ))
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|//")
 _BRACKETED = re.compile(r"\[([^\]]*)\]")
+_WITH_COLONS = re.compile(r"(?<![\w.])[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
 
 
 def stands_on(mount: Mount) -> str:
@@ -127,6 +128,8 @@ def _of_host(text: str) -> List[Optional[bytes]]:
     whole = _address(text)
     if whole is not None:
         return [whole]
+    # An address of IPv6, with a network of Lustre's behind it, has the colons that separate others.
+    text = _WITH_COLONS.sub(lambda run: f"[{run.group()}]" if parse_address(run.group()) else run.group(), text)
     found = [_address(one) for one in _BRACKETED.findall(text)]
     words = _BRACKETED.sub("", text).split(":")
     for word in words:
@@ -134,7 +137,7 @@ def _of_host(text: str) -> List[Optional[bytes]]:
         addresses = [one for one in map(_address, word.split("@")) if one is not None]
         if addresses:
             found += addresses
-        elif word and not word.isdigit() and word != "@" and not (found and "@" not in word):
+        elif word and not word.isdigit() and not (found and (word.startswith("@") or "@" not in word)):
             found.append(None)
     return found
 

@@ -9,9 +9,10 @@
 from __future__ import annotations
 
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import EXTEND, IGNORE, NATIVE
-from ansible_collections.vfio.host.plugins.module_utils._device.iommu import NO_GROUP, blocks_group
+from ansible_collections.vfio.host.plugins.module_utils._device.iommu import NO_GROUP, NO_MODULE, blocks_group
 
 _HOST_BRIDGE = "0600"
+_MOST_NAMES = 16  # of devices in one sentence
 # What a chipset is run by, and not what a guest was meant to get (source: include/linux/pci_ids.h).
 _CHIPSET = {
     _HOST_BRIDGE: "host bridge", "0601": "bridge to LPC or ISA", "0580": "memory controller", "0c05": "controller of the SMBus",
@@ -48,15 +49,19 @@ def carried(survey, targets):
 
 def unbindable(survey, targets):
     """Why VFIO would take a target from nobody. What is true of the host is said once."""
-    found, without = [], []
-    for target in targets.values():
-        if not target.is_vfio or target.is_met or target.waits or target.device.vfio["bindable"]:
-            continue
-        if target.device.vfio["reason"] == NO_GROUP and not survey.iommu_enabled:
-            without.append(target.name)
-        else:
-            found.append(f"{target.name} cannot be taken: {target.device.vfio['reason']}")
-    return found + ([f"{', '.join(without)} cannot be taken: {NO_GROUP}"] if without else [])
+    found = {}
+    for address, target in targets.items():
+        if target.is_vfio and not (target.is_met or target.waits or target.device.vfio["bindable"]):
+            reason = target.device.vfio["reason"]
+            is_hosts = reason == NO_MODULE or (reason == NO_GROUP and not survey.iommu_enabled)
+            found.setdefault((reason, None if is_hosts else address), []).append(target.name)
+    return [f"{enumeration(names)} cannot be taken: {reason}" for (reason, dummy), names in found.items()]
+
+
+def enumeration(names):
+    """Some names, in full where they are few."""
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:_MOST_NAMES])} and {more} more"
 
 
 def members_to_take(survey, targets, target):
@@ -156,4 +161,4 @@ def _later(survey, targets, leaving, member):
     return device.driver, survey.is_vfio(device.driver)
 
 
-__all__ = ("called", "carried", "group_refusals", "members_to_take", "of_chipset", "unbindable")
+__all__ = ("called", "carried", "enumeration", "group_refusals", "members_to_take", "of_chipset", "unbindable")

@@ -17,6 +17,7 @@ DEAD = (
     "it does not answer, its configuration space reads all ones: it is off the bus or without power; power-cycle the host, or remove "
     "the device and rescan the bus"
 )
+NO_MODULE = "this kernel has no module vfio_pci"
 NO_GROUP = "no IOMMU group: the IOMMU is off, absent, or does not cover it"
 
 
@@ -46,7 +47,7 @@ def why_not_bindable(device, has_base_module, noiommu):
         shown = "unknown" if device.header_type is None else device.header_type
         return f"a bridge (PCI header type {shown}): VFIO takes endpoints only"
     if not has_base_module:
-        return "this kernel has no module vfio_pci"
+        return NO_MODULE
     if device.iommu_group is None and not noiommu:
         return NO_GROUP
     return None
@@ -71,4 +72,4 @@ def unsafe_interrupts(survey):
     )
 
 
-__all__ = ("DEAD", "NO_GROUP", "blocks_group", "groups_of", "unsafe_interrupts", "why_not_bindable")
+__all__ = ("DEAD", "NO_GROUP", "NO_MODULE", "blocks_group", "groups_of", "unsafe_interrupts", "why_not_bindable")

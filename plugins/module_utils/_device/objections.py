@@ -8,10 +8,11 @@
 
 from __future__ import annotations
 
+from ansible_collections.vfio.host.plugins.module_utils._device.groups import enumeration
 from ansible_collections.vfio.host.plugins.module_utils._device.iommu import DEAD
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS, STORAGE, UNDECLARED
 from ansible_collections.vfio.host.plugins.module_utils._device.steps import UNBIND, UNCHANGED
 from ansible_collections.vfio.host.plugins.module_utils._device.usage import LOSES, UNPLUGS, WAITS
+from ansible_collections.vfio.host.plugins.module_utils._host.force import GUARDS, STORAGE, UNDECLARED, how_to_force
 
 _EFFECTS = {
     WAITS: "the kernel would wait for ever to unbind it",
@@ -19,19 +20,23 @@ _EFFECTS = {
 }
 
 
-def objections(host, declared, plans, choices, force):
-    """One sentence for each reason against the DevicePlans of a host's ``declared`` policies, as far as ``force`` gives none up.
-
-    ``choices``: those of all devices that are declared.
+def objections(host, declared, plans, targets, force):
+    """One sentence for each reason against the DevicePlans of a host's ``declared`` policies, as far as neither ``force`` nor an
+    entry gives it up. ``targets``: address -> Target of all devices that are declared.
     """
-    found = [] if UNDECLARED in force else [choice.undeclared for choice in choices if choice.undeclared]
-    found += _stuck(host, declared, plans) + _dead(plans)
+    found = [
+        target.choice.undeclared for target in targets.values()
+        if target.choice.undeclared and UNDECLARED not in _given_up(target, force)
+    ]
+    needed = _needed(host.survey, plans, targets, force)
+    found += _stuck(host, declared, plans) + _dead(plans) + _guarded(needed)
+    guarded = {one.device.address for some in needed.values() for one in some}
     for one in plans:
-        guarded = _guarded(host.survey, one, force)
-        found += guarded
         if _unbinds(one):
             # Who may not have the device anyhow needs no look at its disks, and who gives them up wants none.
-            found += _held(host.survey, one, not guarded and STORAGE not in force) + _with_others(host.survey, one)
+            address = one.device.address
+            with_disks = address not in guarded and STORAGE not in _given_up(targets.get(address), force)
+            found += _held(host.survey, one, with_disks) + _with_others(host.survey, one)
     return found
 
 
@@ -69,16 +74,45 @@ def _dead(plans):
     ]
 
 
-def _guarded(survey, plan, force):
-    """Why the host needs a device that would lose its driver. A device that VFIO has serves the host no more."""
-    device = plan.device
-    if not plan.rebinds or survey.is_vfio(device.driver):
-        return []
-    needs = [(kind, [one["reason"] for one in device.guards if one["kind"] == kind]) for kind in GUARDS if kind not in force]
+def _needed(survey, plans, targets, force):
+    """(reasons, remedy) -> the plans of devices that the host needs for them and that would lose their drivers.
+
+    A device that VFIO has serves the host no more.
+    """
+    needed = {}
+    for plan in plans:
+        device, target = plan.device, targets.get(plan.device.address)
+        if not plan.rebinds or survey.is_vfio(device.driver):
+            continue
+        given_up = _given_up(target, force)
+        for kind in GUARDS:
+            reasons = tuple(one["reason"] for one in device.guards if one["kind"] == kind)
+            if reasons and kind not in given_up:
+                needed.setdefault((reasons, _remedy(kind, target)), []).append(plan)
+    return needed
+
+
+def _guarded(needed):
+    """One sentence for all devices that the host needs for the same reasons."""
     return [
-        f"{plan.name} is needed by this host: {' and '.join(reasons)}; "
-        f"to give it up all the same, say force: [{kind}]" for kind, reasons in needs if reasons
+        f"{enumeration([f'{one.device.address} ({one.device.name})' for one in plans])}{': each' if len(plans) > 1 else ''} is needed by "
+        f"this host: {' and '.join(reasons)}; {remedy}" for (reasons, remedy), plans in needed.items()
     ]
+
+
+def _given_up(target, force):
+    """The kinds of guards that the task, or the entry that selects a device, gives up."""
+    return set(force) | set(target.entry.force if target else ())
+
+
+def _remedy(kind, target):
+    """How a guard is given up for a device, in the words of the inventory."""
+    if target is None or target.via is None:
+        return f"to give it up all the same, {how_to_force(kind, target.entry.where if target else None)}"
+    return (
+        f"it comes with the IOMMU group of {target.via}, to which {target.entry.where} extends; to give it up all the same, give it an "
+        f"entry of its own with force: [{kind}], or {how_to_force(kind, None)}"
+    )
 
 
 def _unbinds(plan):

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCES
+from ansible_collections.vfio.host.plugins.module_utils._host.force import FORCES
 from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import IGNORE
 
 ARGUMENTS = {

@@ -12,6 +12,8 @@ import functools
 import re
 from dataclasses import dataclass, field
 
+from ansible_collections.vfio.host.plugins.module_utils._host.force import GUARDS
+
 ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 _SLOT = re.compile(r"/[0-9a-f]{4,8}:[0-9a-f]{2}:([01][0-9a-f]\.[0-7])(?![^/])")
 _ROOT = re.compile(r"/pci([0-9a-f]{4,8}:[0-9a-f]{2})(?=/)")
@@ -20,11 +22,7 @@ _SHORT_ADDRESS = re.compile(r"[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 # The ids that tell what a function is; together with the address they pin one device.
 IDENTITY = ("vendor", "device", "subsystem_vendor", "subsystem_device", "class")
 
-# Why the host itself may need a device.
-NETWORK, STORAGE, CONSOLE = GUARDS = ("network", "storage", "console")
-# What a task may be forced to do: give a guard up, or bind a driver that does not declare the device.
-UNDECLARED = "driver"
-FORCES = GUARDS + (UNDECLARED,)
+NETWORK, STORAGE, CONSOLE = GUARDS
 
 # The classes of functions whose header is one of a bridge: to PCI, to CardBus, semi-transparent.
 _BRIDGE_CLASSES = ("0604", "0607", "0609")
@@ -213,12 +211,9 @@ __all__ = (
     "ADDRESS",
     "CONSOLE",
     "Device",
-    "FORCES",
-    "GUARDS",
     "IDENTITY",
     "NETWORK",
     "STORAGE",
-    "UNDECLARED",
     "addresses_in",
     "guards_of_pf",
     "guards_of_vfs",

@@ -14,11 +14,11 @@ from ansible_collections.vfio.host.plugins.module_utils._device import clients, 
 from ansible_collections.vfio.host.plugins.module_utils._device.choices import module_name
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import parse_declarations, parse_policy_name
 from ansible_collections.vfio.host.plugins.module_utils._device.objections import lost, objections, unloadable
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import FORCES
 from ansible_collections.vfio.host.plugins.module_utils._device.resolve import resolve
 from ansible_collections.vfio.host.plugins.module_utils._device.standing import stand_in
 from ansible_collections.vfio.host.plugins.module_utils._device.steps import PENDING, release, take
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.force import FORCES
 from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import RELEASE
 
 
@@ -126,8 +126,7 @@ def make_plan(host, request):
     plans = [replace(take(survey, target, request), via=target.via) for target in resolution.targets.values()]
     gone = [(policy, record, release(survey, policy, record, request, memory)) for policy, record in resolution.leaving]
     plans += [one for dummy, dummy, one in gone]
-    choices = [target.choice for target in resolution.targets.values()]
-    problems = resolution.problems + objections(host, declared, plans, choices, request.force)
+    problems = resolution.problems + objections(host, declared, plans, resolution.targets, request.force)
     unloadables, warned = unloadable(survey.modules, resolution)
     problems += unloadables + _binding_loads(survey, declared, resolution, request)
     if problems:

@@ -34,15 +34,17 @@ from ansible_collections.vfio.host.plugins.module_utils._device.memory import (
     recall,
     waiting,
 )
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import UNDECLARED, Device
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import Device
 from ansible_collections.vfio.host.plugins.module_utils._device.standing import standings
 from ansible_collections.vfio.host.plugins.module_utils._device.udev import Refusal
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.force import UNDECLARED, how_to_force
 from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import MOVES
 
 # Where a choice comes from, beside auto and native: the driver that the inventory names, and the one that it names for the
 # case that the first refuses.
 PINNED, FALLBACK = "pinned", "fallback"
+
 
 # Fields that VFIO hides.
 _HIDDEN = frozenset(("driver", "mac", "net", "serial"))
@@ -225,6 +227,7 @@ def _no_pf(selector, entry):
 
 
 def _add(survey, targets, problems, device, entry, via=None):
+    note = f"; in the IOMMU group of {via}" if via else ""
     choice, is_vfio = _choose(survey, device, entry)
     note = f"; in the IOMMU group of {via}" if via else ""
     choice = replace(choice, reason=choice.reason + note)
@@ -233,6 +236,9 @@ def _add(survey, targets, problems, device, entry, via=None):
         device = survey.awake(device)  # it is to be taken, and its driver will wake it anyhow
     target = Target(device, entry, choice, is_vfio, is_met, via=via)
     other = targets.setdefault(device.address, target)
+    if set(entry.force) - set(other.entry.force):
+        # Several entries may select a device, and each gives up what it says.
+        targets[device.address] = replace(other, entry=replace(other.entry, force=other.entry.force + entry.force))
     differ = (other.choice.module, other.choice.driver) != (choice.module, choice.driver)
     if differ or other.entry.policy != entry.policy:
         remedy = "" if differ else ": a device belongs to one policy, take it out of one of them"
@@ -276,7 +282,7 @@ def _pinned(survey, device, entry):
         reason += f", although none of module {module}'s aliases matches the device"
         undeclared = (
             f"{entry.where}: driver {driver} does not declare {device.address} ({device.name}): none of module "
-            f"{module}'s aliases matches {device.modalias}; to bind it all the same, say force: [{UNDECLARED}]"
+            f"{module}'s aliases matches {device.modalias}; to bind it all the same, {how_to_force(UNDECLARED, entry.where)}"
         )
     return Choice(module, name, PINNED, alias=alias, reason=reason, undeclared=undeclared), is_vfio
 
@@ -312,7 +318,7 @@ def _extend_groups(survey, targets, problems):
                     f"{target.entry.where} extend; declare it in one of these policies"
                 )
         for device in members_to_take(survey, targets, target):
-            entry = replace(target.entry, driver=AUTO)
+            entry = replace(target.entry, driver=AUTO, force=())
             _add(survey, targets, problems, device, entry, via=address)
             extended[device.address] = entry
             brought.append(targets[device.address])

@@ -9,9 +9,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Callable, Dict, List, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._host.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.force import how_to_force
 from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import MOVES, RELEASE, REPORT, remedy
 from ansible_collections.vfio.host.plugins.module_utils._kernel import (
     module_memory,
@@ -22,7 +24,14 @@ from ansible_collections.vfio.host.plugins.module_utils._kernel import (
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kconfig import Config, parse_wanted
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kconfig_verdict import CMDLINE, arguments_of, judge
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import Modules
-from ansible_collections.vfio.host.plugins.module_utils._kernel.module_wish import ABSENT, CLEAR, ENABLED, parse_wishes
+from ansible_collections.vfio.host.plugins.module_utils._kernel.module_wish import (
+    ABSENT,
+    CLEAR,
+    DISABLED,
+    ENABLED,
+    UNLOADED,
+    parse_wishes,
+)
 
 
 @dataclass(frozen=True)
@@ -31,8 +40,9 @@ class Request:
 
     ``present`` False: nothing of ours is to be left about ``modules``, of which the names count; None: about any module.
     ``carries_args``: somebody puts ``cmdline_args`` of the plan on the kernel command line, so that what waits for them
-    is not unmet. ``config_key``: the result's key for the symbols. ``undeclared``: what is done about modules of ours that nothing of
-    what is asked for names, of CHOICES, where a whole host is declared; None: nothing.
+    is not unmet. ``config_key``: the result's key for the symbols; ``force``: what the host needs modules for and gives up.
+    ``undeclared``: what is done about modules of ours that nothing of what is asked for names, of CHOICES, where a whole host is
+    declared; None: nothing.
     """
 
     modules: list | None = None
@@ -41,6 +51,7 @@ class Request:
     enforce: bool = True
     now: bool = True
     carries_args: bool = False
+    force: tuple = ()
     config_key: str = "options"
     undeclared: str | None = None
 
@@ -53,11 +64,14 @@ class Request:
 
 @dataclass(frozen=True)
 class State:
-    """The host as it is: ``host`` for the modules, ``config`` for the symbols."""
+    """The host as it is: ``host`` for the modules, ``config`` for the symbols; ``needed``: gives module -> (guard, device, reason) of
+    what the host needs it for.
+    """
 
     host: module_plan.Host
     config: Config
     command_line: str
+    needed: Callable[[], Dict[str, List[Tuple[str, str, str]]]]
 
 
 @dataclass(frozen=True)
@@ -116,11 +130,15 @@ class KernelPlan:
 
 
 class KernelArea:
-    """Modules and configuration of one host's kernel, through ``fs`` (the kernel's files) and ``files``."""
+    """Modules and configuration of one host's kernel, through ``fs`` (the kernel's files) and ``files``.
 
-    def __init__(self, fs, files):
+    ``needed``: called with ``fs``, where a module is to leave the kernel, gives what State.needed gives.
+    """
+
+    def __init__(self, fs, files, needed):
         self._fs = fs
         self._files = files
+        self._needed = needed
 
     def read(self):
         """The host as it is now."""
@@ -138,7 +156,9 @@ class KernelArea:
                 if instance == modules.instance(module)
             },
         )
-        return State(host, Config(self._fs, modules), self._fs.read(f"{self._fs.proc}/cmdline") or "")
+        return State(
+            host, Config(self._fs, modules), self._fs.read(f"{self._fs.proc}/cmdline") or "", lambda: self._needed(self._fs)
+        )
 
     def plan(self, state, request):
         """The plan for a Request; nothing is touched. Raises InputError, PlanError."""
@@ -154,8 +174,9 @@ class KernelArea:
         unmet = _sentences([one for one in verdicts if not one.met]) if request.enforce else []
         if request.enforce:
             wishes = wishes + [wish for one in verdicts if one.met for wish in one.wishes]
-        if unmet:
-            raise PlanError(*(unmet + problems))
+        guarded = _guarded(state, wishes, request.force)
+        if unmet or guarded:
+            raise PlanError(*(unmet + guarded + problems))
         left = _left(state, request, wishes)
         if request.undeclared == RELEASE:
             wishes = parse_wishes([{"name": name, "state": ABSENT} for name in left]) + wishes
@@ -189,6 +210,35 @@ class KernelArea:
         from ansible_collections.vfio.host.plugins.module_utils._kernel.module_apply import Applier
         Applier(self._files, Modules(self._fs)).apply(made.modules, journal)
         return made
+
+
+def _guarded(state, wishes, force):
+    """Why modules that are to leave the kernel, or not to come again, must not: their drivers serve what the host needs."""
+    modules = state.host.modules
+    leaving = [wish for wish in wishes if wish.state in (UNLOADED, DISABLED) and modules.is_loaded(wish.module)]
+    needed, found = state.needed() if leaving else {}, []
+    for wish in leaving:
+        reasons = {}
+        for module in _with_users(modules, wish.module):
+            for kind, device, reason in needed.get(module, ()):
+                if kind not in wish.force and kind not in force:
+                    reasons.setdefault((kind, module, device), []).append(reason)
+        for (kind, module, device), some in reasons.items():
+            who = "its" if module == wish.module else f"module {module} needs it, whose"
+            found.append(
+                f"module {wish.module} is needed by this host: {who} driver has {device}: {' and '.join(some)}; to give it up all the same, "
+                f"{how_to_force(kind, wish.where, 'passthrough_modules')}"
+            )
+    return found
+
+
+def _with_users(modules, module):
+    """A module, and all modules that need it to be loaded."""
+    found, new = set(), {module}
+    while new:
+        found |= new
+        new = {holder for one in new for holder in modules.users(one).holders} - found
+    return sorted(found)
 
 
 def _sentences(unmet):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.force import GUARDS, parse_force
 from ansible_collections.vfio.host.plugins.module_utils._kernel import module_record
 from ansible_collections.vfio.host.plugins.module_utils._kernel.modprobe import module_name
 from ansible_collections.vfio.host.plugins.module_utils._kernel.module_value import as_text, truth
@@ -20,7 +21,7 @@ STATES = (LOADED, UNLOADED, DISABLED, ABSENT)
 # Of what is declared for boots only, what runs being left alone: no longer disabled; and no longer loaded either.
 ENABLED, CLEAR = "enabled", "clear"
 
-_KEYS = ("name", "state", "options", "at_boot", "before")
+_KEYS = ("name", "state", "options", "at_boot", "before", "force")
 
 # One entry of a module's option `modules`, for argument specs.
 MODULE_SPEC = {
@@ -29,6 +30,7 @@ MODULE_SPEC = {
     "options": {"type": "dict", "default": {}},
     "at_boot": {"type": "bool", "default": True},
     "before": {"type": "list", "elements": "str", "default": []},
+    "force": {"type": "list", "elements": "str", "choices": list(GUARDS), "default": []},
 }
 
 
@@ -37,7 +39,8 @@ class Wish:
     """What ``owner`` wants of a module. ``where`` names it in messages.
 
     ``state`` None: as it is. ``implied``: options that are right without a line of ours. ``patch``: options of the
-    owner that the wish does not name stay; otherwise the wish is all that the owner wants of the module.
+    owner that the wish does not name stay; otherwise the wish is all that the owner wants of the module. ``force``: what the host
+    needs the module for and gives up.
     """
 
     owner: str
@@ -49,6 +52,7 @@ class Wish:
     before: tuple = ()
     implied: frozenset = frozenset()
     patch: bool = False
+    force: tuple = ()
 
 
 def parse_wishes(entries):
@@ -94,12 +98,13 @@ def _parse_entry(where, entry):
     natives = [_module(native, f"{where}: before", problems) for native in before]
     if name and name in natives:
         problems.append(f"{where}: before names the module itself")
+    force = parse_force(entry.get("force"), where, GUARDS, problems)
     problems += _contradictions(where, state, options, natives, at_boot)
     if problems:
         raise InputError(*problems)
     return Wish(
         module_record.KERNEL_MODULE, name, where, state, options, at_boot or state == ABSENT,
-        tuple(sorted(set(natives))),
+        tuple(sorted(set(natives))), force=force,
     )
 
 

@@ -46,7 +46,12 @@ class _Late:
 
 def _kernel_area(fs, files):
     from ansible_collections.vfio.host.plugins.module_utils._kernel.module_area import KernelArea
-    return KernelArea(fs, files)
+    return KernelArea(fs, files, _modules_needed)
+
+
+def _modules_needed(fs):
+    from ansible_collections.vfio.host.plugins.module_utils._device.needed import modules_needed
+    return modules_needed(fs)
 
 
 def _cmdline_area(fs, files):
@@ -169,7 +174,7 @@ class Declaration:
         from ansible_collections.vfio.host.plugins.module_utils._kernel.module_area import Request
         return Request(
             modules=self.options[KERNEL], config=self.options[CONFIG] if self.present else None, present=self.present,
-            now=self.options["now"], carries_args=True, config_key=CONFIG,
+            now=self.options["now"], carries_args=True, config_key=CONFIG, force=tuple(self.options["force"]),
             undeclared=self.options["undeclared"] if self.present else None,
         )
 

@@ -12,22 +12,26 @@ from dataclasses import dataclass
 
 from ansible_collections.vfio.host.plugins.module_utils._device.match import Match, parse_match
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.force import GUARDS, parse_force
 
 MAX = "max"
 
 _BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
 _MOST_DIGITS = 9  # a PF has at most 65535, and Python does not read numbers of thousands of digits
-_OPTIONS = ("match", "numvfs", "autoprobe")
+_OPTIONS = ("match", "numvfs", "autoprobe", "force")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """How many VFs the physical functions that match shall have. ``numvfs``: a number, MAX, or None where it is not said."""
+    """How many VFs the physical functions that match shall have. ``numvfs``: a number, MAX, or None where it is not said;
+    ``force``: guards of their VFs that are given up.
+    """
 
     where: str
     match: Match
     numvfs: object
     autoprobe: bool
+    force: tuple = ()
 
 
 def parse_entries(values, key, present):
@@ -64,10 +68,11 @@ def _parse_entry(where, value, present):
     autoprobe = _BOOLEANS.get(str(value.get("autoprobe", False)).lower())
     if autoprobe is None:
         problems.append(f"{where}: autoprobe {value['autoprobe']!r} must be true or false")
+    force = parse_force(value.get("force"), where, GUARDS, problems)
     if problems:
         raise InputError(*problems)
     wanted = None if number is None else MAX if text == MAX else int(text)
-    return Entry(where, match, wanted, autoprobe)
+    return Entry(where, match, wanted, autoprobe, force)
 
 
 __all__ = ("Entry", "MAX", "parse_entries")

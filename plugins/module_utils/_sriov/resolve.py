@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
 from ansible_collections.vfio.host.plugins.module_utils._device.objections import in_use
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import GUARDS, STORAGE, Device, guards_of_vfs
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import Device, guards_of_vfs
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.force import GUARDS, STORAGE, how_to_force
 from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import MOVES, RELEASE, REPORT
 from ansible_collections.vfio.host.plugins.module_utils._sriov import rules
 from ansible_collections.vfio.host.plugins.module_utils._sriov.declare import MAX, parse_entries
@@ -60,7 +61,8 @@ class State:
 @dataclass(frozen=True)
 class PfPlan:
     """What happens to one PF. ``before``: its VFs now; ``vfs``: those that there will be, as Devices; ``bound``: address
-    -> policy's Record of those that a policy takes again as soon as they are there; ``warning``: a sentence, or None.
+    -> policy's Record of those that a policy takes again as soon as they are there; ``warning``: a sentence, or None; ``where`` and
+    ``force``: the entry that it is about, and the guards of its VFs that entries give up.
     """
 
     device: Device
@@ -72,6 +74,8 @@ class PfPlan:
     record: object
     bound: dict = field(default_factory=dict)
     warning: str | None = None
+    where: str | None = None
+    force: frozenset = frozenset()
 
     @property
     def resizes(self):
@@ -91,9 +95,19 @@ def resolve(state, request):
     if request.present and request.undeclared == RELEASE:
         named = {one.device.address for one in pfs}
         pfs = sorted(pfs + _given_back(state, request, set(state.records) - named, problems), key=lambda one: one.device.address)
+    pfs = [_forced(one, entries or (), state) for one in pfs]
     for one in pfs:
         problems += _cannot_create(state, one) + _in_use(state, one, request)
     return pfs, problems
+
+
+def _forced(one, entries, state):
+    """The PfPlan with what the entries that select its PF give up."""
+    selector = Selector(state.host.survey.devices)
+    mine = [entry for entry in entries if one.device.address in selector.select(entry.match)]
+    if not mine:
+        return one
+    return replace(one, where=mine[0].where, force=frozenset(kind for entry in mine for kind in entry.force))
 
 
 def _checked(request):
@@ -267,10 +281,10 @@ def _in_use(state, one, request):
         ]
         if not state.host.survey.is_vfio(vf.driver):
             found += [
-                f"{change}: {vf.address} is needed by this host: {guard['reason']}; to give it up all the same, say "
-                f"force: [{guard['kind']}]" for guard in vf.guards
+                f"{change}: {vf.address} is needed by this host: {guard['reason']}; to give it up all the same, "
+                f"{how_to_force(guard['kind'], one.where, 'passthrough_sriov')}" for guard in vf.guards
                 # What a VF owes to its PF's guards is about taking it: the PF stays as it is without it.
-                if guard["kind"] not in request.force and guard not in guards_of_vfs(pf.address, pf.guards)
+                if guard["kind"] not in one.force.union(request.force) and guard not in guards_of_vfs(pf.address, pf.guards)
             ]
         owner = owners.get(vf.address)
         judged = request.policies is None or owner in request.policies

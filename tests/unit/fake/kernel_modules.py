@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 
+from ansible_collections.vfio.host.plugins.module_utils._device.needed import modules_needed
 from ansible_collections.vfio.host.plugins.module_utils._host.area import run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
@@ -196,14 +197,13 @@ class ModuleHost:
         ), ""
 
     def plan(self, **request):
-        area = KernelArea(self.kernel, self.files)
+        area = KernelArea(self.kernel, self.files, modules_needed)
         return area.plan(area.read(), Request(**request))
 
     def apply(self, *modules, **request):
         """Plan and apply, and give (plan, area) back."""
-        area = KernelArea(self.kernel, self.files)
-        wish = area, Request(modules=list(modules), **request)
-        return run_areas({"modules": wish}, False, lambda: Journal(self.kernel, self.files))["modules"], area
+        wish = KernelArea(self.kernel, self.files, modules_needed), Request(modules=list(modules), **request)
+        return run_areas({"modules": wish}, False, lambda: Journal(self.kernel, self.files))["modules"], wish[0]
 
     def snapshot(self):
         """Every file's text, but for inode numbers."""

@@ -59,6 +59,6 @@ def test_every_finding_is_in_one_message(run_module, host):
 
 
 def test_every_option_of_an_entry_is_one_that_the_plan_knows(run_module, host):
-    entry = {"name": "vfio", "state": "loaded", "options": {}, "at_boot": True, "before": []}
+    entry = {"name": "vfio", "state": "loaded", "options": {}, "at_boot": True, "before": [], "force": []}
     assert set(entry) == set(MODULE_SPEC)
     assert run_module(host, "kernel_module", modules=[entry], now=False)["reboot_required"]

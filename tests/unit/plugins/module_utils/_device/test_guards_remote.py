@@ -61,6 +61,7 @@ def mounted(make_host):
     ("lustre", "10.0.9.7@tcp:/scratch", "rw", {NIC}),
     ("lustre", "10.0.9.7@tcp,10.0.8.7@o2ib1:/scratch", "rw", {NIC, TWIN}),
     ("lustre", "10.0.9.7@tcp:10.0.8.7@tcp:/scratch", "rw", {NIC, TWIN}),
+    ("lustre", "2001:db8:9::7@tcp:10.0.8.7@tcp:/scratch", "rw", {VIRTIO, TWIN}),
     ("pvfs2", "tcp://10.0.9.7:3334/orangefs", "rw", {NIC}),
     ("wekafs", "10.0.9.7,10.0.8.7/fs", "rw", {NIC, TWIN}),
     ("fuse.glusterfs", "10.0.9.7:/vol", "rw,user_id=0,group_id=0", {NIC}),

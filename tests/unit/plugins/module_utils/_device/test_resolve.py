@@ -86,7 +86,7 @@ def test_a_module_that_is_built_in_is_no_driver_of_that_name(make_host, refusal)
 def test_a_driver_that_does_not_declare_the_device_is_refused(refusal):
     (message,) = refusal(at(NIC, driver="igb"))
     assert f"driver igb does not declare {NIC} (Intel Corporation 82574L Gigabit Network Connection)" in message
-    assert message.endswith("to bind it all the same, say force: [driver]")
+    assert "to bind it all the same, say force: [driver] in this entry of policy p, devices[0]" in message
 
 
 def test_a_driver_that_does_not_declare_the_device_may_be_forced(host):
@@ -265,8 +265,9 @@ def test_extending_over_a_guarded_member_is_refused(make_host, refusal):
     spec = hosts.changed(hosts.x86(), NVME, group="3")
     messages = refusal(at(NVME, iommu_group="extend"), of=make_host(spec))
     assert messages == [
-        f"{ROOT_DISK} (device [1af4:1001], in the IOMMU group 3 of {NVME}) is needed by this host: / is on vda1 on {ROOT_DISK}; "
-        "to give it up all the same, say force: [storage]"
+        f"{ROOT_DISK} (device [1af4:1001]) is needed by this host: / is on vda1 on {ROOT_DISK}; it comes with the IOMMU group of {NVME}, "
+        "to which policy p, devices[0] extends; to give it up all the same, give it an entry of its own with force: [storage], or say "
+        "force: [storage] for the whole task (the role's passthrough_force)"
     ]
 
 

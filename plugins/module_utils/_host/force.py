@@ -1,0 +1,41 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What a task may be forced to give up, as users write it and as messages say it. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, List, Optional, Sequence, Tuple
+
+# Why the host itself may need a device.
+GUARDS = ("network", "storage", "console")
+# What a task may be forced to do beside: bind a driver that does not declare the device.
+UNDECLARED = "driver"
+FORCES = GUARDS + (UNDECLARED,)
+
+
+def parse_force(value: Any, where: str, known: Sequence[str], problems: List[str]) -> Tuple[str, ...]:
+    """The words of an entry's ``force``; ``problems`` gains what is wrong with them. ``known``: those that there are."""
+    words = [word.strip() for word in value.split(",")] if isinstance(value, str) else value or ()
+    if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):
+        problems.append(f"{where}: force must be a list of {', '.join(known)}, not {value!r}")
+        return ()
+    unknown = sorted(set(words) - set(known))
+    if unknown:
+        problems.append(f"{where}: force: {', '.join(unknown)} cannot be forced; there are: {', '.join(known)}")
+    return tuple(words)
+
+
+def how_to_force(kind: str, where: Optional[str], variable: str = "passthrough_devices") -> str:
+    """What to write, and where, so that ``kind`` is given up for what an entry selects, or in the whole task.
+
+    ``where`` names the entry; None: there is none. ``variable``: the role's variable that has it.
+    """
+    entry = f"in this entry of {where} (the role's {variable}), or " if where else ""
+    return f"say force: [{kind}] {entry}for the whole task (the role's passthrough_force)"
+
+
+__all__ = ("FORCES", "GUARDS", "UNDECLARED", "how_to_force", "parse_force")

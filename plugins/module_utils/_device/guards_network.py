@@ -18,7 +18,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.connections impo
 )
 from ansible_collections.vfio.host.plugins.module_utils._device.namespaces import shows_own_interfaces
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import addresses_in
-from ansible_collections.vfio.host.plugins.module_utils._device.routes import read_tables, show_address
+from ansible_collections.vfio.host.plugins.module_utils._device.routes import parse_address, read_tables, show_address
 
 VIRTUAL = "/devices/virtual/"
 _UP = 0x1  # IFF_UP: include/uapi/linux/if.h
@@ -27,6 +27,10 @@ _PORT_DOWN = "1:"  # "1: DOWN", source: linux drivers/infiniband/core/sysfs.c st
 # The interface that Open vSwitch's kernel datapath hangs its ports from; nothing links its internal ports to it.
 _OVS = "ovs-system"
 _MOST_ANCESTORS = 64
+# Addresses of each family of which some is reached by the default route alone: those for documentation, and well-known ones.
+_SOMEWHERE = tuple(tuple(map(parse_address, some)) for some in (
+    ("192.0.2.1", "198.51.100.1", "203.0.113.1", "8.8.8.8", "1.1.1.1"), ("2001:db8::1", "2001:4860:4860::8888", "2606:4700:4700::1111"),
+))
 
 
 class Network:
@@ -55,7 +59,12 @@ class Network:
 
     def loads(self):
         """(interface or None where it cannot be told, what it carries), of all that the host must not lose."""
-        for name in self.tables.default_interfaces():
+        found = set(self.tables.default_interfaces())
+        for family in _SOMEWHERE:
+            for address in filter(self.tables.is_default, family if found else ()):
+                found |= self._with_hops(self.tables.to_peer(address), address)
+                break
+        for name in sorted(found, key=str):
             yield name, "the default route"
         for name in self.tables.hidden:
             yield None, f"the default route of table {name}"
@@ -70,9 +79,18 @@ class Network:
             yield None, "a connection of another network namespace, which may be the controller's,"
         what = "the controller's connection" if is_told else "a connection, which may be the controller's,"
         for local, peer in found:
-            names = self.tables.of_connection(local, peer)
-            for name in sorted(names) or [None]:
+            names = self._with_hops(self.tables.of_connection(local, peer), peer)
+            for name in sorted(names, key=str) or [None]:
                 yield name, f"{what} from {show_address(peer)}"
+
+    def _with_hops(self, names, address):
+        """``names``, interfaces that /proc tells, with those of the other next hops of the same route; None among them: one that cannot
+        be told. A route that has none of these is another one, of a rule or of another namespace.
+        """
+        hops = self._fs.next_hops(address) if names else ()
+        if hops is None:
+            return names | {None}
+        return names | set(hops) if names & set(hops) else names
 
     def _connections(self):
         """([(local address, peer)], whether these are the controller's, whether it may be one of another network namespace).
@@ -197,8 +215,8 @@ class Network:
 
     def to_peer(self, peer):
         """(text, addresses) of all that reaching a peer needs; ``peer`` is None where it is not known."""
-        names = self.tables.to_peer(peer) if peer else ()
-        return [way for name in sorted(names) or [None] for way in self.below(name)]
+        names = self._with_hops(self.tables.to_peer(peer), peer) if peer else ()
+        return [way for name in sorted(names, key=str) or [None] for way in self.below(name)]
 
 
 def _is_up(flags):

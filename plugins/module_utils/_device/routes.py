@@ -48,6 +48,11 @@ class Tables:
         found = self._at(bytes(4), 0) + self._at(bytes(16), 0) + self._at(b"\x20" + bytes(15), 3)
         return sorted({route.interface for route in found})
 
+    def is_default(self, address: bytes) -> bool:
+        """Whether nothing but a default route covers an address."""
+        best = self._best(address)
+        return bool(best) and all(route.length in (0, 3) for route in best)
+
     def to_peer(self, peer: bytes) -> Set[str]:
         """The interfaces over which an address is reached; empty where it cannot be told."""
         best = self._best(peer)

@@ -19,6 +19,7 @@ from contextlib import suppress
 
 from ansible_collections.vfio.host.plugins.module_utils._host import netlink, nodes
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal, KernelStuck
+from ansible_collections.vfio.host.plugins.module_utils._host.nexthops import interfaces_to
 from ansible_collections.vfio.host.plugins.module_utils._host.watched import Deputy, Unfinished, started_at
 
 # What reading an attribute answers when it, or the device or process behind it, is not there (any more).
@@ -263,6 +264,10 @@ class Sysfs:
         """(path, names in it) of ``directory`` and of each one below it; links are not followed."""
         for path, folders, files in os.walk(directory, onerror=lambda error: self._note(error.filename, error)):
             yield path, folders + files
+
+    def next_hops(self, address):
+        """The interfaces of all next hops to an address, as of nexthops.interfaces_to(). A tree of files alone has none."""
+        return [] if self.root else interfaces_to(address)
 
     def is_zfs_member(self, path, number):
         """Whether the block device of a node, whose number is 'major:minor', has a label of ZFS; None where that cannot be told.

@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._device.routes import read_tables
+from ansible_collections.vfio.host.plugins.module_utils._host.nexthops import parse
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, PAIR, PAIR2, PF, TWIN, UPLINK, VIRTIO
 from ansible_collections.vfio.host.tests.unit.fake.model import Module, alias
@@ -173,6 +175,41 @@ def test_an_adapter_of_infiniband_without_an_interface_counts_as_a_card(make_hos
 
 def route6(interface, network="0" * 32, length="00"):
     return f"{network} {length} {'0' * 32} 00 fe80{'0' * 28} 00000400 00000001 00000000 00000003 {interface:>8}"
+
+
+@pytest.mark.parametrize("hops, expected", [
+    (["ens3", "enp2s0"], {UPLINK, NIC}), (["ens3"], {UPLINK}), ([], {UPLINK}), (["enp2s0"], {UPLINK}), (None, EVERY_NIC),
+])
+def test_every_next_hop_of_the_default_route_is_guarded_as_the_kernel_tells_them(host, monkeypatch, hops, expected):
+    monkeypatch.setattr(host.kernel, "next_hops", lambda address: hops if len(address) == 4 else [], raising=False)
+    assert set(guarded(host)) == expected
+
+
+def test_every_next_hop_to_a_server_is_guarded(make_host, monkeypatch):
+    host = make_host(hosts.x86(routes=LANS, mounts=("25 1 0:40 / / rw - nfs4 nas:/x rw,addr=10.0.9.7",), cmdline="quiet"))
+    monkeypatch.setattr(host.kernel, "next_hops", lambda address: ["enp2s0", "enp3s0"], raising=False)
+    devices = host.survey().devices
+    assert devices[NIC].guards and devices[TWIN].guards and not devices[VIRTIO].guards
+
+
+def test_an_answer_of_the_kernels_about_a_route_is_understood():
+    """As Linux 6.12 answers for a route with two next hops of interfaces 7 and 9."""
+    head = bytes(16 + 12)[:4] + (24).to_bytes(2, sys.byteorder) + bytes(22)
+
+    def attribute(kind, value):
+        return (4 + len(value)).to_bytes(2, sys.byteorder) + kind.to_bytes(2, sys.byteorder) + value
+
+    def hop(index, more=b""):
+        return (8 + len(more)).to_bytes(2, sys.byteorder) + b"\0\0" + index.to_bytes(4, sys.byteorder) + more
+
+    gateway = attribute(5, b"\x0a\0\0\1")
+    assert parse(head + attribute(1, bytes(4)) + attribute(9, hop(7, gateway) + hop(9, gateway))) == [7, 9]
+    assert parse(head + attribute(4, (7).to_bytes(4, sys.byteorder))) == [7]
+    assert parse(head + attribute(30, bytes(4))) is None
+    assert parse(head) == []
+    assert parse(bytes(4) + (2).to_bytes(2, sys.byteorder) + bytes(30)) == []
+    for end in range(len(head), len(head) + 20):
+        parse((head + attribute(9, hop(7, gateway) + hop(9, gateway)))[:end])
 
 
 def test_one_route_for_all_of_ipv6_that_is_in_use_is_a_default_route(make_host):

@@ -35,8 +35,9 @@ options:
     default: true
   force:
     description:
-      - Guards given up for this task. V(network), an interface with a default route is on the device; V(storage), a
-        mounted file system or swap is on it; V(console), the firmware shows its display on it.
+      - Guards given up for this task. V(network), an interface with a default route or the controller's connection is on the device;
+        V(storage), a mounted file system or swap is on it, or reached over it; V(console), the host has its display or a console on it.
+      - C(force) in an entry of devices gives up the same for what that entry selects alone.
       - V(driver) binds a driver that is named and does not declare the device. The kernel does not look at a driver's ids
         where an override names it, so what follows is between that driver and the device.
     type: list
@@ -85,7 +86,8 @@ notes:
     of a driver; C(fallback), the driver to take where that one refuses the device;
     C(count), exactly so many devices must match; C(optional), a match without any device is no error;
     C(iommu_group), V(refuse) (the default) fails with the group's other members that keep VFIO from it, V(extend) takes
-    these too, but for host bridges that no driver has and for what vanishes with another member, V(ignore) does not look."
+    these too, but for host bridges that no driver has and for what vanishes with another member, V(ignore) does not look; C(force), a
+    list as in O(force), which is about the devices that the entry selects, and not about what it extends to."
   - "Fields that C(match) may name: any scalar field of a device as M(vfio.host.pci_facts) returns it (C(address),
     C(vendor), C(device), C(class), C(driver), C(path), C(serial), C(iommu_group), ...), C(net) and C(mac) of its network
     interfaces, C(physfn) (address, interface name, MAC, serial number or path of a VF's PF, or a mapping that selects it), C(vf) (a VF's

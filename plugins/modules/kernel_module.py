@@ -65,8 +65,8 @@ options:
         default: []
       force:
         description:
-          - What the host needs this module for and gives up. A module whose driver has a device that is guarded (RV(vfio.host.pci_facts#module:ansible_facts))
-            is neither unloaded nor disabled otherwise, nor one that such a module needs.
+          - What the host needs this module for and gives up. A module whose driver has a device that the host needs (C(guards) in the facts of
+            M(vfio.host.pci_facts)) is neither unloaded nor disabled otherwise, nor one that such a module needs.
         type: list
         elements: str
         choices: [network, storage, console]

@@ -55,6 +55,7 @@ options:
     description:
       - Kernel modules and their options, each a mapping with the keys of
         O(vfio.host.kernel_module#module:modules).
+      - O(force) is about these, too. A module whose driver has a device that the host needs is neither disabled nor unloaded otherwise.
       - With O(state=absent) nothing of this collection is left about the named modules. What runs is left as it is.
     type: list
     elements: dict
@@ -159,6 +160,14 @@ EXAMPLES = r"""
             physfn: "0000:01:00.0"
             vf: [5, 6]
           driver: native
+
+- name: Take VFs of the card that the default route is on, and give up no other card
+  vfio.host.passthrough:
+    devices:
+      guests:
+        - match:
+            physfn: "0000:01:00.0"
+          force: [network]
 
 - name: Take the card that this connection may go over, and have it back in 30 seconds if nobody gets through any more
   vfio.host.passthrough:

@@ -32,6 +32,7 @@ options:
       - C(autoprobe), what C(sriov_drivers_autoprobe) is in the end. With V(false), the default, VFs that no policy declares
         get no driver. With V(true) they get their native driver, after all others have theirs. A policy of
         M(vfio.host.driver_override) with C(driver=native) gives a VF its native driver in either case.
+      - C(force), a list as in O(force), for the VFs of what this entry selects alone.
     type: list
     elements: dict
   state:

@@ -47,6 +47,7 @@ class Network:
         self.is_readable = fs.exists(fs.proc + "/net/route") or fs.exists(fs.proc + "/net/ipv6_route")
         try:
             self.tables = read_tables(*(self._text(f"/net/{name}") for name in ("route", "ipv6_route", "fib_trie", "if_inet6")))
+            self.tables.default_interfaces()
         except ValueError:
             self.is_readable, self.tables = False, read_tables("", "", "", "")
 
@@ -61,7 +62,7 @@ class Network:
         """(interface or None where it cannot be told, what it carries), of all that the host must not lose."""
         found = set(self.tables.default_interfaces())
         for family in _SOMEWHERE:
-            for address in filter(self.tables.is_default, family if found else ()):
+            for address in filter(self.tables.is_default, family):
                 found |= self._with_hops(self.tables.to_peer(address), address)
                 break
         for name in sorted(found, key=str):

@@ -42,20 +42,31 @@ class Tables:
         self.other = list(trie)
         self.hidden = [name for name, has_default in trie.items() if has_default]
         self.addresses = addresses
+        # Which lengths networks have. A mask is far in its line, and there are few lengths of IPv4.
+        self._lengths = {4: range(32, -1, -1), 16: sorted({int(network[33:], 16) for network in routes6}, reverse=True)}
 
     def default_interfaces(self) -> List[str]:
         """The interfaces of all default routes: of IPv6 also of one for all that is in use of it, 2000::/3."""
-        found = self._at(bytes(4), 0) + self._at(bytes(16), 0) + self._at(b"\x20" + bytes(15), 3)
-        return sorted({route.interface for route in found})
+        return sorted({route.interface for size in (4, 16) for route in self._defaults(size)})
+
+    def _defaults(self, size: int) -> List[Route]:
+        """The default routes of addresses of a size in bytes."""
+        return self._at(bytes(size), 0) + (self._at(b"\x20" + bytes(15), 3) if size == 16 else [])
 
     def is_default(self, address: bytes) -> bool:
-        """Whether nothing but a default route covers an address."""
-        best = self._best(address)
-        return bool(best) and all(route.length in (0, 3) for route in best)
+        """Whether a default route covers an address, and nothing else does."""
+        defaults = self._defaults(len(address))
+        try:
+            return bool(defaults) and all(route in defaults for route in self._best(address))
+        except ValueError:
+            return False
 
     def to_peer(self, peer: bytes) -> Set[str]:
         """The interfaces over which an address is reached; empty where it cannot be told."""
-        best = self._best(peer)
+        try:
+            best = self._best(peer)
+        except ValueError:
+            return set()
         if len(peer) == 4 and self.other and not all(route.connected for route in best):
             return set()  # a rule may send it to another table
         return {route.interface for route in best}
@@ -66,7 +77,10 @@ class Tables:
         Answers may leave by another interface than questions come in, so both ends count.
         """
         if len(local) == 4:
-            own = {route.interface for route in self._best(local, is_own=True)}
+            try:
+                own = {route.interface for route in self._best(local, is_own=True)}
+            except ValueError:
+                return set()
             if not own and self.other:
                 return set()
         else:
@@ -78,7 +92,9 @@ class Tables:
         """The routes of the longest network that an address is in; of networks of this host's own, where asked for these."""
         bits = 8 * len(address)
         number = int.from_bytes(address, "big")
-        for length in range(bits, 0 if is_own else -1, -1):
+        for length in self._lengths[len(address)]:
+            if length == 0 and is_own:
+                break
             network = (number >> (bits - length) << (bits - length)).to_bytes(len(address), "big")
             found = [route for route in self._at(network, length) if route.connected or not is_own]
             if found:
@@ -127,6 +143,8 @@ def _index6(text: str) -> Dict[str, List[str]]:
         elif line.strip(" "):
             found[network] = [line]
     _check_hex([network[:32] + network[33:] for network in found], 34)
+    if any(int(network[33:], 16) > 128 for network in found):
+        raise ValueError("a network of 16 bytes has 128 bits")
     return found
 
 

@@ -233,6 +233,18 @@ def test_what_is_no_table_is_refused(route, six):
         read_tables(route, six, "", "").default_interfaces()
 
 
+@pytest.mark.parametrize("route, six", [
+    ("eth0\t0009000A\tbroken", ""), ("eth0\t00000000\t0202000A\tflag\t0\t0\t100\t00000000\t0\t0\t0", ""), ("", "0" * 32 + " ff " + "0" * 90),
+    ("", f"20010db80009{'0' * 20} 40 broken"), ("eth0\tnothing", ""),
+])
+def test_a_table_that_is_no_table_guards_every_interface_where_it_is_asked(make_host, route, six):
+    host = make_host(hosts.x86(
+        routes=(route,), routes6=(six,), cmdline="quiet", mounts=("25 1 0:40 / / rw - nfs nas,nas:/x rw,addr=10.0.9.7,mountaddr=2001:db8:9::7",),
+    ))
+    found = {address for address, device in host.survey().devices.items() if device.guards}
+    assert found >= EVERY_NIC
+
+
 def test_hundreds_of_thousands_of_routes_are_read_in_a_moment():
     """A border router's tables. The bound is wide: a loaded machine; it was 19 seconds."""
     lines = ["Iface\tDestination"] + [

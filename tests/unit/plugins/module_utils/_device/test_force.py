@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, NVME, PAIR, PAIR2, ROOT_DISK, TWIN, UPLINK, VGA
+from ansible_collections.vfio.host.tests.unit.fake.model import Function, Module, Nvme, alias
 
 
 def entry(address, *force, **options):
@@ -110,3 +111,30 @@ def test_what_cannot_be_told_of_the_host_is_said_once_for_all_its_disks(make_hos
     (message,) = refusals(host, {"match": {"class": "01"}})
     assert message.count("cannot be told") == 1
     assert message.startswith(f"{ROOT_DISK} (device [1af4:1001]), {NVME} (device [1b36:0010]): each is needed by this host: / is on rpool/root")
+
+
+# What another function brings about.
+
+VMD, VMD_PORT, VMD_DISK = "0000:00:0e.0", "10000:e0:06.0", "10000:e1:00.0"
+
+
+@pytest.fixture
+def vmd_host(make_host):
+    """A disk in a domain of its own behind a function of Intel's VMD, all of one group, as the kernel has it."""
+    spec = hosts.x86()
+    return make_host(replace(spec, functions=spec.functions + (
+        Function(VMD, "8086:9a0b", "010400", group="40"), Function(VMD_PORT, "8086:9a09", "060400", group="40", parent=VMD, header_type=1),
+        Function(VMD_DISK, "1b36:0010", "010802", group="40", parent=VMD_PORT, nvme=Nvme("nvme7", "NV07")),
+    ), modules=spec.modules + (Module("vmd", ("vmd",), (alias("8086", "9a0b"),)),)))
+
+
+@pytest.mark.parametrize("group", ["refuse", "extend"])
+def test_a_function_is_taken_with_what_its_driver_has_brought_about(vmd_host, group):
+    predicted = vmd_host.take({"match": {"address": VMD}, "iommu_group": group}, check=True)
+    assert [one["address"] for one in predicted["devices"]] == [VMD]
+
+
+@pytest.mark.parametrize("group", ["refuse", "extend", "ignore"])
+def test_what_another_functions_driver_has_brought_about_is_not_taken_by_itself(vmd_host, group):
+    messages = refusals(vmd_host, {"match": {"address": VMD_DISK}, "iommu_group": group}, check=True)
+    assert f"{VMD_DISK} (device [1b36:0010]) cannot be taken: behind {VMD} (vmd, " in " ".join(messages)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from ansible_collections.vfio.host.plugins.module_utils._device.groups import enumeration
 from ansible_collections.vfio.host.plugins.module_utils._device.iommu import DEAD
+from ansible_collections.vfio.host.plugins.module_utils._device.pci import STORAGE
 from ansible_collections.vfio.host.plugins.module_utils._device.steps import UNBIND, UNCHANGED
 from ansible_collections.vfio.host.plugins.module_utils._device.usage import LOSES, UNPLUGS, WAITS
-from ansible_collections.vfio.host.plugins.module_utils._host.force import GUARDS, STORAGE, UNDECLARED, how_to_force
+from ansible_collections.vfio.host.plugins.module_utils._host.force import GUARDS, UNDECLARED, how_to_force
 
 _EFFECTS = {
     WAITS: "the kernel would wait for ever to unbind it",

@@ -137,4 +137,5 @@ def test_a_function_is_taken_with_what_its_driver_has_brought_about(vmd_host, gr
 @pytest.mark.parametrize("group", ["refuse", "extend", "ignore"])
 def test_what_another_functions_driver_has_brought_about_is_not_taken_by_itself(vmd_host, group):
     messages = refusals(vmd_host, {"match": {"address": VMD_DISK}, "iommu_group": group}, check=True)
-    assert f"{VMD_DISK} (device [1b36:0010]) cannot be taken: behind {VMD} (vmd, " in " ".join(messages)
+    assert f"{VMD_DISK} (device [1b36:0010]) cannot be taken: it is behind {VMD} (" in " ".join(messages)
+    assert f"take that one: address {VMD}" in " ".join(messages)

@@ -11,7 +11,8 @@ import os
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
-from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs, _probe
+from ansible_collections.vfio.host.plugins.module_utils._host.nodes import probe_zfs
+from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, NVME, ROOT_DISK
 from ansible_collections.vfio.host.tests.unit.fake.model import Disk, Nvme, Stacked
@@ -136,8 +137,8 @@ def test_a_label_is_read_from_a_block_device_of_that_number_alone(tmp_path, monk
         with monkeypatch.context() as patch:
             patch.setattr(os, "fstat", lambda handle: Status)
             if expected:
-                assert _probe(str(path), "8:1") is None
+                assert probe_zfs(str(path), "8:1") is None
             else:
                 with pytest.raises(OSError, match="25|Inappropriate|disk"):
-                    _probe(str(path), "8:1")
+                    probe_zfs(str(path), "8:1")
         assert os.fstat is real

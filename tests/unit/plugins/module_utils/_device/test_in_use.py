@@ -155,7 +155,7 @@ def mounted(host, pid, number, point="/data"):
 @pytest.fixture
 def unguarded(monkeypatch):
     """A host of which nothing says why it needs a device, as where a guard does not know a kind of use."""
-    monkeypatch.setattr("ansible_collections.vfio.host.plugins.module_utils._device.survey.guards.guards", lambda fs, devices: {})
+    monkeypatch.setattr("ansible_collections.vfio.host.plugins.module_utils._device.survey.guards.guards", lambda *dummy: {})
 
 
 @pytest.mark.usefixtures("unguarded")

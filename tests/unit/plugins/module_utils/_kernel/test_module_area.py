@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.vfio.host.plugins.module_utils._device.needed import modules_needed
 from ansible_collections.vfio.host.plugins.module_utils._host.area import report
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, InputError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
@@ -308,7 +309,7 @@ def test_a_failure_in_the_middle_puts_everything_back(host, fault):
 def test_an_applied_plan_can_be_undone(host):
     host.load("vfio_iommu_type1")
     before = host.snapshot()
-    area, journal = KernelArea(host.kernel, host.files), Journal(host.kernel, host.files)
+    area, journal = KernelArea(host.kernel, host.files, modules_needed), Journal(host.kernel, host.files)
     wishes = [VFIO_PCI, {"name": "vfio_iommu_type1", "options": {"dma_entry_limit": 7}}]
     area.apply(area.plan(area.read(), Request(modules=wishes)), journal)
     assert host.snapshot() != before

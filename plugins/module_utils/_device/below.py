@@ -54,21 +54,20 @@ def vfio_nodes(fs, directory, group):
     return found
 
 
-def below(fs, address, directory, group):
-    """The Below of the function at ``address``, in the sysfs ``directory``: with PCI functions, auxiliary and mediated devices
-    that hang from it, and with what is built on its disks (device mapper, md, bcache, loop devices).
+def below(fs, address):
+    """The Below of the function at ``address``: with PCI functions, auxiliary and mediated devices that hang from it, and with
+    what is built on its disks (device mapper, md, bcache, loop devices).
     """
-    found = Below(nodes=vfio_nodes(fs, directory, group))
-    backing = _Backing(fs)
+    found, backing = Below(), _Backing(fs)
+    directory = fs.device_directory(address)
     seen, todo = set(), [(directory, True)] + [(one, True) for one in _subsystems(fs, directory)]
     while todo:
         start, is_own = todo.pop()
-        start = os.path.realpath(start)
         if start in seen:
             continue
         seen.add(start)
         for path, names in fs.walk(start):
-            todo += [(more, False) for more in _node(fs, path, names, is_own, found, backing)]
+            todo += [(os.path.realpath(more), False) for more in _node(fs, path, names, is_own, found, backing)]
     found.nodes.update(_vendors(fs, address))
     return found
 
@@ -115,14 +114,12 @@ def _add(fs, nodes, path):
 
 def _subsystems(fs, directory):
     """The NVMe subsystems of the controllers below a directory: namespaces may hang from these (native multipath)."""
-    inside = os.path.realpath(directory) + "/"
-    return [
-        f"{fs.nvme_subsystems}/{name}" for name in fs.names(fs.nvme_subsystems)
-        if any(
-            os.path.realpath(f"{fs.nvme_subsystems}/{name}/{entry}").startswith(inside)
-            for entry in fs.names(f"{fs.nvme_subsystems}/{name}")
-        )
-    ]
+    found = []
+    for name in fs.names(fs.nvme_subsystems):
+        controllers = [os.path.realpath(f"{fs.nvme}/{entry}") for entry in fs.names(f"{fs.nvme_subsystems}/{name}")]
+        if any(one.startswith(os.path.realpath(directory) + "/") for one in controllers):
+            found.append(os.path.realpath(f"{fs.nvme_subsystems}/{name}"))
+    return found
 
 
 def _called(fs, name):

@@ -65,9 +65,7 @@ class Usage:
     def below(self, device):
         """The Below of a device."""
         if device.address not in self._below:
-            self._below[device.address] = below(
-                self._fs, device.address, self._fs.device_directory(device.address), device.iommu_group
-            )
+            self._below[device.address] = below(self._fs, device.address)
         return self._below[device.address]
 
     def of(self, device, is_vfio, with_disks=True):

@@ -262,8 +262,18 @@ class Sysfs:
 
     def walk(self, directory):
         """(path, names in it) of ``directory`` and of each one below it; links are not followed."""
-        for path, folders, files in os.walk(directory, onerror=lambda error: self._note(error.filename, error)):
-            yield path, folders + files
+        todo = [directory]
+        while todo:
+            path, names = todo.pop(), []
+            try:
+                with os.scandir(path) as entries:
+                    for entry in entries:
+                        names.append(entry.name)
+                        if entry.is_dir(follow_symlinks=False):
+                            todo.append(entry.path)
+            except OSError as error:
+                self._note(path, error)
+            yield path, names
 
     def next_hops(self, address):
         """The interfaces of all next hops to an address, as of nexthops.interfaces_to(). A tree of files alone has none."""

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from ansible_collections.vfio.host.plugins.module_utils._device.area import Host
 from ansible_collections.vfio.host.plugins.module_utils._device.plan import Request, make_plan
 from ansible_collections.vfio.host.plugins.module_utils._device.survey import survey
+from ansible_collections.vfio.host.plugins.module_utils._device.usage import Usage
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 TAKE, GIVE_BACK = "take", "give back"
@@ -22,8 +24,8 @@ def planning(root: Path, shares: list[int], rounds: int) -> dict[str, dict[int, 
     ``shares``: 64 declares each 64th device, 1 all. Each is declared by its own address, in an entry of its own.
     Nothing is recorded of what those given back had before, so the kernel's tables are asked.
     """
-    found = survey(Sysfs(str(root)))
-    host = Host(found, {}, {}, {}, str(root / "etc"), str(root / "run"))
+    fs = Sysfs(str(root))
+    found = survey(fs)
     # A PF with VFs is refused, and with it the whole plan.
     endpoints = [
         address for address, device in found.devices.items()
@@ -37,6 +39,8 @@ def planning(root: Path, shares: list[int], rounds: int) -> dict[str, dict[int, 
     times: dict[str, dict[int, list[float]]] = {TAKE: {}, GIVE_BACK: {}}
     for dummy in range(rounds):
         for (what, count), request in requests.items():
+            # Who uses the devices is looked at anew for each plan.
+            host = Host(replace(found, usage=Usage(fs)), {}, {}, {}, str(root / "etc"), str(root / "run"))
             before = time.process_time()
             plan = make_plan(host, request)
             times[what].setdefault(count, []).append(time.process_time() - before)

@@ -12,7 +12,7 @@ from ansible_collections.vfio.host.plugins.module_utils._device.groups import en
 from ansible_collections.vfio.host.plugins.module_utils._device.iommu import DEAD
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import STORAGE
 from ansible_collections.vfio.host.plugins.module_utils._device.steps import UNBIND, UNCHANGED
-from ansible_collections.vfio.host.plugins.module_utils._device.usage import LOSES, UNPLUGS, WAITS
+from ansible_collections.vfio.host.plugins.module_utils._device.usage import LOSES, UNPLUGS, UNTOLD, WAITS
 from ansible_collections.vfio.host.plugins.module_utils._host.force import GUARDS, UNDECLARED, how_to_force
 
 _EFFECTS = {
@@ -131,6 +131,8 @@ def in_use(survey, device, with_disks=True):
             )
         elif use.effect == UNPLUGS:
             warnings.append(f"{use.text}, loses that, as if it were unplugged")
+        elif use.effect == UNTOLD:
+            problems.append(f"{use.text}; stop that process, or run on the host itself, as a root user that may look into it")
         else:
             problems.append(f"{use.text}: {_EFFECTS[use.effect]}; stop that process, then run again")
     return problems, warnings

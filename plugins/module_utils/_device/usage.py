@@ -29,12 +29,12 @@ _PATIENCE = 5  # seconds for udev to close a node that it looks at, as it does w
 # Nobody has claimed the disk: beside success, what the kernel answers after it has looked for that (source: block/bdev.c
 # blkdev_get_by_dev(): bd_prepare_to_claim() comes before the disk is opened), and of a disk that is gone.
 _UNCLAIMED = (0, errno.ENXIO, errno.ENODEV, errno.ENOMEDIUM)
-WAITS, LOSES, UNPLUGS = "waits", "loses", "unplugs"
+WAITS, LOSES, UNPLUGS, UNTOLD = "waits", "loses", "unplugs", "untold"
 
 
 @dataclass(frozen=True)
 class Use:
-    """One user of a device: ``text`` says which, ``effect`` is one of WAITS, LOSES, UNPLUGS. ``pid`` is None for the kernel."""
+    """One user of a device: ``text`` says which, ``effect`` is one of WAITS, LOSES, UNPLUGS, UNTOLD. ``pid`` is None for the kernel."""
 
     text: str
     effect: str
@@ -83,7 +83,7 @@ class Usage:
 
     def _of(self, device, is_vfio, with_disks):
         found = self.below(device)
-        uses = processes_using(self._processes, found)
+        uses = processes_using(self._processes, found, is_vfio=is_vfio)
         pids = {use.pid for use in uses}
         if is_vfio:
             held = self._processes.having_vfio(device.address) + self._some_vfio()
@@ -136,8 +136,11 @@ class Usage:
         return list(dict.fromkeys(texts))
 
 
-def processes_using(processes, found: Below):
-    """A Use for each process that has a node of ``found`` open, or of which that cannot be told."""
+def processes_using(processes, found: Below, *, is_vfio=False):
+    """A Use for each process that has a node of ``found`` open, or of which that cannot be told.
+
+    ``is_vfio``: a VFIO driver has the device, so there is something to have open, whatever nodes show.
+    """
     uses = []
     for pid, nodes in processes.having(found.nodes).items():
         places = [found.nodes[node] for node in nodes]
@@ -146,9 +149,9 @@ def processes_using(processes, found: Below):
         effect = next(one for one in (WAITS, LOSES, UNPLUGS) if one in effects)
         uses.append(Use(f"process {pid} ({processes.holder(pid)['command']}), which has {named} open", effect, pid))
     known = {use.pid for use in uses}
-    if found.nodes:
+    if found.nodes or is_vfio:
         uses += [
-            Use(f"process {pid} ({processes.holder(pid)['command']})", WAITS, pid)
+            Use(f"process {pid} ({processes.holder(pid)['command']})", UNTOLD, pid)
             for pid in processes.untold if pid not in known
         ]
     return uses
@@ -160,4 +163,4 @@ def _effect(place):
     return UNPLUGS if place.subsystem in _UNPLUGGED else LOSES
 
 
-__all__ = ("LOSES", "UNPLUGS", "Usage", "Use", "WAITS", "processes_using")
+__all__ = ("LOSES", "UNPLUGS", "UNTOLD", "Usage", "Use", "WAITS", "processes_using")

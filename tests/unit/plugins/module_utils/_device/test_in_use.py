@@ -130,6 +130,23 @@ def test_a_fake_node_holds_nothing(busy, node):
     assert busy.take(NVME, SOUND, check=True)["changed"] and busy.take(NVME, SOUND)["changed"]
 
 
+def test_a_process_that_may_not_be_looked_into_may_have_any_node_open(busy, monkeypatch):
+    busy.kernel.process(1, "init")
+    busy.kernel.open_file(1, 0, "/dev/x", Node(OTHER, "0:0"))
+    real = busy.kernel.look
+
+    def look(path):
+        if not path.endswith("/1/fd/0"):
+            return real(path)
+        busy.kernel._note(path, OSError(errno.EACCES, "no"))
+        return None
+
+    monkeypatch.setattr(busy.kernel, "look", look)
+    message = refused(busy, NVME)
+    assert "in use by process 1 (init: what it has open cannot be read, so it may be this); stop that process, or run on" in message
+    assert busy.take(EDU)["changed"]
+
+
 def test_an_o_path_handle_holds_nothing(busy):
     busy.kernel.process(999, "user")
     busy.kernel.open_file(999, 3, "/dev/nvme0n1", RAW, flags="010000000")

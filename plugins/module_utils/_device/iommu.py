@@ -66,7 +66,8 @@ def unsafe_interrupts(survey):
     if (live or (said or ["N"])[-1])[:1].lower() in ("y", "1", "t"):
         return None
     return (
-        "the IOMMU does not remap interrupts, so opening a device fails with 'Operation not permitted': switch it on in the "
+        "the IOMMU does not remap interrupts, so opening a device fails with 'Operation not permitted', in QEMU, libvirt, DPDK and every "
+        "other client: switch it on in the "
         "firmware's setup and leave out intremap=off and nointremap; or, where guests are trusted, set "
         f"{_UNSAFE} of module {_BACK_END}"
     )

@@ -28,6 +28,9 @@ VARIANT = Record(
 )
 
 
+PLACE, PF = "/devices/pci0000:00/0000:00:05.0/0000:??:00.0", "0000:01:00.0"
+
+
 def rules(text):
     return [parse_rule(line) for line in text.splitlines() if line and not line.startswith("#")]
 
@@ -135,6 +138,16 @@ def tampered(**changes):
         {"was": dict(WAS, driver="a b")},
         {"was": dict(WAS, net=[7])},
         {"was": dict(WAS, net=None)},
+        {"devpath": '/devices/x", RUN+="/bin/sh'},
+        {"devpath": "/devices/pci0000:00/*"},
+        {"devpath": "/sys/devices/pci0000:00/0000:00:01.0"},
+        {"devpath": ""},
+        {"devpath": 7},
+        {"vf": 0},
+        {"vf": "0", "devpath": PLACE, "physfn": PF},
+        {"vf": -1, "devpath": PLACE, "physfn": PF},
+        {"vf": True, "devpath": PLACE, "physfn": PF},
+        {"vf": 0, "devpath": PLACE},
     ],
 )
 def test_a_tampered_record_is_refused_with_file_and_line(changes):
@@ -195,3 +208,46 @@ def test_a_native_vf_is_noted_for_what_sets_the_number_and_has_its_module_by_the
         ("IMPORT", "builtin", "=", f"kmod load {NATIVE_VF.modalias}"),
     ]
     assert not [token for token in rule if token[0] == "ATTR" and token[2] == "="]
+
+
+# By slots, and of VFs by index.
+BY_SLOT = replace(NIC, devpath="/devices/pci0000:00/0000:00:06.0/0000:??:00.0")
+BY_INDEX = replace(OF_PF, devpath=PLACE, vf=3)
+
+
+def test_places_are_read_back():
+    assert parse(render("p", [BY_SLOT, BY_INDEX]), "x") == [BY_INDEX, BY_SLOT]
+
+
+@pytest.mark.parametrize("device, same", [
+    (Device(NIC.address, IDS, devpath=BY_SLOT.devpath), True), (Device("0000:09:00.0", IDS, devpath=BY_SLOT.devpath), True),
+    (Device(NIC.address, IDS, devpath=PLACE), False), (Device(NIC.address, dict(IDS, device="10d4"), devpath=BY_SLOT.devpath), False),
+    (Device(NIC.address, IDS, devpath=BY_SLOT.devpath, vf=0), False),
+])
+def test_a_record_by_slots_knows_its_device_whatever_its_bus_is(device, same):
+    assert BY_SLOT.is_of(device) is same
+
+
+def test_a_record_is_located_where_its_device_is_now_and_keeps_where_it_was():
+    found = Device("0000:09:00.0", IDS, devpath=BY_SLOT.devpath)
+    twin = Device(NIC.address, IDS, devpath=PLACE)
+    located = BY_SLOT.located({found.address: found, twin.address: twin})
+    assert (located.address, located.written) == ("0000:09:00.0", NIC.address)
+    assert BY_SLOT.located({twin.address: twin}) == BY_SLOT
+
+
+def test_a_vf_is_taken_by_its_own_event_at_its_old_bus_alone_and_by_its_pfs_at_any():
+    own, early, moved = [rule for rule in rules(render("p", [BY_INDEX])) if any(token[0] == "DEVPATH" for token in rule)]
+    assert own[2:4] == [
+        ("DEVPATH", None, "==", "/devices/pci0000:00/0000:00:05.0/0000:01:10.0"), ("TEST", None, "==", f"../{PF}"),
+    ]
+    for rule in (early, moved):
+        assert ("DEVPATH", None, "==", PLACE) in rule and ("ATTR", "virtfn3/driver_override", "=", "mlx5_vfio_pci") in rule
+    assert ("KERNEL", None, "!=", PF) in moved and moved[-1][:3] == ("ATTR", "virtfn3/uevent", "=")
+
+
+def test_a_serial_number_of_the_capability_is_compared_where_the_kernel_shows_it():
+    serial = "52-54-00-ff-ff-00-03-02"
+    other, mine = rules(render("p", [replace(BY_SLOT, was=dict(WAS, serial=serial))]))[:2]
+    assert ("ATTR", "serial_number", "!=", serial) in other and ("ENV", "VFIO_HOST_TWIN", "=", serial) in other
+    assert ("ENV", "VFIO_HOST_TWIN", "!=", serial) in mine

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import AUTO
 from ansible_collections.vfio.host.plugins.module_utils._device.place import roots_in
@@ -151,7 +152,7 @@ def other_in_slot(entry, device, memory):
     policy, record = _rule_for(entry, device.address, memory)
     if record is None or record.is_of(device):
         return None
-    if "serial" in entry.match.wanted or device.address not in entry.match.wanted.get("address", ()):
+    if "serial" in entry.match.wanted or not _names_address(entry.match, device.address, record):
         return None
     now = record.address if record.written else memory.moved.get((policy, record.address))
     boot = ""
@@ -174,6 +175,19 @@ def _rule_for(entry, address, memory):
         (policy, record) for (policy, place), record in rules.items() if place == address and record.was_taken_by(entry.match.text)
     ]
     return found[0] if found else (entry.policy, None)
+
+
+def _names_address(match, address, record):
+    """Whether a match means a device by its address. Where bus numbers moved, the address of a PF does, and a glob of addresses
+    that the recorded device has left.
+    """
+    addresses = match.wanted.get("address", ())
+    if address in addresses:
+        return True
+    if not record.written:
+        return False
+    left = bool(addresses) and not any(fnmatchcase(record.address, one) for one in addresses)
+    return left or any("address" in one.wanted for one in match.wanted.get("physfn", ()))
 
 
 def below_other_root(entry, device, devices, memory):

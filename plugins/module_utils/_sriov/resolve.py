@@ -168,8 +168,20 @@ def _select(state, selector, entry, problems):
         why = f"only what cannot have VFs: {others}" if others else "no device of this host"
         problems.append(f"{entry.where}: {entry.match.text} matches {why}")
     shared = selector.unclear(entry.match, entry.where, [one.address for one in capable])
+    shared += [message for one in capable for message in _moved_away(state, entry, one)]
     problems += shared
     return [] if shared else capable
+
+
+def _moved_away(state, entry, pf):
+    """Why an entry that names an address does not mean the PF there: bus numbers moved, and the one that was there is elsewhere."""
+    if "address" not in entry.match.wanted or pf.address in state.records:
+        return []
+    return [
+        f"{entry.where}: another device is at {pf.address} ({pf.name}): the one whose VFs were set there is at {record.address} now, since "
+        "bus numbers moved; match it by mac, serial or path, by its new address, or give its VFs back first (state: absent)"
+        for record in state.records.values() if record.written == pf.address
+    ]
 
 
 def _absent(state, request, entries, problems):

@@ -43,7 +43,7 @@ _HEAD = (
 @dataclass(frozen=True)
 class PfRecord:
     """One PF, pinned by ``devpath`` and ``ids`` together, by ``address`` in a record of an earlier version. ``vfs``: the
-    addresses of its VFs, as many as there shall be.
+    addresses of its VFs, as many as there shall be; ``written``: the address in the file, where the PF has another one now.
 
     ``was``: numvfs and autoprobe as they were before the first run.
     """
@@ -54,6 +54,7 @@ class PfRecord:
     autoprobe: bool
     was: dict
     devpath: str | None = None
+    written: str | None = None
 
     def is_of(self, device):
         """Whether a function is the one that was recorded."""
@@ -68,7 +69,7 @@ class PfRecord:
         found = [] if self.is_of(devices.get(self.address)) else [one.address for one in devices.values() if self.is_of(one)]
         if len(found) != 1 or not layouts.get(found[0]):
             return self
-        return replace(self, address=found[0], vfs=tuple(layouts[found[0]].addresses(found[0], len(self.vfs))))
+        return replace(self, address=found[0], written=self.address, vfs=tuple(layouts[found[0]].addresses(found[0], len(self.vfs))))
 
 
 def render(records):

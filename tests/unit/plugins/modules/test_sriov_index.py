@@ -183,6 +183,35 @@ def test_a_release_after_it_gives_everything_back(run_module, make_host):
     assert drivers(host, 2) == [] and host.rules("guests") is None
 
 
+@pytest.mark.parametrize("match", [{"physfn": PF}, {"physfn": PF, "vf": "0-3"}, {"address": "0000:01:1?.*"}, {"address": "0000:01:10.0"}])
+def test_vfs_that_are_named_by_address_are_not_those_of_the_twin_at_it(run_module, make_host, match):
+    host = make_host(BEFORE)
+    host.kernel.write(f"{host.kernel.pci_devices}/{PF}/sriov_numvfs", "7")
+    host.take({"match": match})
+    host.kernel.spec = AFTER
+    host.reboot()
+    for pf in ("0000:01:00.0", MOVED):
+        host.kernel.write(f"{host.kernel.pci_devices}/{pf}/sriov_numvfs", "7")
+    assert drivers(host, 1) == ["igbvf"] * 7 and drivers(host, 2)[0] == "vfio-pci"
+    with pytest.raises(PlanError, match="another device is at 0000:01:10.0: .* which is at 0000:02:10.0 now"):
+        host.take({"match": match})
+    assert drivers(host, 1) == ["igbvf"] * 7 and drivers(host, 2)[0] == "vfio-pci"
+
+
+@pytest.mark.parametrize("match", [{"address": PF}, {"address": "0000:01:00.?"}, {"address": PF, "vendor": "8086"}])
+def test_a_pf_that_is_named_by_address_is_not_the_twin_at_it(run_module, make_host, match):
+    host = make_host(BEFORE)
+    run_module(host, "sriov_vfs", devices=[{"match": match, "numvfs": 3}])
+    host.kernel.spec = AFTER
+    host.reboot()
+    assert (drivers(host, 1), drivers(host, 2)) == ([], [None] * 3)
+    result = run_module(host, "sriov_vfs", devices=[{"match": match, "numvfs": 3}])
+    assert "another device is at 0000:01:00.0" in result["msg"] and "is at 0000:02:00.0 now" in result["msg"]
+    assert drivers(host, 1) == []
+    run_module(host, "sriov_vfs", devices=[{"match": {"address": MOVED}, "numvfs": 3}])
+    assert not run_module(host, "sriov_vfs", devices=[{"match": {"address": MOVED}, "numvfs": 3}])["changed"]
+
+
 def as_before(host):
     """The files of a host as the versions before wrote them: everything is known by its address."""
     directory = host.files.boot_rules

@@ -75,6 +75,23 @@ def test_by_address_the_run_after_it_names_both_and_takes_neither(host, match):
     assert not host.take(NEXT)["changed"]
 
 
+def test_a_glob_of_addresses_that_the_card_has_left_means_another_now(host):
+    host.take(by(address="0000:03:*"))
+    shifted(host)
+    with pytest.raises(PlanError, match=f"another device is at {TWIN}"):
+        host.take(by(address="0000:03:*"))
+    assert host.driver(TWIN) == "e1000e"
+
+
+def test_a_glob_of_addresses_that_still_has_the_card_takes_the_new_one_too(host):
+    wish = dict(by(address="0000:0[1-9]:00.0", device="10d3"), optional=True)
+    host.take(wish)
+    shifted(host)
+    host.take(wish)
+    assert (host.driver("0000:02:00.0"), host.driver(TWIN), host.driver(NEXT)) == ("vfio-pci",) * 3
+    assert not host.take(wish)["changed"]
+
+
 def test_no_rule_names_a_bus_number(host):
     host.take(NIC, TWIN, NVME, EDU)
     rules = [line for line in host.rules().split("\n") if line.startswith('ACTION=="add", SUBSYSTEM=="pci"')]

@@ -41,8 +41,14 @@ notes:
     C(/etc/initramfs-tools/hooks/vfio-host), which runs only while an image is built; dracut gets
     C(/etc/dracut.conf.d/vfio-host.conf), with C(hostonly) on or off; mkinitcpio gets
     C(/etc/mkinitcpio.conf.d/vfio-host.conf), which it reads where presets name no configuration file of their own."
-  - Kernels are those with a directory below C(/lib/modules). Rescue images and the like are not touched. Unified
-    kernel images are named in a warning and not rebuilt; the deployments of rpm-ostree are refused.
+  - Kernels are those with a directory below C(/lib/modules). Rescue images and the like are not touched; the deployments of
+    rpm-ostree are refused.
+  - What the boot entries of this system load is looked at, where the partition is mounted. A copy of an image is replaced with it. Where the
+    host boots by an image that no known tool builds and that lacks the files, the task fails.
+  - The image inside of a unified kernel image is rebuilt where a preset of mkinitcpio builds that; the command line inside has to stay. Other
+    unified kernel images are an error where one has started the running kernel and lacks the files, else a warning.
+  - With proxmox-boot-tool, the images on its partitions are copies that its own hook makes anew, or C(proxmox-boot-tool refresh)
+    where there is no such hook. They are not mounted, so they are not read.
   - The VFIO modules need not be in the image. The override alone keeps native drivers off, and VFIO binds when udev
     goes through the devices again on the real root.
   - Reading an image takes a second or two. An image that is the same file as when it was last read in this boot is not

@@ -49,15 +49,23 @@ options:
     default: present
 notes:
   - "The boot loader is found by what is on the host, in this order: rpm-ostree (on a host that ostree booted),
-    proxmox-boot-tool (where it manages a partition), then the one of these that is there: grubby with entries below
-    C(/boot/loader/entries); GRUB, where C(update-grub) is there and C(grub-mkconfig) reads C(/etc/default/grub.d);
-    systemd-boot with kernel-install; zipl. Of several, the one that the EFI variable C(LoaderInfo) names."
-  - "GRUB: everything is in C(/etc/default/grub.d/zz-vfio-host.cfg), which only this module writes; the files of
-    others are not edited. The drop-in appends to C(GRUB_CMDLINE_LINUX), which GRUB puts before
+    proxmox-boot-tool (where it manages a partition), a unified kernel image that started the running kernel, sdbootutil, kernelstub,
+    then the one of these that is there: grubby with entries below C(/boot/loader/entries); GRUB with C(grub-mkconfig) and
+    C(/boot/grub/grub.cfg), or C(grub2-mkconfig) and C(/boot/grub2/grub.cfg), without C(blscfg); systemd-boot with kernel-install;
+    systemd-boot with entries by hand; zipl. Of several, the one that the EFI variable C(LoaderInfo) names."
+  - "Systems that take kernel arguments from a declaration or an image of their own (NixOS, Guix System, Talos Linux, Unraid,
+    TrueNAS, Flatcar, Bottlerocket, Ubuntu Core, SteamOS, Vanilla OS; bootc or ostree without rpm-ostree) are refused by name, with the
+    place; so are boot loaders that are not set up here (extlinux, U-Boot, syslinux, Limine, rEFInd and others)."
+  - "Entries of other systems, for rescue and of memory tests stay as they are. Where a tool would change or drop an argument
+    that nobody named, the run refuses before it begins."
+  - "GRUB: where C(grub-mkconfig) reads C(/etc/default/grub.d), everything is in C(/etc/default/grub.d/zz-vfio-host.cfg), which
+    only this module writes; the files of others are not edited. Where it does not, the same lines stand between marks at the end of
+    C(/etc/default/grub), whose other bytes stay. A file that is read after these lines and sets C(GRUB_CMDLINE_LINUX) anew, or
+    something against the wish, is an error that names it. The lines append to C(GRUB_CMDLINE_LINUX), which GRUB puts before
     C(GRUB_CMDLINE_LINUX_DEFAULT). What others set against the wish, it leaves out, and a warning names file and line;
-    that holds again once the module has taken its own argument back. Removing the drop-in and running C(update-grub)
-    gives the host back. These files are shell code: a shell reads them, as in C(update-grub), in check mode too.
-    Values that GRUB's own language would change are refused. C(update-grub) runs with C(-o) and the name of a new file,
+    that holds again once the module has taken its own argument back. Removing these lines and running GRUB's tool
+    gives the host back. These files are shell code: a shell reads them, as in that tool, in check mode too.
+    Values that GRUB's own language would change are refused. The tool runs with C(-o) and the name of a new file,
     which takes the place of C(grub.cfg) in one step."
   - "All others are edited in place, so C(/var/lib/vfio-host/kernel-cmdline) remembers the lines as they were and as they
     were made. A line that is still as it was made gets its every byte back. On a line that somebody edited since, an
@@ -68,8 +76,18 @@ notes:
     installed kernel's entry, each file in one step; kernel-install itself does not run, since it writes kernels, images
     and entries in place, where a power cut leaves a host that does not boot. What an entry alone has stays. Where
     C(/etc/kernel/cmdline) does not exist, it is made of what kernel-install would take, and stays: the running kernel's
-    arguments, which kernel-install would take next time, have what was set. Unified kernel images are not supported."
-  - "grubby: one call for all entries; with C(/etc/zipl.conf), C(zipl) runs afterwards. It cannot carry white space or
+    arguments, which kernel-install would take next time, have what was set."
+  - "systemd-boot with entries by hand: the options of each entry that has the running kernel's C(root=) and subvolume, no
+    C(version), no comment of a tool that wrote it, and a kernel that is on its partition."
+  - "sdbootutil: C(/etc/kernel/cmdline), then C(sdbootutil update-all-entries), which makes the options of this snapshot's entries
+    anew. What an entry alone has, and what that tool would change on the way, is refused."
+  - "kernelstub: the list C(kernel_options) of C(/etc/kernelstub/configuration), and its entries; kernelstub itself does not run.
+    Where it writes the firmware's boot entries instead, it is refused."
+  - "Unified kernel images: C(/etc/kernel/cmdline), then mkinitcpio with the presets that name one, or C(kernel-install add) where
+    C(layout=uki) is set; the command line inside is read again. What an image alone has is refused, and so are images that another tool
+    builds."
+  - "grubby: one call for all entries, or one for each where others are to stay as they are (an entry for rescue or of another
+    system, unless the entries share their arguments); with C(/etc/zipl.conf), C(zipl) runs afterwards. It cannot carry white space or
     quotes in a value. All entries are taken back to what the default one had; the tool puts it at the end of the line,
     as rpm-ostree does. An entry that starts no Linux kernel, or has no line of options, is left out, with a warning. An
     argument of others that grubby would change (more than one blank within quotes, C(&), C(\\)) is refused. Two files
@@ -80,9 +98,10 @@ notes:
   - "proxmox-boot-tool: the first line of C(/etc/kernel/cmdline) for systemd-boot, the drop-in for GRUB, then one refresh.
     Its partitions are not mounted, so what is re-read is the configuration and the tool's output. A partition that the
     tool leaves out is named in a warning; when it leaves out all of them, the task fails."
-  - "zipl: the C(parameters) of every section of C(/etc/zipl.conf), then C(zipl). What is re-read is that file."
-  - "GRUB and systemd-boot are tested by booting virtual hosts through them. grubby, zipl, proxmox-boot-tool and
-    rpm-ostree are tested with files and recorded behaviour of these tools only."
+  - "zipl: the C(parameters) of every section of C(/etc/zipl.conf), then C(zipl). What is re-read is that file. A value with C(${)
+    is refused, which zipl fills in from its environment block. Quotes stay as they are where they can."
+  - "GRUB and systemd-boot are tested by booting virtual hosts through them. All others are tested with
+    files and tools that behave as the real ones do, which most of them are compared with."
   - Needs root.
 seealso:
   - module: vfio.host.driver_override
@@ -160,8 +179,8 @@ args:
       type: str
       sample: pending
 backend:
-  description: What boots the host. V(grub), V(grubby), V(kernel-install), V(zipl), V(proxmox-boot-tool) or
-      V(rpm-ostree). V(null) where nothing was to be taken back, so that it was not looked for.
+  description: What boots the host. V(grub), V(grubby), V(kernel-install), V(systemd-boot), V(sdbootutil), V(kernelstub),
+      V(unified), V(zipl), V(proxmox-boot-tool) or V(rpm-ostree). V(null) where nothing was to be taken back, so that it was not looked for.
   returned: success
   type: str
   sample: grub

@@ -29,6 +29,8 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Plan
 _TOOLS_OWN = ("root", "rootflags", "initrd", "BOOT_IMAGE", "systemd.machine_id")
 # It puts the whole line into a command of sed, s|...|...| (source: update_entry_conf() in sdbootutil).
 _SED = "|&\\"
+# What it edits wherever it stands, in another argument too, such as a value that quotes it.
+_EDITED = re.compile(r"[ \t]{2}|\t|\b(?:root|initrd|BOOT_IMAGE|systemd.machine_id)=|\brootflags=subvol=")
 
 
 class Sdbootutil(EntryFiles):
@@ -90,10 +92,15 @@ class Sdbootutil(EntryFiles):
             if words
         ]
         wanted = foreign(boot.source, own)
-        torn = [text for text in wanted if set(text) & set(_SED) or re.search(r"[ \t]{2}|\t", text)]
+        torn = [text for text in wanted if set(text) & set(_SED) or _EDITED.search(text)]
+        if any(word.name in ("initrd", "BOOT_IMAGE") for word in parse(boot.source).words):
+            problems.append(
+                f"{self._paths.kernel_cmdline} has an initrd= or BOOT_IMAGE=, and sdbootutil drops whatever stands before that: "
+                "remove it, then run again"
+            )
         return problems + [
             f"{self._paths.kernel_cmdline} has {text}, which sdbootutil, a shell script around sed, would change: write it with "
-            "single blanks, and without | & and \\, or remove it, then run again" for text in torn
+            "single blanks, and without | & \\ and what it sets itself (root=), or remove it, then run again" for text in torn
         ]
 
     def foreign_lost(self, before, after, names):

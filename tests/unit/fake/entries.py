@@ -85,8 +85,10 @@ class SdbootutilHost(EntriesHost):
         paths = [self.root / "etc/kernel/cmdline", *sorted((self.root / "etc/kernel/cmdline.d").glob("*"))]
         lines = [line.strip() for path in paths for line in path.read_text("utf-8", "surrogateescape").split("\n")]
         options = re.sub("[ \t]+", " ", " ".join(line for line in lines if line and not line.startswith("#")))
-        options = re.sub(r"\b(?:BOOT_IMAGE|initrd)=[^ ]* ?", "", options)
-        options = re.sub(r"\broot=[^ ]*", "root=/dev/vda2", options)
+        options = re.sub(r"^.*((?:initrd|BOOT_IMAGE)=[^ ]*)\s*", r"\1 ", options)
+        options = re.sub(r"\b(?:BOOT_IMAGE|initrd)=[^ ]* ?", "", options, count=1)
+        options = re.sub(r"\broot=[^ ]*", "root=/dev/vda2", options, count=1)
+        options += "" if re.search(r"\broot=", options) else " root=/dev/vda2"
         if "rootflags=subvol=" not in options:
             options += f" {self.flags}"
         options = re.sub(r"\brootflags=subvol=[^ ]*", self.flags, options)

@@ -88,6 +88,8 @@ class GrubbyHost(BootHost):
 
         if _ENTRIES_ONLY not in words and not self.keeps_files:
             self._update_defaults(updated)
+        # It has read the entries before it edits them.
+        last = self.expanded(self.paths()[-1])
         old = self.variable("kernelopts")
         if old:
             text = self.read("boot/grub2/grubenv")
@@ -96,7 +98,7 @@ class GrubbyHost(BootHost):
             if "$kernelopts" not in path.read_text().split():
                 path.write_text(with_options(path.read_text(), updated(self.expanded(path))))
         if not self.keeps_files:
-            self._update_cmdline(updated)
+            self._update_cmdline(updated, last)
         return None
 
     def _update_defaults(self, updated):
@@ -112,10 +114,10 @@ class GrubbyHost(BootHost):
             line = f'GRUB_CMDLINE_LINUX="{updated(done.stdout)}"'
             self.write("etc/default/grub", re.sub("^GRUB_CMDLINE_LINUX.*$", lambda dummy: line, text, flags=re.MULTILINE))
 
-    def _update_cmdline(self, updated):
+    def _update_cmdline(self, updated, last):
         """Its first line; where it is absent, that of bash's last entry, the oldest or the rescue entry."""
         text = self.read("etc/kernel/cmdline")
-        first = self.expanded(self.paths()[-1]) if text is None else text.split("\n")[0]
+        first = last if text is None else text.split("\n")[0]
         self.write("etc/kernel/cmdline", updated(first) + "\n")
 
     def do_zipl(self):

@@ -130,13 +130,20 @@ class TestSdbootutil:
             take(host, check=True)
         assert host.calls == []
 
-    @pytest.mark.parametrize("text", ['dyndbg="file a.c  +p"', "a=b|c", "a=b&c", "a=b\\c"])
+    @pytest.mark.parametrize("text", ['dyndbg="file a.c  +p"', "a=b|c", "a=b&c", "a=b\\c", "rd.root=x", 'x="a root=b"'])
     def test_an_argument_of_others_that_sed_would_change_is_refused(self, tmp_path, text):
         host = SdbootutilHost(tmp_path)
         host.write("etc/kernel/cmdline", host.read("etc/kernel/cmdline").replace("quiet", text))
         path = tmp_path / "boot/efi/loader/entries" / host.ours
         path.write_text(path.read_text().replace("quiet", text))
         with pytest.raises(PlanError, match="a shell script around sed, would change"):
+            take(host, check=True)
+
+    @pytest.mark.parametrize("text", ["initrd=/x", "BOOT_IMAGE=/x"])
+    def test_what_has_it_drop_all_that_stands_before_is_refused(self, tmp_path, text):
+        host = SdbootutilHost(tmp_path)
+        host.write("etc/kernel/cmdline", f"root=/dev/vda2 ro quiet {text} {host.flags}\n")
+        with pytest.raises(PlanError, match="drops whatever stands before"):
             take(host, check=True)
 
     def test_a_drop_in_against_the_wish_is_named(self, tmp_path):

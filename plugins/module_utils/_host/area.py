@@ -112,7 +112,8 @@ def report(plans):
         "diff": [one for plan in plans for one in plan.diff],
         "reboot_required": bool(reasons),
         "reboot_reasons": reasons,
-        "warnings": [warning for plan in plans for warning in plan.warnings],
+        # What two areas have seen is said once.
+        "warnings": list(dict.fromkeys(warning for plan in plans for warning in plan.warnings)),
     }
 
 

@@ -199,7 +199,7 @@ def test_a_report_joins_the_plans():
         "diff": [{"before": "", "after": "x"}],
         "reboot_required": True,
         "reboot_reasons": ["it waits"],
-        "warnings": ["look", "look"],
+        "warnings": ["look"],
     }
     assert report([Plan(False)])["reboot_required"] is False
 

@@ -85,6 +85,14 @@ def test_devices_know_nothing_of_how_vfs_are_made():
     }
 
 
+def test_competitors_know_nothing_of_who_asks_for_them():
+    above = {
+        f"{name} imports {one}" for name, found in GRAPH.items() if name.startswith("_competitors.")
+        for one in found if one.startswith("_") and not one.startswith(("_competitors.", "_host.", "__future__"))
+    }
+    assert above == set()
+
+
 def test_devices_and_the_kernel_meet_in_kmod_alone():
     crossing = {
         (name, one) for name, found in GRAPH.items() for one in found

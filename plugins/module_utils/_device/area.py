@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.vfio.host.plugins.module_utils._competitors.table import Competitors
 from ansible_collections.vfio.host.plugins.module_utils._device import clients, standing, udev
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import BASE_DRIVER
 from ansible_collections.vfio.host.plugins.module_utils._device.plan import make_plan
@@ -23,7 +24,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.udevd import settl
 class Host:
     """What a plan is made from. ``policies``: name -> Records; ``standings``: name -> Standings; ``files``: path -> text
     of the rules files there; ``saved``: address -> (driver, file) of the overrides that driverctl sets at boot; ``obstacles``:
-    of clients.obstacles().
+    of clients.obstacles(); ``competitors``: what other programs decide at boot.
     """
 
     survey: Survey
@@ -34,6 +35,7 @@ class Host:
     volatile_rules: str
     saved: dict = field(default_factory=dict)
     obstacles: dict = field(default_factory=dict)
+    competitors: object = None
 
     @property
     def recorded(self):
@@ -74,7 +76,7 @@ class DeviceArea:
         policies = {name: [one.located(found.devices) for one in records] for name, records in policies.items()}
         return Host(
             found, policies, standings, texts, self._files.boot_rules, self._files.volatile_rules,
-            self._saved(), clients.obstacles(self._fs, found.devices.values(), found.is_vfio),
+            self._saved(), clients.obstacles(self._fs, found.devices.values(), found.is_vfio), Competitors(self._fs),
         )
 
     def _saved(self):

@@ -41,25 +41,6 @@ def objections(host, declared, plans, targets, force):
     return found
 
 
-def unloadable(modules, resolution):
-    """(problems, warnings): drivers that are to be had, whose modules are kept from loading.
-
-    udev's "kmod load" respects a blacklist, as modprobe does not for a module's own name: a run would have what no boot has.
-    """
-    uses = {target.choice.module: target.choice.driver for target in resolution.targets.values() if not target.is_native}
-    uses.update({one.module: one.driver for kinds in resolution.standings.values() for one in kinds})
-    problems, warnings = [], []
-    for module, driver in sorted(uses.items()):
-        if module not in modules.disabled():
-            continue
-        said = f"module {module} is kept from loading by {' and '.join(modules.disabling(module))}"
-        if driver is not None and modules.is_registered(driver):
-            warnings.append(f"{said}: after the next boot devices that are declared for {driver} have no driver; remove that line")
-        else:
-            problems.append(f"{said}, and devices are declared for its driver: remove that line, or name another driver")
-    return problems, warnings
-
-
 def _stuck(host, declared, plans):
     """Of what is stuck neither driver nor override can be known, so nobody can say what is still to be done with it."""
     concerned = {one.device.address for one in plans if one.steps}
@@ -171,4 +152,4 @@ def _with_others(survey, plan):
     return found
 
 
-__all__ = ("in_use", "lost", "objections", "unloadable")
+__all__ = ("in_use", "lost", "objections")

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.vfio.host.plugins.module_utils._device import clients, iommu, owners, report, rivals, udev
+from ansible_collections.vfio.host.plugins.module_utils._device import clients, contradictions, iommu, owners, report, rivals, udev
 from ansible_collections.vfio.host.plugins.module_utils._device.choices import module_name
 from ansible_collections.vfio.host.plugins.module_utils._device.declare import parse_declarations, parse_policy_name
-from ansible_collections.vfio.host.plugins.module_utils._device.objections import lost, objections, unloadable
+from ansible_collections.vfio.host.plugins.module_utils._device.loading import unloadable
+from ansible_collections.vfio.host.plugins.module_utils._device.objections import lost, objections
 from ansible_collections.vfio.host.plugins.module_utils._device.resolve import resolve
 from ansible_collections.vfio.host.plugins.module_utils._device.standing import stand_in
 from ansible_collections.vfio.host.plugins.module_utils._device.steps import PENDING, release, take
@@ -161,6 +162,7 @@ def make_plan(host, request):
         + ([doubt] if doubt else [])
         + lost(survey, plans)
         + rivals.warnings(survey, host.saved, [(one.device, one.policy) for one in plans])
+        + (contradictions.warnings_of_devices(host, resolution.targets) if request.at_boot else [])
         + clients.warnings(host.obstacles, for_clients),
         undeclared=undeclared,
     )

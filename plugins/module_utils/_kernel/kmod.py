@@ -153,16 +153,22 @@ class Modules:
     def disabled(self):
         """The modules that 'blacklist', 'install … /bin/false' or modprobe.blacklist= keep from loading by alias."""
         if self._disabled is None:
-            self._disabled = modprobe.Configuration(self._read_directives()).disabled()
+            configured = self.configured()
+            has_glob = any(one.verb == "install" and set("*?[") & set(one.module) for one in configured.directives)
+            self._disabled = configured.disabled(self.all_names() if has_glob else ())
         return self._disabled
 
     def disabling(self, module):
         """Where it is said that a module does not load."""
-        return modprobe.Configuration(self._read_directives()).disabling(module)
+        return self.configured().disabling(module)
+
+    def configured(self):
+        """What modprobe.d and the command line say of modules, ours included."""
+        return modprobe.Configuration(self._read_directives())
 
     def settings(self, module):
         """Every setting of a module's options in modprobe.d and on the command line, in kmod's order."""
-        found = modprobe.Configuration(self._read_directives())
+        found = self.configured()
         return found.settings(module, builtin=True) if self.state(module) == BUILTIN else found.settings(module)
 
     def _read_directives(self):

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 CMDLINE = "/proc/cmdline"
 
+_GLOB = re.compile(r"[*?\[]")
 _BLANKS = re.compile(r"[\t ]+")
 _KEEPS_LOADING = re.compile(r"modprobe\b.*\s(--ignore-install|-[a-zA-Z]*i[a-zA-Z]*)\b")
 
@@ -165,7 +166,7 @@ class Configuration:
     def install(self, module):
         """The install line that stands in for loading a module; None where there is none, or it loads the module."""
         for one in self.directives:
-            if one.verb == "install" and fnmatch.fnmatchcase(module, one.module):
+            if one.verb == "install" and one.rest.strip() and fnmatch.fnmatchcase(module, one.module):
                 return None if _KEEPS_LOADING.search(one.rest) else one
         return None
 
@@ -176,23 +177,43 @@ class Configuration:
                 return one
         return None
 
-    def disabled(self):
-        """The modules that do not load by alias."""
-        return frozenset(one.module for one in self.directives if _disables(one))
+    def disabled(self, names=()):
+        """The modules that do not load by alias, or not at all; of ``names`` also those that an install line's glob fits."""
+        installs = [one.module for one in self.directives if one.verb == "install"]
+        is_glob = any(_GLOB.search(one) for one in installs)
+        named = {one.module for one in self.directives if one.verb in ("blacklist", "forbid")}
+        return frozenset(named.union(
+            name for name in set(installs).union(names if is_glob else ()) if does_nothing(self.install(name))
+        ))
 
     def disabling(self, module):
         """Where it is said that a module does not load by alias, or not at all."""
-        return [one.where for one in self.directives if one.module == module and _disables(one)]
+        return [one.where for one in self.against(module)]
 
+    def against(self, module):
+        """The Directives that say so."""
+        install = self.install(module)
+        return [
+            one for one in self.directives
+            if (one.verb in ("blacklist", "forbid") and one.module == module) or (one is install and does_nothing(one))
+        ]
 
-def _disables(directive):
-    return directive.verb in ("blacklist", "forbid") or (directive.verb == "install" and does_nothing(directive))
+    def alias(self, module):
+        """The alias line that has another module load under this one's name; None where there is none.
+
+        Aliases of the configuration come before the modules themselves (source: libkmod-module.c, kmod_module_new_from_lookup).
+        """
+        for one in self.directives:
+            if one.verb == "alias" and one.rest.strip() and fnmatch.fnmatchcase(module, one.module):
+                if module_name(one.rest.split()[0]) != module:
+                    return one
+        return None
 
 
 def does_nothing(directive):
-    """Whether an install line runs /bin/true or /bin/false, and so loads nothing."""
-    command = directive.rest.split()
-    return bool(command) and command[0].rsplit("/", 1)[-1] in ("false", "true")
+    """Whether an install line, or None, runs /bin/true or /bin/false, and so loads nothing."""
+    command = directive.rest.split() if directive is not None else []
+    return bool(command) and command[0].rstrip(";").rsplit("/", 1)[-1] in ("false", "true", ":", "exit")
 
 
 __all__ = (

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ansible_collections.vfio.host.plugins.module_utils._device.contradictions import target_of, warnings_of_vfs
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import RELEASE, REPORT, remedy
 from ansible_collections.vfio.host.plugins.module_utils._sriov import late, rules
@@ -105,7 +106,7 @@ def make_plan(state, request):
             going.update(vf.address for vf in one.before)
             coming.update({vf.address: vf for vf in one.vfs})
     undeclared = _undeclared(state, kept) if request.present and request.undeclared == REPORT else []
-    told = late.warnings(state, pfs) if request.present else []
+    told = (late.warnings(state, pfs) if request.present else []) + _competing(state, request, pfs)
     return Plan(
         state, request, pfs, first, last, Prediction(frozenset(going), coming, sriov) if pfs else None,
         warnings=[one.warning for one in pfs if one.warning] + told + [one["reason"] for one in undeclared], undeclared=undeclared,
@@ -129,6 +130,15 @@ def _undeclared(state, kept):
 def _end(files, state, path):
     """A file's text when all is done."""
     return files[path] if path in files else state.files.get(path)
+
+
+def _competing(state, request, pfs):
+    """What else decides at boot how many VFs there are, or takes the PF's driver."""
+    if not (request.present and request.at_boot):
+        return []
+    return warnings_of_vfs(state.host, [
+        target_of(state.host, one.device, numvfs=len(one.vfs), autoprobe=bool(one.record and one.record.autoprobe)) for one in pfs
+    ])
 
 
 def _kept(state, request, pfs):

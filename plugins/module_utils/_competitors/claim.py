@@ -1,0 +1,303 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What a competitor claims, of which function, and whether that contradicts what is declared. Pure.
+
+Whether a claim is about a function is one of three answers: True, False, or None where its file does not tell: then it is said
+with "may".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+# What a claim is about. OVERRIDE: a driver, "" for none; NUMBER: how many VFs; AT_MOST: how many VFs there can be; AUTOPROBE:
+# "0" or "1"; UNBIND, BIND, NEW_ID: a driver's name, "" for whatever it has; EARLY: a module that is loaded before the rules;
+# BARRED: a module that does not load; REMOVE, PROGRAM, MANAGED: no value; INDEX: the number of a VF that has to be there.
+OVERRIDE, NUMBER, AT_MOST, AUTOPROBE, UNBIND, BIND, NEW_ID = (
+    "override", "number", "at_most", "autoprobe", "unbind", "bind", "new_id",
+)
+EARLY, BARRED, REMOVE, PROGRAM, MANAGED, INDEX = "early", "barred", "remove", "program", "managed", "index"
+
+_WORDS = {
+    OVERRIDE: ("gives {value} to {subjects}", "may give {value} to {subjects}"),
+    NUMBER: ("makes {value} VFs of {subjects}", "may make {value} VFs of {subjects}"),
+    AT_MOST: ("allows {value} VFs at most of {subjects}", "may allow {value} VFs at most of {subjects}"),
+    AUTOPROBE: ("sets sriov_drivers_autoprobe to {value} of {subjects}", "may set sriov_drivers_autoprobe to {value} of {subjects}"),
+    UNBIND: ("takes the driver from {subjects}", "may take the driver from {subjects}"),
+    BIND: ("binds {value} to {subjects}", "may bind {value} to {subjects}"),
+    NEW_ID: ("has {value} take {subjects}", "may have {value} take {subjects}"),
+    EARLY: ("loads {value} before udev's rules: it has first {subjects}", "loads {value} early: it may have first {subjects}"),
+    BARRED: ("keeps from loading {value}, the driver of {subjects}", "may keep from loading {value}, the driver of {subjects}"),
+    REMOVE: ("removes from the bus {subjects}", "may remove from the bus {subjects}"),
+    PROGRAM: ("changes drivers or VFs of {subjects}", "may change drivers or VFs of {subjects}"),
+    MANAGED: ("rebinds {subjects}", "may rebind to another driver, now and then, {subjects}"),
+    INDEX: ("needs VF number {value} of {subjects}", "may need VF number {value} of {subjects}"),
+}
+_MOST_DIGITS = 9
+_UNSET = ("", "(null)")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One function and what is declared of it: a driver, or where ``numvfs`` is not None, VFs.
+
+    ``ids``: as of Device; ``wanted``: the declared driver's name, None: the native one; ``module``: of the declared driver;
+    ``natives``: modules that take it without an override; ``nets``: (name, MAC) of its interfaces, as far as known;
+    ``ancestors``: (address, ids or None) of the functions above it, and (root, None) last; ``vfio``: names of VFIO drivers;
+    ``physfn`` and ``pf_names``: of a VF, the address and the interfaces of its PF.
+    """
+
+    address: str
+    name: str
+    ids: dict
+    modalias: str = ""
+    driver: Optional[str] = None
+    policy: Optional[str] = None
+    wanted: Optional[str] = None
+    module: Optional[str] = None
+    natives: frozenset = frozenset()
+    nets: tuple = ()
+    ancestors: tuple = ()
+    vfio: frozenset = frozenset()
+    physfn: Optional[str] = None
+    pf_names: tuple = ()
+    numvfs: Optional[int] = None
+    autoprobe: bool = False
+
+    @property
+    def subject(self) -> str:
+        """What a sentence calls it."""
+        if self.numvfs is not None:
+            return f"{self.address} ({self.name}), which is declared to have {self.numvfs} VFs"
+        wanted = self.wanted or (self.module and f"a driver of module {self.module}") or "its native driver"
+        return f"{self.address} ({self.name}) of policy {self.policy}, which is declared for {wanted}"
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it can have network interfaces: its class, or one that is known."""
+        return self.ids["class"].startswith("02") or bool(self.nets)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One line of a competitor. ``says``: how the line reads; ``fits``: Target -> True, False or None; ``value``: see above,
+    None where the line does not tell; ``is_sure`` False: also where it fits, it may not have the effect.
+    """
+
+    where: str
+    verb: str
+    value: Optional[str]
+    says: str
+    fits: Callable
+    remedy: str = "remove it there"
+    is_sure: bool = True
+
+
+def all_of(answers):
+    """False where one is, else None where one is, else True."""
+    found = True
+    for one in answers:
+        if one is False:
+            return False
+        if one is None:
+            found = None
+    return found
+
+
+def any_of(answers):
+    """True where one is, else None where one is, else False."""
+    found = False
+    for one in answers:
+        if one:
+            return True
+        if one is None:
+            found = None
+    return found
+
+
+def contradicts(claim: Claim, target: Target):
+    """Whether what a claim says, taken to be about a target, is otherwise than declared: True, False, or None."""
+    rule = _OF_VFS.get(claim.verb) if target.numvfs is not None else _OF_DEVICES.get(claim.verb)
+    return False if rule is None else rule(claim.value, target)
+
+
+def _is_wanted(driver, target):
+    """Whether a driver of this name is the declared one; the native one may have any name of the modules that take it."""
+    if target.wanted is not None:
+        return driver == target.wanted
+    name = driver.replace("-", "_")
+    if target.module is not None:
+        return name == target.module
+    return driver not in target.vfio and (name in target.natives or driver == target.driver)
+
+
+def _override(value, target):
+    if value is None:
+        return None
+    if value.strip() in _UNSET:
+        return target.wanted is not None or target.module is not None
+    return not _is_wanted(value, target)
+
+
+def _unbind(value, target):
+    if not value:
+        return None
+    return _is_wanted(value, target)
+
+
+def _new_id(value, target):
+    """A device with an override is not taken by id (source: linux drivers/pci/pci-driver.c, pci_match_device)."""
+    if target.wanted is not None or target.module is not None:
+        return False
+    return None if value is None else not _is_wanted(value, target)
+
+
+def _early(value, target):
+    is_native = target.wanted is None and target.module is None
+    return False if is_native or value == target.module else value in target.natives and None
+
+
+def whole(text):
+    """The number of a text of digits; None for any other, or for more digits than any number of VFs has."""
+    return int(text) if text is not None and text.isdecimal() and len(text) <= _MOST_DIGITS else None
+
+
+def _number(value, target):
+    """As the kernel reads it: 0x10 and 010 are 16 and 8 (source: linux lib/kstrtox.c, kstrtou16 with base 0)."""
+    text = (value or "").strip().lower()
+    if not re.match(r"\+?(?:0x[0-9a-f]{1,8}|[0-9]{1,9})\Z", text):
+        return None
+    digits = text.lstrip("+")
+    base = 16 if digits.startswith("0x") else 8 if digits.startswith("0") else 10
+    try:
+        return int(digits, base) != target.numvfs
+    except ValueError:
+        return None
+
+
+def _at_most(value, target):
+    number = whole(value)
+    return None if number is None else number < target.numvfs
+
+
+def _autoprobe(value, target):
+    return None if value not in ("0", "1") else (value == "1") != target.autoprobe
+
+
+def _pf_override(value, target):
+    """A PF has VFs only by its native driver."""
+    if not target.numvfs:
+        return False
+    if value is None:
+        return None
+    return value.strip() not in _UNSET and not (value not in target.vfio and value.replace("-", "_") in target.natives)
+
+
+def _needs_pf(dummy, target):
+    return None if target.numvfs else False
+
+
+_OF_DEVICES = {
+    OVERRIDE: _override, BIND: _override, UNBIND: _unbind, NEW_ID: _new_id, EARLY: _early,
+    REMOVE: lambda *dummy: True, PROGRAM: lambda *dummy: None, MANAGED: lambda *dummy: None,
+}
+_OF_VFS = {
+    NUMBER: _number, AT_MOST: _at_most, AUTOPROBE: _autoprobe, OVERRIDE: _pf_override, BIND: _pf_override,
+    UNBIND: _needs_pf, MANAGED: _needs_pf, REMOVE: lambda *dummy: True, PROGRAM: lambda *dummy: None,
+    BARRED: lambda value, target: bool(target.numvfs) and value in target.natives,
+    INDEX: lambda value, target: (whole(value) or 0) >= target.numvfs,
+}
+
+
+def sentences(claims, targets) -> list:
+    """One sentence for each claim that contradicts what is declared, surely, and one for what it may."""
+    found = []
+    for claim in claims:
+        sure: list = []
+        may: list = []
+        for target in targets:
+            answer = all_of((claim.fits(target), contradicts(claim, target), claim.is_sure or None))
+            if answer is not False:
+                (sure if answer else may).append(target.subject)
+        for subjects, words in ((sure, _WORDS[claim.verb][0]), (may, _WORDS[claim.verb][1])):
+            if subjects:
+                text = words.format(subjects=", and ".join(subjects), value=_shown(claim))
+                found.append(f"{claim.where}: {claim.says} {text}; {claim.remedy}")
+    return list(dict.fromkeys(found))
+
+
+def _shown(claim):
+    if claim.value is None:
+        return {NUMBER: "other", AT_MOST: "other", AUTOPROBE: "another value"}.get(claim.verb, "another driver")
+    return claim.value.strip() or ("its native driver" if claim.verb == OVERRIDE else "nothing")
+
+
+def fits_pattern(pattern, values):
+    """Whether a glob fits one of some values, as fnmatch(3) does it; a pattern with a variable is one that may."""
+    if "$" in pattern or "`" in pattern:
+        return None
+    try:
+        return any(re.match(_regex(pattern), value) for value in values)
+    except re.error:
+        return None  # [z-a]
+
+
+def _regex(pattern):
+    """fnmatch(3) with no flags: '!' and '^' negate a set, a backslash quotes."""
+    found, place = "", 0
+    while place < len(pattern):
+        char, place = pattern[place], place + 1
+        end = pattern.find("]", place + 1) if char == "[" else -1
+        if char in "*?":
+            found += ".*" if char == "*" else "."
+        elif end > 0:
+            inner = pattern[place:end].replace("\\", "\\\\").replace("[", "\\[")
+            found += f"[{'^' + inner[1:] if inner[0] in '!^' else inner}]"
+            place = end + 1
+        elif char == "\\" and place < len(pattern):
+            found, place = found + re.escape(pattern[place]), place + 1
+        else:
+            found += re.escape(char)
+    return f"(?s:{found})\\Z"
+
+
+def by_interface(target, patterns):
+    """Whether a target has an interface whose name fits one of the globs ``patterns``."""
+    names = [name for name, dummy in target.nets]
+    if not names:
+        return None if target.is_network else False
+    return any_of(fits_pattern(pattern, names) for pattern in patterns)
+
+
+def by_pf_interface(target, patterns):
+    """Whether a target is a VF of a card that has an interface whose name fits one of the globs ``patterns``."""
+    if target.physfn is None:
+        return False
+    return any_of(fits_pattern(one, target.pf_names) for one in patterns) if target.pf_names else None
+
+
+def by_mac(target, macs):
+    """Whether a target has one of these MAC addresses."""
+    known = [mac.lower() for dummy, mac in target.nets]
+    if not known:
+        return None if target.is_network else False
+    return any(mac.lower().replace("-", ":") in known for mac in macs)
+
+
+def by_driver(target, patterns):
+    """Whether the native driver of a target fits one of the globs ``patterns``; a module's name stands for its driver's."""
+    known = {target.driver} - target.vfio - {None} or set(target.natives)
+    return any_of(fits_pattern(pattern.replace("-", "_"), [one.replace("-", "_") for one in known]) for pattern in patterns)
+
+
+__all__ = (
+    "AT_MOST", "AUTOPROBE", "BARRED", "BIND", "Claim", "EARLY", "INDEX", "MANAGED", "NEW_ID", "NUMBER", "OVERRIDE", "PROGRAM",
+    "REMOVE", "Target", "UNBIND", "all_of", "any_of", "by_driver", "by_interface", "by_mac", "by_pf_interface", "contradicts",
+    "fits_pattern", "sentences", "whole",
+)

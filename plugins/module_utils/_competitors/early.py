@@ -1,0 +1,72 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What images of early user space load before udev's rules run there: dracut, initramfs-tools, mkinitcpio. Pure.
+
+A native driver that is loaded so has its devices before the rules: they rebind them, which some cards do not stand.
+(source: dracut.conf(5), force_drivers; initramfs-tools(7), modules; mkinitcpio(8), MODULES)
+"""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import EARLY, NEW_ID, Claim
+from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import ids_in
+
+_DRACUT = re.compile(r"""^\s*(force_drivers)\s*\+?=\s*("[^"]*"|'[^']*'|\S*)""")
+_ARRAY = re.compile(r"""^\s*MODULES\s*\+?=\s*(\([^)]*\)|"[^"]*"|'[^']*')""", re.MULTILINE)
+
+
+def dracut_claims(text: str, path: str) -> list:
+    """``force_drivers+=" e1000e "``: loaded before udev. What add_drivers names is in the image, and loads as ever."""
+    found = []
+    for number, line in enumerate(text.split("\n"), 1):
+        one = _DRACUT.match(line)
+        if one:
+            found += _modules(f"{path}:{number}", one.group(2).strip("\"'").split(), one.group(1))
+    return found
+
+
+def initramfs_tools_claims(text: str, path: str) -> list:
+    """/etc/initramfs-tools/modules: a module a line, with its options."""
+    found = []
+    for number, line in enumerate(text.split("\n"), 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        where = f"{path}:{number}"
+        found += _modules(where, words[:1], " ".join(words))
+        for option in words[1:]:
+            if option.startswith("ids=") and words[0].replace("-", "_") == "vfio_pci":
+                named = ids_in(option[len("ids="):].replace(",", " , "))
+                found.append(Claim(where, NEW_ID, "vfio-pci", f"'{' '.join(words)}'", _named(named)))
+    return found
+
+
+def mkinitcpio_claims(text: str, path: str) -> list:
+    """``MODULES=(vfio_pci amdgpu)``: loaded in this order, before devices are triggered; the last assignment counts."""
+    found: list = []
+    for one in _ARRAY.finditer(text):
+        number = text.count("\n", 0, one.start(1)) + 1
+        body = "\n".join(line.partition("#")[0] for line in one.group(1).strip("()\"'").split("\n"))
+        mine = _modules(f"{path}:{number}", body.split(), "MODULES")
+        found = found + mine if "+=" in one.group(0) else mine
+    return found
+
+
+def _modules(where, names, says):
+    remedy = "remove it there, so that udev loads it by the device"
+    return [
+        Claim(where, EARLY, name.rstrip("?").replace("-", "_"), says, lambda target: True, remedy, is_sure=False) for name in names
+    ]
+
+
+def _named(ids):
+    return lambda target: (target.ids["vendor"], target.ids["device"]) in ids
+
+
+__all__ = ("dracut_claims", "initramfs_tools_claims", "mkinitcpio_claims")

@@ -1,0 +1,206 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Managers of guests that rebind devices by themselves: libvirt, Nova, Proxmox VE. Pure.
+
+libvirt takes a managed device from its driver when a guest starts, and writes its own override; when the guest ends, it clears the
+override and has the device probed, so it is back at its native driver. It leaves alone what is on the driver that it wants already.
+(source: libvirt docs/formatdomain.rst, hostdev; docs/formatnetwork.rst, forward; src/util/virpci.c, virPCIDeviceBindToStub,
+virPCIDeviceUnbindFromStub; nova/conf/pci.py, device_spec; Proxmox VE qm.conf(5), hostpci; PVE::QemuServer::PCI)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from xml.parsers import expat
+
+from ansible_collections.vfio.host.plugins.module_utils._competitors import ini
+from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import (
+    BIND,
+    MANAGED,
+    Claim,
+    all_of,
+    by_interface,
+    by_pf_interface,
+    fits_pattern,
+)
+
+_UNMANAGED = "say managed='no' there"
+_HOSTPCI = re.compile(r"hostpci\d+:\s*(?P<value>\S.*)")
+_SLOT = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([01][0-9a-f])(?:\.([0-7]))?\Z", re.I)
+_YES = ("yes", "true", "1", "on")
+
+
+class _Reader:
+    """Reads one XML file of libvirt's for what is managed."""
+
+    def __init__(self, path):
+        self._path = path
+        self._parser = expat.ParserCreate()
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.EntityDeclHandler = self._refuse
+        self._names = []
+        self._scope = None  # (depth, says, where) of what is managed
+        self.claims = []
+
+    def read(self, text):
+        """Collect the Claims of a text. Raises ValueError where it is no XML that libvirt writes."""
+        try:
+            self._parser.Parse(text.encode("utf-8", "replace"), True)
+        except expat.ExpatError as error:
+            raise ValueError(str(error)) from error
+
+    def _refuse(self, *dummy):
+        raise ValueError("it declares entities")
+
+    def _start(self, name, attributes):
+        self._names.append(name)
+        is_pci = name == "hostdev" and attributes.get("type", "pci") == "pci"
+        is_interface = name == "interface" and attributes.get("type") == "hostdev"
+        is_pool = name == "forward" and attributes.get("mode") == "hostdev"
+        if (is_pci or is_interface or is_pool) and attributes.get("managed") == "yes" and self._scope is None:
+            self._scope = len(self._names), f"managed='yes' of <{name}>", f"{self._path}:{self._parser.CurrentLineNumber}"
+        elif self._scope and name == "address" and (self._names[-2] == "source" or self._names[-2] == "forward"):
+            self._at_address(attributes)
+        elif self._scope and name == "pf" and attributes.get("dev"):
+            self._add(_of_pf(attributes["dev"]))
+
+    def _end(self, dummy):
+        if self._scope and len(self._names) == self._scope[0]:
+            self._scope = None
+        self._names.pop()
+
+    def _at_address(self, attributes):
+        try:
+            parts = [int(attributes.get(key, "0"), 0) for key in ("domain", "bus", "slot", "function")]
+        except ValueError:
+            self._add(lambda target: None)
+            return
+        self._add(_at("{:04x}:{:02x}:{:02x}.{:x}".format(*parts)))
+
+    def _add(self, fits):
+        dummy, says, where = self._scope
+        self.claims.append(Claim(where, MANAGED, None, says, fits, _UNMANAGED))
+
+
+def _at(address):
+    return lambda target: target.address == address
+
+
+def _of_pf(name):
+    """Target -> whether it is a card of this interface, or a VF of one."""
+    return lambda target: by_interface(target, [name]) if target.numvfs is not None else by_pf_interface(target, [name])
+
+
+def libvirt_claims(text: str, path: str, *, note) -> list:
+    """The Claims of one domain or network of libvirt."""
+    if "managed" not in text:
+        return []
+    reader = _Reader(path)
+    try:
+        reader.read(text)
+    except ValueError as error:
+        note(f"{path}: is not understood ({error}), not checked")
+    return reader.claims
+
+
+def nova_claims(text: str, path: str, *, note) -> list:
+    """nova.conf: [pci] device_spec, in older releases passthrough_whitelist; managed is yes where it is not said."""
+    found = []
+    for one in ini.parse(text, path):
+        if one.section != "pci" or one.name not in ("device_spec", "passthrough_whitelist"):
+            continue
+        try:
+            specs = json.loads(one.value)
+        except (ValueError, RecursionError):
+            note(f"{one.where}: {one.name} is not understood, not checked")
+            continue
+        for spec in specs if isinstance(specs, list) else [specs]:
+            if not isinstance(spec, dict):
+                note(f"{one.where}: {one.name} is not understood, not checked")
+            elif str(spec.get("managed", "yes")).lower() in _YES:
+                found.append(Claim(one.where, MANAGED, None, f"{one.name} of Nova", _of_spec(spec), 'say "managed": "no" there'))
+    return found
+
+
+def _of_spec(spec):
+    """Target -> whether a device_spec is about it (source: nova/pci/devspec.py)."""
+    def fits(target):
+        answers = []
+        for key, own in (("vendor_id", "vendor"), ("product_id", "device")):
+            if key in spec:
+                answers.append(str(spec[key]).lower() in ("*", target.ids[own]))
+        if "devname" in spec:
+            answers.append(by_interface(target, [str(spec["devname"])]))
+        address = spec.get("address")
+        if isinstance(address, str) and address:
+            answers.append(_is_spec_address(address.lower(), target))
+        elif address:
+            answers.append(None)  # regular expressions of its parts
+        return all_of(answers) if answers else None
+
+    return fits
+
+
+def _is_spec_address(address, target):
+    """``*:0a:00.*``, also 0a:00.0 and 0a:00, where * stands for what is left out."""
+    found = re.match(r"(?:([0-9a-f*]+):)?([0-9a-f*]+):([0-9a-f*]+)(?:\.([0-7*]))?\Z", address)
+    if found is None:
+        return None
+    domain, bus, slot, function = (one or "*" for one in found.groups())
+    return fits_pattern(f"{domain}:{bus}:{slot}.{function}", [target.address])
+
+
+def proxmox_claims(text: str, path: str, *, mappings) -> list:
+    """A guest of Proxmox VE: ``hostpci0: 0000:02:00,pcie=1``. Its start binds vfio-pci, or with driver=keep nothing.
+
+    ``mappings``: name -> paths of a mapping. Sections behind the first are snapshots.
+    """
+    found = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.startswith("["):
+            break
+        one = _HOSTPCI.match(line)
+        if one is None:
+            continue
+        options = dict(part.partition("=")[::2] if "=" in part else ("host", part) for part in one.group("value").split(","))
+        if options.get("driver", "vfio") == "keep":
+            continue
+        hosts = mappings.get(options["mapping"], []) if "mapping" in options else options.get("host", "").split(";")
+        says = f"'{line.strip()}'"
+        found.append(Claim(f"{path}:{number}", BIND, "vfio-pci", says, _of_hosts(hosts), "say driver=keep there, or declare vfio-pci"))
+    return found
+
+
+def mapping_paths(text: str) -> dict:
+    """Name -> paths of /etc/pve/mapping/pci.cfg."""
+    found: dict = {}
+    name = None
+    for line in text.split("\n"):
+        words = line.split()
+        if line and not line[0].isspace():
+            name = words[0].rstrip(":") if words else None
+        elif name and words[:1] == ["map"]:
+            found.setdefault(name, []).extend(
+                path for part in " ".join(words[1:]).split(",") if part.startswith("path=") for path in part[5:].split(";")
+            )
+    return found
+
+
+def _of_hosts(hosts):
+    """Target -> whether one of these is its address, or its slot without a function."""
+    patterns = []
+    for one in hosts:
+        slot = _SLOT.match(one.strip())
+        if slot:
+            domain, bus, device, function = slot.groups()
+            patterns.append(f"{domain or '0000'}:{bus}:{device}.{function or '*'}".lower())
+    return lambda target: any(fits_pattern(one, [target.address]) for one in patterns)
+
+
+__all__ = ("libvirt_claims", "mapping_paths", "nova_claims", "proxmox_claims")

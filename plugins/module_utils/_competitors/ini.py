@@ -1,0 +1,48 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Lines of NAME=VALUE below [SECTION]: units and network files of systemd, keyfiles of NetworkManager. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One assignment. ``number``: counts the sections, since two of one name are two; ``where``: path and line."""
+
+    section: str
+    number: int
+    name: str
+    value: str
+    where: str
+
+
+def parse(text: str, path: str, *, start: str = "") -> list:
+    """The Settings of a text. ``start``: the section of lines before the first one, for files that have none.
+
+    Comments begin with # or ; and a backslash at the end joins a line with the next (source: systemd.syntax(7)).
+    """
+    found, section, count, kept, first = [], start, 0, "", 0
+    for number, raw in enumerate(text.split("\n"), 1):
+        line = raw.strip()
+        if line[:1] in ("#", ";"):
+            continue
+        line, first = kept + line, first or number
+        if line.endswith("\\"):
+            kept = line[:-1] + " "
+            continue
+        if line.startswith("[") and line.endswith("]"):
+            section, count = line[1:-1].strip(), count + 1
+        elif "=" in line:
+            name, dummy, value = line.partition("=")
+            found.append(Setting(section, count, name.strip(), value.strip(), f"{path}:{first}"))
+        kept, first = "", 0
+    return found
+
+
+__all__ = ("Setting", "parse")

@@ -1,0 +1,211 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What commands of a shell do to devices, as far as their text tells. Pure.
+
+A line that names addresses is about these. A line with variables is about what the whole text names, with "may"; where the text
+looks for devices itself (lspci, a glob, arguments), about every device.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import replace
+
+from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import (
+    NEW_ID,
+    NUMBER,
+    OVERRIDE,
+    PROGRAM,
+    Claim,
+    any_of,
+    by_interface,
+)
+from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import addresses_in, ids_in, write
+
+# echo VALUE > PATH, also through tee, printf, with quotes.
+_ECHO = re.compile(
+    r"""(?:echo|printf)\s+(?:-[neE]+\s+)*(?P<value>"[^"]*"|'[^']*'|[^\n;|&>"']*?)\s*"""
+    r"""(?:\|\s*(?:sudo\s+)?(?:/\S*/)?tee\s+(?:-a\s+|--append\s+)?|>>?\|?\s*)(?P<path>(?:"[^"]*"|'[^']*'|[^\s;|&"')])+)"""
+)
+_SYS = re.compile(r"driver_override|sriov_numvfs|sriov_drivers_autoprobe|/(?:un)?bind\b|/new_id\b|/remove_id\b|/sys/\S*/remove\b")
+_TOOLS = re.compile(
+    r"(?<![\w.-])(?:driverctl|dpdk-devbind(?:\.py)?|vfio-manage|vfio-pci-bind(?:\.sh)?|vfio-pci-override\S*|sriov-manage|"
+    r"virsh\s+nodedev-(?:detach|dettach|reattach)|spdk\S*/setup\.sh|scripts/setup\.sh|mlnx_sriov\S*|vfio-bind\S*)(?![\w-])"
+)
+_DRIVERCTL = re.compile(
+    r"driverctl\s+(?:(?:-\w+|--\w+)(?:\s+(?:pci|vmbus))?\s+)*(?P<verb>set-override|unset-override)\s+"
+    r"(?P<address>[^\s;&|\"']+)(?:\s+(?P<driver>[^\s;&|\"']+))?"
+)
+_DEVBIND = re.compile(r"dpdk-devbind(?:\.py)?\s+(?:\S+\s+)*?(?:-b|--bind)[ =](?P<driver>\S+)")
+_MODPROBE = re.compile(r"modprobe\s(?:[^;|&]*\s)?(?P<module>vfio[-_]pci)\s(?:[^;|&]*\s)?ids=(?P<ids>[^\s;|&]+)")
+_ASSIGNMENT = re.compile(r"""(?:^|[;\s])(?:export\s+|local\s+|readonly\s+)?(\w+)=\(?("[^"]*"|'[^']*'|[^\s;()]*)""")
+_LOOP = re.compile(r"\bfor\s+(\w+)\s+in\s+([^;\n]+)")
+_USE = re.compile(r"\$(?:\{(\w+)(?:\[[@*]\])?\}|(\w+))")
+_SEARCHES = re.compile(r"lspci|\$\(|`|\$[0-9@*#]|/devices/[^\s\"']*[*?]|\bfind\b|\bread\b|\bargv\b|\bgetopt|\bls\b")
+_BLOCK = re.compile(r"(?:^|[;&|(\s])(if|case|while|until|for|fi|esac|done|\{|\})(?=[;&|)\s]|$)")
+_ENDS = ("fi", "esac", "done", "}")
+_CONDITION = re.compile(r"&&|\|\||(?:^|[;\s])(?:if|case|while|until)\s")
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|\$\{[^}]*\}")
+_COMMENT = re.compile(r"""(?:^|\s)#.*$""")
+_MOST_OF_LINE = 4096
+_MOST = 64  # values of variables in one path
+
+
+def speaks_of_devices(text: str) -> bool:
+    """Whether a text has anything that this reads."""
+    return bool(_SYS.search(text) or _TOOLS.search(text) or _MODPROBE.search(text))
+
+
+def claims(text: str, place: str, *, first: int = 1, script=None, says: str = "") -> list:
+    """The Claims of a shell's text. ``place``: its path, or path and line; then ``first`` is 0.
+
+    ``script``: path -> text of a script that a line may run, or ""; ``says``: how the line reads, else the line itself.
+    """
+    found: list = []
+    blocks: list = []
+    variables = _variables(text)
+    for number, line in _lines(text):
+        is_sure = not _is_conditional(line, blocks)
+        where = f"{place}:{first + number}" if first else place
+        said = says or f"'{_short(line)}'"
+        if len(line) > _MOST_OF_LINE:
+            found += [Claim(where, PROGRAM, None, said, lambda target: None)] if speaks_of_devices(line) else []
+            continue
+        mine = _writes(line, where, text, variables, said) + _tools(line, where, text, said)
+        if not mine and _SYS.search(line):
+            mine = [Claim(where, PROGRAM, None, said, _about(line, text))]
+        found += mine if is_sure else map(_as_may, mine)
+        for path in re.findall(r"(?<![\w./$}-])/[\w./@+-]+", line) if script else ():
+            inner = script(path)
+            if inner and speaks_of_devices(inner):
+                # Its own arguments are in this line.
+                found += [_as_may(one) for one in claims(inner, path)] or [
+                    Claim(where, PROGRAM, None, said, _about(line, inner))
+                ]
+    return found
+
+
+def _is_conditional(line, blocks):
+    """Whether a line is done only under a condition. ``blocks``: the words that begin what it is in, kept up to date."""
+    for word in _BLOCK.findall(_QUOTED.sub("", line)):
+        if word in _ENDS and blocks:
+            blocks.pop()
+        elif word not in _ENDS:
+            blocks.append(word)
+    return any(word != "for" for word in blocks) or bool(_CONDITION.search(line))
+
+
+def _as_may(claim):
+    return replace(claim, is_sure=False)
+
+
+def _short(line):
+    text = " ".join(line.split())
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def _lines(text):
+    """(number from 0, line) without comments; a backslash joins a line with the next."""
+    number = 0
+    for line in text.replace("\\\n", "\\\0").split("\n"):
+        stripped = line.strip()
+        if not stripped.startswith("#"):
+            yield number, _COMMENT.sub("", stripped.replace("\\\0", " "))
+        number += 1 + line.count("\\\0")
+
+
+def _variables(text):
+    """Name -> the texts that it may have, of what is set by plain words."""
+    found = {}
+    for name, value in _ASSIGNMENT.findall(text):
+        found.setdefault(name, []).append(value.strip("\"'"))
+    for name, values in _LOOP.findall(text):
+        words = _expand(values.replace('"', ""), found)
+        found.setdefault(name, []).extend(word for one in words for word in one.split() if word != "do")
+    return found
+
+
+def _expand(text, variables):
+    """The texts that one with variables may be; where one is not known it stays."""
+    names = {one or other for one, other in _USE.findall(text)} & set(variables)
+    if not names:
+        return [text]
+    choices, found = [[(name, value) for value in variables[name]] for name in sorted(names)], []
+    for chosen in itertools.islice(itertools.product(*choices), _MOST + 1):
+        values = dict(chosen)
+        found.append(_USE.sub(lambda use, known=values: known.get(use.group(1) or use.group(2), use.group()), text))
+    return found if len(found) <= _MOST else [text]
+
+
+def _plain(text):
+    return text.replace('"', "").replace("'", "")
+
+
+def _writes(line, where, text, variables, says):
+    found = []
+    for one in _ECHO.finditer(line):
+        value, path = _plain(one.group("value")), _plain(one.group("path"))
+        for place, content in itertools.product(_expand(path, variables), _expand(value, variables)):
+            content = content.replace("\\n", "")
+            claim = write(where, place, content, says, values=text if "$" in content else None)
+            if claim is not None and "$" in place:
+                claim = replace(claim, fits=_about(line, text))
+            elif claim is not None and re.search(r"[*?\[]", place):
+                claim = _as_may(claim)  # whatever a loop finds, of which it may leave some
+            elif claim is None and _SYS.search(place):
+                known = None if "$" in content or "`" in content else content
+                claim = Claim(where, _verb(place), known, says, _about(line, text))
+            if claim is not None:
+                found.append(claim)
+    return found
+
+
+def _verb(path):
+    if path.endswith("sriov_numvfs"):
+        return NUMBER
+    return OVERRIDE if path.endswith("driver_override") else PROGRAM
+
+
+def _tools(line, where, text, says):
+    found = []
+    for one in _DRIVERCTL.finditer(line):
+        driver = one.group("driver") if one.group("verb") == "set-override" else ""
+        found.append(Claim(where, OVERRIDE, None if "$" in (driver or "") else driver, says, _about(one.group("address"), text)))
+    for one in _DEVBIND.finditer(line):
+        driver = one.group("driver")
+        found.append(Claim(where, OVERRIDE, None if "$" in driver else driver, says, _about(line, text)))
+    for one in _MODPROBE.finditer(line):
+        named = ids_in(one.group("ids").replace(",", " , "))
+        found.append(Claim(where, NEW_ID, "vfio-pci", says, lambda target, named=named: (
+            target.ids["vendor"], target.ids["device"]) in named))
+    if not found and _TOOLS.search(line):
+        found.append(Claim(where, PROGRAM, None, says, _about(line, text)))
+    return found
+
+
+def _about(line, text):
+    """Target -> whether a line of a text is about it."""
+    here, there, ids = addresses_in(line), addresses_in(text), ids_in(text)
+    is_open = bool(re.search(r"[$*?`]", line)) or not here
+    searches = bool(_SEARCHES.search(text)) or not (there or ids or "/net/" in text)
+
+    def fits(target):
+        if target.address in here:
+            return True
+        if not is_open:
+            return False
+        is_named = target.address in there or (target.ids["vendor"], target.ids["device"]) in ids
+        named = [is_named or None if is_named or searches else False]
+        if "/net/" in text:
+            named += [by_interface(target, [name]) and None for name in re.findall(r"/net/([\w.*?-]+)/", text)]
+        return any_of(named) and None
+
+    return fits
+
+
+__all__ = ("claims", "speaks_of_devices")

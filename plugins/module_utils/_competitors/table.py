@@ -1,0 +1,190 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The competitors that are known, one row each: where their files are, and what reads them.
+
+Nothing here runs a program, and nothing here ends a run: what cannot be read or understood becomes a sentence.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+
+from ansible_collections.vfio.host.plugins.module_utils._competitors import (
+    attributes,
+    early,
+    guests,
+    netplan,
+    networkd,
+    networks,
+    shell,
+    udev,
+    units,
+)
+from ansible_collections.vfio.host.plugins.module_utils._host import foreignpaths
+from ansible_collections.vfio.host.plugins.module_utils._host.foreign import Foreign
+
+_SOURCE = re.compile(r"^\s*(source|source-directory)\s+(\S+)", re.MULTILINE)
+
+
+def _texts(foreign, kind):
+    """[(text, path)] of the files of a kind that count."""
+    paths = foreign.paths(foreignpaths.PATTERNS[kind], is_merged=kind in foreignpaths.MERGED)
+    return [(foreign.text(path), path) for path in paths if not path.endswith(foreignpaths.BACKUPS)]
+
+
+def _each(kind, parse):
+    """A row whose files are read one by one: parse(foreign, text, path) gives Claims."""
+    return lambda foreign: [one for text, path in _texts(foreign, kind) if text for one in parse(foreign, text, path)]
+
+
+def _udev(foreign, text, path):
+    name = os.path.basename(path)
+    if udev.OURS.match(name):
+        return []
+    return udev.claims(text, path, name=name, script=foreign.script, note=foreign.note)
+
+
+def _with_dropins(foreign, kind):
+    """[[(text, path)] of each file with its drop-ins] (source: systemd.unit(5): by name, the first directory's counts)."""
+    found = []
+    for text, path in _texts(foreign, kind):
+        name = os.path.basename(path)
+        patterns = [f"{place}/{name}.d/*.conf" for place in foreignpaths.NETWORK_PLACES]
+        dropins = [(foreign.text(one), one) for one in foreign.paths(patterns, is_merged=True)]
+        found.append([(text, path)] + dropins)
+    return found
+
+
+def _netplan(foreign):
+    return netplan.netplan_claims(_texts(foreign, foreignpaths.NETPLAN), note=foreign.note)
+
+
+def _ifupdown(foreign):
+    """/etc/network/interfaces, and what it sources by names that are globs."""
+    texts = {path: text for text, path in _texts(foreign, foreignpaths.IFUPDOWN)}
+    for text in list(texts.values()):
+        for verb, pattern in _SOURCE.findall(text):
+            pattern = pattern if pattern.startswith("/") else f"/etc/network/{pattern}"
+            for path in foreign.paths([pattern + "/*" if verb == "source-directory" else pattern]):
+                texts.setdefault(path, foreign.text(path))
+    return [one for path, text in texts.items() for one in networks.ifupdown_claims(text, path, script=foreign.script)]
+
+
+def _scripts(foreign):
+    """Scripts that the system runs at boot, where they may be run."""
+    found = []
+    for text, path in _texts(foreign, foreignpaths.SCRIPT):
+        if not foreign.is_executable(path):
+            continue
+        if path.endswith(("/rc.local", ".start")):
+            found += shell.claims(text, path, script=foreign.script)
+        elif shell.speaks_of_devices(text):
+            # These run for an interface, a guest or a runlevel.
+            found += [replace(one, is_sure=False) for one in shell.claims(text, path, script=foreign.script)]
+    for path in foreign.paths(foreignpaths.CRONTABS):
+        lines = [line if line.lstrip().startswith("@reboot") else "" for line in foreign.text(path).split("\n")]
+        found += shell.claims("\n".join(lines), path, script=foreign.script)
+    return found
+
+
+def _units(foreign):
+    """Services of the administrator's, and drop-ins of any."""
+    directory = foreignpaths.UNITS
+    names = foreign.names(directory)
+    wanted = {
+        one for name in names if name.endswith((".wants", ".requires", ".upholds")) for one in foreign.names(f"{directory}/{name}")
+    }
+    services = {name for name in names if name.endswith(".service")}
+    services |= {name[:-2] for name in names if name.endswith(".service.d")}
+    found = []
+    for name in sorted(services):
+        paths = foreign.paths([f"{directory}/{name}"], is_merged=True) + foreign.paths([f"{directory}/{name}.d/*.conf"])
+        if name in names and not any(path.endswith(f"/{name}") for path in paths):
+            continue  # masked
+        template = re.sub(r"@.*(?=\.service)", "@", name)
+        is_enabled = name in wanted or any(re.sub(r"@.*(?=\.service)", "@", one) == template for one in wanted if "@" in one)
+        found += units.claims([(foreign.text(path), path) for path in paths], is_enabled=is_enabled, script=foreign.script)
+    return found
+
+
+def _proxmox(foreign):
+    mappings = {}
+    for text, dummy in _texts(foreign, foreignpaths.PROXMOX_MAPPING):
+        mappings.update(guests.mapping_paths(text))
+    return [
+        one for text, path in _texts(foreign, foreignpaths.PROXMOX)
+        for one in guests.proxmox_claims(text, path, mappings=mappings)
+    ]
+
+
+ROWS = (
+    _each(foreignpaths.UDEV, _udev),
+    lambda foreign: networkd.link_claims(_with_dropins(foreign, foreignpaths.LINK)),
+    lambda foreign: networkd.network_claims(_with_dropins(foreign, foreignpaths.NETWORK)),
+    _netplan,
+    _each(foreignpaths.NMSTATE, lambda foreign, text, path: netplan.nmstate_claims(text, path, note=foreign.note)),
+    _each(foreignpaths.KEYFILE, lambda dummy, text, path: networks.keyfile_claims(text, path)),
+    _each(foreignpaths.IFCFG, lambda dummy, text, path: networks.ifcfg_claims(text, path)),
+    _ifupdown,
+    _each(foreignpaths.SYSFS_CONF, lambda dummy, text, path: attributes.sysfs_conf_claims(text, path)),
+    _each(foreignpaths.TMPFILES, lambda dummy, text, path: attributes.tmpfiles_claims(text, path)),
+    _scripts,
+    _units,
+    _each(foreignpaths.DPDK, lambda dummy, text, path: attributes.dpdk_claims(text, path)),
+    _each(foreignpaths.LIBVIRT, lambda foreign, text, path: guests.libvirt_claims(text, path, note=foreign.note)),
+    _each(foreignpaths.NOVA, lambda foreign, text, path: guests.nova_claims(text, path, note=foreign.note)),
+    _proxmox,
+    _each(foreignpaths.DRACUT, lambda dummy, text, path: early.dracut_claims(text, path)),
+    _each(foreignpaths.INITRAMFS_TOOLS, lambda dummy, text, path: early.initramfs_tools_claims(text, path)),
+    _each(foreignpaths.MKINITCPIO, lambda dummy, text, path: early.mkinitcpio_claims(text, path)),
+)
+
+
+class Competitors:
+    """What other programs of a host decide at boot. Files are read when they are first asked for, and once."""
+
+    def __init__(self, fs):
+        self._fs = fs
+        self._foreign = Foreign(fs.root)
+        self._claims = None
+
+    @property
+    def notes(self) -> list:
+        """What could not be checked, in sentences."""
+        return self._foreign.notes
+
+    @property
+    def script(self):
+        """A function from the path of a program to its text, "" where it is no script."""
+        return self._foreign.script
+
+    def scripts(self, command: str) -> str:
+        """The texts of the scripts that a command names."""
+        return "\n".join(map(self.script, re.findall(r"/[\w./@+-]+", command)))
+
+    def above(self, address: str) -> tuple:
+        """The names of what is above a function in sysfs, the nearest first: functions, and the root bus last."""
+        target = self._fs.target(f"{self._fs.pci_devices}/{address}") or ""
+        return tuple(reversed(target.partition("devices/")[2].split("/")[:-1]))
+
+    def claims(self) -> list:
+        """The Claims of all rows."""
+        if self._claims is None:
+            self._claims = [claim for row in ROWS for claim in row(self._foreign)]
+        return self._claims
+
+    def overrides(self) -> list:
+        """The Claims of driverctl, of which devices of policies are told in words of their own (_device/rivals.py)."""
+        return [
+            one for text, path in _texts(self._foreign, foreignpaths.DRIVERCTL)
+            for one in attributes.driverctl_claims(text, path, name=os.path.basename(path))
+        ]
+
+
+__all__ = ("Competitors", "ROWS")

@@ -1,0 +1,127 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What a write to an attribute of the kernel decides, by the attribute's path and the value. Pure.
+
+Whoever writes: a shell, sysfs.conf, tmpfiles.d, udev. (source: linux Documentation/ABI/testing/sysfs-bus-pci)
+"""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import (
+    AUTOPROBE,
+    BIND,
+    NEW_ID,
+    NUMBER,
+    OVERRIDE,
+    REMOVE,
+    UNBIND,
+    Claim,
+    by_interface,
+    by_pf_interface,
+    fits_pattern,
+)
+
+_OF_DEVICE = {
+    "driver_override": OVERRIDE, "sriov_numvfs": NUMBER, "sriov_drivers_autoprobe": AUTOPROBE, "driver/unbind": UNBIND,
+    "remove": REMOVE,
+}
+_ATTRIBUTE = "|".join(_OF_DEVICE)
+_PATHS = [
+    (re.compile(rf"/sys/bus/pci/devices/([^/]+)/virtfn[^/]+/({_ATTRIBUTE})\Z"), "vf of address"),
+    (re.compile(rf"/sys/class/net/([^/]+)/device/virtfn[^/]+/({_ATTRIBUTE})\Z"), "vf of interface"),
+    (re.compile(rf"/sys/bus/pci/devices/([^/]+)/({_ATTRIBUTE})\Z"), "address"),
+    (re.compile(rf"/sys/class/net/([^/]+)/device/({_ATTRIBUTE})\Z"), "interface"),
+    (re.compile(rf"/sys/devices/.*/net/([^/]+)/device/({_ATTRIBUTE})\Z"), "interface"),
+    (re.compile(rf"/sys/devices/(?:.*/)?([^/]+)/({_ATTRIBUTE})\Z"), "address"),
+]
+_OF_DRIVER = re.compile(r"/sys/(?:bus/pci/drivers/|module/[^/]+/drivers/pci:)([^/]+)/(bind|unbind|new_id)\Z")
+_ADDRESS = re.compile(r"(?<![0-9a-f:.])(?:([0-9a-f]{4,8})[:_])?([0-9a-f]{2})[:_]([01][0-9a-f])[._]([0-7])(?![0-9a-f])", re.I)
+_PAIR = re.compile(r"(?<![0-9a-fx:])(?:0x)?([0-9a-f]{4})[: ](?:0x)?([0-9a-f]{4})(?![0-9a-f:.])", re.I)
+_VARIABLE = re.compile(r"[$`*?\[]")
+
+
+def addresses_in(text: str) -> set:
+    """The PCI addresses that a text names, also as 02:00.0 and as libvirt's pci_0000_02_00_0."""
+    return {
+        f"{(domain or '0000').lower()}:{bus.lower()}:{slot.lower()}.{function}"
+        for domain, bus, slot, function in _ADDRESS.findall(text)
+    }
+
+
+def ids_in(text: str) -> set:
+    """The pairs (vendor, device) that a text names, as 8086:10d3 or as new_id takes them."""
+    return {(vendor.lower(), device.lower()) for vendor, device in _PAIR.findall(text)}
+
+
+def is_address(target, text: str):
+    """Whether a part of a path, which may be a glob or hold a variable, is a target's address."""
+    return fits_pattern(text.lower(), [target.address])
+
+
+def write(where, path, value, says, *, values=None):
+    """The Claim of a write of ``value``, None where it is not known, to the attribute at ``path``; None where it decides nothing.
+
+    ``values``: where the value holds a variable, the text that may tell what is in it.
+    """
+    path = re.sub(r"/+", "/", path)
+    for shape, kind in _PATHS:
+        found = shape.match(path)
+        if found:
+            place, attribute = found.groups()
+            fits = _PLACES[kind](place)
+            verb = _OF_DEVICE[attribute]
+            return Claim(where, verb, None if verb in (UNBIND, REMOVE) else _known(value), says, fits)
+    found = _OF_DRIVER.match(path)
+    if not found:
+        return None
+    driver, attribute = found.groups()
+    text = value if value is not None and not _VARIABLE.search(value) else values
+    fits = _by_ids(text) if attribute == "new_id" else _by_address(text)
+    verb = {"bind": BIND, "unbind": UNBIND, "new_id": NEW_ID}[attribute]
+    return Claim(where, verb, _known(driver), says, fits)
+
+
+def _known(value):
+    return None if value is None or "$" in value or "`" in value or "%" in value else value.strip()
+
+
+def _at_address(text):
+    return lambda target: is_address(target, text)
+
+
+def _at_interface(text):
+    return lambda target: by_interface(target, [text])
+
+
+def _at_vf_of_address(text):
+    """Which VF virtfnN is only the host knows."""
+    return lambda target: (fits_pattern(text.lower(), [target.physfn]) is not False and None) if target.physfn else False
+
+
+def _at_vf_of_interface(text):
+    return lambda target: by_pf_interface(target, [text]) is not False and None
+
+
+_PLACES = {
+    "address": _at_address, "interface": _at_interface, "vf of address": _at_vf_of_address,
+    "vf of interface": _at_vf_of_interface,
+}
+
+
+def _by_address(text):
+    named = None if text is None else addresses_in(text)
+    return lambda target: None if not named else target.address in named
+
+
+def _by_ids(text):
+    named = None if text is None else ids_in(text)
+    return lambda target: None if not named else (target.ids["vendor"], target.ids["device"]) in named
+
+
+__all__ = ("addresses_in", "ids_in", "is_address", "write")

@@ -1,0 +1,67 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Where other programs keep what they do at boot: globs from the host's root, by the kind of their files.
+
+Of kinds in MERGED only the first file of a name counts, in the order of these globs.
+"""
+
+from __future__ import annotations
+
+_SYSTEMD = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
+
+
+def _in(places, rest):
+    return tuple(f"{place}/{rest}" for place in places)
+
+
+UDEV, LINK, NETWORK, TMPFILES = "udev", "link", "network", "tmpfiles"
+NETPLAN, NMSTATE, KEYFILE, IFCFG, IFUPDOWN = "netplan", "nmstate", "keyfile", "ifcfg", "ifupdown"
+SYSFS_CONF, SCRIPT, DRIVERCTL, DPDK = "sysfs_conf", "script", "driverctl", "dpdk"
+LIBVIRT, NOVA, PROXMOX, PROXMOX_MAPPING = "libvirt", "nova", "proxmox", "proxmox_mapping"
+DRACUT, INITRAMFS_TOOLS, MKINITCPIO = "dracut", "initramfs_tools", "mkinitcpio"
+
+# (sources: udev(7), systemd.link(5), tmpfiles.d(5), netplan(5), NetworkManager.conf(5), nmstate.service(8), sysfs.conf(5),
+# initramfs-tools(7), dracut.conf(5), mkinitcpio.conf(5))
+PATTERNS = {
+    UDEV: _in(_SYSTEMD, "udev/rules.d/*.rules"),
+    LINK: _in(_SYSTEMD, "systemd/network/*.link"),
+    NETWORK: _in(_SYSTEMD, "systemd/network/*.network"),
+    TMPFILES: _in(_SYSTEMD, "tmpfiles.d/*.conf"),
+    NETPLAN: _in(("/run", "/etc", "/usr/lib", "/lib"), "netplan/*.yaml"),
+    NMSTATE: ("/etc/nmstate/*.yml", "/etc/nmstate/*.yaml"),
+    KEYFILE: _in(
+        ("/run/NetworkManager", "/etc/NetworkManager", "/usr/lib/NetworkManager"), "system-connections/*",
+    ),
+    IFCFG: ("/etc/sysconfig/network-scripts/ifcfg-*", "/etc/sysconfig/network/ifcfg-*"),
+    IFUPDOWN: ("/etc/network/interfaces", "/etc/network/interfaces.d/*"),
+    SYSFS_CONF: ("/etc/sysfs.conf", "/etc/sysfs.d/*.conf"),
+    SCRIPT: (
+        "/etc/rc.local", "/etc/rc.d/rc.local", "/etc/init.d/*", "/etc/local.d/*.start", "/etc/network/if-pre-up.d/*",
+        "/etc/network/if-up.d/*", "/etc/NetworkManager/dispatcher.d/*", "/etc/networkd-dispatcher/*/*",
+        "/etc/initramfs-tools/scripts/*/*", "/etc/libvirt/hooks/*", "/etc/libvirt/hooks/*.d/*",
+    ),
+    DRIVERCTL: ("/etc/driverctl.d/*",),
+    DPDK: ("/etc/dpdk/interfaces",),
+    LIBVIRT: ("/etc/libvirt/qemu/*.xml", "/etc/libvirt/qemu/networks/*.xml"),
+    NOVA: ("/etc/nova/nova.conf", "/etc/nova/nova.conf.d/*.conf", "/etc/nova/*.conf.d/*.conf"),
+    PROXMOX: ("/etc/pve/qemu-server/*.conf",),
+    PROXMOX_MAPPING: ("/etc/pve/mapping/pci.cfg",),
+    DRACUT: ("/etc/dracut.conf",) + _in(("/etc", "/usr/lib"), "dracut.conf.d/*.conf"),
+    INITRAMFS_TOOLS: ("/etc/initramfs-tools/modules",),
+    MKINITCPIO: ("/etc/mkinitcpio.conf", "/etc/mkinitcpio.conf.d/*.conf"),
+}
+MERGED = frozenset((UDEV, LINK, NETWORK, TMPFILES, NETPLAN, KEYFILE, DRACUT))
+
+# Drop-ins of a .link or .network file NAME: NAME.d/*.conf.
+NETWORK_PLACES = _in(_SYSTEMD, "systemd/network")
+UNITS = "/etc/systemd/system"
+# What has these names is not run, or not read, by any of the programs above.
+BACKUPS = ("~", ".bak", ".orig", ".rpmsave", ".rpmorig", ".rpmnew", ".dpkg-old", ".dpkg-new", ".dpkg-dist", ".swp")
+CRONTABS = ("/etc/crontab", "/etc/cron.d/*", "/var/spool/cron/crontabs/root", "/var/spool/cron/root")
+
+
+__all__ = ("BACKUPS", "CRONTABS", "MERGED", "NETWORK_PLACES", "PATTERNS", "UNITS")

@@ -1,0 +1,77 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""modprobe.d and the command line about drivers of cards that shall have VFs, and scripts of install lines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.vfio.host.tests.unit.fake import hosts
+from ansible_collections.vfio.host.tests.unit.fake.competitors import heads, of_devices, of_vfs
+from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, TWIN
+
+CONF = "etc/modprobe.d/a.conf"
+HERE = "/" + CONF
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("options igb max_vfs=4", False),
+        ("options igb max_vfs=7", None),
+        ("options igb max_vfs=0", None),
+        ("options igb max_vfs=4,0", True),
+        ("options igb debug=1", None),
+        ("options ixgbe max_vfs=4", None),
+        ("# options igb max_vfs=4", None),
+        ("options igb debug=1 \\\n max_vfs=4", False),
+        ("blacklist igb", False),
+        ("install igb /bin/false", False),
+        ("install igb* /bin/true", False),
+        ("install igb /sbin/modprobe --ignore-install igb", None),
+        ("blacklist igbvf", None),
+    ],
+)
+def test_a_line_about_the_driver_of_a_card_that_shall_have_vfs_is_told(host, line, expected):
+    assert heads(of_vfs(host, {CONF: line + "\n"})) == ([] if expected is None else [(f"{HERE}:1", expected)])
+
+
+def test_the_last_setting_of_an_option_counts_and_of_install_lines_the_first(host):
+    files = {CONF: "options igb max_vfs=4\n", "etc/modprobe.d/b.conf": "options igb max_vfs=7\n"}
+    assert of_vfs(host, files) == []
+    files = {CONF: "install igb modprobe -i igb\n", "etc/modprobe.d/b.conf": "install igb /bin/true\n"}
+    assert of_vfs(host, files) == []
+
+
+def test_the_command_line_is_read_as_modprobe_d_is(make_host):
+    host = make_host(hosts.x86(cmdline="quiet igb.max_vfs=4 modprobe.blacklist=igb"))
+    assert heads(of_vfs(host, {})) == [("/proc/cmdline", False), ("/proc/cmdline", False)]
+
+
+def test_a_card_that_shall_have_no_vfs_needs_no_driver(host):
+    assert of_vfs(host, {CONF: "blacklist igb\n"}, number=0) == []
+
+
+def test_a_built_in_driver_cannot_be_blacklisted(make_host):
+    modules = tuple(replace(one, builtin=True, file=None) if one.name == "igb" else one for one in hosts.MODULES)
+    assert of_vfs(make_host(hosts.x86(modules=modules)), {CONF: "blacklist igb\n"}) == []
+
+
+SCRIPT = "install vfio-pci /usr/local/sbin/mine\n"
+
+
+def test_what_the_script_of_an_install_line_does_to_declared_devices_is_named(host):
+    script = f"#!/bin/sh\necho vfio-pci > /sys/bus/pci/devices/{TWIN}/driver_override\nmodprobe -i vfio-pci\n"
+    files = {CONF: SCRIPT, "usr/local/sbin/mine": script}
+    native = {"match": {"address": TWIN}, "driver": "native"}
+    assert heads(of_devices(host, files, native)) == [("/usr/local/sbin/mine:2", True)]
+    assert heads(of_devices(host, files, NIC)) == [(f"{HERE}:1", False)]
+
+
+def test_devices_of_a_host_without_competitors_have_no_warnings(host):
+    assert of_devices(host, {}, NIC, EDU) == []
+    assert of_vfs(host, {}) == []

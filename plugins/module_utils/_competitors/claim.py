@@ -79,6 +79,11 @@ class Target:
         return f"{self.address} ({self.name}) of policy {self.policy}, which is declared for {wanted}"
 
     @property
+    def is_native(self) -> bool:
+        """Whether its native driver is what is declared of it."""
+        return self.wanted is None and self.module is None and self.numvfs is None
+
+    @property
     def is_network(self) -> bool:
         """Whether it can have network interfaces: its class, or one that is known."""
         return self.ids["class"].startswith("02") or bool(self.nets)
@@ -153,14 +158,13 @@ def _unbind(value, target):
 
 def _new_id(value, target):
     """A device with an override is not taken by id (source: linux drivers/pci/pci-driver.c, pci_match_device)."""
-    if target.wanted is not None or target.module is not None:
+    if not target.is_native:
         return False
     return None if value is None else not _is_wanted(value, target)
 
 
 def _early(value, target):
-    is_native = target.wanted is None and target.module is None
-    return False if is_native or value == target.module else value in target.natives and None
+    return False if target.is_native or value == target.module else value in target.natives and None
 
 
 def whole(text):
@@ -206,6 +210,7 @@ def _needs_pf(dummy, target):
 _OF_DEVICES = {
     OVERRIDE: _override, BIND: _override, UNBIND: _unbind, NEW_ID: _new_id, EARLY: _early,
     REMOVE: lambda *dummy: True, PROGRAM: lambda *dummy: None, MANAGED: lambda *dummy: None,
+    BARRED: lambda value, target: target.is_native and value in target.natives,
 }
 _OF_VFS = {
     NUMBER: _number, AT_MOST: _at_most, AUTOPROBE: _autoprobe, OVERRIDE: _pf_override, BIND: _pf_override,

@@ -22,7 +22,7 @@ _SURE = ("igb", "ixgbe", "be2net")
 
 
 def claims(settings, disabling, modules) -> list:
-    """The Claims about ``modules``. ``settings``: module -> [Setting]; ``disabling``: module -> [(where, text)]."""
+    """The Claims about ``modules``. ``settings``: module -> [Setting]; ``disabling``: module -> [(where, text, is sure)]."""
     found = []
     for module in sorted(modules):
         fits = _has(module)
@@ -35,8 +35,7 @@ def claims(settings, disabling, modules) -> list:
                 # A list has a number a card, in the order of their probes.
                 value = one.value if one.value.isdecimal() else None
                 found.append(Claim(one.where, NUMBER, value, says, fits, is_sure=module in _SURE))
-        for where, text in disabling(module):
-            found.append(Claim(where, BARRED, module, text, fits))
+        found += [Claim(where, BARRED, module, text, fits, is_sure=is_sure) for where, text, is_sure in disabling(module)]
     return found
 
 

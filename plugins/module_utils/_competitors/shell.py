@@ -43,6 +43,7 @@ _DRIVERCTL = re.compile(
 )
 _DEVBIND = re.compile(r"dpdk-devbind(?:\.py)?\s+(?:\S+\s+)*?(?:-b|--bind)[ =](?P<driver>\S+)")
 _MODPROBE = re.compile(r"modprobe\s(?:[^;|&]*\s)?(?P<module>vfio[-_]pci)\s(?:[^;|&]*\s)?ids=(?P<ids>[^\s;|&]+)")
+_MAKES_VFS = re.compile(r"modprobe\s+(?:-\S+\s+)*(?P<module>\w[\w-]*)\s(?:[^;|&]*\s)?(?:max|num)_vfs=(?P<number>\d+)")
 _ASSIGNMENT = re.compile(r"""(?:^|[;\s])(?:export\s+|local\s+|readonly\s+)?(\w+)=\(?("[^"]*"|'[^']*'|[^\s;()]*)""")
 _LOOP = re.compile(r"\bfor\s+(\w+)\s+in\s+([^;\n]+)")
 _USE = re.compile(r"\$(?:\{(\w+)(?:\[[@*]\])?\}|(\w+))")
@@ -58,7 +59,7 @@ _MOST = 64  # values of variables in one path
 
 def speaks_of_devices(text: str) -> bool:
     """Whether a text has anything that this reads."""
-    return bool(_SYS.search(text) or _TOOLS.search(text) or _MODPROBE.search(text))
+    return bool(_SYS.search(text) or _TOOLS.search(text) or _MODPROBE.search(text) or _MAKES_VFS.search(text))
 
 
 def claims(text: str, place: str, *, first: int = 1, script=None, says: str = "") -> list:
@@ -183,6 +184,9 @@ def _tools(line, where, text, says):
         named = ids_in(one.group("ids").replace(",", " , "))
         found.append(Claim(where, NEW_ID, "vfio-pci", says, lambda target, named=named: (
             target.ids["vendor"], target.ids["device"]) in named))
+    for one in _MAKES_VFS.finditer(line):
+        module = one.group("module").replace("-", "_")
+        found.append(Claim(where, NUMBER, one.group("number"), says, lambda target, module=module: module in target.natives, is_sure=False))
     if not found and _TOOLS.search(line):
         found.append(Claim(where, PROGRAM, None, says, _about(line, text)))
     return found

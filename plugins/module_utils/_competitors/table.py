@@ -80,7 +80,8 @@ def _scripts(foreign):
     """Scripts that the system runs at boot, where they may be run."""
     found = []
     for text, path in _texts(foreign, foreignpaths.SCRIPT):
-        if not foreign.is_executable(path):
+        # Hooks of mkinitcpio are sourced.
+        if not (foreign.is_executable(path) or "/initcpio/" in path):
             continue
         if path.endswith(("/rc.local", ".start")):
             found += shell.claims(text, path, script=foreign.script)

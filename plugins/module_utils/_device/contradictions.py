@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors import module_options, shell
-from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Target, sentences
+from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import BARRED, NEW_ID, Claim, Target, sentences
+from ansible_collections.vfio.host.plugins.module_utils._device import rivals
 from ansible_collections.vfio.host.plugins.module_utils._device.alias import VFIO, matching
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import BUILTIN
 
@@ -56,7 +57,7 @@ def warnings_of_devices(host, targets):
         )
         for one in targets.values()
     ]
-    return _warnings(host, found, [])
+    return _warnings(host, found, _without_native(host, found) + _stub_ids(host.survey.modules))
 
 
 def warnings_of_vfs(host, targets):
@@ -64,16 +65,44 @@ def warnings_of_vfs(host, targets):
     if host.competitors is None or not targets:
         return []
     modules = {module for target in targets for module in target.natives}
-    configured = host.survey.modules.configured()
-
-    def disabling(module):
-        if host.survey.modules.state(module) == BUILTIN:
-            return []
-        return [(one.where, f"{one.verb} of {module}") for one in configured.against(module)]
-
-    return _warnings(
-        host, targets, host.competitors.overrides() + module_options.claims(host.survey.modules.settings, disabling, modules)
+    options = module_options.claims(
+        host.survey.modules.settings, lambda module: _disabling(host.survey.modules, module), modules
     )
+    return _warnings(host, targets, host.competitors.overrides() + options)
+
+
+def _disabling(modules, module):
+    """[(where, how the line reads, whether it surely keeps a native driver's module from loading)]."""
+    if modules.state(module) == BUILTIN:
+        return []
+    configured = modules.configured()
+    found = [(one.where, f"{one.verb} of {module}", True) for one in configured.against(module)]
+    install = configured.install(module)
+    if install is not None and install.where not in (where for where, dummy, dummy in found):
+        found.append((install.where, f"'install {install.module} {install.rest.strip()}'", False))
+    return found
+
+
+def _without_native(host, targets):
+    """The Claims against devices that are declared native and of whose native drivers none loads by itself."""
+    found, modules = [], host.survey.modules
+    for target in targets:
+        against = {module: _disabling(modules, module) for module in target.natives}
+        if target.is_native and against and all(any(is_sure for dummy, dummy, is_sure in one) for one in against.values()):
+            found += [
+                Claim(where, BARRED, module, text, lambda one, mine=target: one is mine)
+                for module, several in sorted(against.items()) for where, text, is_sure in several if is_sure
+            ]
+    return found
+
+
+def _stub_ids(modules):
+    """The Claims of pci-stub's ids, which it takes when it loads (source: linux drivers/pci/pci-stub.c, pci_stub_init)."""
+    last = [one for one in modules.settings("pci_stub") if one.name == "ids" and one.value][-1:]
+    return [
+        Claim(one.where, NEW_ID, "pci-stub", f"ids={text}", lambda target, numbers=numbers: rivals.names(numbers, target.ids))
+        for one in last for text, numbers in rivals.parse_ids(one.value)
+    ]
 
 
 def _warnings(host, targets, more):

@@ -42,7 +42,7 @@ PATTERNS = {
     SCRIPT: (
         "/etc/rc.local", "/etc/rc.d/rc.local", "/etc/init.d/*", "/etc/local.d/*.start", "/etc/network/if-pre-up.d/*",
         "/etc/network/if-up.d/*", "/etc/NetworkManager/dispatcher.d/*", "/etc/networkd-dispatcher/*/*",
-        "/etc/initramfs-tools/scripts/*/*", "/etc/libvirt/hooks/*", "/etc/libvirt/hooks/*.d/*",
+        "/etc/initramfs-tools/scripts/*/*", "/etc/initcpio/hooks/*", "/etc/libvirt/hooks/*", "/etc/libvirt/hooks/*.d/*",
     ),
     DRIVERCTL: ("/etc/driverctl.d/*",),
     DPDK: ("/etc/dpdk/interfaces",),

@@ -98,6 +98,9 @@ def test_a_script_that_rc_local_runs_is_read(host):
         ("for i in enp1s0 enp9s0; do echo 4 > /sys/class/net/$i/device/sriov_numvfs; done", SURE),
         ("echo 1 > /sys/class/net/enp1s0/device/sriov_drivers_autoprobe", SURE),
         ("cat /sys/class/net/enp1s0/device/sriov_totalvfs", []),
+        ("modprobe igb max_vfs=4", MAY),
+        ("modprobe igb max_vfs=7", []),
+        ("modprobe ixgbe max_vfs=4", []),
     ],
 )
 def test_a_line_that_makes_vfs_is_told_of_its_card(host, line, expected):

@@ -147,6 +147,11 @@ def test_a_native_driver_that_an_image_loads_early_is_told(host, path, text, lin
     assert of_devices(host, {}, NATIVE) == []
 
 
+def test_a_hook_of_mkinitcpio_that_writes_an_override_is_told(host):
+    files = {"etc/initcpio/hooks/cards": f"run_hook() {{\n  echo e1000e > /sys/bus/pci/devices/{NIC}/driver_override\n}}\n"}
+    assert heads(of_devices(host, files, NIC)) == [("/etc/initcpio/hooks/cards:2", True)]
+
+
 def test_ids_in_the_modules_of_an_image_are_told_of_a_device_that_is_declared_native(host):
     files = {"etc/initramfs-tools/modules": "vfio\nvfio_pci ids=10de:1b80,8086:10d3\n"}
     assert heads(of_devices(host, files, NATIVE)) == [("/etc/initramfs-tools/modules:2", False)]

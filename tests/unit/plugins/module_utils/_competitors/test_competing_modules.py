@@ -34,6 +34,7 @@ HERE = "/" + CONF
         ("install igb* /bin/true", False),
         ("install igb /sbin/modprobe --ignore-install igb", None),
         ("blacklist igbvf", None),
+        ("install igb /usr/local/sbin/mine", True),
     ],
 )
 def test_a_line_about_the_driver_of_a_card_that_shall_have_vfs_is_told(host, line, expected):
@@ -75,3 +76,21 @@ def test_what_the_script_of_an_install_line_does_to_declared_devices_is_named(ho
 def test_devices_of_a_host_without_competitors_have_no_warnings(host):
     assert of_devices(host, {}, NIC, EDU) == []
     assert of_vfs(host, {}) == []
+
+
+NATIVE = {"match": {"address": NIC}, "driver": "native"}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("blacklist e1000e", 1),
+        ("install e1000e /bin/true", 1),
+        ("blacklist e1000", 0),
+        ("options pci-stub ids=8086:10d3", 1),
+        ("options pci-stub ids=8086:10d4", 0),
+    ],
+)
+def test_what_keeps_a_device_that_is_declared_native_from_its_driver_is_told(host, line, expected):
+    assert heads(of_devices(host, {CONF: line + "\n"}, NATIVE)) == [(f"{HERE}:1", False)] * expected
+    assert of_devices(host, {CONF: line + "\n"}, NIC) == []

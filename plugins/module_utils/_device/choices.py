@@ -24,6 +24,7 @@ class Choices:
         self._known = {}
         self._facts = {}
         self._native = {}
+        self._takers = {}
 
     def choice(self, modalias):
         """The Choice for a device; its ``driver`` is None while the variant's module is not loaded."""
@@ -52,11 +53,18 @@ class Choices:
         devices by ordinary aliases is no native driver's.
         """
         if modalias not in self._native:
-            disabled = self._modules.disabled().union(alias.module for alias in self._aliases)
-            found = (alias.module for dummy, alias in matching(self._modules.native_aliases(modalias), modalias))
-            module = next((module for module in found if module not in disabled), None)
+            disabled = self._modules.disabled()
+            module = next((module for module in self.native_modules(modalias) if module not in disabled), None)
             self._native[modalias] = module and (self._modules.drivers(module) or [module])[0]
         return self._native[modalias]
+
+    def native_modules(self, modalias):
+        """The modules that the table names for a device without an override, in its order, those that do not load included."""
+        if modalias not in self._takers:
+            carriers = {alias.module for alias in self._aliases}
+            found = matching(self._modules.native_aliases(modalias), modalias)
+            self._takers[modalias] = [alias.module for dummy, alias in found if alias.module not in carriers]
+        return self._takers[modalias]
 
 
 # The drivers of modules that need not declare any device by an alias. (source: the names of struct pci_driver in

@@ -11,28 +11,26 @@ from __future__ import annotations
 from ansible_collections.vfio.host.plugins.module_utils._competitors import module_options, shell
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import BARRED, NEW_ID, Claim, Target, sentences
 from ansible_collections.vfio.host.plugins.module_utils._device import rivals
-from ansible_collections.vfio.host.plugins.module_utils._device.alias import VFIO, matching
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import BUILTIN
 
 
 def target_of(host, device, **wishes):
     """The Target of a Device of a host as it was read; ``wishes``: what is declared of it."""
     survey = host.survey
-    carriers = {alias.module for alias in survey.modules.aliases(VFIO)}
     record = host.recorded.get(device.address)
     known, of_pf = _nets(host, device), _nets(host, survey.devices.get(device.physfn))
     above = [
         (name, survey.devices[name].ids if name in survey.devices else None)
         for name in host.competitors.above(device.physfn or device.address)
     ]
-    natives = {alias.module for dummy, alias in matching(survey.modules.native_aliases(device.modalias), device.modalias)}
+    natives = set(survey.choices.native_modules(device.modalias))
     if device.driver is not None and not survey.is_vfio(device.driver):
         natives.add((survey.modules.driver_module(device.driver) or device.driver).replace("-", "_"))
     if record is not None and record.was["driver"]:
         natives.add(record.was["driver"].replace("-", "_"))
     return Target(
         address=device.address, name=device.name, ids=device.ids, modalias=device.modalias,
-        driver=None if survey.is_vfio(device.driver) else device.driver, natives=frozenset(natives - carriers),
+        driver=None if survey.is_vfio(device.driver) else device.driver, natives=frozenset(natives),
         nets=tuple((one["name"], one["mac"] or "") for one in known), ancestors=tuple(above), vfio=frozenset(survey.vfio_drivers),
         physfn=device.physfn, pf_names=tuple(one["name"] for one in of_pf), **wishes,
     )

@@ -1,0 +1,125 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+"""The consumers by name, and what is checked for any of them before it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.vfio.host.plugins.plugin_utils._handover import (
+    cloud_hypervisor,
+    dpdk,
+    incus,
+    kubevirt,
+    libvirt,
+    nova,
+    options,
+    proxmox,
+    qemu,
+    reading,
+    spdk,
+    sriov_device_plugin,
+    vpp,
+)
+from ansible_collections.vfio.host.plugins.plugin_utils._handover.model import CARDS, Consumer, Device, Problem, Wanted
+
+CONSUMERS: dict[str, Consumer] = {
+    "libvirt": libvirt.CONSUMER,
+    "qemu": qemu.CONSUMER,
+    "kubevirt": kubevirt.CONSUMER,
+    "sriov_device_plugin": sriov_device_plugin.CONSUMER,
+    "nova": nova.CONSUMER,
+    "proxmox": proxmox.CONSUMER,
+    "incus": incus.CONSUMER,
+    "cloud_hypervisor": cloud_hypervisor.CONSUMER,
+    "dpdk": dpdk.CONSUMER,
+    "vpp": vpp.CONSUMER,
+    "spdk": spdk.CONSUMER,
+}
+
+
+def hand_over(data: Any, to: Any, given: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    """(what the consumer reads, warnings). All values consist of the JSON types. Raises Problem with all that is wrong."""
+    if not isinstance(to, str) or to not in CONSUMERS:
+        raise Problem(f"option 'to' must be one of {', '.join(CONSUMERS)}; it is {to!r}")
+    consumer = CONSUMERS[to]
+    chosen = options.read(given)
+    _check_options(consumer, to, chosen)
+    reader, devices = _devices(data, chosen)
+    wanted = Wanted(devices, reading.units(devices), chosen, reader.siblings())
+    problems = reader.problems + [one for device in devices for one in _refusals(consumer, device, chosen)]
+    problems += reader.blocked(devices)
+    problems += _shared(consumer, wanted) if consumer.pools else []
+    if problems:
+        raise Problem(*problems)
+    return consumer.write(wanted), wanted.warnings
+
+
+def _check_options(consumer: Consumer, to: str, chosen: Mapping[str, Any]) -> None:
+    problems = [
+        f"option '{name}' means nothing to {consumer.title}" for name in chosen if name not in consumer.options.union(options.COMMON)
+    ]
+    problems += [f"to='{to}' needs the option '{name}'" for name in sorted(consumer.needed) if name not in chosen]
+    if problems:
+        raise Problem(*problems)
+
+
+def _devices(data: Any, chosen: Mapping[str, Any]) -> tuple[reading.Reader, tuple[Device, ...]]:
+    """The devices of the input, sorted by address, each once; the reader has the problems of those that are left out."""
+    found = reading.entries(data)
+    rows = [one for one in found if reading.is_row(one)]
+    facts = {one["address"]: one for one in found if not reading.is_row(one)}
+    facts.update(reading.facts_by_address(chosen["facts"]) if "facts" in chosen else {})
+    reader = reading.Reader(found, facts)
+    if "policy" in chosen:
+        if len(rows) < len(found):
+            raise Problem("option 'policy': facts do not tell of policies; hand over the result of a run")
+        found = [one for one in found if one.get("policy") == chosen["policy"]]
+    if chosen.get("only_vfio"):
+        found = [one for one in found if reader.on_vfio(one["address"]) and one.get("status") not in ("pending", "released")]
+    if not found:
+        raise Problem("no device to hand over: where a host has none, guard the task with 'when'")
+    devices = {one["address"]: reader.device(one) for one in found}
+    return reader, tuple(sorted((one for one in devices.values() if one is not None), key=lambda one: one.order))
+
+
+def _refusals(consumer: Consumer, device: Device, chosen: Mapping[str, Any]) -> list[str]:
+    """Why the consumer could not open the device."""
+    found = []
+    if device.is_variant and not consumer.variants:
+        found.append(
+            f"{device.address} is on {device.driver}, and {consumer.title} knows VFIO by the driver vfio-pci alone: declare "
+            "driver: vfio-pci for it and converge"
+        )
+    if device.is_wide and not consumer.wide:
+        found.append(f"{device.address}: {consumer.title} takes no PCI domain above ffff")
+    if device.iommu_group == "" and not consumer.groupless:
+        found.append(f"{device.address} has no IOMMU group, so {consumer.title} cannot open it: turn the IOMMU on")
+    if device.needs_token and not consumer.token:
+        found.append(
+            f"{device.address}: its PF is on a VFIO driver, so it is opened with a VF token, which {consumer.title} cannot give: give "
+            "the PF its native driver"
+        )
+    elif device.needs_token and "vf_token" not in chosen:
+        found.append(f"{device.address}: its PF is on a VFIO driver; say the VF token that the PF's user sets, vf_token=UUID")
+    return found
+
+
+def _shared(consumer: Consumer, wanted: Wanted) -> list[str]:
+    """A sentence for each IOMMU group that two guests would share."""
+    groups: dict[str, list[str]] = {}
+    for unit in wanted.units if consumer.pools == CARDS else tuple((one,) for one in wanted.devices):
+        if unit[0].iommu_group:
+            groups.setdefault(unit[0].iommu_group, []).append(unit[0].address)
+    return [
+        f"{' and '.join(members)} share the IOMMU group {group}, which one guest can have, and {consumer.title} may give them to two: "
+        "hand over one of them"
+        for group, members in groups.items() if len(members) > 1
+    ]
+
+
+__all__ = ("CONSUMERS", "hand_over")

@@ -1,0 +1,222 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The input of the filter, whatever its shape, as devices that are known to be on a VFIO driver."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible_collections.vfio.host.plugins.plugin_utils._handover.model import ADDRESS, BASE_DRIVER, Device, Problem
+
+DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+# What a member of an IOMMU group may have while user space has the group: these do no DMA.
+# (source: .driver_managed_dma of drivers/pci/pcie/portdrv.c and drivers/pci/pci-stub.c)
+WITHOUT_DMA = ("pcieport", "pci-stub")
+SHORT = re.compile(r"[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
+SHAPES = {
+    "vendor": r"[0-9a-f]{4}",
+    "device": r"[0-9a-f]{4}",
+    "subsystem_vendor": r"[0-9a-f]{4}",
+    "subsystem_device": r"[0-9a-f]{4}",
+    "class": r"[0-9a-f]{6}",
+    "iommu_group": r"[0-9]{1,10}",
+}
+WHAT_COMES_IN = (
+    "the input must be the result of passthrough or driver_override, its 'devices', the facts 'vfio_host', "
+    "or devices of these facts"
+)
+
+
+def normal(address: Any) -> str | None:
+    """The address in the form of the facts; None for what is none."""
+    text = address.strip().lower() if isinstance(address, str) else ""
+    text = f"0000:{text}" if SHORT.fullmatch(text) else text
+    return text if ADDRESS.fullmatch(text) else None
+
+
+def entries(data: Any) -> list[dict[str, Any]]:
+    """Rows of a result, or devices of facts, as a list. Raises Problem for any other input.
+
+    ``data`` consists of the JSON types. A mapping with the key ``devices`` stands for what that key has.
+    """
+    if isinstance(data, Mapping) and "devices" in data:
+        data = data["devices"]
+    if isinstance(data, Mapping):
+        data = list(data.values()) if all(normal(key) for key in data) else [data]
+    if not isinstance(data, list):
+        raise Problem(f"{WHAT_COMES_IN}; it is {type(data).__name__}")
+    problems = []
+    for number, item in enumerate(data, start=1):
+        if not isinstance(item, dict) or normal(item.get("address")) is None:
+            problems.append(f"item {number} of {len(data)} has no PCI address; {WHAT_COMES_IN}")
+    if problems:
+        raise Problem(*problems)
+    return [{**item, "address": normal(item["address"])} for item in data]
+
+
+def is_row(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry is a row of a result: these have the ids in ``identity``, and facts have them beside the address."""
+    return isinstance(entry.get("identity"), Mapping)
+
+
+def facts_by_address(facts: Any) -> dict[str, dict[str, Any]]:
+    """The devices of facts by address. Raises Problem where rows of a result came instead."""
+    try:
+        found = entries(facts)
+    except Problem as error:
+        raise Problem(*(f"option 'facts': {one}" for one in error.sentences)) from None
+    if any(is_row(one) for one in found):
+        raise Problem("option 'facts': these are rows of a result; give the facts 'vfio_host'")
+    return {one["address"]: one for one in found}
+
+
+def vfio_drivers(found: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The drivers that are known to serve VFIO: vfio-pci, and what the kernel's table of VFIO aliases has named for a device.
+
+    A driver's name tells nothing. Of a row it is ``choice``, of the facts ``vfio``, that has the alias.
+    """
+    drivers = {BASE_DRIVER}
+    for entry in found:
+        chosen = entry.get("choice" if is_row(entry) else "vfio")
+        if isinstance(chosen, Mapping) and str(chosen.get("alias") or "").startswith("vfio_pci:"):
+            drivers.add(str(chosen.get("driver")))
+    return drivers
+
+
+class Reader:
+    """Makes devices of entries, beside the facts of the host. Collects what is wrong in ``problems``."""
+
+    def __init__(self, rows: list[dict[str, Any]], facts: dict[str, dict[str, Any]]) -> None:
+        self._facts = facts
+        # What a row says of a driver is newer than facts, which may be of before the run.
+        self._drivers = {address: one.get("driver") for address, one in facts.items()}
+        self._drivers.update({one["address"]: one.get("driver") for one in rows if is_row(one)})
+        self._vfio = vfio_drivers([*rows, *facts.values()])
+        self.problems: list[str] = []
+
+    def on_vfio(self, address: str) -> bool:
+        """Whether a VFIO driver has the device."""
+        return self._drivers.get(address) in self._vfio
+
+    def device(self, entry: dict[str, Any]) -> Device | None:
+        """The device of one entry; None, with a problem, where it cannot be handed over."""
+        address = entry["address"]
+        facts = self._facts.get(address, {} if is_row(entry) else entry)
+        known = {**facts, **(entry["identity"] if is_row(entry) else {})}
+        before = len(self.problems)
+        self._is_on_vfio(entry)
+        values = {name: self._text(address, known, name, shape) for name, shape in SHAPES.items()}
+        if is_row(entry) and any(name in facts and facts[name] != known.get(name) for name in ("vendor", "device")):
+            self.problems.append(f"{address}: the facts are of another device than the result; gather them again")
+        if self.problems[before:]:
+            return None
+        group = values["iommu_group"]
+        return Device(
+            address=address,
+            driver=entry["driver"],
+            vendor=values["vendor"],
+            device=values["device"],
+            subsystem_vendor=values["subsystem_vendor"],
+            subsystem_device=values["subsystem_device"],
+            pci_class=values["class"],
+            iommu_group="" if "iommu_group" in facts and group is None else group,
+            is_vf=self._is_vf(facts),
+            has_vfs=bool(facts["sriov"]) if "sriov" in facts else None,
+            mac=self._mac(address, facts),
+            needs_token=self.on_vfio(normal(facts.get("physfn")) or ""),
+        )
+
+    def _is_on_vfio(self, entry: Mapping[str, Any]) -> None:
+        address, driver, status = entry["address"], entry.get("driver"), entry.get("status")
+        if status == "released":
+            self.problems.append(f"{address} was released by this run and is the host's")
+        elif status == "pending":
+            self.problems.append(f"{address} waits for the next boot (status pending): reboot, run again, and hand it over then")
+        elif driver is None:
+            self.problems.append(f"{address} has no driver: declare it in a policy, converge, and hand it over then")
+        elif not isinstance(driver, str) or not DRIVER.fullmatch(driver):
+            self.problems.append(f"{address}: {driver!r} is no name of a driver")
+        elif driver not in self._vfio:
+            self.problems.append(
+                f"{address} is on {driver}, which is not known to be a VFIO driver: declare the device in a policy and converge; where "
+                "it is one all the same, hand over the result of the run that took the device, with facts=ansible_facts.vfio_host"
+            )
+
+    def _text(self, address: str, known: Mapping[str, Any], name: str, shape: str) -> str | None:
+        value = known.get(name)
+        if value is None:
+            return None
+        text = value.lower() if isinstance(value, str) else ""
+        if not re.fullmatch(shape, text):
+            self.problems.append(f"{address}: its '{name}' is {value!r}, which has not the form that the facts give it")
+            return None
+        return text
+
+    @staticmethod
+    def _is_vf(facts: Mapping[str, Any]) -> bool | None:
+        return bool(facts["is_vf"]) if "is_vf" in facts else None
+
+    def _mac(self, address: str, facts: Mapping[str, Any]) -> str | None:
+        """The MAC address where it has one interface; which one of several is meant nobody can tell."""
+        net = facts.get("net") or []
+        macs = {str(one.get("mac")).lower() for one in net if isinstance(one, Mapping) and one.get("mac")}
+        if any(not MAC.fullmatch(mac) for mac in macs):
+            return None  # an InfiniBand port's has 20 bytes
+        return macs.pop() if len(macs) == 1 else None
+
+    def blocked(self, devices: Iterable[Device]) -> list[str]:
+        """A sentence for each member of the devices' IOMMU groups that keeps VFIO from opening them, by the facts."""
+        groups = {one.iommu_group for one in devices if one.iommu_group}
+        found = []
+        for address, facts in sorted(self._facts.items()):
+            driver = self._drivers.get(address)
+            if facts.get("iommu_group") not in groups or driver is None:
+                continue
+            if not self.on_vfio(address) and driver not in WITHOUT_DMA and not facts.get("header_type"):
+                found.append(
+                    f"IOMMU group {facts['iommu_group']} also has {address}, on {driver}, so nothing of it can be opened: declare "
+                    "that device too (iommu_group: extend), or gather the facts again where they are of before the run"
+                )
+        return found
+
+    def siblings(self) -> dict[str, tuple[str, ...]]:
+        """Slot -> the functions in it, by the facts."""
+        found: dict[str, tuple[str, ...]] = {}
+        for address in sorted(self._facts):
+            slot = address.rpartition(".")[0]
+            found[slot] = (*found.get(slot, ()), address)
+        return found
+
+
+def units(devices: Iterable[Device]) -> tuple[tuple[Device, ...], ...]:
+    """The devices by cards: functions of one slot that go together, such as a GPU and its audio function.
+
+    They do where they share an IOMMU group. Where groups are not known, they do unless their ids are the same: two ports of a
+    network card, or two VFs, are two devices. VFs never go together.
+    """
+    found: list[list[Device]] = []
+    for device in devices:
+        lead = next((unit[0] for unit in found if _go_together(unit[0], device)), None)
+        if lead is None:
+            found.append([device])
+        else:
+            next(unit for unit in found if unit[0] is lead).append(device)
+    return tuple(tuple(unit) for unit in found)
+
+
+def _go_together(one: Device, other: Device) -> bool:
+    if one.slot != other.slot or one.is_vf or other.is_vf:
+        return False
+    if one.iommu_group and other.iommu_group:
+        return one.iommu_group == other.iommu_group
+    return (one.vendor, one.device) != (other.vendor, other.device)
+
+
+__all__ = ("MAC", "Reader", "entries", "facts_by_address", "is_row", "normal", "units")

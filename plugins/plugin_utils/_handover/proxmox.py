@@ -59,12 +59,12 @@ def _map(wanted: Wanted, unit: tuple[Device, ...]) -> str:
     vendor, product = lead.ids()
     if lead.iommu_group is None:
         raise Problem(f"{lead.address}: a mapping has its IOMMU group; give the facts of this boot, facts=ansible_facts.vfio_host")
+    if lead.subsystem_vendor is None or lead.subsystem_device is None:
+        raise Problem(f"{lead.address}: a mapping has its subsystem ids; give facts that have the device")
     words = [f"id={vendor}:{product}"]
     if lead.iommu_group:
         words.append(f"iommugroup={int(lead.iommu_group)}")
-    words += [f"node={wanted.options['node']}", f"path={path}"]
-    if lead.subsystem_vendor is not None and lead.subsystem_device is not None:
-        words.append(f"subsystem-id={lead.subsystem_vendor}:{lead.subsystem_device}")
+    words += [f"node={wanted.options['node']}", f"path={path}", f"subsystem-id={lead.subsystem_vendor}:{lead.subsystem_device}"]
     return ",".join(words)
 
 

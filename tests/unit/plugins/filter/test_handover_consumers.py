@@ -287,6 +287,10 @@ def test_proxmox_needs_the_group_of_this_boot():
     assert "iommugroup=41" in handover([row(DISK)], to="proxmox", facts=by_address(DISK), **NEEDED["proxmox"])
 
 
+def test_proxmox_needs_the_subsystem_ids_too():
+    assert "its subsystem ids" in refused([{**DISK, "subsystem_device": None}], "proxmox")
+
+
 def test_proxmox_gets_a_variant_where_the_guest_keeps_the_driver():
     assert "driver=keep" in refused([VARIANT], "proxmox")
     assert "path=0000:3b:00.2" in handover([VARIANT], to="proxmox", keep_driver=True, **NEEDED["proxmox"])

@@ -44,20 +44,20 @@ ANY_DRIVER = ["libvirt", "qemu", "nova", "cloud_hypervisor"]
 @pytest.mark.parametrize(
     "shape",
     [
-        lambda: by_address(DISK),
-        lambda: by_address(DISK)["devices"],
-        lambda: [DISK],
-        lambda: by_address(DISK)["devices"].values(),
-        lambda: (one for one in [DISK]),
-        lambda: DISK,
-        lambda: {"changed": True, "devices": [row(DISK)]},
-        lambda: [row(DISK)],
-        lambda: row(DISK),
+        by_address(DISK),
+        by_address(DISK)["devices"],
+        [DISK],
+        by_address(DISK)["devices"].values(),
+        (one for one in [DISK]),
+        DISK,
+        {"changed": True, "devices": [row(DISK)]},
+        [row(DISK)],
+        row(DISK),
     ],
     ids=["facts", "devices", "list", "view", "generator", "device", "result", "rows", "row"],
 )
 def test_results_and_facts_are_taken_in_every_shape_they_have(shape):
-    assert handover(shape(), to="dpdk") == "-a 0000:05:00.0"
+    assert handover(shape, to="dpdk") == "-a 0000:05:00.0"
 
 
 def test_a_real_result_and_real_facts_are_taken_as_they_are(run_module, host):

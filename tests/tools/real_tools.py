@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026, the vfio.host authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -6,7 +5,7 @@
 """Brings the real boot tools that fakes are compared with into the cache: files of public repositories, each at a commit
 and by its checksum, and packages of Debian. What cannot be had is named with the reason; tests say so and go on.
 
-    tests/tools/real_tools.py [NAME...]
+    python3 tests/tools/real_tools.py [NAME...]
 """
 
 from __future__ import annotations

@@ -217,8 +217,6 @@ def _stands(target, memory, before, after):
     )
 
 
-
-
 @dataclass(frozen=True)
 class _Content:
     """What one policy's rules say: Records, Standings and native VFs. ``is_draft``: not all drivers' names are known."""

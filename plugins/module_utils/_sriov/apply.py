@@ -110,5 +110,4 @@ class Probes(_Pfs):
             self.warnings.append(message)
 
 
-
 __all__ = ("Numbers", "Probes")

@@ -124,5 +124,4 @@ class ProbeArea:
         return replace(plan, warnings=plan.warnings + probes.warnings)
 
 
-
 __all__ = ("NumberArea", "ProbeArea", "ProbePlan")

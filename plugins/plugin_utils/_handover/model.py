@@ -53,7 +53,8 @@ class Device:
     def parts(self) -> tuple[str, str, str, str]:
         """Domain, bus, slot and function, as the address has them."""
         found = ADDRESS.fullmatch(self.address)
-        assert found is not None
+        if found is None:
+            raise ValueError(f"{self.address!r} is no PCI address")
         return (found[1], found[2], found[3], found[4])
 
     @property

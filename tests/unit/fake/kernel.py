@@ -197,7 +197,7 @@ class FakeKernel(Holding):
             "driver_override": self._override,
             "sriov_numvfs": self._numvfs,
             "sriov_drivers_autoprobe": self._auto,
-            "uevent": lambda address, words: self.on_uevent(address, words),
+            "uevent": self._uevent,
         }
         return attributes[name](owner, value)
 
@@ -247,6 +247,9 @@ class FakeKernel(Holding):
 
     def _auto(self, address, value):
         self._put(address, "sriov_drivers_autoprobe", value.strip())
+
+    def _uevent(self, address, words):
+        self.on_uevent(address, words)
 
     def _numvfs(self, address, value):
         function, driver = self.functions[address], self.driver_of(address)

@@ -57,7 +57,7 @@ def test_a_host_that_is_as_declared_has_nothing_left_over(run_module, whole):
 
 def test_what_is_taken_out_of_the_inventory_is_reported_and_stays(run_module, whole):
     drivers = whole.drivers()
-    result = same_in_check_mode(run_module, whole, **dict(ALL, devices={"storage": ALL["devices"]["storage"]}, modules=ALL["modules"][:1]))
+    result = same_in_check_mode(run_module, whole, **{**ALL, "devices": {"storage": ALL["devices"]["storage"]}, "modules": ALL["modules"][:1]})
     assert (left(result), result["changed"]) == ([("module", "e1000"), ("policy", "guests")], False)
     assert [one for one in result["warnings"] if "nobody declares it" in str(one)]
     result = same_in_check_mode(run_module, whole, **NOTHING)
@@ -80,7 +80,7 @@ def test_what_is_given_back_by_name_leaves_the_rest_alone(run_module, whole, und
 
 
 def test_what_nobody_declares_is_given_back_where_the_task_says_so(run_module, whole):
-    keep = dict(ALL, devices={"storage": ALL["devices"]["storage"]}, modules=ALL["modules"][:1], kernel_cmdline={})
+    keep = {**ALL, "devices": {"storage": ALL["devices"]["storage"]}, "modules": ALL["modules"][:1], "kernel_cmdline": {}}
     result = same_in_check_mode(run_module, whole, undeclared="release", **keep)
     assert {one["address"]: one["status"] for one in result["devices"]} == {NVME: "unchanged", NIC: "released"}
     assert (result["undeclared"], result["reboot_required"]) == ([], True)
@@ -95,7 +95,7 @@ def test_what_nobody_declares_is_given_back_where_the_task_says_so(run_module, w
 
 def test_a_whole_host_is_given_back_by_declaring_nothing(run_module, host_path):
     host = WholeHost(host_path / "whole", hosts.x86(), "intel_iommu=on")
-    run_module(host, "passthrough", **dict(ALL, sriov=pfs()))
+    run_module(host, "passthrough", **{**ALL, "sriov": pfs()})
     host.reboot()
     run_module(host, "passthrough", undeclared="release", **NOTHING)
     host.reboot()
@@ -132,7 +132,7 @@ def test_the_argument_that_a_symbol_rests_on_is_meant_also_when_it_runs(run_modu
 
 
 def test_options_that_a_declared_module_has_no_longer_are_taken_out_of_the_files(run_module, whole):
-    wish = dict(ALL, modules=[{"name": "vfio-pci"}, ALL["modules"][1]])
+    wish = {**ALL, "modules": [{"name": "vfio-pci"}, ALL["modules"][1]]}
     same_in_check_mode(run_module, whole, **wish)
     assert "disable_vga" not in whole.files.read(whole.files.modprobe_conf)
 

@@ -160,8 +160,8 @@ def test_whether_sys_is_of_this_namespace_its_number_tells(with_hidden, own, exp
 
 def test_the_file_of_the_bonding_driver_beside_the_interfaces_is_none(host):
     host.tree.put(host.tree.root / "sys/class/net/bonding_masters", "bond0\n")
-    host.tree.put(host.tree.root / "proc/net/dev", "a\nb\n" + "".join(f"{one.name}: 0\n" for one in (host.tree.root / "sys/class/net").iterdir()
-                                                                   if one.name != "bonding_masters"))
+    names = [one.name for one in (host.tree.root / "sys/class/net").iterdir() if one.name != "bonding_masters"]
+    host.tree.put(host.tree.root / "proc/net/dev", "a\nb\n" + "".join(f"{name}: 0\n" for name in names))
     assert set(guarded(host)) == {UPLINK}
 
 

@@ -214,6 +214,7 @@ def test_no_mount_point_is_ever_looked_at(host_with_users, monkeypatch):
         ON_VDA, "30 25 0:50 / /hung rw - nfs4 nas:/x rw,addr=10.0.9.7", "31 25 0:51 / /unanswering rw - fuse.evil /hung/x rw,user_id=1000",
         "32 25 0:52 / /over rw - overlay overlay rw,lowerdir=/hung/a,upperdir=/unanswering/b,workdir=/unanswering/w", "",
     ]))
+
     def watching(real):
         def call(path, *more, **named):
             touched.append(str(path))

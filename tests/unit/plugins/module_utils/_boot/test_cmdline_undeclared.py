@@ -29,13 +29,13 @@ def host(request, tmp_path):
 
 def run(host, args, undeclared=None, check=False, meant=None, drop=None):
     request = Request(args, undeclared=undeclared, meant=meant or {}, drop=drop or {})
-    (plan,) = run_areas({"cmdline": (host.area, request)}, check, lambda: Journal(host.kernel, host.files)).values()
+    plan = run_areas({"cmdline": (host.area, request)}, check, lambda: Journal(host.kernel, host.files))["cmdline"]
     return dict(report([plan]), **plan.result(), undeclared=list(plan.undeclared))
 
 
 def booted(host, name):
     """The values of an argument in what boots next."""
-    (plan,) = run_areas({"cmdline": (host.area, Request({name: "x"}))}, True).values()
+    plan = run_areas({"cmdline": (host.area, Request({name: "x"}))}, True)["cmdline"]
     return parse(plan.state.boot.entries[0][1]).values(name)
 
 
@@ -79,7 +79,7 @@ def test_all_that_is_given_back_leaves_nothing_of_ours(host):
     assert result["changed"]
     assert (booted(host, "intel_iommu"), booted(host, "iommu")) == (["off"], [])
     assert result["args"]["intel_iommu"]["wanted"] == result["args"]["iommu"]["wanted"] == []
-    (plan,) = run_areas({"cmdline": (host.area, Request(None, False))}, True).values()
+    plan = run_areas({"cmdline": (host.area, Request(None, False))}, True)["cmdline"]
     assert not plan.changed
 
 

@@ -13,23 +13,17 @@ from dataclasses import replace
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors import shell
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import (
-    AUTOPROBE,
     NEW_ID,
-    NUMBER,
     OVERRIDE,
-    REMOVE,
     UNBIND,
     Claim,
     any_of,
 )
 from ansible_collections.vfio.host.plugins.module_utils._competitors.udev_event import Event
 from ansible_collections.vfio.host.plugins.module_utils._competitors.udev_rules import MATCHING, parse
-from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import ids_in
+from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import OF_DEVICE, ids_in
 
-_VERBS = {
-    "driver_override": OVERRIDE, "sriov_numvfs": NUMBER, "sriov_drivers_autoprobe": AUTOPROBE, "driver/unbind": UNBIND,
-    "driver/new_id": NEW_ID, "remove": REMOVE,
-}
+_VERBS = {**OF_DEVICE, "driver/new_id": NEW_ID}
 _NEEDLE = re.compile(r"driver_override|sriov|bind|new_id|remove|RUN|PROGRAM|IMPORT")
 _NEEDLE_OF_LINE = re.compile(r"driver_override|sriov|unbind|new_id|driverctl|vfio")
 _ELSEWHERE = re.compile(r"(?:\[pci/(?P<place>[^\]]+)\]/?|\.\./(?P<next>[^/]+)/)(?P<attribute>.+)\Z")

@@ -27,11 +27,12 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors.claim impor
     fits_pattern,
 )
 
-_OF_DEVICE = {
+# A device's attribute, by its path below the device -> what a write to it decides.
+OF_DEVICE = {
     "driver_override": OVERRIDE, "sriov_numvfs": NUMBER, "sriov_drivers_autoprobe": AUTOPROBE, "driver/unbind": UNBIND,
     "remove": REMOVE,
 }
-_ATTRIBUTE = "|".join(_OF_DEVICE)
+_ATTRIBUTE = "|".join(OF_DEVICE)
 _PATHS = [
     (re.compile(rf"/sys/bus/pci/devices/([^/]+)/virtfn[^/]+/({_ATTRIBUTE})\Z"), "vf of address"),
     (re.compile(rf"/sys/class/net/([^/]+)/device/virtfn[^/]+/({_ATTRIBUTE})\Z"), "vf of interface"),
@@ -75,7 +76,7 @@ def write(where, path, value, says, *, values=None):
         if found:
             place, attribute = found.groups()
             fits = _PLACES[kind](place)
-            verb = _OF_DEVICE[attribute]
+            verb = OF_DEVICE[attribute]
             return Claim(where, verb, None if verb in (UNBIND, REMOVE) else _known(value), says, fits)
     found = _OF_DRIVER.match(path)
     if not found:
@@ -124,4 +125,4 @@ def _by_ids(text):
     return lambda target: None if not named else (target.ids["vendor"], target.ids["device"]) in named
 
 
-__all__ = ("addresses_in", "ids_in", "is_address", "write")
+__all__ = ("OF_DEVICE", "addresses_in", "ids_in", "is_address", "write")

@@ -96,18 +96,16 @@ class Journal:
             ]
             # What is known of a PF's number tells of its VFs and their probing, too, as they were before that.
             remade = {one.address for one in chosen if isinstance(one, Vfs)}
-            last_first = list(reversed(chosen))
+            last_first = [one for one in reversed(chosen) if not _is_told_by(one, remade)]
             order = sorted(last_first, key=lambda one: one.rank)
-            for one in order:
-                if isinstance(one, File) and not one.is_last:
-                    problems += self._problems(one.what, one.restore)
+            files = [one for one in order if isinstance(one, File) and not one.is_last]
+            for one in files:
+                problems += self._problems(one.what, one.restore)
             if any(isinstance(one, File) and one.path.endswith(".rules") for one in chosen):
                 problems += tried(reload_rules, self._edges.fs)
-            for one in order:
-                is_file = isinstance(one, File) and not one.is_last
-                is_told = (isinstance(one, Binding) and one.physfn in remade) or (isinstance(one, Autoprobe) and one.address in remade)
-                if not is_file and not is_told:
-                    problems += self._problems(one.what, one.restore)
+            # Files but the last ones have the lowest rank.
+            for one in order[len(files):]:
+                problems += self._problems(one.what, one.restore)
             if since is None:
                 for check in self._checks:
                     problems += check(problems)
@@ -159,6 +157,11 @@ class Journal:
         files.own(files.journal)
         rows = [[type(one).__name__, asdict(one)] for one in self._resources]
         files.put(self._path, json.dumps(dict(self._head, resources=rows)), 0o600)
+
+
+def _is_told_by(resource: Any, remade: Set[str]) -> bool:
+    """Whether the number of VFs of a PF that is ``remade`` restores this, too."""
+    return (isinstance(resource, Binding) and resource.physfn in remade) or (isinstance(resource, Autoprobe) and resource.address in remade)
 
 
 def _key(resource: Any) -> Tuple[str, str]:

@@ -35,8 +35,10 @@ options:
     default: true
   force:
     description:
-      - Guards given up for this task. V(network), an interface with a default route or the controller's connection is on the device;
-        V(storage), a mounted file system or swap is on it, or reached over it; V(console), the host has its display or a console on it.
+      - Guards given up for this task, of every device in it. V(network), what an interface with a default route or with the
+        controller's connection stands on; V(storage), what is below a mounted file system, swap, an assembled disk (LVM, LUKS,
+        multipath, md), or what the next boot mounts, or what these are reached over; V(console), the firmware's display, or the only
+        one, or a console of the kernel.
       - C(force) in an entry of devices gives up the same for what that entry selects alone.
       - V(driver) binds a driver that is named and does not declare the device. The kernel does not look at a driver's ids
         where an override names it, so what follows is between that driver and the device.

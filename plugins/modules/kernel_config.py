@@ -24,7 +24,8 @@ options:
     description:
       - Symbols, with or without C(CONFIG_), to V(y), V(m), V(n), or a list of those that will do. V(true) is V(y) and
         V(false) is V(n).
-      - C(VFIO_PCI_S390), C(VFIO_PCI_P9) and C(VFIO_PCI_X86), which never were in a kernel under these names, mean
+      - Names that stand for what a platform needs are understood, too. No kernel has symbols C(VFIO_PCI_S390), C(VFIO_PCI_P9) and
+        C(VFIO_PCI_X86); they mean
         C(VFIO_PCI_ZDEV_KVM), C(VFIO_PCI_NVLINK2), and C(VFIO_PCI_IGD) with C(VFIO_PCI_VGA).
       - A task changes only what stands in for the symbols that it names.
     type: dict

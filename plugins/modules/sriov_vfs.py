@@ -55,7 +55,7 @@ options:
     type: bool
     default: true
   force:
-    description: Guards given up for this task; see the notes of M(vfio.host.driver_override).
+    description: Guards given up for this task, as in O(vfio.host.driver_override#module:force).
     type: list
     elements: str
     choices: [network, storage, console]

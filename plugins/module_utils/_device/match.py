@@ -11,12 +11,13 @@ from __future__ import annotations
 import fnmatch
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from ansible_collections.vfio.host.plugins.module_utils._device.pci import IDENTITY, normalize_address
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 
 # Every field that a match may name, with the way in which it is compared.
-ID, ADDRESS, TEXT, NUMBER, FLAG, HEX, RANGE, PF = "id", "address", "text", "number", "flag", "hex", "range", "pf"
+ID, ADDRESS, TEXT, NUMBER, FLAG, HEX, RANGE, PF, MAC = "id", "address", "text", "number", "flag", "hex", "range", "pf", "mac"
 FIELDS = {
     "address": ADDRESS,
     "vendor": ID,
@@ -40,7 +41,7 @@ FIELDS = {
     "vendor_name": TEXT,
     "device_name": TEXT,
     "net": TEXT,
-    "mac": TEXT,
+    "mac": MAC,
     "uid": HEX,
     "function_id": HEX,
     "pchid": HEX,
@@ -59,6 +60,12 @@ _INDEX = re.compile(r"([0-9*?]|\[!?[0-9-]+\])+\Z")
 _RANGE = re.compile(r"(\d{1,9})-(\d{1,9})\Z")
 _MOST_VFS = 65535  # of one PF: NumVFs has 16 bits
 _MAGIC = re.compile(r"[*?\[]")
+# Six bytes on Ethernet, twenty on InfiniBand (source: include/linux/netdevice.h MAX_ADDR_LEN), as sysfs prints them.
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5,31}\Z")
+_REGEX = re.compile(r"\.\*|\.\+|[\\^$|(]")
+_CHARACTERS = re.compile(r"\[[^\]]*\]")  # one of a glob
+# Fields whose values YAML reads as numbers where they are not quoted, and other ones than were written.
+_QUOTED = frozenset(("address", "mac", "net", "path", "physfn", "serial"))
 # Fields whose plain values lead to few devices: these are looked up, not searched.
 _INDEXED = ("address", "serial", "mac", "net", "path", "uid", "function_id")
 # What a text that names a PF may be, beside its address.
@@ -85,11 +92,15 @@ class Match:
 def parse_match(value, where):
     """A Match from a user's mapping. Raises InputError naming ``where`` and the key."""
     if not isinstance(value, dict) or not value:
-        raise InputError(f"{where}: match must be a mapping of at least one device field")
+        raise InputError(f'{where}: match must be a mapping of at least one device field, such as {{address: "0000:02:00.0"}}')
     wanted, problems = {}, []
     for key in sorted(value, key=str):
         if key not in FIELDS:
-            problems.append(f"{where}: {key!r} is no field of a device; there are: {', '.join(sorted(FIELDS))}")
+            near = get_close_matches(str(key), FIELDS, n=1)
+            problems.append(
+                f"{where}: {key!r} is no field of a device; there are: {', '.join(sorted(FIELDS))}"
+                f"{f'; did you mean {near[0]}?' if near else ''}"
+            )
             continue
         given = value[key] if isinstance(value[key], list) else [value[key]]
         if not given:
@@ -161,7 +172,9 @@ def _pattern(key, value):
     if isinstance(value, (dict, list)) or value is None:
         raise ValueError(f"{value!r} is neither text, number nor boolean")
     if FIELDS[key] in (ID, HEX) and not isinstance(value, str):
-        raise ValueError(f"write it in quotes: YAML reads {value!r} as a number, and an unquoted 0300 as 192")
+        raise ValueError(f"write it in quotes: without them YAML made the number {value!r} of it, as it makes 192 of 0300")
+    if key in _QUOTED and not isinstance(value, (str, dict)):
+        raise ValueError(f"write it in quotes: without them YAML read it as {value!r}, and no text")
     found = _PATTERNS[FIELDS[key]](str(value).strip().lower())
     if not found:
         raise ValueError(f"{value!r} is no {_KINDS[FIELDS[key]]}")
@@ -174,9 +187,20 @@ def _id(text):
 
 
 def _address(text):
-    if _MAGIC.search(text):
-        return text if _ADDRESS_GLOB.match(text) else None
-    return normalize_address(text)
+    if not _MAGIC.search(text):
+        return normalize_address(text)
+    if not _ADDRESS_GLOB.match(text):
+        return None
+    # A bus has two digits and a domain four or more, so what begins with two, and no '*' among them, has no domain.
+    first, colon, rest = text.partition(":")
+    places = _CHARACTERS.sub("?", first)
+    return f"0000:{text}" if colon and ":" not in rest and "*" not in places and len(places) <= 2 else text
+
+
+def _mac(text):
+    """As sysfs prints it, also where it is written with dashes."""
+    colons = text.replace("-", ":")
+    return colons if _MAC.match(colons) else text
 
 
 def _hex(text):
@@ -191,6 +215,7 @@ _PATTERNS = {
     FLAG: {"true": "true", "yes": "true", "false": "false", "no": "false"}.get,
     HEX: _hex,
     RANGE: lambda text: text if _INDEX.match(text) else None,
+    MAC: _mac,
 }
 _KINDS = {
     ID: "hexadecimal id",
@@ -200,6 +225,7 @@ _KINDS = {
     FLAG: "boolean",
     HEX: "hexadecimal number",
     RANGE: "number of a VF, nor a range such as 0-5",
+    MAC: "MAC address",
 }
 
 
@@ -273,6 +299,25 @@ class Selector:
                 found = known.intersection(self.select(match))
             self._pfs[id(match)] = match, found  # with the match, whose id is another's once it is gone
         return self._pfs[id(match)][1]
+    def nearest(self, match):
+        """What somebody may have meant by a Match that selects nothing; "" where nothing is near."""
+        told, missing = [], []
+        for key, patterns in match.wanted.items():
+            if FIELDS[key] in (PF, RANGE):
+                continue  # a PF that is absent is told apart, and an index is no name
+            there = {value for address in self._devices for value in self._values(address, key)}
+            if any(self._equal(FIELDS[key], value, pattern) for pattern in patterns for value in there):
+                continue
+            missing.append(key)
+            near = get_close_matches(patterns[0], sorted(there), n=2, cutoff=0.75)
+            told += [f"the nearest {key} of this host is {' or '.join(near)}"] if near else []
+            if FIELDS[key] == MAC and not any(_MAGIC.search(pattern) or _MAC.match(pattern) for pattern in patterns):
+                told.append("a MAC address looks like 52:54:00:12:34:56")
+            if FIELDS[key] in (TEXT, ADDRESS, MAC) and any(_REGEX.search(pattern) for pattern in patterns):
+                told.append(f"{key} takes globs (* and ?), and no regular expressions")
+        if not missing and len(match.wanted) > 1:
+            told.append("some device has each of these values, and none has all")
+        return "; ".join(told)
 
     def _candidates(self, match):
         for key in _INDEXED:

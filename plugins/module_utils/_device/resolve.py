@@ -177,6 +177,7 @@ def _claim(survey, selector, entry, targets, problems, forgotten, memory):
         problems.append(
             f"{entry.where}: count is {entry.count}, but {entry.match.text} matches {len(addresses)}"
             f"{': ' + ', '.join(addresses) if addresses else ''}"
+            f"{'; count: 0 says that no device may match' if entry.count == 0 else ''}"
         )
         return
     if not addresses and entry.count is None and not entry.optional:
@@ -197,9 +198,10 @@ def _claim(survey, selector, entry, targets, problems, forgotten, memory):
         ):
             hint += "; UIDs are not unique on this host (uid_is_unique is 0): match by function_id"
         hint += _macs_in_use(survey, entry) + _no_pf(selector, entry)
-        problems.append(
-            f"{entry.where}: {entry.match.text} matches no device of this host; say optional: true where that is right{hint}"
-        )
+        # Who has mistyped a value must not be told to do without the device; what was taken by this match was not mistyped.
+        was_there = any(record.was_taken_by(entry.match.text) for record in memory.rules.values())
+        remedy = ("" if was_there else selector.nearest(entry.match)) or "say optional: true where that is right"
+        problems.append(f"{entry.where}: {entry.match.text} matches no device of this host; {remedy}{hint}")
     for address in addresses:
         device = survey.devices[address]
         other = other_in_slot(entry, device, memory) or below_other_root(entry, device, survey.devices, memory)

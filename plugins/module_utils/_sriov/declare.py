@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ansible_collections.vfio.host.plugins.module_utils._device.declare import unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._device.match import Match, parse_match
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.force import GUARDS, parse_force
@@ -52,9 +53,7 @@ def parse_entries(values, key, present):
 def _parse_entry(where, value, present):
     if not isinstance(value, dict):
         raise InputError(f"{where}: must be a mapping with 'match' and 'numvfs', not {value!r}")
-    problems = [
-        f"{where}: unknown option {key!r}; there are: {', '.join(_OPTIONS)}" for key in value if key not in _OPTIONS
-    ]
+    problems = unknown_options(where, value, _OPTIONS)
     match, number = None, value.get("numvfs")
     try:
         match = parse_match(value.get("match"), where)

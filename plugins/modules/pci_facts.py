@@ -29,10 +29,16 @@ options:
   match:
     description:
       - Return only the devices that one of these matches selects. An empty list means all.
-      - A match is a mapping of device fields to wanted values, as in M(vfio.host.driver_override).
+      - A match is a mapping of device fields to wanted values. The fields are those of the result; the notes of
+        M(vfio.host.driver_override) say how they are compared.
     type: list
     elements: dict
     default: []
+  owners:
+    description:
+      - Return which policy has a device, too, and what the device was before, as the policies' rules files on the host say.
+    type: bool
+    default: false
 seealso:
   - module: vfio.host.driver_override
   - plugin: vfio.host.pci_query
@@ -94,7 +100,7 @@ ansible_facts:
               description:
                 - Whether the IOMMU of an x86 checks the interrupts of devices. Where it does not, VFIO opens no device, unless
                   C(allow_unsafe_interrupts) of module C(vfio_iommu_type1) is set.
-                - None on other platforms, where this is no question, without an IOMMU, and where nothing tells.
+                - V(null) on other platforms, where this is no question, without an IOMMU, and where nothing tells.
               returned: success
               type: bool
           sample:
@@ -108,6 +114,15 @@ ansible_facts:
             - C(path) is the PCI domain and bus of the host bridge, then slots and functions; of a VF its PF's, with its index. C(vf) is
               that index, V(null) for what is no VF. Of an interface, C(mac) is the permanent address where the kernel tells it, and
               C(address) the one in use.
+            - "C(sriov) of a card that can have virtual functions is a mapping: C(total), C(num) and C(autoprobe)."
+            - "C(zpci) of a function on s390 is a mapping of its C(uid), C(uid_is_unique), C(function_id), C(pchid), C(pft),
+              C(pfgid), C(vfn) and C(port), as sysfs prints them."
+            - "C(holders) are the processes that have a node of the device open: mappings of C(pid) and C(command). C(guards)
+              are the reasons why the host needs it: mappings of C(kind), V(network), V(storage) or V(console), and C(reason)."
+            - "C(vfio) is the driver that VFIO would have for it: C(module); C(driver), V(null) while only loading the module
+              tells its name; C(alias), the line of the kernel's table that says so; C(ties), other modules whose alias
+              fits as well; C(bindable), and C(reason) where it is not."
+            - C(reset_methods) are the kernel's ways to reset the device, in the order in which it tries them.
           returned: success
           type: dict
           sample:
@@ -147,6 +162,16 @@ ansible_facts:
                 reason: null
               holders: []
               guards: []
+        owners:
+          description:
+            - Address to what is known of a device that a policy has, as the policies' rules files say. C(policy) is its name.
+              C(was) is a mapping of the device's C(driver), C(net) and C(serial) of before, V(null) where nobody had seen it.
+          returned: when O(owners=true)
+          type: dict
+          sample:
+            "0000:02:00.0":
+              policy: guests
+              was: {driver: e1000e, net: [{name: enp2s0, mac: "52:54:00:12:34:56"}], serial: null}
 """
 
 import gc
@@ -156,8 +181,10 @@ import sys
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.warnings import get_deprecation_messages, get_warning_messages
 
+from ansible_collections.vfio.host.plugins.module_utils._device.policies import owners
 from ansible_collections.vfio.host.plugins.module_utils._device.survey import survey
 from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS
+from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 from ansible_collections.vfio.host.plugins.module_utils._host.leaving import fail, printable, runner
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
@@ -167,7 +194,10 @@ MANY = 256
 def main():
     """Read the host, return its facts."""
     module = AnsibleModule(
-        argument_spec={"match": {"type": "list", "elements": "dict", "default": []}},
+        argument_spec={
+            "match": {"type": "list", "elements": "dict", "default": []},
+            "owners": {"type": "bool", "default": False},
+        },
         supports_check_mode=True,
     )
     gc.disable()  # of all the values made here, none can go before the end
@@ -186,10 +216,14 @@ def main():
 def read(module):
     """The facts, and the warnings about them."""
     select = selection(module.params["match"])
-    found = survey(Sysfs(run=runner(module)))
-    facts = found.facts()
+    fs = Sysfs(run=runner(module))
+    found = survey(fs)
+    facts, warnings = found.facts(), []
     facts["devices"] = select(found.devices, facts["devices"])
-    return facts, [printable(one) for one in found.warnings + taken_by_id(found, facts["devices"])]
+    if module.params["owners"]:
+        owned, warnings = owners(Files(fs.root), found.devices)
+        facts["owners"] = {address: owner for address, owner in owned.items() if address in facts["devices"]}
+    return facts, [printable(one) for one in found.warnings + warnings + taken_by_id(found, facts["devices"])]
 
 
 def selection(values):

@@ -290,11 +290,23 @@ def result(plans):
         own = plan.result()
         if name == KERNEL:
             found.update({key: own[key] for key in (KERNEL, CONFIG) if key in own})
+            found["options_wanted"] = _options_wanted(plan)
         elif name in (SRIOV, DEVICES, PROBES):
             found.update(own)
         else:
             found[name] = own
+        if name == SRIOV:
+            found["vfs_before"] = {one.device.address: [vf.address for vf in one.before] for one in plan.pfs}
     return found
+
+
+def _options_wanted(plan):
+    """Module -> its declared options, as the kernel will show them: what a module has that waits for a boot is another thing."""
+    from ansible_collections.vfio.host.plugins.module_utils._kernel.module_value import as_shown
+    return {
+        one.demand.module: {name: as_shown(value, one.demand.types.get(name)) for name, value in one.demand.options.items()}
+        for one in plan.modules.modules
+    }
 
 
 __all__ = ("Declaration", "Firmware", "firmware", "result")

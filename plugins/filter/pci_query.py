@@ -19,8 +19,7 @@ description:
 positional: expression
 options:
   _input:
-    description:
-      - The facts V(vfio_host), or their mapping C(devices), or a list of devices of these facts.
+    description: The facts V(vfio_host), or their mapping C(devices), or a list of devices of these facts.
     type: raw
     required: true
   expression:
@@ -31,23 +30,23 @@ options:
     type: str
     required: true
   driver:
-    description:
-      - Put into each entry as its C(driver), V(auto), V(native), or a driver's name.
+    description: Put into each entry as its C(driver), V(auto), V(native), or a driver's name.
     type: str
   iommu_group:
-    description:
-      - Put into each entry as its C(iommu_group).
+    description: Put into each entry as its C(iommu_group).
     type: str
     choices: [refuse, extend, ignore]
   optional:
-    description:
-      - Put into each entry as its C(optional). V(true) lets a device be gone when the entry is applied.
+    description: Put into each entry as its C(optional). V(true) lets a device be gone when the entry is applied.
     type: bool
   count:
     description:
       - Exactly so many different devices must be selected, else the filter fails.
       - It is checked here and is no part of the entries, since each of them stands for one device.
     type: int
+  fallback:
+    description: Put into each entry as its C(fallback), the name of the driver for a device that the first one refuses.
+    type: str
 notes:
   - An expression that selects no device returns an empty list. Set O(count) where that would be a mistake.
   - Select by what stays. C([?driver=='e1000e']) finds a device before another driver took it, and no longer after.
@@ -189,13 +188,16 @@ def _describe(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-# --- what comes in ---------------------------------------------------------------------------------------------------
-
-
 def _read_driver(value: Any) -> str:
     if not isinstance(value, str) or not DRIVER.fullmatch(value):
         raise ValueError("must be auto, native or the name of a driver")
     return value
+
+
+def _read_fallback(value: Any) -> str:
+    if isinstance(value, str) and DRIVER.fullmatch(value) and value not in ("auto", "native"):
+        return value
+    raise ValueError("must be the name of a driver, such as vfio-pci")
 
 
 def _check_driver(driver: str | None, devices: Iterable[dict[str, Any]]) -> None:
@@ -234,6 +236,7 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "iommu_group": _read_iommu_group,
     "optional": _read_optional,
     "count": _read_count,
+    "fallback": _read_fallback,
 }
 
 
@@ -286,9 +289,6 @@ def _read_devices(data: Any) -> dict[str, dict[str, Any]]:
                 raise _error(f"device {address} of the input has no valid '{key}' id, but {_describe(item.get(key))}")
         devices[address] = {**item, "address": address}
     return {address: devices[address] for address in sorted(devices, key=_sort_key)}
-
-
-# --- the expression --------------------------------------------------------------------------------------------------
 
 
 def _search(expression: Any, devices: list[dict[str, Any]]) -> Any:
@@ -367,9 +367,6 @@ def _mistake(parsed: dict[str, Any], devices: list[dict[str, Any]]) -> str | Non
             if any(isinstance(device.get(name), str) for device in devices):
                 return f"the field {name} is a string and never equals the number `{number}`; write '{number}'"
     return None
-
-
-# --- what goes out ---------------------------------------------------------------------------------------------------
 
 
 def _addresses(result: Any, devices: Mapping[str, Any]) -> list[str]:

@@ -224,6 +224,18 @@ modules:
   returned: when O(modules) or O(kernel_config) declare something
   type: list
   elements: dict
+options_wanted:
+  description:
+    - Module to its declared options, as the kernel shows them once they are in force. RV(modules) has what is in force; the two
+      differ where a module waits for the next boot.
+  returned: when O(modules) or O(kernel_config) declare something
+  type: dict
+  sample: {vfio_pci: {disable_idle_d3: "Y"}}
+vfs_before:
+  description: Address of a physical function to the addresses of the virtual functions that it had.
+  returned: when O(sriov) is named, or everything is taken back
+  type: dict
+  sample: {"0000:01:00.0": []}
 kernel_config:
   description: Every symbol, as RV(vfio.host.kernel_config#module:options).
   returned: when O(kernel_config) declares something

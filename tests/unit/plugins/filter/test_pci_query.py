@@ -427,3 +427,13 @@ def test_what_the_facts_do_not_contradict_passes(driver):
 def test_a_driver_that_is_called_as_a_module_passes():
     variant = {"vfio": {"module": "mlx5_vfio_pci", "driver": "mlx5_vfio_pci"}}
     assert pci_query([{**NIC, **variant}], "[0]", driver="mlx5_vfio_pci")
+
+
+def test_a_fallback_is_put_into_each_entry(facts):
+    assert all(one["fallback"] == "vfio-pci" for one in pci_query(facts, "[]", fallback="vfio-pci"))
+
+
+@pytest.mark.parametrize("value", ["auto", "native", "a b", 7])
+def test_a_fallback_that_is_no_drivers_name_is_refused(facts, value):
+    with pytest.raises(AnsibleFilterError, match="option 'fallback' must be the name of a driver"):
+        pci_query(facts, "[]", fallback=value)

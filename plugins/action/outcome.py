@@ -1,0 +1,63 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's side of M(vfio.host.outcome), which has no other: the host is not asked."""
+
+from __future__ import annotations
+
+from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.vfio.host.plugins.plugin_utils import _outcome, _rows, _screen
+
+_MOST = 8  # differences that a failure names
+
+
+class ActionModule(ActionBase):
+    """Prints what a result of the module passthrough says."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+    _VALID_ARGS = frozenset(("result", "earlier", "verify", "hint"))
+
+    def run(self, tmp=None, task_vars=None):
+        """The lines that were printed. It fails where O(verify) is asked for, and anything differs."""
+        done = super().run(tmp, task_vars)
+        given = self._task.args
+        if not isinstance(given.get("result"), dict):
+            raise AnsibleActionFail("result must be what the module passthrough returned")
+        result = given["result"]
+        try:
+            verify = boolean(given.get("verify") or False, strict=True)
+        except TypeError as error:
+            raise AnsibleActionFail(f"verify must be true or false, and is {given['verify']!r}") from error
+        try:
+            rows = _rows.rows(result)
+            if given.get("earlier"):
+                rows = _rows.merged(_rows.rows(given["earlier"]), rows)
+            undeclared = [str(one["reason"]) for one in result.get("undeclared") or []] if verify else []
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise AnsibleActionFail(f"result or earlier is not what vfio.host.passthrough returns: {error!r}") from error
+        host, waits = task_vars["inventory_hostname"], tuple(result.get("reboot_reasons") or ())
+        lines = _outcome.lines(
+            rows, host=host, width=_screen.width(), waits=waits,
+            mode=_outcome.VERIFIED if verify else _outcome.PLANNED if self._task.check_mode else _outcome.DONE,
+            verbose=_screen.verbosity() > 0, hint=given.get("hint") or "",
+        )
+        _screen.show(lines)
+        done.update(changed=False, lines=[line.text for line in lines], _ansible_verbose_override=True)
+        differs = verify and (result.get("changed") or result.get("reboot_required"))
+        if differs or undeclared:
+            told = [_refusal(host, rows, waits) if differs else f"{host} has what nothing declares", *undeclared]
+            done.update(failed=True, msg="; ".join(told))
+        return done
+
+
+def _refusal(host: str, rows: list, waits: tuple) -> str:
+    """One line: the differences, shortly; what they are in full stands above it."""
+    told = [_outcome.in_short(row) for row in rows if row.is_change]
+    if len(told) > _MOST:
+        told[_MOST:] = [f"and {len(told) - _MOST} more"]
+    return f"{host} is not as declared: {'; '.join(told) or '; '.join(waits) or 'a run would change it'}"

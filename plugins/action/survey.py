@@ -1,0 +1,60 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's side of M(vfio.host.survey): reads the facts, prints them, and writes a draft where one is asked for."""
+
+from __future__ import annotations
+
+import os
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.vfio.host.plugins.plugin_utils import _declared, _draft, _screen, _survey
+
+FACTS = "vfio.host.pci_facts"
+
+
+class ActionModule(ActionBase):
+    """One call of the module that reads the facts."""
+
+    _supports_check_mode = True
+    _VALID_ARGS = frozenset(("draft",))
+
+    def run(self, tmp=None, task_vars=None):
+        """The facts, as the module returns them, and the lines that were printed."""
+        result = super().run(tmp, task_vars)
+        draft = self._task.args.get("draft")
+        if draft is not None and not isinstance(draft, str):
+            raise AnsibleActionFail(f"draft must be the path of a file on the controller, not {draft!r}")
+        result.update(self._execute_module(module_name=FACTS, module_args={"owners": True}, task_vars=task_vars))
+        facts = (result.get("ansible_facts") or {}).get("vfio_host")
+        if result.get("failed") or facts is None:
+            return result
+        host = task_vars["inventory_hostname"]
+        lines = _survey.lines(facts, host=host, width=_screen.width(), verbose=_screen.verbosity() > 0)
+        _screen.show(lines)
+        result["lines"] = [line.text for line in lines]
+        # Thousands of characters that the lines say as well; -vv prints them.
+        result["_ansible_verbose_override"] = _screen.verbosity() < 2
+        result["changed"] = False
+        known = {name for point in _declared.specs().values() for name in point["options"]}
+        result["warnings"] = list(result.get("warnings") or ()) + _declared.unknown_variables(task_vars, known)
+        if draft:
+            self._write(draft, facts, host, result)
+        return result
+
+    def _write(self, draft: str, facts: dict, host: str, result: dict) -> None:
+        """Have the draft on the controller. Raises AnsibleActionFail where somebody else's file is in the way."""
+        path, text = os.path.abspath(os.path.expanduser(draft)), _draft.text(facts, host=host)
+        try:
+            before = _draft.before(path, host=host)
+            if before != text:
+                result["changed"] = True
+                result["diff"] = [{"before_header": path, "after_header": path, "before": before or "", "after": text}]
+                if not self._task.check_mode:
+                    _draft.write(path, text)
+        except _draft.Refused as error:
+            raise AnsibleActionFail(str(error)) from error
+        result["draft"] = path

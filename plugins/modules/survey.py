@@ -1,0 +1,70 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This has its documentation only: the action plugin of the same name does the work.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: survey
+short_description: Show which PCI devices of a host VFIO could take, and write a draft of its variables
+version_added: 0.1.0
+description:
+  - Reads the facts as M(vfio.host.pci_facts) does, and prints them in lines that fit the terminal, or 79 columns where the output goes
+    elsewhere. It prints in every callback; where that writes JSON, the lines go to standard error.
+  - Devices are listed as free, taken, needed by the host, and not to be had, with the reason. Bridges and what else belongs to the
+    chipset are counted; C(-v) lists them. A host's address, ids and names are printed as a C(match) takes them.
+  - Changes nothing on the host.
+author:
+  - vfio.host authors (@vfio-host)
+options:
+  draft:
+    description:
+      - A file on the controller, for a draft of the host's variables. It has every device that is free as an entry of a policy, in
+        comments, so it declares nothing until it is edited.
+      - A relative path begins where C(ansible-playbook) was started. A directory that is not there is made.
+      - A file that this module did not write, one that was edited since, and the draft of another host are left as they are, and the
+        task fails.
+    type: path
+attributes:
+  check_mode:
+    description: Can run in C(check_mode); the draft is not written.
+    support: full
+  diff_mode:
+    description: Shows the draft before and after.
+    support: full
+  platform:
+    description: Target operating systems that it can run on.
+    support: full
+    platforms: linux
+seealso:
+  - module: vfio.host.pci_facts
+"""
+
+EXAMPLES = r"""
+- name: See what is there
+  vfio.host.survey:
+
+- name: The same, with a draft beside the inventory
+  vfio.host.survey:
+    draft: inventory/host_vars/{{ inventory_hostname }}.yml
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: The facts of M(vfio.host.pci_facts).
+  returned: success
+  type: dict
+lines:
+  description: What was printed.
+  returned: success
+  type: list
+  elements: str
+  sample: ["node1  x86, kernel 6.12.107+deb13-amd64, IOMMU on"]
+draft:
+  description: The draft's path on the controller.
+  returned: when O(draft) is named
+  type: str
+"""

@@ -1,0 +1,162 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""A draft of a host's variables: what could be taken, as comments, so that it declares nothing until somebody edits it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections import Counter
+
+from ansible_collections.vfio.host.plugins.plugin_utils._survey import FREE, REFUSED, fragments, numbered, partners, state_of
+from ansible_collections.vfio.host.plugins.plugin_utils._text import fill
+
+_WIDTH = 100
+_HEAD = "# Draft by vfio.host.survey for {host}: {digest}"
+_FIRST = re.compile(r"# Draft by vfio\.host\.survey for (?P<host>.+): (?P<digest>[0-9a-f]{16})\Z")
+_ABOUT = """\
+#
+# What could be taken of this host, each device as an entry of a policy. All is comment, so nothing is declared.
+# Take the "# " off what is to be taken, and rename the policy. A survey writes this file again as long as nobody edits it.
+---
+"""
+_OFF = "# The IOMMU is off. Which devices go together is known after the boot that turns it on: survey again then.\n"
+
+
+class Refused(Exception):
+    """The file is not ours to write; the message says why, and what to do."""
+
+
+def text(facts: dict, *, host: str) -> str:
+    """The whole draft. It begins with a line that knows the rest by its digest."""
+    facts = numbered(facts)
+    # What only the IOMMU keeps from VFIO is to be had after the boot that turns it on.
+    states = (FREE,) if facts["iommu"]["enabled"] else (FREE, REFUSED)
+    free = [one for one in facts["devices"].values() if state_of(one, facts) in states]
+    body = _ABOUT + ("" if facts["iommu"]["enabled"] else _OFF) + _policies(free, facts) + _cards(free, facts)
+    return f"{_HEAD.format(host=host, digest=_digest(body))}\n{body}"
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
+def _policies(free: list, facts: dict) -> str:
+    if not free:
+        return "# Nothing could be taken of this host by now; vfio.host.survey says why.\n"
+    found, seen = ["# passthrough_devices:", "#   guests:"], set()
+    names, shared = {one["address"] for one in free}, _counts(facts)
+    for one in sorted(free, key=lambda one: one["address"]):
+        if one["address"] in seen:
+            continue
+        others = partners(one, facts)
+        told = fill([one["address"], *fragments(one, facts)], _WIDTH - 8, indent=0)
+        found += [f"#     # {line}" for line in told]
+        if others and not names.issuperset(others):
+            found.append("#     # Not all of its IOMMU group is free: vfio.host.survey says what needs the others.")
+        found.append(f"#     - match: {_flow(identity(one, shared))}")
+        if others:
+            found.append("#       iommu_group: extend")
+            seen.update(others)
+    return "\n".join(found) + "\n"
+
+
+def _cards(free: list, facts: dict) -> str:
+    """The cards that can have VFs: for who wants these instead of the whole card."""
+    cards = [one for one in free if one["sriov"]]
+    if not cards:
+        return ""
+    found = ["# Virtual functions of a card, instead of the whole card above:", "# passthrough_sriov:"]
+    shared = _counts(facts)
+    for one in sorted(cards, key=lambda one: one["address"]):
+        found += [
+            f"#   - match: {_flow(identity(one, shared))}",
+            f"#     numvfs: {one['sriov']['total']}",
+        ]
+    return "\n".join(found) + "\n"
+
+
+def _counts(facts: dict) -> Counter:
+    """How many devices have a MAC address or a serial number."""
+    devices = facts["devices"].values()
+    return Counter(
+        value for one in devices for value in {card["mac"] for card in one["net"]} | ({one["serial"]} if one["serial"] else set())
+    )
+
+
+def identity(device: dict, shared: Counter) -> dict:
+    """The match that finds a device again best: what is its own, else its place together with its ids.
+
+    ``shared``: MAC addresses and serial numbers to how many devices have them.
+    """
+    zpci = device["zpci"] or {}
+    if zpci.get("uid") and zpci.get("uid_is_unique"):
+        return {"uid": zpci["uid"]}
+    if zpci:
+        return {"function_id": zpci["function_id"]}
+    for card in () if device["is_vf"] else device["net"]:
+        if card["mac"] and shared[card["mac"]] <= 1:
+            return {"mac": card["mac"]}
+    if device["serial"] and shared[device["serial"]] <= 1:
+        return {"serial": device["serial"]}
+    return {"address": device["address"], "vendor": device["vendor"], "device": device["device"]}
+
+
+def _flow(match: dict) -> str:
+    """A mapping of texts as YAML's flow style, which JSON's strings are."""
+    return "{" + ", ".join(f"{key}: {json.dumps(str(value))}" for key, value in match.items()) + "}"
+
+
+def before(path: str, *, host: str) -> str | None:
+    """The draft that is there; None where nothing is. Raises Refused where it is another file, edited, or another host's."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            found = stream.read()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"{path} cannot be read, so it is left as it is: {error}") from error
+    first, dummy, body = found.partition("\n")
+    ours = _FIRST.match(first)
+    if ours is None:
+        raise Refused(f"{path} is no draft of vfio.host.survey, and is left as it is: name another file in passthrough_draft")
+    if ours["host"] != host:
+        raise Refused(
+            f"{path} is the draft of {ours['host']}, and {host} would overwrite it: have the host's name in passthrough_draft, such as "
+            "host_vars/{{ inventory_hostname }}.yml"
+        )
+    if ours["digest"] != _digest(body):
+        raise Refused(
+            f"{path} was edited since the survey wrote it, and is left as it is: name another file in passthrough_draft, or leave it out"
+        )
+    return found
+
+
+def write(path: str, content: str) -> None:
+    """Put the draft in place in one step, and make its directory where there is none. Raises Refused."""
+    directory = os.path.dirname(path)
+    try:
+        os.makedirs(directory, exist_ok=True)
+        mask = os.umask(0)
+        os.umask(mask)
+        number, fresh = tempfile.mkstemp(dir=directory, prefix=".vfio-host-draft-")
+        try:
+            with os.fdopen(number, "w", encoding="utf-8") as stream:
+                stream.write(content)
+            os.chmod(fresh, 0o666 & ~mask)
+            os.replace(fresh, path)
+        except BaseException:
+            os.unlink(fresh)
+            raise
+    except OSError as error:
+        raise Refused(f"{path} cannot be written: {error.strerror}") from error
+
+
+__all__ = ("Refused", "before", "identity", "text", "write")

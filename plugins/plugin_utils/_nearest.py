@@ -1,0 +1,53 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The name that somebody may have meant."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+_MOST = 2  # letters added, lost, changed or swapped that make a typo
+
+
+def did_you_mean(word: str, known) -> str:
+    """'; did you mean match?', or nothing where no known name is near."""
+    plain = {_plain(one): one for one in known}
+    near = get_close_matches(_plain(word), list(plain), n=1, cutoff=0.6)
+    return f"; did you mean {plain[near[0]]}?" if near else ""
+
+
+def is_typo(word: str, known: str) -> bool:
+    """Whether two names that are not the same differ by no more than a typo or two, capitals and dashes aside.
+
+    A name that has the other one within it was meant as it is.
+    """
+    one, other = _plain(word), _plain(known)
+    if word == known or (one != other and other in one):
+        return False
+    return abs(len(one) - len(other)) <= _MOST and _distance(one, other) <= _MOST
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("-", "_")
+
+
+def _distance(one: str, other: str) -> int:
+    """The fewest steps from one to the other: a letter added, lost, changed, or two neighbours swapped."""
+    before: list = []
+    last = list(range(len(other) + 1))
+    for row, letter in enumerate(one, 1):
+        now = [row]
+        for column, wanted in enumerate(other, 1):
+            steps = min(last[column] + 1, now[-1] + 1, last[column - 1] + (letter != wanted))
+            if before and column > 1 and letter == other[column - 2] and one[row - 2] == wanted:
+                steps = min(steps, before[column - 2] + 1)
+            now.append(steps)
+        before, last = last, now
+    return last[-1]
+
+
+__all__ = ("did_you_mean", "is_typo")

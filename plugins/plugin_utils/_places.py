@@ -1,0 +1,60 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Where a variable was written: file and line, as far as Ansible knows them."""
+
+from __future__ import annotations
+
+import os
+
+try:
+    from ansible._internal._datatag._tags import Origin
+except ImportError:  # before 2.19, and where a later release has it elsewhere
+    Origin = None
+
+
+def place(value) -> str:
+    """'inventory/host_vars/node1.yml:12' for a value as it was read, '' where nothing tells. No decision hangs on it."""
+    path, line = _origin(value)
+    if not path:
+        return ""
+    near = os.path.relpath(path)
+    path = path if near.startswith("..") else near
+    return f"{path}:{line}" if line else path
+
+
+def _origin(value) -> tuple:
+    tag = Origin.get_tag(value) if Origin is not None else None
+    if tag is not None:
+        return tag.path, tag.line_num
+    # ansible-core 2.16 to 2.18 (source: lib/ansible/parsing/yaml/objects.py, AnsibleBaseYAMLObject).
+    found = getattr(value, "ansible_pos", None)
+    return (found[0], found[1]) if isinstance(found, tuple) and len(found) == 3 else (None, None)
+
+
+def of_name(name: str, variables) -> str:
+    """Where a variable was written, by its name, else by its value."""
+    key = next((one for one in variables if one == name), name)
+    return place(key) or place(variables.get(name))
+
+
+def of_item(name: str, keys: tuple, variables) -> str:
+    """Where an item of a variable was written; of the variable, where the item is a template's."""
+    found = variables.get(name)
+    for key in keys:
+        try:
+            found = found[key]
+        except (KeyError, IndexError, TypeError):
+            return of_name(name, variables)
+    return place(found) or of_name(name, variables)
+
+
+def at(where: str) -> str:
+    """' (at FILE:LINE)', or nothing."""
+    return f" (at {where})" if where else ""
+
+
+__all__ = ("at", "of_item", "of_name", "place")

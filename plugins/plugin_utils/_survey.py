@@ -1,0 +1,201 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What a host has, from its facts: what is free, taken, needed by the host, and what could not be had."""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.vfio.host.plugins.plugin_utils._text import (
+    BAD,
+    CHANGE,
+    GOOD,
+    HEAD,
+    Line,
+    counted,
+    cut,
+    fill,
+    name_of,
+    short,
+)
+
+FREE, TAKEN, NEEDED, REFUSED, CHIPSET = "free", "taken", "needed", "refused", "chipset"
+BASE_DRIVER = "vfio-pci"
+
+_CARRIES = re.compile(r"(\S+) carries (.*)\Z")
+_DRIVER_WIDTH, _INDENT = 16, 4
+
+
+def state_of(device: dict, facts: dict) -> str:
+    """Which of the survey's sections a device belongs to. What the host needs is never free, whatever it is."""
+    if _is_taken(device, facts):
+        return TAKEN
+    if is_chipset(device):
+        return CHIPSET
+    if device["guards"]:
+        return NEEDED
+    return REFUSED if why_not(device, facts) else FREE
+
+
+def _is_taken(device: dict, facts: dict) -> bool:
+    """Whether a policy has it, an override, or a VFIO driver by other means."""
+    drivers = (BASE_DRIVER, device["vfio"]["driver"] or BASE_DRIVER)
+    return bool(device["address"] in facts["owners"] or device["driver_override"] or device["driver"] in drivers)
+
+
+def why_not(device: dict, facts: dict) -> str:
+    """Why VFIO cannot have a device that the host does not need; "" where it can."""
+    if not device["vfio"]["bindable"]:
+        return (device["vfio"]["reason"] or "").replace(f"{device['address']} ", "")
+    # A member without a driver keeps no group from user space (source: drivers/pci/pci-driver.c pci_dma_configure(),
+    # drivers/iommu/iommu.c iommu_device_use_default_domain()).
+    others = [facts["devices"][one] for one in partners(device, facts)]
+    if any(one["guards"] or (is_chipset(one) and one["driver"]) for one in others if not _is_taken(one, facts)):
+        return "in an IOMMU group with what the host keeps"
+    return ""
+
+
+def is_chipset(device: dict) -> bool:
+    """Whether nobody would give the device to a guest: bridges, system peripherals (class 08), the SMBus (0c05)."""
+    return device["header_type"] in (1, 2) or device["class"][:2] in ("06", "08") or device["class"][:4] == "0c05"
+
+
+def needs(device: dict) -> list:
+    """Why the host needs a device, without the address of the device itself; what one interface carries, together."""
+    carried: dict = {}
+    others = []
+    for guard in device["guards"]:
+        reason = re.sub(rf"(\s+(on|over|at))?\s+{re.escape(device['address'])}(?![\w.])", "", guard["reason"])
+        found = _CARRIES.match(reason)
+        if found:
+            what = carried.setdefault(found[1], [])
+            what += [] if found[2] in what else [found[2]]
+        elif reason not in others:
+            others.append(reason)
+    return [f"{name} carries {' and '.join(what)}" for name, what in carried.items()] + others
+
+
+def lines(facts: dict, *, host: str, width: int, verbose: bool = False) -> list:
+    """The survey of one host as Lines of at most ``width`` columns. ``verbose``: the chipset is listed, too."""
+    facts = numbered(facts)
+    sections: dict = {}
+    for address in sorted(facts["devices"]):
+        device = facts["devices"][address]
+        sections.setdefault(state_of(device, facts), []).append(device)
+    iommu = "on" if facts["iommu"]["enabled"] else "off"
+    said = fill([f"{host}  {facts['platform']}", f"kernel {facts['kernel']}", f"IOMMU {iommu}"], width, indent=_INDENT)
+    found = [Line(text, HEAD) for text in said]
+    found += [
+        Line(text) for text in fill(
+            ["[vendor:device] as match takes them", "addresses in domain 0000 where none is said"], width, indent=_INDENT
+        )
+    ]
+    found += _section("FREE", sections.get(FREE, []), facts, width, GOOD)
+    found += _section("TAKEN", sections.get(TAKEN, []), facts, width, CHANGE)
+    found += _section("NEEDED BY THE HOST", sections.get(NEEDED, []), facts, width, BAD)
+    refused: dict = {}
+    for device in sections.get(REFUSED, []):
+        refused.setdefault(why_not(device, facts), []).append(device)
+    for reason, devices in refused.items():
+        found += _section(f"NOT TO BE HAD NOW: {reason}", devices, facts, width, BAD)
+    chipset = sections.get(CHIPSET, [])
+    if verbose:
+        found += _section("CHIPSET", chipset, facts, width, HEAD)
+    found.append(Line(""))
+    total = [
+        counted(len(sections.get(state, [])), *words) for state, *words in (
+            (FREE, "free", "free"), (TAKEN, "taken", "taken"), (NEEDED, "needed by the host", "needed by the host"),
+            (REFUSED, "not to be had", "not to be had"),
+        ) if sections.get(state)
+    ]
+    if chipset:
+        total.append(f"{len(chipset)} of the chipset" + ("" if verbose else ", which -v lists"))
+    return found + [Line(text, HEAD) for text in fill(total or ["no PCI device"], width, indent=_INDENT)]
+
+
+def _section(title: str, devices: list, facts: dict, width: int, style: str) -> list:
+    """A title and its devices as Lines; nothing where there are none."""
+    if not devices:
+        return []
+    found = [Line("")] + [Line(text, style) for text in fill([title], width, indent=_INDENT)]
+    addresses = max(len(short(one["address"])) for one in devices)
+    drivers = min(max(len(one["driver"] or "-") for one in devices), _DRIVER_WIDTH)
+    groups = max(len(one["iommu_group"] or "") for one in devices) + 1
+    for one in devices:
+        group = f"g{one['iommu_group']}" if one["iommu_group"] is not None else "-"
+        head = (
+            f"  {short(one['address']):{addresses}} [{one['vendor']}:{one['device']}] "
+            f"{cut(one['driver'] or '-', drivers):{drivers}} {group:{groups}} "
+        )
+        rows = fill(fragments(one, facts), width, indent=2 + addresses + 1, first=len(head))
+        found += [Line((head + rows[0]).rstrip())] + [Line(row) for row in rows[1:]]
+    return found
+
+
+def fragments(device: dict, facts: dict) -> list:
+    """What is told of a device beside address, ids, driver and group, the most telling first. ``facts``: as numbered() gives them."""
+    found = [name_of(device, device["vendor_name"], device["device_name"])]
+    found += [f"{one['name']} mac {one['mac']}" for one in device["net"]]
+    found += device["block"] + needs(device)
+    owner = facts["owners"].get(device["address"]) or {}
+    was = owner.get("was") or {}
+    if owner:
+        found.append(f"policy {owner['policy']}")
+        found += [f"was {was['driver']}"] if was.get("driver") else []
+        if not device["net"]:
+            found += [f"was {one['name']} mac {one['mac']}" for one in was.get("net") or ()]
+    elif device["driver_override"]:
+        found.append(f"override {device['driver_override']} of no policy")
+    elif state_of(device, facts) == TAKEN:
+        found.append("taken by id, without an override")
+    serial = device["serial"] or was.get("serial")
+    found += [f"serial {serial}"] if serial else []
+    zpci = device["zpci"]
+    if zpci:
+        found.append(f"uid {zpci['uid']}" if zpci["uid_is_unique"] else f"function_id {zpci['function_id']}")
+    found += [f"path {device['path']}"] if device["path"] else []
+    if device["physfn"]:
+        found.append(f"VF {facts['vf_numbers'][device['address']]} of {short(device['physfn'])}")
+    if device["sriov"]:
+        found.append(f"{device['sriov']['num']} of {device['sriov']['total']} VFs")
+    if (device["numa_node"] or 0) > 0:
+        found.append(f"NUMA node {device['numa_node']}")
+    others = partners(device, facts)
+    if others:
+        found.append(f"group with {' '.join(short(one) for one in others)}")
+    driver = device["vfio"]["driver"] or device["vfio"]["module"]
+    if device["vfio"]["bindable"] and driver not in (None, BASE_DRIVER, device["driver"]):
+        found.append(f"VFIO driver {driver}")
+    found += [f"in use by process {one['pid']} ({one['command']})" for one in device["holders"] or ()]
+    return found
+
+
+def partners(device: dict, facts: dict) -> list:
+    """The other endpoints of a device's IOMMU group: they go to user space together."""
+    members = facts["iommu"]["groups"].get(device["iommu_group"], ())
+    return sorted(
+        one for one in members
+        if one != device["address"] and one in facts["devices"] and facts["devices"][one]["header_type"] not in (1, 2)
+    )
+
+
+def numbered(facts: dict) -> dict:
+    """The facts with ``vf_numbers``, address -> the VF's number.
+
+    VFs of one PF have rising addresses (source: drivers/pci/iov.c pci_iov_virtfn_devfn()).
+    """
+    cards: dict = {}
+    for address in sorted(facts["devices"]):
+        cards.setdefault(facts["devices"][address]["physfn"], []).append(address)
+    return dict(facts, vf_numbers={
+        address: number for card, addresses in cards.items() if card for number, address in enumerate(addresses)
+    })
+
+
+__all__ = (
+    "CHIPSET", "FREE", "NEEDED", "REFUSED", "TAKEN", "fragments", "is_chipset", "lines", "needs", "numbered", "partners", "state_of", "why_not",
+)

@@ -1,0 +1,82 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Lines for a terminal of a given width, and what a person calls a device. Runs on the controller."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+
+# What a line tells, from which its colour follows.
+PLAIN, HEAD, GOOD, ADD, REMOVE, CHANGE, BAD = "plain", "head", "good", "add", "remove", "change", "bad"
+
+# Base classes, by the first two digits of a class (source: the PCI Code and ID Assignment Specification, as in pci.ids).
+_KINDS = {
+    "00": "device", "01": "storage", "02": "network", "03": "display", "04": "sound, video", "05": "memory", "06": "bridge",
+    "07": "communication", "08": "system", "09": "input", "0a": "docking station", "0b": "processor", "0c": "bus controller",
+    "0d": "radio", "0e": "I/O processor", "0f": "satellite", "10": "encryption", "11": "signal processing", "12": "accelerator",
+}
+_COMPANIES = re.compile(r",? (Corporation|Corp\.?|Inc\.?|Co\.?|Ltd\.?|Limited|GmbH)(?=[ ,]|$),?")
+_DOMAIN = "0000:"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the screen, and what it tells."""
+
+    text: str
+    style: str = PLAIN
+
+
+def short(address: str) -> str:
+    """An address without the domain that most hosts have alone: '0000:02:00.0' is '02:00.0'."""
+    return address[len(_DOMAIN):] if address.startswith(_DOMAIN) else address
+
+
+def cut(text: str, width: int) -> str:
+    """The text in so many columns at most; what does not fit is an ellipsis."""
+    return text if len(text) <= width else text[:max(width - 1, 0)].rstrip() + "…"
+
+
+def name_of(ids: dict, vendor_name: str | None, device_name: str | None) -> str:
+    """What a person calls a device: by pci.ids, else the kind that its class tells."""
+    if device_name:
+        return _COMPANIES.sub("", f"{vendor_name or ''} {device_name}").strip()
+    return _KINDS.get(str(ids.get("class") or "")[:2], "device")
+
+
+def fill(fragments: list, width: int, *, indent: int, first: int = 0) -> list:
+    """The fragments, separated by commas, in lines of ``width`` columns; ``first`` of the first line's are taken already.
+
+    A fragment is broken only where a whole line is too short for it. Every line but the first begins with ``indent`` blanks.
+    """
+    lines = [""]
+    room = width - first
+    for number, fragment in enumerate(fragments):
+        text = fragment + ("," if number + 1 < len(fragments) else "")
+        if lines[-1] and len(lines[-1]) + 1 + len(text) <= room:
+            lines[-1] += " " + text
+            continue
+        if lines[-1] or len(text) > room:
+            if lines[-1] or len(lines) > 1 or first:
+                lines.append("")
+            room = width - indent
+        pieces = textwrap.wrap(text, max(room, 20), break_on_hyphens=False, break_long_words=False) or [""]
+        lines[-1] = pieces[0]
+        lines += pieces[1:]
+    return lines[:1] + [" " * indent + line for line in lines[1:]]
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """'1 device', '2 devices'."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+__all__ = (
+    "ADD", "BAD", "CHANGE", "GOOD", "HEAD", "Line", "PLAIN", "REMOVE", "counted", "cut", "fill", "name_of", "short",
+)

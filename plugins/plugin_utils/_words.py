@@ -1,0 +1,69 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""A module's message in the words of the inventory: who uses the role wrote its variables, and never the module's options."""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.vfio.host.plugins.plugin_utils._places import at, of_item
+
+PREFIX = "passthrough_"
+
+_ENTRY = re.compile(r"\bpolicy ([a-z0-9-]+), devices\[(\d+)\]")
+_NO_POLICY = re.compile(r"^(?=policy ['\"])")
+_POLICY = re.compile(r"^policy ([a-z0-9-]+): ")
+_LISTED = re.compile(r"(?<![\w.])(sriov|modules)\[(\d+)\]")
+# An option of the module, where a message says what to write. Keys of entries have the same shape and other values.
+_ADVICE = re.compile(
+    r"(?<![\w.])(force: \[|state: (?:absent|present)\b|(?:now|at_boot|initramfs): (?:true|false)\b|confirm: \d|timeout: \d)"
+)
+_SUBJECT = re.compile(r"^(force|timeout|confirm|platforms|kernel_cmdline|kernel_config|modules|sriov|devices)(?=: | is | must )")
+_BOTH = re.compile(r"\bnow and at_boot are both false")
+_NOW = re.compile(r"\bnow is false")
+_TASKS = re.compile(r"; (\w+) is an option of the task, for all of its devices")
+_NOTHING = re.compile(r"name at least one of [a-z_, ]+")
+
+
+def in_inventory(message: str, variables) -> str:
+    """The message, line by line, with the role's variables for the module's options, and the place of what it names."""
+    return "\n".join(_line(line, variables) for line in message.splitlines())
+
+
+def _line(line: str, variables) -> str:
+    places: list = []
+
+    def entry(found: re.Match) -> str:
+        places.append(of_item(f"{PREFIX}devices", (found[1], int(found[2])), variables))
+        return f"{PREFIX}devices.{found[1]}[{found[2]}]"
+
+    def policy(found: re.Match) -> str:
+        places.append(of_item(f"{PREFIX}devices", (found[1],), variables))
+        return f"{PREFIX}devices.{found[1]}: "
+
+    def listed(found: re.Match) -> str:
+        places.append(of_item(PREFIX + found[1], (int(found[2]),), variables))
+        return f"{PREFIX}{found[1]}[{found[2]}]"
+
+    def subject(found: re.Match) -> str:
+        places.append(of_item(PREFIX + found[1], (), variables))
+        return PREFIX + found[1]
+
+    line = _ADVICE.sub(rf"{PREFIX}\1", line)
+    line = _BOTH.sub(f"{PREFIX}now and {PREFIX}at_boot are both false", line)
+    line = _NOW.sub(f"{PREFIX}now is false", line)
+    line = _NOTHING.sub(lambda found: re.sub(r"\b(devices|sriov|modules|kernel_config|kernel_cmdline)\b", rf"{PREFIX}\1", found[0]), line)
+    line = re.sub(r"^args: ", "kernel_cmdline: ", line)
+    line = _TASKS.sub(rf"; {PREFIX}\1 is a variable of the host, for all of its devices", line)
+    line = _NO_POLICY.sub(f"{PREFIX}devices: ", line)
+    for pattern, known in ((_ENTRY, entry), (_POLICY, policy), (_LISTED, listed), (_SUBJECT, subject)):
+        line = pattern.sub(known, line)
+    told = [one for number, one in enumerate(places) if one and one not in places[:number]]
+    return line + at(", ".join(told))
+
+
+__all__ = ("PREFIX", "in_inventory")

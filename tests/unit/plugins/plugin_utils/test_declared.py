@@ -1,0 +1,141 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Variables of a host that the role cannot mean: told on the controller, with what may have been meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.vfio.host.plugins.plugin_utils import _declared
+
+ROOT = Path(__file__).parents[4]
+OPTIONS = yaml.safe_load((ROOT / "roles/passthrough/meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+
+
+def unknown(*names):
+    return _declared.unknown_variables(dict.fromkeys(names), OPTIONS)
+
+
+def misfits(**values):
+    return _declared.misfits(OPTIONS, values, values)
+
+
+@pytest.mark.parametrize("name, meant", [
+    ("passthrough_device", "passthrough_devices"),
+    ("passthrough_devcies", "passthrough_devices"),
+    ("passthrough_sr_iov", "passthrough_sriov"),
+    ("passthrough_reboot", "passthrough_reboot_ok"),
+    ("passthrough_kernel_cmd_line", "passthrough_kernel_cmdline"),
+    ("passtrough_devices", "passthrough_devices"),
+    ("passthrouhg_devices", "passthrough_devices"),
+    ("passthrough-devices", "passthrough_devices"),
+    ("Passthrough_devices", "passthrough_devices"),
+    ("passthroughdevices", "passthrough_devices"),
+    ("passthrough_host", "passthrough_hosts"),
+    ("passthrough_drafts", "passthrough_draft"),
+    ("passthru_devices", None),
+])
+def test_a_misspelt_variable_is_told_with_the_one_that_is_meant(name, meant):
+    problems = unknown(name, "inventory_hostname", "passthrough_now")
+    if meant is None:
+        assert problems == []
+    else:
+        assert problems == [f"{name}: the role has no such variable; did you mean {meant}?"]
+
+
+def test_a_mapping_of_all_variables_is_told_to_be_none():
+    (problem,) = unknown("passthrough")
+    assert "its variables stand by themselves, such as passthrough_devices" in problem
+
+
+def test_a_variable_with_the_roles_prefix_that_is_near_to_none_is_told_to_be_renamed():
+    (problem,) = unknown("passthrough_xyzzy")
+    assert "give it another name" in problem
+
+
+@pytest.mark.parametrize("name", [
+    "my_passthrough_devices", "passthrough_hosts", "passthrough_draft", "passthrough_result", "passthrough_before", "guest_devices",
+    "ansible_passthrough_devcies", "_passthrough_devices",
+])
+def test_variables_of_others_are_theirs(name):
+    assert unknown(name) == []
+
+
+def test_all_unknown_variables_are_told_at_once():
+    assert len(unknown("passthrough_devcies", "passthrough_froce", "passthrough")) == 3
+
+
+@pytest.mark.parametrize("values, told", [
+    ({"passthrough_devices": []}, "passthrough_devices must be a mapping, and is a list"),
+    ({"passthrough_devices": "gpus"}, "passthrough_devices must be a mapping, and is 'gpus'"),
+    ({"passthrough_sriov": {}}, "passthrough_sriov must be a list, and is a mapping"),
+    ({"passthrough_sriov": [7]}, "passthrough_sriov[0] must be a mapping, and is 7"),
+    ({"passthrough_sriov": [{"match": {"mac": "x"}, "numvf": 7}]}, "passthrough_sriov[0]: unknown key 'numvf'; did you mean numvfs?"),
+    ({"passthrough_sriov": [{"numvfs": 7}]}, "passthrough_sriov[0]: match is missing"),
+    ({"passthrough_sriov": [{"match": "0000:02:00.0"}]}, "passthrough_sriov[0].match must be a mapping, and is '0000:02:00.0'"),
+    ({"passthrough_modules": [{"name": "vfio-pci", "stat": "loaded"}]}, "passthrough_modules[0]: unknown key 'stat'; did you mean state?"),
+    (
+        {"passthrough_modules": [{"name": "nouveau", "state": "blacklisted"}]},
+        "passthrough_modules[0].state: 'blacklisted' is none of loaded, unloaded, disabled, absent",
+    ),
+    ({"passthrough_modules": [{"state": "loaded"}]}, "passthrough_modules[0]: name is missing"),
+    ({"passthrough_force": ["netwrk"]}, "passthrough_force[0]: 'netwrk' is none of network, storage, console, driver; did you mean network?"),
+    ({"passthrough_state": "gone"}, "passthrough_state: 'gone' is none of present, absent"),
+    ({"passthrough_now": "perhaps"}, "passthrough_now must be true or false, and is 'perhaps'"),
+    ({"passthrough_confirm": True}, "passthrough_confirm must be a whole number, and is True"),
+    ({"passthrough_timeout": "soon"}, "passthrough_timeout must be a whole number, and is 'soon'"),
+    ({"passthrough_platforms": {"x68": {}}}, "passthrough_platforms: unknown key 'x68'; did you mean x86?"),
+    ({"passthrough_platforms": {"x86": {"kernel_confg": {}}}}, "passthrough_platforms.x86: unknown key 'kernel_confg'; did you mean kernel_config?"),
+])
+def test_a_value_of_another_shape_is_one_sentence(values, told):
+    assert misfits(**values) == [told]
+
+
+@pytest.mark.parametrize("values", [
+    {"passthrough_devices": {}}, {"passthrough_devices": None}, {"passthrough_force": "network,storage"}, {"passthrough_now": "no"},
+    {"passthrough_timeout": "30"}, {"passthrough_sriov": [{"match": {"mac": "x"}, "numvfs": "max", "autoprobe": "yes"}]},
+    {"passthrough_modules": [{"name": "vfio-pci", "options": {"disable_vga": True}, "before": ["e1000e"]}]},
+])
+def test_what_the_modules_take_is_taken(values):
+    assert misfits(**values) == []
+
+
+def test_the_roles_own_defaults_are_no_misfits():
+    defaults = yaml.safe_load((ROOT / "roles/passthrough/defaults/main.yml").read_text(encoding="utf-8"))
+    assert set(defaults) == set(OPTIONS)
+    assert misfits(**defaults) == []
+
+
+def test_all_misfits_are_told_at_once():
+    found = misfits(passthrough_sriov=[{"numvf": 1}, {"match": {"mac": "x"}, "numvfss": 1}], passthrough_state="x")
+    assert len(found) == 4
+
+
+def test_devices_and_vfs_are_looked_at_before_any_host_is():
+    values = {
+        "passthrough_devices": {"gpus": [{"match": {"vendr": "10de"}}, {"mach": {}}]},
+        "passthrough_sriov": [{"match": {"mac": "52:54:00:12:34:56"}, "numvfs": "many"}],
+    }
+    found = _declared.unmeant(values, values)
+    assert [one.split(":")[0] for one in found] == [
+        "passthrough_devices.gpus[0]", "passthrough_devices.gpus[1]", "passthrough_devices.gpus[1]", "passthrough_sriov[0]",
+    ]
+
+
+def test_what_is_wrong_with_one_variable_does_not_hide_the_others():
+    values = {"passthrough_force": ["netwrk"], "passthrough_devices": {"gpus": [{"match": {"vendr": "10de"}}]}}
+    found = _declared.problems_of("main", values, dict(values, passthrough_nwo=True))
+    assert [one.split(":")[0] for one in found] == ["passthrough_nwo", "passthrough_force[0]", "passthrough_devices.gpus[0]"]
+
+
+def test_variables_of_another_entry_point_are_known():
+    assert _declared.problems_of("release", {}, {"passthrough_confirm": 30, "passthrough_devices": {}}) == []
+
+
+def test_what_is_given_back_need_not_be_well_declared():
+    assert _declared.unmeant({"passthrough_devices": {"gpus": None}, "passthrough_state": "absent"}, {}) == []

@@ -299,6 +299,7 @@ class Selector:
                 found = known.intersection(self.select(match))
             self._pfs[id(match)] = match, found  # with the match, whose id is another's once it is gone
         return self._pfs[id(match)][1]
+
     def nearest(self, match):
         """What somebody may have meant by a Match that selects nothing; "" where nothing is near."""
         told, missing = [], []

@@ -133,9 +133,9 @@ reboot_reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.host.plugins.module_utils._device.area import DeviceArea
-from ansible_collections.vfio.host.plugins.module_utils._device.options import ARGUMENTS, device_request
-from ansible_collections.vfio.host.plugins.module_utils._host.task import run_task
+from ansible_collections.vfio.host.plugins.module_utils._core.task import run_task
+from ansible_collections.vfio.host.plugins.module_utils._devices.area import DeviceArea
+from ansible_collections.vfio.host.plugins.module_utils._devices.options import ARGUMENTS, device_request
 
 
 def main():

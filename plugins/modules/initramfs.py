@@ -128,9 +128,9 @@ reboot_reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs import ImageArea, ImageRequest
+from ansible_collections.vfio.host.plugins.module_utils._core.task import run_task
 from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
-from ansible_collections.vfio.host.plugins.module_utils._host.task import run_task
+from ansible_collections.vfio.host.plugins.module_utils._initramfs.area import ImageArea, ImageRequest
 
 
 def main():

@@ -198,8 +198,8 @@ reboot_reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import CmdlineArea, Request
-from ansible_collections.vfio.host.plugins.module_utils._host.task import run_task
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.area import CmdlineArea, Request
+from ansible_collections.vfio.host.plugins.module_utils._core.task import run_task
 
 
 def main():

@@ -133,9 +133,9 @@ reboot_reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.host.plugins.module_utils._device.needed import modules_needed
-from ansible_collections.vfio.host.plugins.module_utils._host.task import run_task
-from ansible_collections.vfio.host.plugins.module_utils._kernel.module_area import KernelArea, Request
+from ansible_collections.vfio.host.plugins.module_utils._core.task import run_task
+from ansible_collections.vfio.host.plugins.module_utils._devices.needed import modules_needed
+from ansible_collections.vfio.host.plugins.module_utils._modules.area import KernelArea, Request
 
 
 def main():

@@ -291,10 +291,10 @@ reboot_reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vfio.host.plugins.module_utils._device.options import ARGUMENTS
-from ansible_collections.vfio.host.plugins.module_utils._host.task import run_task
-from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import CHOICES, REPORT
-from ansible_collections.vfio.host.plugins.module_utils._passthrough.whole import Declaration, result
+from ansible_collections.vfio.host.plugins.module_utils._core.task import run_task
+from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import CHOICES, REPORT
+from ansible_collections.vfio.host.plugins.module_utils._devices.options import ARGUMENTS
+from ansible_collections.vfio.host.plugins.module_utils._passthrough.declaration import Declaration, result
 
 
 def main():

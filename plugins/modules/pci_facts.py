@@ -181,11 +181,11 @@ import sys
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.warnings import get_deprecation_messages, get_warning_messages
 
-from ansible_collections.vfio.host.plugins.module_utils._device.policies import owners
-from ansible_collections.vfio.host.plugins.module_utils._device.survey import survey
-from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS
+from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS
+from ansible_collections.vfio.host.plugins.module_utils._core.leaving import fail, printable, runner
+from ansible_collections.vfio.host.plugins.module_utils._devices.policies import owners
+from ansible_collections.vfio.host.plugins.module_utils._devices.state import survey
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
-from ansible_collections.vfio.host.plugins.module_utils._host.leaving import fail, printable, runner
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 MANY = 256
@@ -231,8 +231,8 @@ def selection(values):
     if not values:
         return lambda devices, facts: facts
     # Compiled on the host each time, so only where they are asked for.
-    from ansible_collections.vfio.host.plugins.module_utils._device.declare import parse_matches
-    from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
+    from ansible_collections.vfio.host.plugins.module_utils._devices.match import Selector
+    from ansible_collections.vfio.host.plugins.module_utils._devices.spec import parse_matches
 
     matches = parse_matches(values)
 
@@ -249,9 +249,9 @@ def taken_by_id(found, addresses):
     if not any(found.is_vfio(device.driver) and device.driver_override is None for device in found.devices.values()):
         return []
     # Compiled on the host each time, so only where there are such devices.
-    from ansible_collections.vfio.host.plugins.module_utils._device import rivals
+    from ansible_collections.vfio.host.plugins.module_utils._devices import competitors
 
-    return rivals.taken_by_id(found, addresses)
+    return competitors.taken_by_id(found, addresses)
 
 
 def leave(module, **result):

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
-from ansible_collections.vfio.host.plugins.module_utils._device.declare import parse_declarations
+from ansible_collections.vfio.host.plugins.module_utils._devices.spec import parse_declarations
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
-from ansible_collections.vfio.host.plugins.module_utils._sriov.declare import parse_entries
+from ansible_collections.vfio.host.plugins.module_utils._sriov.spec import parse_entries
 from ansible_collections.vfio.host.plugins.plugin_utils._nearest import did_you_mean, is_typo
 from ansible_collections.vfio.host.plugins.plugin_utils._places import at, of_item, of_name
 from ansible_collections.vfio.host.plugins.plugin_utils._words import PREFIX, in_inventory

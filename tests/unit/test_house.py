@@ -14,7 +14,23 @@ import pytest
 UTILS = Path(__file__).parents[2] / "plugins" / "module_utils"
 PREFIX = "ansible_collections.vfio.host.plugins.module_utils."
 # What a room's __init__.py does is the same for all: see _once.py.
-FILES = sorted(path for path in UTILS.glob("*/*.py") if path.name != "__init__.py")
+FILES = sorted(path for path in UTILS.glob("*/**/*.py") if path.name != "__init__.py")
+# The floors, from below: what a room may import beside itself. Above all areas is _passthrough, which alone sees all.
+FLOORS = {
+    "_host": set(),
+    "_core": {"_host"},
+    "_kernel": {"_core", "_host"},
+    "_boot": {"_core", "_host"},
+    "_competitors": {"_core", "_host"},
+}
+AREAS = {"_cmdline", "_devices", "_initramfs", "_kconfig", "_modules", "_sriov"}
+# What areas import of each other: numbers of VFs stand on devices; modules and configuration are one area, with one pair of
+# files; which images boot is in the boot loader's entries.
+BETWEEN_AREAS = {
+    ("_sriov", "_devices"), ("_modules.area", "_kconfig.state"), ("_modules.area", "_kconfig.verdict"),
+    ("_kconfig.verdict", "_modules.records"), ("_kconfig.verdict", "_modules.spec"),
+    ("_initramfs.area", "_cmdline.loaders.entries"),
+}
 # What reads or writes outside of values.
 TOUCHING = {"os", "io", "pathlib", "shutil", "socket", "subprocess", "tempfile", "time"}
 
@@ -31,16 +47,23 @@ def imports(path, walk=ast.walk):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             inner = node.module[len(PREFIX):] if node.module.startswith(PREFIX) else None
-            if inner and "." not in inner:
-                found.update(f"{inner}.{alias.name}" for alias in node.names)
+            if inner is None:
+                found.add(node.module)
             else:
-                found.add(inner or node.module)
+                names = {alias.name for alias in node.names}
+                files = {name for name in names if (UTILS / inner.replace(".", "/") / f"{name}.py").is_file()}
+                found.update(f"{inner}.{name}" for name in files)
+                found.update({inner} if names - files else ())
     return found
 
 
 def is_pure(path):
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return docstring.split("\n\n")[0].endswith("Pure.")
+
+
+def room_of(name):
+    return name.split(".")[0]
 
 
 GRAPH = {name_of(path): imports(path) for path in FILES}
@@ -63,43 +86,34 @@ def test_every_room_installs_the_finder_and_does_nothing_else():
 def test_what_is_pure_touches_nothing(path):
     assert not GRAPH[name_of(path)] & TOUCHING
     pure = {name_of(one) for one in FILES if is_pure(one)} | {"_host.errors"}
-    assert not {one for one in GRAPH[name_of(path)] if one.startswith("_host.")} - pure
+    assert not {one for one in GRAPH[name_of(path)] if room_of(one) in ("_host", "_core")} - pure
 
 
-def test_the_edges_of_the_host_know_nothing_of_what_is_above():
+@pytest.mark.parametrize("room", sorted({room_of(name) for name in GRAPH}))
+def test_calls_go_down_one_floor_or_more(room):
+    below = FLOORS.get(room, set(FLOORS) | (AREAS if room == "_passthrough" else set()))
     above = {
-        f"{name} imports {one}" for name, found in GRAPH.items() if name.startswith("_host.")
-        for one in found if one.startswith("_") and not one.startswith(("_host.", "__future__"))
+        (name, one) for name, found in GRAPH.items() if room_of(name) == room
+        for one in found if one in GRAPH and room_of(one) not in below | {room}
     }
-    assert above == set()
+    assert {one for one in above if one not in BETWEEN_AREAS and tuple(map(room_of, one)) not in BETWEEN_AREAS} == set()
 
 
-def test_devices_know_nothing_of_how_vfs_are_made():
-    above = {
-        f"{name} imports {one}" for name, found in GRAPH.items() if name.startswith("_device.")
-        for one in found if one.startswith(("_sriov.", "_passthrough."))
+def test_every_room_has_its_floor_and_no_exception_is_left_over():
+    assert {room_of(name) for name in GRAPH} == set(FLOORS) | AREAS | {"_passthrough"}
+    calls = {(name, one) for name, found in GRAPH.items() for one in found}
+    assert BETWEEN_AREAS - calls - {tuple(map(room_of, one)) for one in calls} == set()
+
+
+def test_numbers_of_vfs_touch_nothing_but_what_is_below():
+    assert {room_of(one) for name, found in GRAPH.items() if room_of(name) == "_sriov" for one in found} <= {
+        "_sriov", "_devices", "_core", "_host", "__future__", "dataclasses", "errno", "json", "re",
     }
-    assert above == set()
-    assert {one.split(".")[0] for name, found in GRAPH.items() if name.startswith("_sriov.") for one in found} <= {
-        "_sriov", "_device", "_host", "__future__", "dataclasses", "errno", "json", "re",
-    }
 
 
-def test_competitors_know_nothing_of_who_asks_for_them():
-    above = {
-        f"{name} imports {one}" for name, found in GRAPH.items() if name.startswith("_competitors.")
-        for one in found if one.startswith("_") and not one.startswith(("_competitors.", "_host.", "__future__"))
-    }
-    assert above == set()
-
-
-def test_devices_and_the_kernel_meet_in_kmod_alone():
-    crossing = {
-        (name, one) for name, found in GRAPH.items() for one in found
-        if {name.split(".")[0], one.split(".")[0]} == {"_device", "_kernel"}
-    }
-    assert {pair for pair in crossing if "_kernel.kmod" not in pair} == set()
-    assert {one for name, one in crossing if name == "_kernel.kmod"} == {"_device.alias"}
+def test_devices_ask_about_kernel_modules_by_kmod_and_aliases_alone():
+    asked = {one for name, found in GRAPH.items() if room_of(name) == "_devices" for one in found if room_of(one) == "_kernel"}
+    assert asked == {"_kernel.alias", "_kernel.kmod"}
 
 
 def test_nothing_imports_itself_around_a_circle():
@@ -135,5 +149,5 @@ def test_passthrough_does_not_load_the_planning_of_devices_before_it_has_some_to
         loaded |= new
         files = (UTILS / f"{one.replace('.', '/')}.py" for one in new if one in GRAPH)
         new = {one for file in files for one in imports(file, ast.iter_child_nodes)} - loaded
-    assert "_host.task" in loaded
-    assert "_device.plan" not in loaded
+    assert "_core.task" in loaded
+    assert "_devices.plan" not in loaded

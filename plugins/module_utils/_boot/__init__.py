@@ -4,7 +4,7 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""What the next boot takes."""
+"""What the command line and initramfs images both look at: unified kernel images, and presets of mkinitcpio."""
 
 from __future__ import annotations
 

@@ -23,9 +23,9 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors import (
     networkd,
     networks,
     shell,
-    udev,
     units,
 )
+from ansible_collections.vfio.host.plugins.module_utils._competitors.udev import claims as udev
 from ansible_collections.vfio.host.plugins.module_utils._host import foreignpaths
 from ansible_collections.vfio.host.plugins.module_utils._host.foreign import Foreign
 
@@ -181,7 +181,7 @@ class Competitors:
         return self._claims
 
     def overrides(self) -> list:
-        """The Claims of driverctl, of which devices of policies are told in words of their own (_device/rivals.py)."""
+        """The Claims of driverctl, of which devices of policies are told in words of their own (_devices/competitors.py)."""
         return [
             one for text, path in _texts(self._foreign, foreignpaths.DRIVERCTL)
             for one in attributes.driverctl_claims(text, path, name=os.path.basename(path))

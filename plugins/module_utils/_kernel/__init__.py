@@ -4,7 +4,7 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""What devices need of the kernel."""
+"""Kernel modules as the kernel and kmod know them: names, aliases, parameters, configuration files."""
 
 from __future__ import annotations
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ansible_collections.vfio.host.plugins.module_utils._device import alias
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
-from ansible_collections.vfio.host.plugins.module_utils._kernel import modprobe
-from ansible_collections.vfio.host.plugins.module_utils._kernel.module_value import Parameter
+from ansible_collections.vfio.host.plugins.module_utils._kernel import alias, modprobe
+from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import Parameter
 
 LOADED, BUILTIN, LOADABLE, ABSENT = "loaded", "builtin", "loadable", "absent"
 

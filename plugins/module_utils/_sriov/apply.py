@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.vfio.host.plugins.module_utils._device.apply import pci_bus
-from ansible_collections.vfio.host.plugins.module_utils._host.endings import ENDINGS, told
+from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told
+from ansible_collections.vfio.host.plugins.module_utils._core.resources import Autoprobe, Binding, Vfs
+from ansible_collections.vfio.host.plugins.module_utils._devices.apply import pci_bus
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
 from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import NumberRefusal
-from ansible_collections.vfio.host.plugins.module_utils._host.resources import Autoprobe, Binding, Vfs
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules
 from ansible_collections.vfio.host.plugins.module_utils._sriov import late
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.vfio.host.plugins.module_utils._device.area import DeviceArea
+from ansible_collections.vfio.host.plugins.module_utils._devices.area import DeviceArea
 from ansible_collections.vfio.host.plugins.module_utils._sriov import plan as planning
 from ansible_collections.vfio.host.plugins.module_utils._sriov import rules
 from ansible_collections.vfio.host.plugins.module_utils._sriov.predict import Expected, read_layout

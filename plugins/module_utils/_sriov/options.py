@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.vfio.host.plugins.module_utils._device.options import undeclared
-from ansible_collections.vfio.host.plugins.module_utils._host.force import GUARDS
+from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS
+from ansible_collections.vfio.host.plugins.module_utils._devices.options import undeclared
 from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import Request
 
 

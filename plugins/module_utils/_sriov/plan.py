@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ansible_collections.vfio.host.plugins.module_utils._device.contradictions import target_of, warnings_of_vfs
+from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import RELEASE, REPORT, remedy
+from ansible_collections.vfio.host.plugins.module_utils._devices.contradictions import target_of, warnings_of_vfs
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
-from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import RELEASE, REPORT, remedy
 from ansible_collections.vfio.host.plugins.module_utils._sriov import late, rules
 from ansible_collections.vfio.host.plugins.module_utils._sriov.predict import Prediction
 from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import CHANGED, PENDING, RELEASED, Request, State, resolve

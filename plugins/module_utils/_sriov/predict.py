@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ansible_collections.vfio.host.plugins.module_utils._device import names
-from ansible_collections.vfio.host.plugins.module_utils._device.iommu import NO_GROUP
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import Device, guards_of_vfs
-from ansible_collections.vfio.host.plugins.module_utils._device.place import vf_path, vf_slots
+from ansible_collections.vfio.host.plugins.module_utils._devices import pciids
+from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import NO_GROUP
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device, guards_of_vfs
+from ansible_collections.vfio.host.plugins.module_utils._devices.place import vf_path, vf_slots
 
 # include/uapi/linux/pci_regs.h: PCI_EXT_CAP_ID_SRIOV, PCI_SRIOV_VF_OFFSET, _VF_STRIDE and _VF_DID.
 _EXTENDED_CONFIG = 0x100
@@ -62,7 +62,7 @@ class Expected:
 
     def __init__(self, fs, survey):
         self._survey = survey
-        self._names = names.Dictionary(fs.pci_ids, fs.read_file).names
+        self._names = pciids.Dictionary(fs.pci_ids, fs.read_file).names
         self._reason = None if survey.iommu_enabled or survey.noiommu else NO_GROUP
 
     def vfs(self, pf, layout, number):

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.vfio.host.plugins.module_utils._device.match import Selector
-from ansible_collections.vfio.host.plugins.module_utils._device.objections import in_use
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import STORAGE, Device, guards_of_vfs
+from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS, how_to_force
+from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import MOVES, RELEASE, REPORT
+from ansible_collections.vfio.host.plugins.module_utils._devices.match import Selector
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import STORAGE, Device, guards_of_vfs
+from ansible_collections.vfio.host.plugins.module_utils._devices.refusals import in_use
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
-from ansible_collections.vfio.host.plugins.module_utils._host.force import GUARDS, how_to_force
-from ansible_collections.vfio.host.plugins.module_utils._host.undeclared import MOVES, RELEASE, REPORT
 from ansible_collections.vfio.host.plugins.module_utils._sriov import rules
-from ansible_collections.vfio.host.plugins.module_utils._sriov.declare import MAX, parse_entries
+from ansible_collections.vfio.host.plugins.module_utils._sriov.spec import MAX, parse_entries
 
 UNCHANGED, CHANGED, RELEASED, PENDING = "unchanged", "changed", "released", "pending"
 

@@ -24,12 +24,12 @@ import json
 import re
 from dataclasses import dataclass, replace
 
-from ansible_collections.vfio.host.plugins.module_utils._device import vf_rules
-from ansible_collections.vfio.host.plugins.module_utils._device.lines import joined
-from ansible_collections.vfio.host.plugins.module_utils._device.pci import ADDRESS, IDENTITY
-from ansible_collections.vfio.host.plugins.module_utils._device.place import DEVPATH
-from ansible_collections.vfio.host.plugins.module_utils._device.standing import checked, read_records
-from ansible_collections.vfio.host.plugins.module_utils._device.udev import HEX_ID, native_mark
+from ansible_collections.vfio.host.plugins.module_utils._devices import vf_rules
+from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import checked, read_records
+from ansible_collections.vfio.host.plugins.module_utils._devices.lines import joined
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, IDENTITY
+from ansible_collections.vfio.host.plugins.module_utils._devices.place import DEVPATH
+from ansible_collections.vfio.host.plugins.module_utils._devices.rules import HEX_ID, native_mark
 
 NUMBERS, PROBES = "59-vfio-host-sriov.rules", "61-vfio-host-sriov.rules"
 

@@ -9,10 +9,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from ansible_collections.vfio.host.plugins.module_utils._device.area import Host
-from ansible_collections.vfio.host.plugins.module_utils._device.plan import Request, make_plan
-from ansible_collections.vfio.host.plugins.module_utils._device.survey import survey
-from ansible_collections.vfio.host.plugins.module_utils._device.usage import Usage
+from ansible_collections.vfio.host.plugins.module_utils._devices.area import Host
+from ansible_collections.vfio.host.plugins.module_utils._devices.holders import Usage
+from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Request, make_plan
+from ansible_collections.vfio.host.plugins.module_utils._devices.state import survey
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 TAKE, GIVE_BACK = "take", "give back"

@@ -9,7 +9,7 @@ import os
 import time
 from pathlib import Path
 
-from ansible_collections.vfio.host.plugins.module_utils._device.processes import Processes
+from ansible_collections.vfio.host.plugins.module_utils._devices.processes import Processes
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import CHARACTER, Node
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 

@@ -10,7 +10,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline_area import CmdlineArea
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.area import CmdlineArea
 from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.host.tests.unit.fake.faults import FakeFiles, Faults

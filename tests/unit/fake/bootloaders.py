@@ -14,7 +14,7 @@ import os
 import re
 import subprocess
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.cmdline import parse
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
 from ansible_collections.vfio.host.tests.unit.fake.boothost import KERNEL, BootHost
 from ansible_collections.vfio.host.tests.unit.fake.entries import EntriesHost, KernelstubHost, SdbootutilHost
 from ansible_collections.vfio.host.tests.unit.fake.grubby import GrubbyHost

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 
-from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
+from ansible_collections.vfio.host.plugins.module_utils._core.area import report, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._sriov.area import NumberArea
 from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import Request
 from ansible_collections.vfio.host.tests.unit.fake.hosts import PF

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.vfio.host.plugins.module_utils._device.area import DeviceArea
-from ansible_collections.vfio.host.plugins.module_utils._device.plan import Request
-from ansible_collections.vfio.host.plugins.module_utils._device.survey import survey
-from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
-from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
+from ansible_collections.vfio.host.plugins.module_utils._core.area import report, run_areas
+from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+from ansible_collections.vfio.host.plugins.module_utils._devices.area import DeviceArea
+from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Request
+from ansible_collections.vfio.host.plugins.module_utils._devices.state import survey
 from ansible_collections.vfio.host.tests.unit.fake.faults import FakeFiles, Faults
 from ansible_collections.vfio.host.tests.unit.fake.kernel import FakeKernel
 from ansible_collections.vfio.host.tests.unit.fake.tree import Tree

@@ -10,12 +10,12 @@ import glob
 import gzip
 import os
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs import ImageArea, ImageRequest
-from ansible_collections.vfio.host.plugins.module_utils._host.area import report, run_areas
+from ansible_collections.vfio.host.plugins.module_utils._core.area import report, run_areas
+from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
-from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.host.plugins.module_utils._initramfs.area import ImageArea, ImageRequest
 from ansible_collections.vfio.host.tests.unit.fake.unified import unified
 
 KERNEL = "6.12.1-amd64"

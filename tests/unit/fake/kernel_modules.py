@@ -12,14 +12,14 @@ import os
 import re
 import shutil
 
-from ansible_collections.vfio.host.plugins.module_utils._device.needed import modules_needed
-from ansible_collections.vfio.host.plugins.module_utils._host.area import run_areas
+from ansible_collections.vfio.host.plugins.module_utils._core.area import run_areas
+from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+from ansible_collections.vfio.host.plugins.module_utils._devices.needed import modules_needed
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
-from ansible_collections.vfio.host.plugins.module_utils._host.journal import Journal
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.host.plugins.module_utils._kernel import modprobe as conf
-from ansible_collections.vfio.host.plugins.module_utils._kernel.module_area import KernelArea, Request
+from ansible_collections.vfio.host.plugins.module_utils._modules.area import KernelArea, Request
 
 RELEASE = "6.12.0-test"
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.blsentries import parse_entry
-from ansible_collections.vfio.host.plugins.module_utils._boot.grubbytext import parse_info
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import parse_entry
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubbytext import parse_info
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import (
     KERNEL,
     GrubbyHost,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.initramfs_image import read_image
+from ansible_collections.vfio.host.plugins.module_utils._initramfs.image import read_image
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import GrubHost
 from ansible_collections.vfio.host.tests.unit.fake.host import FakeHost
 from ansible_collections.vfio.host.tests.unit.fake.images import ImageHost

@@ -42,7 +42,7 @@ for address in "$@"; do
 done
 """
 
-# Appended to the collection's module_utils/_host/task.py, as it was sent.
+# Appended to the collection's module_utils/_core/task.py, as it was sent.
 TIMED = """
 
 import time as _time
@@ -70,7 +70,7 @@ def unpacked(kind):
     if len(files) != 1:
         sys.exit("{0} files of {1} below {2}".format(len(files), kind, PAYLOADS))
     run("/usr/bin/python3", str(files[0]), "explode")
-    (task,) = files[0].parent.glob("debug_dir/ansible_collections/vfio/host/plugins/module_utils/_host/task.py")
+    (task,) = files[0].parent.glob("debug_dir/ansible_collections/vfio/host/plugins/module_utils/_core/task.py")
     task.write_text(task.read_text(encoding="utf-8") + TIMED, encoding="utf-8")
     # -B: sources that come in an archive are compiled in every call.
     return ["/usr/bin/python3", "-B", str(files[0]), "execute"]

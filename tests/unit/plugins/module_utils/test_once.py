@@ -22,7 +22,7 @@ UTILS = f"{PACKAGE}.module_utils"
 # What Ansible ships as empty files, whatever is there: the packages above the rooms.
 ABOVE = ["ansible_collections", "ansible_collections.vfio", "ansible_collections.vfio.host", PACKAGE, f"{PACKAGE}.modules", UTILS]
 SHIPPED = sorted(PLUGINS.glob("modules/*.py")) + sorted(PLUGINS.glob("module_utils/**/*.py"))
-ROOMS = sorted(path.parent.name for path in SHIPPED if path.name == "__init__.py")
+ROOMS = sorted(".".join(path.parent.relative_to(PLUGINS / "module_utils").parts) for path in SHIPPED if path.name == "__init__.py")
 # The finder's own file, and the room that asks for it first, are there before the finder.
 NAMES = [f"{PACKAGE}.{path.relative_to(PLUGINS).with_suffix('').as_posix().replace('/', '.')}" for path in SHIPPED]
 NAMES = [name for name in NAMES if not name.endswith(".__init__") and name != f"{UTILS}._once"]

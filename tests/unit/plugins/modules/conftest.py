@@ -13,7 +13,7 @@ import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.common import warnings
 
-from ansible_collections.vfio.host.plugins.module_utils._host import task
+from ansible_collections.vfio.host.plugins.module_utils._core import task
 from ansible_collections.vfio.host.plugins.modules import (
     driver_override,
     initramfs,

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._host import confirm, revert
+from ansible_collections.vfio.host.plugins.module_utils._core import confirm, revert
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.faults import Killed

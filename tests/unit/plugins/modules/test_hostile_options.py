@@ -15,9 +15,9 @@ hypothesis = pytest.importorskip("hypothesis", reason="property tests run where 
 
 from hypothesis import strategies as st
 
-from ansible_collections.vfio.host.plugins.module_utils._host.area import run_areas
+from ansible_collections.vfio.host.plugins.module_utils._core.area import run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
-from ansible_collections.vfio.host.plugins.module_utils._passthrough.whole import DEVICES, KERNEL, SRIOV, Declaration
+from ansible_collections.vfio.host.plugins.module_utils._passthrough.declaration import DEVICES, KERNEL, SRIOV, Declaration
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, PF
 from ansible_collections.vfio.host.tests.unit.fake.udev import parse_file

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._kernel.module_wish import MODULE_SPEC
+from ansible_collections.vfio.host.plugins.module_utils._modules.spec import MODULE_SPEC
 from ansible_collections.vfio.host.tests.unit.fake.kernel_modules import ModuleHost
 
 WISH = [

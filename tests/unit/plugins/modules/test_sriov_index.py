@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._device import udev
+from ansible_collections.vfio.host.plugins.module_utils._devices import rules as device_rules
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._sriov import rules
 from ansible_collections.vfio.host.tests.unit.fake import hosts
@@ -219,8 +219,8 @@ def as_before(host):
         path = f"{directory}/{name}"
         text = host.files.read(path)
         if name.startswith("60-"):
-            records = [replace(one, devpath=None, vf=None) for one in udev.parse(text, path)]
-            host.tree.put(path, udev.render("guests", records))
+            records = [replace(one, devpath=None, vf=None) for one in device_rules.parse(text, path)]
+            host.tree.put(path, device_rules.render("guests", records))
     records = rules.parse(host.files.read(f"{directory}/{rules.NUMBERS}"), "x")
     for name, text in zip((rules.NUMBERS, rules.PROBES), rules.render([replace(one, devpath=None) for one in records])):
         host.tree.put(f"{directory}/{name}", text)

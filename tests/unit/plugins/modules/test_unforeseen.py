@@ -11,7 +11,7 @@ import os
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._host.leaving import printable, runner
+from ansible_collections.vfio.host.plugins.module_utils._core.leaving import printable, runner
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.host import FakeHost
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, PF

@@ -12,8 +12,8 @@ from collections import Counter
 import pytest
 import yaml
 
-from ansible_collections.vfio.host.plugins.module_utils._device.declare import parse_declarations
-from ansible_collections.vfio.host.plugins.module_utils._sriov.declare import parse_entries
+from ansible_collections.vfio.host.plugins.module_utils._devices.spec import parse_declarations
+from ansible_collections.vfio.host.plugins.module_utils._sriov.spec import parse_entries
 from ansible_collections.vfio.host.plugins.plugin_utils import _draft
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, PAIR, PAIR2, PF, ROOT_DISK, UPLINK, VGA

@@ -9,8 +9,8 @@ import os
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._device import alias as aliases
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
+from ansible_collections.vfio.host.plugins.module_utils._kernel import alias as aliases
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import Modules, normalize_module_name
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.model import Module, alias

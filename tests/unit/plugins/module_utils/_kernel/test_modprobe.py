@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
-from ansible_collections.vfio.host.plugins.module_utils._kernel import modprobe, module_memory, module_record
-from ansible_collections.vfio.host.plugins.module_utils._kernel.module_record import Record
-from ansible_collections.vfio.host.plugins.module_utils._kernel.module_value import as_text, fitting, same
-from ansible_collections.vfio.host.plugins.module_utils._kernel.module_wish import parse_wishes
+from ansible_collections.vfio.host.plugins.module_utils._kernel import modprobe
+from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import as_text, fitting, same
+from ansible_collections.vfio.host.plugins.module_utils._modules import hidden_options
+from ansible_collections.vfio.host.plugins.module_utils._modules import records as module_records
+from ansible_collections.vfio.host.plugins.module_utils._modules.records import Record
+from ansible_collections.vfio.host.plugins.module_utils._modules.spec import parse_wishes
 
 # Texts of an alphabet: hypothesis makes these quicker than texts of a regular expression.
 NAMES = st.text(string.ascii_lowercase + string.digits + "_", min_size=1, max_size=8)
@@ -22,7 +24,7 @@ VALUES = st.text(string.ascii_letters + string.digits + "_.,:/+*@%=~-", max_size
 RECORDS = st.lists(
     st.builds(
         Record,
-        owner=st.sampled_from(module_record.OWNERS),
+        owner=st.sampled_from(module_records.OWNERS),
         module=NAMES,
         options=st.dictionaries(NAMES, VALUES, max_size=3).map(lambda found: tuple(sorted(found.items()))),
         load=st.booleans(),
@@ -35,8 +37,8 @@ RECORDS = st.lists(
 
 
 def back(records):
-    return module_record.parse_records(
-        module_record.render_modprobe(records), "m", module_record.render_load(records), "l"
+    return module_records.parse_records(
+        module_records.render_modprobe(records), "m", module_records.render_load(records), "l"
     )
 
 
@@ -48,7 +50,7 @@ def test_what_is_written_reads_back_as_it_was(records):
 
 @given(RECORDS)
 def test_nothing_but_what_was_declared_gets_into_the_files(records):
-    text = (module_record.render_modprobe(records) or "") + (module_record.render_load(records) or "")
+    text = (module_records.render_modprobe(records) or "") + (module_records.render_load(records) or "")
     declared = {one.module for one in records} | {native for one in records for native in one.before}
     for line in text.splitlines():
         if line.startswith("#"):
@@ -64,9 +66,9 @@ def test_a_value_of_any_text_is_refused_or_stays_one_word(value):
         wishes = parse_wishes([{"name": "vfio", "options": {"x": value}}])
     except InputError:
         return
-    record = Record(module_record.KERNEL_MODULE, "vfio", tuple(wishes[0].options.items()))
+    record = Record(module_records.KERNEL_MODULE, "vfio", tuple(wishes[0].options.items()))
     assert back([record]) == [record]
-    lines = module_record.render_modprobe([record]).split("\n")
+    lines = module_records.render_modprobe([record]).split("\n")
     assert [line for line in lines if not line.startswith("#")] == [f"options vfio x={value}", ""]
 
 
@@ -76,7 +78,7 @@ def test_foreign_files_of_any_content_are_read_without_a_traceback(data):
     found = modprobe.Configuration(tuple(modprobe.parse_conf(text, "x") + modprobe.parse_cmdline(text)), {})
     modprobe.parse_load(text, "x")
     modprobe.parse_cmdline_load(text)
-    module_memory.parse(text)
+    hidden_options.parse(text)
     for one in found.directives:
         found.settings(one.module)
         found.install(one.module)
@@ -88,7 +90,7 @@ def test_foreign_files_of_any_content_are_read_without_a_traceback(data):
 @given(st.text(alphabet="abcdeinoptsx_=-.#:/ \t\n\\\"", max_size=80))
 def test_a_file_of_ours_changed_by_hand_is_read_or_refused(text):
     try:
-        records = module_record.parse_records(text, "m", text, "l")
+        records = module_records.parse_records(text, "m", text, "l")
     except PlanError:
         return
     assert back(records) == [one for one in records if not one.is_empty]
@@ -96,7 +98,7 @@ def test_a_file_of_ours_changed_by_hand_is_read_or_refused(text):
 
 @given(st.dictionaries(NAMES, st.tuples(st.integers(0, 2**64), st.dictionaries(NAMES, st.none() | VALUES, min_size=1))))
 def test_what_is_remembered_reads_back_as_it_was(remembered):
-    assert module_memory.parse(module_memory.render(remembered)) == remembered
+    assert hidden_options.parse(hidden_options.render(remembered)) == remembered
 
 
 @pytest.mark.parametrize(("text", "expected"), [

@@ -1,0 +1,54 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What the command lines of a boot loader are to be: what is wished of all, and of single ones. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import edit, normalize, parse
+
+
+@dataclass(frozen=True)
+class Goal:
+    """``wishes``: of every line but those that have ``own``, by the line's name. ``texts``: whole lines, by name.
+
+    ``again``: the run before broke off, so what cannot be read back is done again.
+    """
+
+    wishes: list
+    own: dict = field(default_factory=dict)
+    texts: dict = field(default_factory=dict)
+    again: bool = False
+
+    @property
+    def all(self):
+        """A wish for each argument; of several, that of the first line."""
+        found = {}
+        for wishes in [self.wishes, *self.own.values()]:
+            for wish in wishes:
+                found.setdefault(normalize(wish.name), wish)
+        return list(found.values())
+
+    def of(self, name):
+        """The wishes of a line."""
+        return self.own.get(name, self.wishes)
+
+    def edit(self, name, line):
+        """A line as it will be."""
+        return self.texts[name] if name in self.texts else edit(line, self.of(name))
+
+    def edited(self, lines):
+        """(name, line) of all as they will be."""
+        return tuple((name, self.edit(name, line)) for name, line in lines)
+
+    def unmet(self, lines):
+        """(name, line, wish) of what is not as wished."""
+        return [(name, line, wish) for name, line in lines for wish in self.of(name) if not wish.is_met(parse(line))]
+
+
+__all__ = ("Goal",)

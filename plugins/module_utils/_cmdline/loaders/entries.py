@@ -1,0 +1,66 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What back ends have in common whose entries are files on the boot or EFI system partition."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import Entry, System
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+
+class EntryFiles(Backend):
+    """What back ends have in common whose entries are files on the boot or EFI system partition."""
+
+    def all_entries(self):
+        """Every Entry there is."""
+        return [
+            Entry(f"{place}/loader/entries/{name}", place, self._files.read(f"{place}/loader/entries/{name}") or "")
+            for place in self._paths.boots
+            for name in self._files.names(f"{place}/loader/entries")
+            if name.endswith(".conf")
+        ]
+
+    def system(self):
+        """The running System."""
+        return System(
+            machine=(self._files.read(self._paths.machine_id) or "").strip(),
+            line=parse(self._fs.read(f"{self._fs.proc}/cmdline") or ""),
+            installed=self._is_installed,
+            exists=self._fs.exists,
+        )
+
+    def _is_installed(self, version):
+        places = (f"{self._paths.modules}/{version}/vmlinuz", f"{self._paths.boot}/vmlinuz-{version}")
+        return any(self._fs.exists(path) for path in places)
+
+    def loader(self):
+        """systemd-boot's file, or None."""
+        loaders = [
+            f"{place}/EFI/systemd/{name}"
+            for place in self._paths.boots
+            for name in self._files.names(f"{place}/EFI/systemd")
+            if name.startswith("systemd-boot")
+        ]
+        return loaders[0] if loaders else None
+
+    def booted_first(self, entries):
+        """Entries with the one first that the running kernel was started by, where the loader has said which that is."""
+        booted = self._paths.loader_text(self._fs, "LoaderEntrySelected")
+        return sorted(entries, key=lambda entry: entry.path.rpartition("/")[2] != booted)
+
+    def none_is_ours(self, why_not):
+        """The PlanError where no entry is this system's; ``why_not(entry)``: a phrase."""
+        seen = [f"{entry.path} {why_not(entry)}" for entry in self.all_entries()]
+        return PlanError(
+            f"systemd-boot has no entry of this system that can be told as such: {'; '.join(seen) or 'there is none at all'}; "
+            "see bootctl list"
+        )
+
+
+__all__ = ("EntryFiles",)

@@ -1,0 +1,262 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""GRUB with grub-mkconfig: lines of ours in a drop-in where it reads these, else at the end of /etc/default/grub.
+
+Nobody else's line is ever changed. What others set against a wish, ours leave out, and the task says where it is set.
+Without them that holds again.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import Wish, edit, exact, normalize, parse
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders import grubcfg
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, Boot, Change
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubsettings import ASK, Block, DropIn, parse_answers, without
+from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told, tried
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
+
+_READS_DROPINS = re.compile(r"^[^#\n]*default/grub\.d", re.MULTILINE)
+_BLS = re.compile(r"^\s*blscfg\b", re.MULTILINE)
+
+
+class Grub(Backend):
+    """GRUB with update-grub, grub-mkconfig or grub2-mkconfig."""
+
+    name = "grub"
+    looked_for = (
+        "GRUB (grub-mkconfig and /boot/grub/grub.cfg, or grub2-mkconfig and /boot/grub2/grub.cfg, without blscfg)"
+    )
+    forbidden = (
+        ("$`\\'", True, "GRUB's own language"),
+        (";&|<>{}", False, "GRUB's own language"),
+    )
+
+    def found(self):
+        """Evidence, or None. Where GRUB takes its entries from files of their own, they are not grub-mkconfig's."""
+        text = self._files.read(self._cfg) if self._mkconfig() else None
+        return None if not text or _BLS.search(text) else self._cfg
+
+    @property
+    def _is_grub2(self):
+        """Whether GRUB has the names that it has on Fedora and openSUSE."""
+        return not self._paths.program("grub-mkconfig") or self._files.read(self._paths.grub_cfg) is None
+
+    @property
+    def _cfg(self):
+        return self._paths.grub2_cfg if self._is_grub2 else self._paths.grub_cfg
+
+    def _mkconfig(self):
+        return self._paths.program("grub2-mkconfig" if self._is_grub2 else "grub-mkconfig")
+
+    def _has_dropins(self):
+        return bool(_READS_DROPINS.search(self._files.read(self._mkconfig()) or ""))
+
+    def commands(self):
+        """What makes the configuration effective."""
+        update = self._paths.program("update-grub") if self._has_dropins() and not self._is_grub2 else None
+        return [[update or self._mkconfig()]]
+
+    def derived(self, dummy_boot, dummy_change):
+        """grub.cfg itself: put back as it was, and in one step, which its tool does not do."""
+        from ansible_collections.vfio.host.plugins.module_utils._core.resources import File
+        return [File.now(self._files, self._cfg)]
+
+    def run(self, *argv):
+        """A program's output. What it makes takes grub.cfg's place in one step."""
+        if list(argv) not in self.commands():
+            return super().run(*argv)
+        # Its last step empties grub.cfg and fills it again, unsynced: a host whose power goes in between boots no more.
+        made = self._cfg + ".vfio-host"
+        try:
+            # One that is left would pass for what an update-grub has made that takes no -o.
+            self._files.put(made, None)
+            out = super().run(*argv, "-o", made)
+            self._files.swap(made, self._cfg)
+        except ENDINGS as error:
+            problems = [one for path in (made, made + ".new") for one in tried(self._files.put, path, None)]
+            raise ApplyError(*(told(error, f"running {argv[0].rpartition('/')[2]}") + problems)) from error
+        return out
+
+    def entries(self):
+        """The entry that will boot, from grub.cfg."""
+        text = self._files.read(self._cfg)
+        env = self._files.read(self._paths.grub2_env if self._is_grub2 else self._paths.grub_env)
+        entry = grubcfg.default_entry(text or "", grubcfg.parse_environment(env or ""))
+        if entry is None or entry.line is None:
+            raise PlanError(
+                f"{self._cfg} does not say which entry boots by default, or that entry starts no kernel: see "
+                f"GRUB_DEFAULT in {self._paths.grub_defaults}, then run {self.commands()[0][0]}"
+            )
+        return ((f"{self._cfg}, entry {entry.title!r}", entry.line),)
+
+    def read(self):
+        """The settings of others, ours, and what will boot."""
+        self._refuse_elsewhere()
+        mine = self._mine()
+        early, late = self._sources(mine)
+        out = self.read_asked("sh", "-c", ASK, "sh", *(one[1] for one in early), "--", *(one[1] for one in late))[0]
+        settings = parse_answers(out, [one[0] for one in late])
+        if settings is None:
+            raise PlanError(
+                f"{self._paths.grub_defaults} and the files in {self._paths.grub_dropins} end the shell that reads them"
+            )
+        return Boot(
+            entries=self.entries(),
+            files={mine.path: mine.text},
+            source=settings.with_ours(mine.left_out, mine.ours),
+            more={"mine": mine, "others": settings, "settings": self._settings(mine, early + late)},
+        )
+
+    def _refuse_elsewhere(self):
+        """Raises PlanError where the grub.cfg that boots may be the one on the EFI system partition (RHEL 7)."""
+        if not self._is_grub2:
+            return
+        for place in self._paths.boots:
+            for name in self._files.names(f"{place}/EFI"):
+                path = f"{place}/EFI/{name}/grub.cfg"
+                if "menuentry" in (self._files.read(path) or ""):
+                    raise PlanError(
+                        f"{path} has menu entries of its own, and nothing says whether it boots this host, or {self._cfg}: "
+                        "make it one that only reads the other (configfile), or remove it where it is another system's"
+                    )
+
+    def _mine(self):
+        """Where our lines are: a drop-in of our own where they are read, else the end of everybody's file."""
+        tool, defaults = self.commands()[0][0].rpartition("/")[2], self._paths.grub_defaults
+        if self._has_dropins():
+            return DropIn(self._paths.grub_dropin, tool, self._files.read(self._paths.grub_dropin))
+        text = self._files.read(defaults)
+        if text is None:
+            raise PlanError(f"{defaults} is absent, and {tool} reads no file in {self._paths.grub_dropins}: create it, if empty")
+        if text.endswith("\\\n"):
+            raise PlanError(f"{defaults} ends in the middle of a line (\\): end that line, then run again")
+        return Block(defaults, tool, text)
+
+    def _sources(self, mine):
+        """(path, what the shell is to read) of what is read before ours, and of what is read after that."""
+        defaults = self._paths.grub_defaults
+        if mine.path == defaults:
+            return [(defaults, "\n" + mine.before)], [(defaults, "\n" + mine.after)] if mine.after.strip() else []
+        names = [name for name in self._files.names(self._paths.grub_dropins) if name.endswith(".cfg")]
+        paths = [f"{self._paths.grub_dropins}/{name}" for name in names if not name.startswith(".")]
+        early = [defaults] + sorted(path for path in paths if path < mine.path)
+        return [(path, path) for path in early], [(path, path) for path in sorted(paths) if path > mine.path]
+
+    def _settings(self, mine, sources):
+        """(path, line number, line) of the others' files, to name a conflict."""
+        texts = {}
+        for path, source in sources:
+            texts[path] = mine.before + mine.after if path == mine.path else self._files.read(source)
+        return [
+            (path, number, line)
+            for path, text in texts.items()
+            for number, line in enumerate((text or "").splitlines(), 1)
+            if not line.lstrip().startswith("#")
+        ]
+
+    def back(self, boot, record):
+        """Our lines are the record: what they add and leave out is to be as the others have it."""
+        mine = boot.more["mine"]
+        words = parse(" ".join((mine.ours, *mine.left_out))).words
+        others = parse(boot.more["others"].all)
+        return Goal([exact(name, others) for name in dict.fromkeys(word.written for word in words)]), []
+
+    def plan(self, boot, goal):
+        """Our lines as they have to be, and GRUB's tool where they or the entry differ."""
+        problems, warnings, mine = [], [], boot.more["mine"]
+        ours, left_out = mine.ours, list(mine.left_out)
+        others = parse(boot.more["others"].all)
+        for wish in goal.wishes:
+            against = [word.text for word in wish.unwanted(others)]
+            lacking = _missing(wish, others, against) if wish.present else wish
+            problems += self.unfit([lacking])
+            ours = edit(ours, [lacking])
+            if wish.present or not parse(ours).named(wish.name):
+                # What was left out for the sake of an argument that is gone holds again.
+                left_out = [text for text in left_out if parse(text).words[0].name != normalize(wish.name)]
+            warnings += [
+                f"{text}, set at {_place(boot, text)}, is left out by {mine.path}"
+                for text in against
+                if text not in mine.left_out
+            ]
+            left_out += [text for text in dict.fromkeys(against) if text not in left_out]
+        left_out.sort(key=lambda text: mine.left_out.index(text) if text in mine.left_out else len(mine.left_out))
+        problems += _not_left_out(boot, left_out) + _lost(boot, ours)
+        if ours.strip() and any(word.text == "--" for word in parse(boot.more["others"].linux).words):
+            problems.append(
+                f"GRUB_CMDLINE_LINUX holds a bare -- ({_place(boot, '--')}), and all that follows is init's: remove "
+                "it there"
+            )
+        return self._change(boot, goal, mine.made(tuple(left_out), ours), problems, warnings)
+
+    def _change(self, boot, goal, text, problems, warnings):
+        mine, before = boot.more["mine"], boot.files[boot.more["mine"].path]
+        # What is left of ours goes when grub.cfg is without it: until then it says that there is something to take back.
+        is_last = text == mine.made((), "") != before
+        late = {mine.path: text} if is_last else {}
+        text = mine.made((), "", is_kept=True) if is_last else text
+        files = {} if text == before else {mine.path: text}
+        commands = self.commands() if files or late or goal.unmet(boot.entries) else []
+        return Change(files=files, commands=commands, late=late, problems=problems, warnings=warnings)
+
+    def foreign_lost(self, before, after, names):
+        """update-grub makes entries from the others' files as they are now: what these say is theirs."""
+        return []
+
+
+def _missing(wish, others, against):
+    """The wish less what others set already: said once is enough. Without values, it only takes ours away."""
+    there = [word.value for word in others.named(wish.name) if word.text not in against]
+    kept = [index for index, value in enumerate(wish.values) if value not in there]
+    return Wish(wish.name, tuple(wish.values[i] for i in kept), tuple(wish.texts[i] for i in kept), wish.many)
+
+
+def _not_left_out(boot, texts):
+    """Problems where leaving words out would not do, or would hurt another argument that quotes them."""
+    problems, others = [], boot.more["others"]
+    for line in (others.linux, others.default):
+        wanted = [word.text for word in parse(line).words if word.text not in texts or word.is_inits]
+        if [word.text for word in parse(without(line, texts)).words] != wanted:
+            problems += [
+                f"{text} is set at {_place(boot, text)} in a way that cannot be left out: remove it there, then run "
+                "again"
+                for text in texts
+                if text in line
+            ]
+    late = [word.text for line in others.late for word in parse(line).words]
+    problems += [
+        f"{text} is set at {_place(boot, text)}, which GRUB's tool reads after {boot.more['mine'].path}, so it cannot be "
+        "left out: remove it there, then run again"
+        for text in texts
+        if text in late
+    ]
+    return problems
+
+
+def _lost(boot, ours):
+    """A problem where a file that is read after ours sets the variable anew."""
+    anew = boot.more["others"].anew
+    if not anew or not ours.strip():
+        return []
+    return [
+        f"{anew} sets GRUB_CMDLINE_LINUX anew where GRUB's tool has read {boot.more['mine'].path} already, so what is set here "
+        "would be lost: have its value begin with $GRUB_CMDLINE_LINUX, or move that line to where it is read before"
+    ]
+
+
+def _place(boot, text):
+    """'/etc/default/grub:6' for what is set there."""
+    for path, number, line in boot.more["settings"]:
+        if "GRUB_CMDLINE" in line and text in line:
+            return f"{path}:{number}"
+    return " or ".join(sorted({path for path, dummy, dummy in boot.more["settings"]})) or "GRUB's defaults"
+
+
+__all__ = ("Grub",)

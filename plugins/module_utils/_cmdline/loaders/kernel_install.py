@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""systemd-boot with entries by kernel-install: /etc/kernel/cmdline, and the options of each installed kernel's entry.
+
+kernel-install itself is not asked: it writes kernel, image and entry anew in place, and a host whose power goes in
+between boots no more (seen with systemd 257). An entry that is replaced in one step is the old one or the new one.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Boot, Change, commented
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import with_options
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.entries import EntryFiles
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.systemd_boot import SystemdBoot
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+# What kernel-install leaves out where it takes the running command line (source: 90-loaderentry.install).
+_NOT_SEEDED = ("BOOT_IMAGE", "initrd")
+
+
+class KernelInstall(EntryFiles):
+    """systemd-boot with entries of kernel-install."""
+
+    name = "kernel-install"
+    looked_for = "systemd-boot with kernel-install (EFI/systemd and loader/entries on the boot or EFI system partition)"
+
+    def found(self):
+        """Evidence, or None. Entries by hand are not kernel-install's, though it is on every host with systemd."""
+        by_hand = SystemdBoot(self._fs, self._files, self._paths).found()
+        return self.loader() if self._paths.program("kernel-install") and not by_hand else None
+
+    def read(self):
+        """The line of /etc/kernel/cmdline, and every entry of an installed kernel of this system."""
+        system = self.system()
+        ours = self.booted_first([one for one in self.all_entries() if one.why_not_generated(system) is None])
+        if not ours:
+            raise self.none_is_ours(lambda entry: entry.why_not_generated(system))
+        self._refuse_another(ours, system)
+        entries, files = tuple((entry.path, entry.options) for entry in ours), {entry.path: entry.text for entry in ours}
+        path = self._paths.kernel_cmdline
+        text = self._files.read(path)
+        source = self._seed() if text is None else text
+        return Boot(entries=entries, files={path: text, **files}, source=source, lines=((path, source), *entries))
+
+    def _refuse_another(self, ours, system):
+        """Raises PlanError where the loader says that it booted this system by an entry that is not kernel-install's."""
+        booted = self._paths.loader_text(self._fs, "LoaderEntrySelected")
+        for entry in self.all_entries():
+            if entry.path.rpartition("/")[2] == booted and entry not in ours and entry.why_not_by_hand(system) is None:
+                raise PlanError(
+                    f"this system was booted by {entry.path}, which {entry.why_not_generated(system)}, beside entries of "
+                    "kernel-install: boot one of these, or remove them"
+                )
+
+    def _seed(self):
+        """What kernel-install uses where /etc/kernel/cmdline is absent."""
+        vendor = self._files.read(self._paths.vendor_cmdline)
+        if vendor is not None:
+            return vendor
+        running = parse(self._fs.read(f"{self._fs.proc}/cmdline") or "")
+        return " ".join(word.text for word in running.words if word.name not in _NOT_SEEDED) + "\n"
+
+    def plan(self, boot, goal):
+        """/etc/kernel/cmdline, from which kernel-install makes the entries to come, and those that are there."""
+        path = self._paths.kernel_cmdline
+        texts = {path: goal.edit(path, boot.source)} if goal.edit(path, boot.source) != boot.source else {}
+        problems = self.unfit(goal.all) + (commented("/etc/kernel/cmdline", boot.source) if texts else [])
+        for name, line in boot.entries:
+            new = goal.edit(name, line)
+            if new != line:
+                texts[name] = with_options(boot.files[name], new)
+        return Change(files=texts, problems=problems)
+
+
+__all__ = ("KernelInstall",)

@@ -1,0 +1,124 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""rpm-ostree: the arguments of the next deployment."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import normalize, parse
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, Boot, Change, foreign
+
+_ENTRY = "the default deployment"
+
+
+class RpmOstree(Backend):
+    """rpm-ostree kargs."""
+
+    name = "rpm-ostree"
+    looked_for = "rpm-ostree on a host that ostree booted (/run/ostree-booted)"
+    edits_entries = True
+
+    def found(self):
+        """Evidence, or None."""
+        if self._paths.program("rpm-ostree") and self._fs.exists(self._paths.ostree_booted):
+            return self._paths.ostree_booted
+        return None
+
+    def read(self):
+        """The default deployment's arguments: the one that boots next."""
+        lines = ((_ENTRY, self._now()),)
+        return Boot(entries=lines, lines=lines)
+
+    def _now(self):
+        return self.read_asked(self._paths.program("rpm-ostree"), "kargs")[0].strip("\n")
+
+    def plan(self, boot, goal):
+        """One call, so that one new deployment comes of it, or none."""
+        before = dict(boot.entries)[_ENTRY]
+        after, names = goal.edit(_ENTRY, before), [wish.name for wish in goal.all]
+        problems = self.unfit(goal.all) + _unfit_line(before, after, names)
+        return Change(commands=self._asked(before, after, names), problems=problems)
+
+    def derived(self, boot, change):
+        """One call, which is made only where the arguments are not as they were."""
+        from ansible_collections.vfio.host.plugins.module_utils._core.resources import Commands
+        found = []
+        for program, verb, after, *names in change.commands:
+            before = dict(boot.entries)[_ENTRY]
+            found.append(Commands([[program, verb, *_words(*difference(after, before, names))]], [program, verb], before))
+        return found
+
+    def _asked(self, now, wanted, names):
+        """The line to come to, and the arguments that may change for it. What run() makes of it is no matter of the plan."""
+        program = self._paths.program("rpm-ostree")
+        return [[program, "kargs", wanted, *names]] if _texts(now, names) != _texts(wanted, names) else []
+
+    def said(self, *argv):
+        """As ever; a change is named from what is there when it runs, since a call that failed may have done nothing."""
+        if argv[1:] == ("kargs",):
+            return super().said(*argv)
+        program, verb, wanted, *names = argv
+        delete, append = difference(self._now(), wanted, names)
+        if not delete and not append:
+            return "", ""
+        return super().said(program, verb, *_words(delete, append))
+
+
+def _words(delete, append):
+    return [f"--delete={text}" for text in delete] + [f"--append={text}" for text in append]
+
+
+def difference(now, wanted, names):
+    """(the words to delete, the words to append) from one line to another; no others have one of these names.
+
+    rpm-ostree deletes first, of equal words the first one for each time that it is named, and appends at the end.
+    """
+    delete, append = [], []
+    for name in names:
+        old, new = parse(now).texts(name), parse(wanted).texts(name)
+        gone, added = _less(old, new), _less(new, old)
+        if patched(old, gone, added) != new:
+            gone, added = old, new
+        delete += gone
+        append += added
+    return delete, append
+
+
+def patched(words, delete, append):
+    """What rpm-ostree makes of a line's words (source: kernel_arg_apply_patching(), ostree_kernel_args_delete())."""
+    left = list(words)
+    for text in delete:
+        left.remove(text)
+    return left + list(append)
+
+
+def _less(words, others):
+    left = list(words)
+    for text in others:
+        if text in left:
+            left.remove(text)
+    return left
+
+
+def _texts(line, names):
+    return [parse(line).texts(name) for name in names]
+
+
+def _unfit_line(before, after, names):
+    """Problems of a line on which what is appended would not be the kernel's."""
+    words = [word.text for word in parse(before).words]
+    made = " ".join(patched(words, *difference(before, after, names)))
+    if _texts(made, names) == _texts(after, names) and foreign(made, names) == foreign(before, names):
+        return []
+    named = {normalize(name) for name in names}
+    held = [word.text for word in parse(before).words if word.name in named or word.text == "--"]
+    return [
+        f"{_ENTRY} has {' '.join(held)}: rpm-ostree appends behind a bare --, and what follows that is init's: remove it "
+        "with 'rpm-ostree kargs --editor', then run again"
+    ]
+
+
+__all__ = ("RpmOstree", "difference", "patched")

@@ -1,0 +1,144 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""proxmox-boot-tool, which copies kernels to each EFI system partition: for systemd-boot, for GRUB, or for both."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, Boot, Change
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grub import Grub
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, last_words
+
+_SETTINGS = "GRUB's settings"
+_CONFIGURED = re.compile(r"^(\S+) is configured with:(.*)$", re.MULTILINE)
+
+
+class _GrubOfProxmox(Grub):
+    """GRUB's drop-in; grub.cfg is on partitions that are not mounted, so what grub-mkconfig takes stands for it."""
+
+    def commands(self):
+        return [[self._paths.program("proxmox-boot-tool"), "refresh"]]
+
+    def _has_dropins(self):
+        # It comes with Debian's GRUB.
+        return True
+
+    def entries(self):
+        return ()
+
+    def read(self):
+        boot = super().read()
+        return replace(boot, entries=((_SETTINGS, boot.source),))
+
+
+class Proxmox(Backend):
+    """proxmox-boot-tool."""
+
+    name = "proxmox-boot-tool"
+    looked_for = "proxmox-boot-tool (/etc/kernel/proxmox-boot-uuids)"
+
+    def __init__(self, fs, files, paths):
+        super().__init__(fs, files, paths)
+        self._grub = _GrubOfProxmox(fs, files, paths)
+        # The partitions that were known to be left out before a refresh.
+        self._known = []
+
+    def found(self):
+        """Evidence, or None."""
+        if self._paths.program("proxmox-boot-tool") and self._uuids():
+            return self._paths.proxmox_esps
+        return None
+
+    def _uuids(self):
+        return (self._files.read(self._paths.proxmox_esps) or "").split()
+
+    def read(self):
+        """The sources of the loaders that `proxmox-boot-tool status` names; the partitions are not mounted."""
+        status = "\n".join(self.read_asked(self._paths.program("proxmox-boot-tool"), "status"))
+        # 'uefi', 'grub' or both, each with or without versions in brackets; nothing for an empty partition.
+        loaders = {uuid: set(re.findall(r"[a-z]+", text)) & {"uefi", "grub"} for uuid, text in _CONFIGURED.findall(status)}
+        found = set().union(*loaders.values())
+        lines, entries, files = (), (), {}
+        self._known = [uuid for uuid in self._uuids() if not loaders.get(uuid)]
+        more = {"skipped": self._known, "status": status}
+        if "uefi" in found:
+            path = self._paths.kernel_cmdline
+            text = self._files.read(path)
+            if text is None:
+                raise PlanError(
+                    f"{path} is absent: proxmox-boot-tool needs it for systemd-boot; write the root= argument into it"
+                )
+            # The tool reads the first line, whatever follows.
+            lines = entries = ((path, "".join(text.partition("\n")[:2])),)
+            files = {path: text}
+        if "grub" in found:
+            boot = self._grub.read()
+            entries, files = entries + boot.entries, dict(files, **boot.files)
+            more["grub"] = boot
+        if not entries:
+            raise PlanError(
+                "proxmox-boot-tool status names neither uefi nor grub for any partition: look at its output"
+            )
+        return Boot(entries=entries, files=files, lines=lines, more=more)
+
+    def back(self, boot, record):
+        """Both loaders' own ways back."""
+        goal, left = super().back(boot, record)
+        if "grub" in boot.more:
+            wishes = self._grub.back(boot.more["grub"], record)[0].wishes
+            goal = replace(goal, wishes=goal.wishes or wishes, own=dict(goal.own, **{_SETTINGS: wishes}))
+        return goal, left
+
+    def plan(self, boot, goal):
+        """The sources edited, then one refresh of every partition."""
+        files, late, problems = {}, {}, self.unfit(goal.all)
+        path = self._paths.kernel_cmdline
+        if path in boot.files:
+            line = dict(boot.lines)[path]
+            text = goal.edit(path, line)
+            files.update({path: text + boot.files[path][len(line) :]} if text != line else {})
+        if "grub" in boot.more:
+            change = self._grub.plan(boot.more["grub"], Goal(goal.of(_SETTINGS)))
+            files.update(change.files)
+            late, problems = change.late, problems + change.problems
+        commands = self._grub.commands() if files or late or goal.again else []
+        warnings = [self._skipped(uuid, boot.more["status"]) for uuid in boot.more["skipped"]]
+        return Change(files=files, commands=commands, late=late, problems=problems, warnings=warnings)
+
+    def said(self, *argv):
+        """As ever; a refresh, which tells of each partition on standard error, has to have reached one at least."""
+        out, err = super().said(*argv)
+        if argv[-1] == "refresh":
+            words = f"{out}\n{err}"
+            reached = [uuid for uuid in self._uuids() if any("configuring" in one.lower() for one in _about(uuid, words))]
+            if not reached:
+                raise ApplyError(
+                    f"proxmox-boot-tool refresh configured no partition of {self._paths.proxmox_esps}: {last_words(out, err)}"
+                )
+            self.noticed = [
+                self._skipped(uuid, words)
+                for uuid in self._uuids()
+                if uuid not in self._known and (uuid not in reached or "failed" in " ".join(_about(uuid, words)))
+            ]
+        return out, err
+
+    def _skipped(self, uuid, words):
+        reasons = [line for line in _about(uuid, words) if "configur" not in line.lower()]
+        return (
+            f"proxmox-boot-tool leaves out the partition {uuid} of {self._paths.proxmox_esps}, and a host that boots from it "
+            f"starts as before: {' / '.join(reasons) or 'it says nothing of a loader there'}"
+        )
+
+
+def _about(uuid, words):
+    return [line.strip() for line in words.splitlines() if uuid in line]
+
+
+__all__ = ("Proxmox",)

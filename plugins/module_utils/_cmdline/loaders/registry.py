@@ -1,0 +1,74 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Which boot loader boots this host, by what is on it: never by a distribution's name, but to refuse a system by it."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grub import Grub
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubby import Grubby
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.kernel_install import KernelInstall
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.kernelstub import Kernelstub
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.ostree import RpmOstree
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.proxmox import Proxmox
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.refused import other_loaders, refuse_ostree, refuse_system
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.sdbootutil import Sdbootutil
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.systemd_boot import SystemdBoot
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.unified import Unified
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.zipl import Zipl
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+# These own the loaders below them: where one is found, no other is asked.
+_OWNERS = (RpmOstree, Proxmox, Unified, Sdbootutil, Kernelstub)
+# Each with what it calls itself in the firmware's variable LoaderInfo; None: it leaves nothing there.
+_LOADERS = (
+    (Grubby, "GRUB"),
+    (Grub, "GRUB"),
+    (KernelInstall, "systemd-boot"),
+    (SystemdBoot, "systemd-boot"),
+    (Zipl, None),
+)
+
+
+def find(fs, files, paths):
+    """The back end of the boot loader that boots this host. Raises PlanError where none or more than one is found."""
+    refuse_system(fs, files, paths)
+    for kind in _OWNERS:
+        backend = kind(fs, files, paths)
+        if backend.found():
+            return backend
+    refuse_ostree(fs, paths)
+    candidates = [(kind(fs, files, paths), said) for kind, said in _LOADERS]
+    found = [(one, said, evidence) for one, said, evidence in ((*pair, pair[0].found()) for pair in candidates) if evidence]
+    if not found:
+        wanted = "; ".join(kind.looked_for for kind in (*_OWNERS, *(kind for kind, dummy in _LOADERS)))
+        others = other_loaders(fs, paths)
+        raise PlanError("; ".join(["no boot loader found that this module knows", *others, f"looked for: {wanted}"]))
+    info = paths.loader_text(fs, "LoaderInfo")
+    fitting = [backend for backend, said, dummy in found if _may_have_booted(said, info, fs, paths)]
+    if len(fitting) == 1:
+        return fitting[0]
+    seen = ", ".join(f"{backend.name} ({evidence})" for backend, dummy, evidence in found)
+    if not fitting:
+        raise PlanError(
+            f"found {seen}, but the firmware says that {info or 'another loader'} booted this host, which is not "
+            "set up here"
+        )
+    raise PlanError(
+        f"more than one boot loader found, and nothing says which one boots: {seen}; remove what is not used"
+    )
+
+
+def _may_have_booted(said, info, fs, paths):
+    """systemd-boot always leaves its name in LoaderInfo, GRUB can since 2.12; without EFI it is not systemd-boot."""
+    if info is not None:
+        return said is not None and info.startswith(said)
+    if fs.exists(f"{paths.efi}/efivars") and not fs.names(f"{paths.efi}/efivars"):
+        return True
+    return said != "systemd-boot"
+
+
+__all__ = ("find",)

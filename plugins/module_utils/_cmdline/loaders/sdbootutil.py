@@ -1,0 +1,117 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""sdbootutil of openSUSE, which makes the options of all entries anew from /etc/kernel/cmdline and predicts what a TPM measures.
+
+So no entry is edited here. What an entry alone has would be lost, and is refused before anything is touched.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Boot, Change, commented, foreign, lost, made_otherwise
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.entries import EntryFiles
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+# The tool puts these in itself, or takes them out (source: sedrootflags() in sdbootutil).
+_TOOLS_OWN = ("root", "rootflags", "initrd", "BOOT_IMAGE", "systemd.machine_id")
+# It puts the whole line into a command of sed, s|...|...| (source: update_entry_conf() in sdbootutil).
+_SED = "|&\\"
+# What it edits wherever it stands, in another argument too, such as a value that quotes it.
+_EDITED = re.compile(r"[ \t]{2}|\t|\b(?:root|initrd|BOOT_IMAGE|systemd.machine_id)=|\brootflags=subvol=")
+
+
+class Sdbootutil(EntryFiles):
+    """sdbootutil."""
+
+    name = "sdbootutil"
+    looked_for = "sdbootutil with entries in loader/entries"
+    forbidden = ((_SED, True, "sdbootutil, a shell script around sed,"),)
+    edits_entries = True
+
+    def found(self):
+        """Evidence, or None."""
+        entries = self.all_entries() if self._paths.program("sdbootutil") else []
+        return entries[0].path if entries else None
+
+    def read(self):
+        """The line of /etc/kernel/cmdline, and the entries that the tool makes of it: of this system and snapshot."""
+        system, path = self.system(), self._paths.kernel_cmdline
+        text = self._files.read(path)
+        if not (text or "").strip():
+            raise PlanError(
+                f"{path} is absent or empty, and sdbootutil then takes what the running kernel was started with, for all entries: "
+                "write the arguments there that the entries have, then run again"
+            )
+        ours = [one for one in self.all_entries() if one.fields.get("linux") and one.other_root(system) is None]
+        if not ours:
+            raise self.none_is_ours(lambda entry: entry.other_root(system) or "starts no Linux kernel")
+        entries = tuple((entry.path, entry.options) for entry in self.booted_first(ours))
+        files = {path: text, **{entry.path: entry.text for entry in ours}}
+        return Boot(entries=entries, files=files, source=self._source(text), lines=((path, text),), more={"ours": ours})
+
+    def _source(self, text):
+        """What the tool takes for an entry (source: create_boot_options() in sdbootutil)."""
+        texts = [text]
+        for place in (self._paths.root + "/usr/kernel/cmdline.d", f"{self._paths.kernel_cmdline}.d"):
+            texts += [self._files.read(f"{place}/{name}") or "" for name in self._files.names(place)]
+        return " ".join(line.strip() for one in texts for line in one.splitlines() if not line.startswith("#"))
+
+    def plan(self, boot, goal):
+        """/etc/kernel/cmdline, then the tool for all entries."""
+        path = self._paths.kernel_cmdline
+        text, problems = goal.edit(path, boot.files[path]), self.unfit(goal.all)
+        files = {path: text} if text != boot.files[path] else {}
+        commands = []
+        if files or goal.again or goal.unmet(boot.entries):
+            commands = [[self._paths.program("sdbootutil"), "update-all-entries"]]
+            problems += commented(path, boot.files[path]) + self._lost(boot, [wish.name for wish in goal.all])
+            problems += self._against(boot, goal)
+        return Change(files=files, commands=commands, problems=problems)
+
+    def _lost(self, boot, names):
+        """Problems of arguments that nobody named, and that the tool would change in an entry."""
+        own = [*names, *_TOOLS_OWN]
+        found = [(name, lost(line, boot.source, own)) for name, line in boot.entries]
+        problems = [
+            f"{name} has {' '.join(words)}, and {self._paths.kernel_cmdline} has not, so that sdbootutil would drop it: write it "
+            "there, then run again"
+            for name, words in found
+            if words
+        ]
+        wanted = foreign(boot.source, own)
+        torn = [text for text in wanted if set(text) & set(_SED) or _EDITED.search(text)]
+        if any(word.name in ("initrd", "BOOT_IMAGE") for word in parse(boot.source).words):
+            problems.append(
+                f"{self._paths.kernel_cmdline} has an initrd= or BOOT_IMAGE=, and sdbootutil drops whatever stands before that: "
+                "remove it, then run again"
+            )
+        return problems + [
+            f"{self._paths.kernel_cmdline} has {text}, which sdbootutil, a shell script around sed, would change: write it with "
+            "single blanks, and without | & \\ and what it sets itself (root=), or remove it, then run again" for text in torn
+        ]
+
+    def foreign_lost(self, before, after, names):
+        """The entries are made anew of files, which may say more than they had."""
+        return made_otherwise(self.name, after, [*names, *_TOOLS_OWN])
+
+    def _against(self, boot, goal):
+        """Problems of what drop-in files set against the wish."""
+        path = self._paths.kernel_cmdline
+        dropped = parse(boot.source[len(self._source_of(boot.files[path])) :])
+        return [
+            f"{word.text} is set in {path}.d or /usr/kernel/cmdline.d: remove it there, then run again"
+            for wish in goal.of(path) for word in wish.unwanted(dropped)
+        ]
+
+    @staticmethod
+    def _source_of(text):
+        return " ".join(line.strip() for line in text.splitlines() if not line.startswith("#"))
+
+
+__all__ = ("Sdbootutil",)

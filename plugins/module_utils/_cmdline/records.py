@@ -1,0 +1,156 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What was set on command lines that are edited in place, and how they were before, so that it can be taken back. Pure.
+
+The record keeps whole lines, so that a line that nobody else touched gets its every byte back. On a line that somebody
+else edited since, each argument is judged alone. It is written before what it tells of, with the line before and the
+line after, and once more when all is done: after a power cut in between either line is known as ours.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Optional
+
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import Wish, edit, exact, is_collected, parse
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A line: as it ``was`` without us, and what we ``made`` of it. None: its file was, or is, not there.
+
+    ``raw``: how its file wrote it then, where that is more than the line.
+    """
+
+    was: Optional[str]
+    made: tuple
+    raw: Optional[str] = None
+
+    @property
+    def names(self):
+        """The arguments in which it differs, as they are written."""
+        was, made = parse(self.was or ""), [parse(one or "") for one in self.made]
+        words = [word for line in made + [was] for word in line.words if not word.is_inits]
+        names = {word.name: word.written for word in reversed(words)}
+        return [names[name] for name in sorted(names) if any(one.texts(name) != was.texts(name) for one in made)]
+
+
+@dataclass(frozen=True)
+class Record:
+    """``lines``: name of a line -> Kept, the one that boots first. Not ``finished``: the run did not end."""
+
+    lines: dict
+    finished: bool = True
+
+    def of(self, name):
+        """What is kept of a line; of one that came since or by us, what is kept of the first, which it was made of."""
+        kept = self.lines.get(name)
+        if kept and kept.was is not None:
+            return kept
+        return next((one for one in self.lines.values() if one.was is not None), Kept("", ()))
+
+    def undone(self, name, line):
+        """(the line as it would be without us, the arguments that somebody else changed since, which stay)."""
+        if line is None or self._is_ours(name, line):
+            return None, []
+        kept = self.of(name)
+        if line in kept.made:
+            return kept.was, []
+        now, was, made = parse(line), parse(kept.was), [parse(one) for one in kept.made]
+        wishes, left = [], []
+        for arg in kept.names:
+            before, ours = was.texts(arg), [one.texts(arg) for one in made]
+            if now.texts(arg) in ours:
+                wishes.append(exact(arg, was))
+            elif is_collected(arg) or any(len(one) > 1 for one in ours):
+                wishes += _singly(arg, was, made)
+            elif now.texts(arg) != before:
+                left.append(arg)
+        return edit(line, wishes), left
+
+    def _is_ours(self, name, line):
+        """Whether a file that we have made still has the words that it was made of, or the line that it was made like."""
+        kept, first = self.lines.get(name), self.of(name)
+        if kept is None or kept.was is not None:
+            return False
+        return any(_words(line) == _words(one) for one in (*kept.made, first.was, *first.made) if one is not None)
+
+    def unneeded(self, lines, forgotten):
+        """The names of files that we have made, and that nothing is left for after a run; as for ``follow``."""
+        after = self.follow(lines, forgotten)[1]
+        if any(kept.names for kept in after.lines.values() if kept.was is not None):
+            return []
+        return [name for name, now, dummy in lines if now is not None and self._is_ours(name, now)]
+
+    def follow(self, lines, forgotten, raws=None):
+        """The records for during and after a run. ``lines``: (name, now, then); ``forgotten``: wishes to be without.
+
+        ``raws``: name -> how its file writes the line now.
+        """
+        during, after = {}, {}
+        for name, now, then in lines:
+            was = self.undone(name, now)[0]
+            for wish in forgotten if was is not None else []:
+                was = edit(was, [wish if wish.many else exact(wish.name, parse(then))])
+            raw = self._raw(name, was, now, raws or {})
+            during[name] = Kept(was, tuple(dict.fromkeys((now, then))), raw)
+            after[name] = Kept(was, (then,), raw)
+        return Record(during, False), Record(after)
+
+    def _raw(self, name, was, now, raws):
+        kept = self.lines.get(name)
+        if kept is not None and kept.was == was:
+            return kept.raw
+        return raws.get(name) if was == now else None
+
+    def render(self):
+        """The file's text; None where nothing is to be remembered."""
+        if not any(kept.names for kept in self.lines.values()):
+            return None
+        lines = {name: {"made": list(kept.made), "was": kept.was} for name, kept in self.lines.items()}
+        for name, kept in self.lines.items():
+            lines[name].update({"raw": kept.raw} if kept.raw is not None else {})
+        return json.dumps({"finished": self.finished, "lines": lines}, indent=2) + "\n"
+
+
+def _words(line):
+    return sorted(word for word in line.split() if not word.startswith("$"))
+
+
+def _singly(arg, was, made):
+    """The wishes for an argument of which each occurrence counts: what we added goes, what we removed comes back."""
+    added = [word for line in made for word in line.named(arg) if word.value not in was.values(arg)]
+    lost = [word for word in was.named(arg) if not all(word.value in line.values(arg) for line in made)]
+    pairs = [(added, False), (lost, True)]
+    return [
+        Wish(arg, tuple(word.value for word in words), tuple(word.text for word in words), True, present)
+        for words, present in pairs
+        if words
+    ]
+
+
+def parse_record(text, path):
+    """The Record of a file; an empty one where text is None. Raises PlanError where it is not as we write it."""
+    if text is None:
+        return Record({})
+    try:
+        data = json.loads(text)
+        lines = {name: Kept(one["was"], tuple(one["made"]), one.get("raw")) for name, one in data["lines"].items()}
+        record = Record(lines, data["finished"])
+        if record.render() == text:
+            return record
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise PlanError(
+        f"{path} is not as this collection wrote it, so what was set on the kernel command line cannot be told from "
+        "what others set: remove it, and what was set stays until it is removed by name"
+    )
+
+
+__all__ = ("Kept", "Record", "parse_record")

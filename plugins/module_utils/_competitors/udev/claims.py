@@ -1,0 +1,168 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Rules of others that decide what ours decide: attributes that they write, and programs that they run. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from ansible_collections.vfio.host.plugins.module_utils._competitors import shell
+from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import (
+    NEW_ID,
+    OVERRIDE,
+    UNBIND,
+    Claim,
+    any_of,
+)
+from ansible_collections.vfio.host.plugins.module_utils._competitors.udev.event import Event
+from ansible_collections.vfio.host.plugins.module_utils._competitors.udev.rules import MATCHING, parse
+from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import OF_DEVICE, ids_in
+
+_VERBS = {**OF_DEVICE, "driver/new_id": NEW_ID}
+_NEEDLE = re.compile(r"driver_override|sriov|bind|new_id|remove|RUN|PROGRAM|IMPORT")
+_NEEDLE_OF_LINE = re.compile(r"driver_override|sriov|unbind|new_id|driverctl|vfio")
+_ELSEWHERE = re.compile(r"(?:\[pci/(?P<place>[^\]]+)\]/?|\.\./(?P<next>[^/]+)/)(?P<attribute>.+)\Z")
+_OF_DRIVER = re.compile(r"\[drivers/pci:(?P<driver>[^\]]+)\]/?(?P<attribute>bind|unbind|new_id)\Z")
+_OF_SUBSYSTEM = re.compile(r"\[subsystem/pci\]/?drivers/(?P<driver>[^/]+)/(?P<attribute>bind|unbind|new_id)\Z")
+_ITSELF = re.compile(r"\$kernel|%k|\$name|\$env\{PCI_SLOT_NAME\}|%E\{PCI_SLOT_NAME\}")
+_OF_EVENT = re.compile(r"\b(?:DEVPATH|PCI_SLOT_NAME|INTERFACE)\b|\$[1@*]")
+# The events of a function, and of an interface of it, that a boot has. What is no "add" comes after our rules.
+_ACTIONS = ("add", "bind", "change")
+OURS = re.compile(r"(?:59|60|61)-vfio-host-.*\.rules\Z|70-vfio-host-.*\.rules\Z")
+
+
+def claims(text: str, path: str, *, name: str, script, note) -> list:
+    """The Claims of one rules file of others. ``name``: of the file, since files are read by name.
+
+    ``script``: as for shell.claims(); ``note``: is called with a sentence for what is not understood.
+    """
+    if not _NEEDLE.search(text):
+        return []
+    rules, found = parse(text), []
+    for rule in rules:
+        where = f"{path}:{rule.line}"
+        if rule.tokens is None:
+            if _NEEDLE_OF_LINE.search(rule.text):
+                note(f"{where}: the rule of udev is not understood, not checked")
+            continue
+        for token in rule.tokens:
+            if token.op not in MATCHING:
+                found += _of_token(token, rule, where, _Reach(rules, rule, name), script)
+    return found
+
+
+class _Reach:
+    """Which targets a rule is for."""
+
+    def __init__(self, rules, rule, name):
+        self._rules, self._rule, self.name = rules, rule, name
+
+    def answer(self, target, *, nets=(False, True), actions=_ACTIONS):
+        """True, False or None: whether one of a target's events gets to the rule."""
+        return any_of(
+            self._of_event(Event(target, action, net=net)) for net in nets for action in actions
+            if not net or target.is_network
+        )
+
+    def _of_event(self, event):
+        return next((answer for rule, answer in event.reached(self._rules) if rule is self._rule), False)
+
+
+def _of_token(token, rule, where, reach, script):
+    if token.key == "ATTR":
+        claim = _of_attribute(token, rule, where, reach)
+        return [] if claim is None else [claim]
+    if (token.key == "RUN" and token.name in ("", "program")) or token.key == "PROGRAM" or (
+        token.key == "IMPORT" and token.name == "program"
+    ):
+        return _of_program(token, where, reach, script)
+    return []
+
+
+def _of_attribute(token, rule, where, reach):
+    says = f"a rule of udev with {token.text}"
+    value = None if re.search(r"[$%](?!$)", token.value) else token.value
+    elsewhere = _ELSEWHERE.match(token.name)
+    if elsewhere:
+        verb = _VERBS.get(elsewhere.group("attribute"))
+        place = elsewhere.group("place") or elsewhere.group("next")
+        return verb and Claim(where, verb, _value(verb, value, rule), says, lambda target: _at(place, target, reach))
+    driver = _OF_DRIVER.match(token.name) or _OF_SUBSYSTEM.match(token.name)
+    if driver:
+        return _of_driver(driver, token, where, says, reach)
+    attribute, net = token.name, False
+    if attribute.startswith("device/"):
+        attribute, net = attribute[len("device/"):], True
+    virtual = re.match(r"virtfn[^/]+/(.+)", attribute)
+    if virtual:
+        verb = _VERBS.get(virtual.group(1))
+        return verb and Claim(where, verb, _value(verb, value, rule), says, lambda target: None if target.physfn else False)
+    verb = _VERBS.get(attribute)
+    if verb is None:
+        return None
+
+    def fits(target):
+        found = reach.answer(target, nets=(net,))
+        # In an event of ours that comes later, ours is the last word; no other event undoes it again.
+        is_early = verb == OVERRIDE and found and reach.name < f"60-vfio-host-{target.policy}.rules" and target.numvfs is None
+        return None if is_early and reach.answer(target, nets=(net,), actions=_ACTIONS[1:]) is False else found
+
+    if verb == NEW_ID:
+        ids = ids_in(token.value)
+        return Claim(where, verb, None, says, lambda target: (target.ids["vendor"], target.ids["device"]) in ids)
+    return Claim(where, verb, _value(verb, value, rule), says, fits)
+
+
+def _value(verb, value, rule):
+    if verb != UNBIND:
+        return value
+    # What it is taken from.
+    return next((one.value for one in rule.tokens if one.key == "DRIVER" and one.op == "==" and not re.search(r"[*?|\[]", one.value)), "")
+
+
+def _at(place, target, reach):
+    """Whether what another device's event writes at [pci/place] is about a target."""
+    if _ITSELF.search(place):
+        return reach.answer(target)
+    if re.search(r"[$%]", place):
+        return None
+    if place.lower() != target.address:
+        return False
+    return reach.answer(target) or None
+
+
+def _of_driver(found, token, where, says, reach):
+    attribute = found.group("attribute")
+    if attribute == "new_id":
+        ids = ids_in(token.value)
+        return Claim(where, NEW_ID, found.group("driver"), says, lambda target: (target.ids["vendor"], target.ids["device"]) in ids)
+    verb = UNBIND if attribute == "unbind" else OVERRIDE
+    return Claim(where, verb, found.group("driver"), says, lambda target: _at(token.value, target, reach))
+
+
+def _of_program(token, where, reach, script):
+    """What a program does to the device of the event, or to those that it names."""
+    text = _ITSELF.sub("$KERNEL_OF_EVENT", token.value)
+    scripts = [script(path) for path in re.findall(r"/[\w./@+-]+", text)]
+    if not any(map(shell.speaks_of_devices, [text] + scripts)):
+        return []
+    says, found = f"a rule of udev with {token.text}", []
+    # Words of the event are in the command, or in the environment of what it runs.
+    is_own = bool(re.search(r"[$%]", token.value) or any(map(_OF_EVENT.search, scripts)))
+    for claim in shell.claims(text, where, first=0, script=script, says=says):
+        def fits(target, claim=claim):
+            named = claim.fits(target)
+            if named is True:
+                return reach.answer(target) or None
+            return reach.answer(target) if is_own else named
+
+        found.append(replace(claim, fits=fits))
+    return found
+
+
+__all__ = ("OURS", "claims")

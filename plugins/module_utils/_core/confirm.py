@@ -1,0 +1,158 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""A change that takes itself back unless it is confirmed: the run's journal below /run, and a timer of systemd's.
+
+What the timer runs is a copy of this room and of _host, beside the journal, since what Ansible brought is gone with the
+task. Confirmed or taken back, nothing is left of either; of a change that was taken back a note is, for the next run.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, Optional
+
+from ansible_collections.vfio.host.plugins.module_utils._core import journal, revert
+from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told, tried
+from ansible_collections.vfio.host.plugins.module_utils._host import commands
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, InputError, RolledBack
+
+_UNIT = "vfio-host-confirm"
+# What the timer stands on: these rooms import from no other.
+_CORE, _HOST = (module.__name__.rpartition(".")[0] for module in (revert, commands))
+_START = f"""from {_CORE} import revert
+from {_HOST} import commands, files, sysfs
+revert.main(sysfs.Sysfs(run=commands.run), files.Files())
+"""
+
+
+class Confirmation:
+    """The change of a host that waits for its confirmation, if there is one."""
+
+    def __init__(self, fs, files):
+        self._fs = fs
+        self._files = files
+        self._record = f"{files.journal}/{revert.RECORD}"
+        self._outcome = f"{files.journal}/{revert.OUTCOME}"
+        self.is_asked = False  # whether this task's change waits now
+
+    def waits(self) -> Optional[str]:
+        """A sentence where a change waits, else None."""
+        record = self._read(self._record)
+        if record is None or record.get("has_failed"):
+            return None
+        left = max(0, round(record["deadline"] - time.monotonic()))
+        return f"a change by {record['task']} waits {left} seconds more for its confirmation, and is taken back then"
+
+    def taken_back(self) -> Optional[str]:
+        """A sentence where the last change was taken back, else None."""
+        outcome = self._read(self._outcome)
+        if outcome is None:
+            return None
+        end = "; ".join(outcome["problems"]) or "the host is as it was before"
+        return (
+            f"the last change, by {outcome['task']}, was taken back at {outcome['time']}, since nobody confirmed it within "
+            f"{outcome['seconds']} seconds: {end}"
+        )
+
+    def _read(self, path: str) -> Optional[Dict[str, Any]]:
+        text = self._files.read(path)
+        try:
+            return None if text is None else json.loads(text)
+        except ValueError as error:
+            raise InputError(f"{path} cannot be read: it is no JSON; remove it, and run again") from error
+
+    def forget(self) -> None:
+        """Remove the note of a change that was taken back, and the timer that tries again what could not be."""
+        self._files.put(self._outcome, None)
+        if self._read(self._record) is not None:
+            self._stop()
+        else:
+            revert.remove_code(self._files)
+
+    def check(self):
+        """Raise InputError where there is no timer on this host."""
+        if not self._fs.exists(self._fs.systemd):
+            raise InputError("confirm needs systemd, whose timer takes the change back, and this host runs without it; leave it out")
+
+    def confirm(self, check: bool) -> bool:
+        """Keep the change that waits; whether there was one. Raises InputError where it was taken back. ``check``: only look."""
+        sentence = self.taken_back()
+        if sentence is not None:
+            is_over = self._read(self._record) is None
+            if not check and is_over:
+                self.forget()
+            raise InputError(sentence if is_over else f"{sentence}; that is tried again every {revert.AGAIN} seconds")
+        if self._read(self._record) is None:
+            return False
+        if not check:
+            # In this order: without the journal there is nothing to take back, whoever comes in between.
+            journal.Journal(self._fs, self._files).drop()
+            self._stop()
+        return True
+
+    @contextmanager
+    def around(self, seconds: int, task: str) -> Iterator[Callable[[], None]]:
+        """Have a timer while plans are applied, and for ``seconds`` afterwards, which begin with a call of the function that
+        this gives. Raises ApplyError. The timer stays armed unless the host is as it was.
+        """
+        record: Dict[str, Any] = {"v": journal.VERSION, "task": task, "seconds": seconds, "deadline": time.monotonic() + seconds}
+        try:
+            self._arm(record)
+        except ENDINGS as error:
+            raise RolledBack(*(told(error, "arming the timer of confirm") + self._stopped())) from error
+        try:
+            yield lambda: self._begin(record)
+        except RolledBack as error:
+            raise RolledBack(*(error.messages + self._stopped())) from error
+        except ENDINGS as error:
+            left = max(0, round(record["deadline"] - time.monotonic()))
+            raise ApplyError(*(told(error, task) + [
+                f"the timer of confirm stays armed: in {left} seconds the host takes back what is not as it was"
+            ])) from error
+
+    def _begin(self, record: Dict[str, Any]) -> None:
+        """Give the change its time from now on. Where that cannot be written, the earlier record stays."""
+        self._write(dict(record, deadline=time.monotonic() + record["seconds"]))
+        self.is_asked = True
+
+    def _write(self, record: Dict[str, Any]) -> None:
+        self._files.put(self._record, json.dumps(record), 0o600)
+
+    def _arm(self, record: Dict[str, Any]) -> None:
+        code = f"{self._files.journal}/{revert.CODE}"
+        self._files.own(self._files.journal)
+        self._write(record)
+        for name, module in sorted(sys.modules.items()):
+            if name.rpartition(".")[0] in (_CORE, _HOST):
+                path = f"{code}/{name.replace('.', '/')}.py"
+                loader: Any = module.__spec__.loader if module.__spec__ else None
+                self._files.put(path, loader.get_source(name), 0o600)
+        self._files.put(f"{code}/start.py", _START, 0o600)
+        status, dummy, complaint = self._fs.run([
+            "systemd-run", "--quiet", "--collect", f"--unit={_UNIT}", f"--on-active={record['seconds']}",
+            "--timer-property=AccuracySec=100ms", "--description=Takes back a change of vfio.host that nobody confirmed",
+            sys.executable, "-B", "-E", "-s", f"{code}/start.py",
+        ])
+        if status:
+            raise ApplyError(f"the timer that would take the change back does not start: systemd-run says: {complaint.strip()}")
+
+    def _stopped(self) -> List[str]:
+        """Stop the timer where nothing is left to take back; sentences for what did not work."""
+        return [f"the timer of confirm was not cleared away: {one}" for one in tried(self._stop)]
+
+    def _stop(self) -> None:
+        # The record goes first: without it the timer does nothing.
+        self._files.put(self._record, None)
+        # Both, since the service may have begun, and waits for this run to end. Neither need be there.
+        self._fs.run(["systemctl", "stop", f"{_UNIT}.timer", f"{_UNIT}.service"])
+        revert.remove_code(self._files)
+
+
+__all__ = ("Confirmation",)

@@ -1,0 +1,202 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The journal of a run: everything that it changes, as it was before, kept below /run until the run has ended well.
+
+A run remembers a thing before it touches it for the first time. restore() puts all of it back: for a run that fails, for a
+change that nobody confirms, and for the run after one that was killed. A boot ends it, as it ends most of what is in it; what
+the next boot reads is whole at any moment, and says itself whose it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+
+from ansible_collections.vfio.host.plugins.module_utils._core.endings import tried
+from ansible_collections.vfio.host.plugins.module_utils._core.resources import KINDS, Autoprobe, Binding, Edges, File, Vfs
+from ansible_collections.vfio.host.plugins.module_utils._host import signals
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import PciBus
+from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules
+
+VERSION = 1  # of the format
+_NAME = "journal.json"
+_SHORTEST = 10  # seconds that a driver has to let go, at least
+_BY_KIND = {kind.__name__: kind for kind in KINDS}
+
+
+class Journal:
+    """The journal of one run that calls itself ``task``. ``timeout``: seconds for a driver to let go of a device."""
+
+    def __init__(self, fs: Any, files: Any, task: str = "", timeout: float = _SHORTEST) -> None:
+        self._edges = Edges(fs, files, PciBus(fs, max(timeout, _SHORTEST), is_bounded=True))
+        self._path = f"{files.journal}/{_NAME}"
+        self._head: Dict[str, Any] = {"v": VERSION, "task": task, "time": time.strftime("%Y-%m-%d %H:%M:%S %z")}
+        self._resources: List[Any] = []
+        self._known: Set[Tuple[str, str]] = set()
+        self._checks: List[Callable[[List[str]], List[str]]] = []
+        # Address -> what a person calls the device, for messages.
+        self.names: Dict[str, str] = {}
+
+    @property
+    def task(self) -> str:
+        """The module whose run it is."""
+        return self._head["task"]
+
+    @property
+    def begun(self) -> str:
+        """When the run began: '2026-11-29 14:02:11 +0000'."""
+        return self._head["time"]
+
+    def remember(self, *resources: Any, files: Iterable[str] = ()) -> None:
+        """Keep resources, and ``files`` as they are now, before any of them is touched. What is known already stays as it was
+        first. Raises ApplyError, PlanError.
+        """
+        signals.check()
+        new: Dict[Tuple[str, str], Any] = {}
+        for one in [File.now(self._edges.files, path) for path in files if ("File", path) not in self._known] + list(resources):
+            if _key(one) not in self._known:
+                new.setdefault(_key(one), one)
+        if new:
+            end = len(self._resources)
+            self._resources += new.values()
+            try:
+                self._write()
+            except BaseException:
+                # Nothing of it is touched then.
+                del self._resources[end:]
+                raise
+            self._known.update(new)
+
+    def after_restore(self, check: Callable[[List[str]], List[str]]) -> None:
+        """Have ``check`` called at the end of restore() by this process, with the problems so far: it gives further ones."""
+        self._checks.append(check)
+
+    def mark(self) -> int:
+        """Where the journal ends now, for restore()."""
+        return len(self._resources)
+
+    def restore(self, since: Optional[int] = None) -> List[str]:
+        """Put back everything, or what was remembered since a mark; a sentence for each thing that could not be.
+
+        First what a boot reads, then what decides about devices, then devices; what only a boot loader reads comes last.
+        """
+        chosen = self._resources[since or 0:]
+        with signals.masked():
+            problems = [
+                problem for one in chosen if isinstance(one, File)
+                for problem in self._problems(one.what, one.prepare)
+            ]
+            # What is known of a PF's number tells of its VFs and their probing, too, as they were before that.
+            remade = {one.address for one in chosen if isinstance(one, Vfs)}
+            last_first = [one for one in reversed(chosen) if not _is_told_by(one, remade)]
+            order = sorted(last_first, key=lambda one: one.rank)
+            files = [one for one in order if isinstance(one, File) and not one.is_last]
+            for one in files:
+                problems += self._problems(one.what, one.restore)
+            if any(isinstance(one, File) and one.path.endswith(".rules") for one in chosen):
+                problems += tried(reload_rules, self._edges.fs)
+            # Files but the last ones have the lowest rank.
+            for one in order[len(files):]:
+                problems += self._problems(one.what, one.restore)
+            if since is None:
+                for check in self._checks:
+                    problems += check(problems)
+        if not problems and since is not None:
+            self._known -= {_key(one) for one in chosen}
+            del self._resources[since:]
+            self._write()
+        return problems
+
+    def _problems(self, what: str, call: Callable[[Edges], None]) -> List[str]:
+        address = what.split(" ")[0].rstrip(":")
+        if address in self.names:
+            what = what.replace(address, f"{address} ({self.names[address]})", 1)
+        return [f"{what}: {message}" for message in tried(call, self._edges)]
+
+    def drop(self) -> None:
+        """Forget everything: the run has ended well, or all is restored. Raises ApplyError."""
+        files = self._edges.files
+        files.put(self._path, None)
+        for directory in (files.journal, os.path.dirname(files.journal)):
+            files.drop_directory(directory)
+        self._resources, self._known, self._checks = [], set(), []
+
+    def load(self) -> bool:
+        """Have what another run has left; whether there is such a thing. Raises PlanError where this version cannot read it."""
+        text = self._edges.files.read(self._path)
+        if text is None:
+            return False
+        try:
+            record = json.loads(text)
+            version = record["v"]
+            if version == VERSION:
+                self._head = {key: record[key] for key in self._head}
+                self._resources = [_BY_KIND[kind](**fields) for kind, fields in record["resources"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise PlanError(
+                f"{self._path}, by which a run that was cut off can be taken back, cannot be read: remove it, and run again"
+            ) from error
+        if version != VERSION:
+            raise PlanError(
+                f"{self._path} was written by another version of this collection (format {version}, and this one reads "
+                f"{VERSION}): run that version again, or remove the file, which gives up what it could take back"
+            )
+        self._known = {_key(one) for one in self._resources}
+        return True
+
+    def _write(self) -> None:
+        files = self._edges.files
+        files.own(files.journal)
+        rows = [[type(one).__name__, asdict(one)] for one in self._resources]
+        files.put(self._path, json.dumps(dict(self._head, resources=rows)), 0o600)
+
+
+def _is_told_by(resource: Any, remade: Set[str]) -> bool:
+    """Whether the number of VFs of a PF that is ``remade`` restores this, too."""
+    return (isinstance(resource, Binding) and resource.physfn in remade) or (isinstance(resource, Autoprobe) and resource.address in remade)
+
+
+def _key(resource: Any) -> Tuple[str, str]:
+    """What a resource is of: its kind, and its path, address, module or commands, which is its first field."""
+    return type(resource).__name__, str(next(iter(vars(resource).values())))
+
+
+class CutOff(NamedTuple):
+    """A run that was killed: which and when, and why what it had changed is not all put back: sentences."""
+
+    task: str
+    begun: str
+    problems: List[str]
+
+    def sentence(self, is_check: bool) -> str:
+        """For the user."""
+        what = f"the run by {self.task} that began at {self.begun} was cut off before its end"
+        if is_check:
+            return f"{what}: the next run puts back what it changed, and plans then"
+        return f"{what}: {'; '.join(self.problems) or 'what it had changed was put back as it was'}"
+
+
+def recover(fs: Any, files: Any, is_check: bool = False) -> Optional[CutOff]:
+    """Restore what a run that was killed has left, before anything is planned; None where none was. Raises PlanError.
+
+    What cannot be restored is told, and forgotten: the plan goes on from what is.
+    """
+    journal = Journal(fs, files)
+    if not journal.load():
+        return None
+    problems = [] if is_check else journal.restore()
+    cut_off = CutOff(journal.task, journal.begun, problems)
+    if not is_check:
+        journal.drop()
+    return cut_off
+
+
+__all__ = ("CutOff", "Journal", "VERSION", "recover")

@@ -1,0 +1,54 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""How a module starts programs, and how it leaves: with one clear message, and with texts that Ansible can carry."""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.vfio.host.plugins.module_utils._core.endings import told
+from ansible_collections.vfio.host.plugins.module_utils._host import signals
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
+
+_NOT_STARTED = 127  # as a shell says it
+# How Python holds a byte that is no UTF-8 (source: PEP 383).
+_BYTE, _FIRST = re.compile("[\udc80-\udcff]"), 0xDC00
+
+
+def runner(module):
+    """The module's run_command, which does not leave the module where a program cannot be started, but gives status 127."""
+
+    def run(words):
+        signals.check()
+        try:
+            result = module.run_command(words, handle_exceptions=False)
+        except OSError as error:
+            return _NOT_STARTED, "", f"{words[0]} cannot be started: {errno_text(error.errno)}"
+        # The program may have had the signal, too, and failed by it.
+        signals.check()
+        return result
+
+    return run
+
+
+def fail(module, error):
+    """Leave through fail_json, whatever ended the task: first the cause, then what could not be put back."""
+    module.fail_json(msg=printable("\n".join(told(error, module._name))))
+
+
+def printable(value):
+    """A result in which a byte of the host that is no UTF-8 is written as \\xe9: JSON has no other way to carry it."""
+    if isinstance(value, str):
+        return value if value.isascii() else _BYTE.sub(lambda found: f"\\x{ord(found.group()) - _FIRST:02x}", value)
+    if isinstance(value, dict):
+        return {printable(key): printable(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [printable(one) for one in value]
+    return value
+
+
+__all__ = ("fail", "printable", "runner")

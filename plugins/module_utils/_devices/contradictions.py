@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What is declared, as competitors see it, and what of theirs contradicts it. Pure: files are read by who made the Competitors."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.host.plugins.module_utils._competitors import module_options, shell
+from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import BARRED, NEW_ID, Claim, Target, sentences
+from ansible_collections.vfio.host.plugins.module_utils._devices import competitors
+from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import BUILTIN
+
+
+def target_of(host, device, **wishes):
+    """The Target of a Device of a host as it was read; ``wishes``: what is declared of it."""
+    survey = host.survey
+    record = host.recorded.get(device.address)
+    known, of_pf = _nets(host, device), _nets(host, survey.devices.get(device.physfn))
+    above = [
+        (name, survey.devices[name].ids if name in survey.devices else None)
+        for name in host.competitors.above(device.physfn or device.address)
+    ]
+    natives = set(survey.choices.native_modules(device.modalias))
+    if device.driver is not None and not survey.is_vfio(device.driver):
+        natives.add((survey.modules.driver_module(device.driver) or device.driver).replace("-", "_"))
+    if record is not None and record.was["driver"]:
+        natives.add(record.was["driver"].replace("-", "_"))
+    return Target(
+        address=device.address, name=device.name, ids=device.ids, modalias=device.modalias,
+        driver=None if survey.is_vfio(device.driver) else device.driver, natives=frozenset(natives),
+        nets=tuple((one["name"], one["mac"] or "") for one in known), ancestors=tuple(above), vfio=frozenset(survey.vfio_drivers),
+        physfn=device.physfn, pf_names=tuple(one["name"] for one in of_pf), **wishes,
+    )
+
+
+def _nets(host, device):
+    """The interfaces of a Device, or None, as they are, and as they were before VFIO had it."""
+    if device is None:
+        return []
+    record = host.recorded.get(device.address)
+    return list(device.net) + (record.was["net"] if record is not None else [])
+
+
+def warnings_of_devices(host, targets):
+    """The sentences for devices, of ``targets``, address -> Target of _devices/resolve.py."""
+    if host.competitors is None or not targets:
+        return []
+    found = [
+        target_of(
+            host, one.device, policy=one.entry.policy, wanted=None if one.is_native else one.choice.driver,
+            module=None if one.is_native else one.choice.module,
+        )
+        for one in targets.values()
+    ]
+    return _warnings(host, found, _without_native(host, found) + _stub_ids(host.survey.modules))
+
+
+def warnings_of_vfs(host, targets):
+    """The sentences for functions that are declared to have VFs, of Targets."""
+    if host.competitors is None or not targets:
+        return []
+    modules = {module for target in targets for module in target.natives}
+    options = module_options.claims(
+        host.survey.modules.settings, lambda module: _disabling(host.survey.modules, module), modules
+    )
+    return _warnings(host, targets, host.competitors.overrides() + options)
+
+
+def _disabling(modules, module):
+    """[(where, how the line reads, whether it surely keeps a native driver's module from loading)]."""
+    if modules.state(module) == BUILTIN:
+        return []
+    configured = modules.configured()
+    found = [(one.where, f"{one.verb} of {module}", True) for one in configured.against(module)]
+    install = configured.install(module)
+    if install is not None and install.where not in (where for where, dummy, dummy in found):
+        found.append((install.where, f"'install {install.module} {install.rest.strip()}'", False))
+    return found
+
+
+def _without_native(host, targets):
+    """The Claims against devices that are declared native and of whose native drivers none loads by itself."""
+    found, modules = [], host.survey.modules
+    for target in targets:
+        against = {module: _disabling(modules, module) for module in target.natives}
+        if target.is_native and against and all(any(is_sure for dummy, dummy, is_sure in one) for one in against.values()):
+            found += [
+                Claim(where, BARRED, module, text, lambda one, mine=target: one is mine)
+                for module, several in sorted(against.items()) for where, text, is_sure in several if is_sure
+            ]
+    return found
+
+
+def _stub_ids(modules):
+    """The Claims of pci-stub's ids, which it takes when it loads (source: linux drivers/pci/pci-stub.c, pci_stub_init)."""
+    last = [one for one in modules.settings("pci_stub") if one.name == "ids" and one.value][-1:]
+    return [
+        Claim(one.where, NEW_ID, "pci-stub", f"ids={text}", lambda target, numbers=numbers: competitors.names(numbers, target.ids))
+        for one in last for text, numbers in competitors.parse_ids(one.value)
+    ]
+
+
+def _warnings(host, targets, more):
+    claims = host.competitors.claims() + more
+    for one in host.survey.modules.configured().directives:
+        if one.verb == "install" and shell.speaks_of_devices(one.rest + host.competitors.scripts(one.rest)):
+            claims = claims + shell.claims(
+                one.rest, one.where, first=0, script=host.competitors.script, says=f"'install {one.module} {one.rest.strip()}'",
+            )
+    return sentences(claims, targets) + host.competitors.notes
+
+
+__all__ = ("target_of", "warnings_of_devices", "warnings_of_vfs")

@@ -1,0 +1,164 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What goes to user space together: IOMMU groups, and functions that hang from an endpoint. Pure."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import NO_GROUP, NO_MODULE, blocks_group
+from ansible_collections.vfio.host.plugins.module_utils._devices.spec import EXTEND, IGNORE, NATIVE
+
+_HOST_BRIDGE = "0600"
+_MOST_NAMES = 16  # of devices in one sentence
+# What a chipset is run by, and not what a guest was meant to get (source: include/linux/pci_ids.h).
+_CHIPSET = {
+    _HOST_BRIDGE: "host bridge", "0601": "bridge to LPC or ISA", "0580": "memory controller", "0c05": "controller of the SMBus",
+    "0c80": "controller of the SPI bus",
+}
+
+
+def called(device, via=None):
+    """What a message calls a device, and what brings it in where ``via``, the address of another, does."""
+    group = f", in the IOMMU group {device.iommu_group} of {via}" if via else ""
+    return f"{device.address} ({device.name}{group})"
+
+
+def _carrier(survey, device):
+    """The endpoint that a function hangs from and vanishes with, such as Intel's VMD; None for one below bridges alone."""
+    above = [survey.devices[address] for address in device.above if address in survey.devices]
+    return next((one for one in above if not one.is_bridge), None)
+
+
+def carried(survey, targets):
+    """Why targets cannot be had: what they hang from is no bridge, and gives its whole IOMMU group or nothing (source:
+    drivers/pci/search.c pci_for_each_dma_alias(), pci_real_dma_dev()).
+    """
+    found = []
+    for target in targets.values():
+        carrier = _carrier(survey, target.device)
+        if carrier is not None and target.is_vfio and not target.is_met:
+            found.append(
+                f"{target.name} cannot be taken: it is behind {called(carrier)}, driver {carrier.driver or 'none'}, and is there with "
+                f"that alone; take that one: address {carrier.address}"
+            )
+    return found
+
+
+def unbindable(survey, targets):
+    """Why VFIO would take a target from nobody. What is true of the host is said once."""
+    found = {}
+    for address, target in targets.items():
+        if target.is_vfio and not (target.is_met or target.waits or target.device.vfio["bindable"]):
+            reason = target.device.vfio["reason"]
+            is_hosts = reason == NO_MODULE or (reason == NO_GROUP and not survey.iommu_enabled)
+            found.setdefault((reason, None if is_hosts else address), []).append(target.name)
+    return [f"{enumeration(names)} cannot be taken: {reason}" for (reason, dummy), names in found.items()]
+
+
+def enumeration(names):
+    """Some names, in full where they are few."""
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:_MOST_NAMES])} and {more} more"
+
+
+def members_to_take(survey, targets, target):
+    """The devices that share a target's IOMMU group and go to user space with it, where its entry says ``extend``."""
+    if not target.is_vfio or target.entry.iommu_group != EXTEND or target.device.iommu_group is None:
+        return []
+    devices = [survey.devices[member] for member in survey.groups[target.device.iommu_group] if member not in targets]
+    return [
+        device for device in devices
+        if not (device.is_bridge or _carrier(survey, device) is not None or _is_idle_host_bridge(device))
+    ]
+
+
+def of_chipset(target):
+    """A warning where a device that a group brings along is one that the host is run by; None for any other."""
+    kind = _CHIPSET.get(target.device.ids["class"][:4])
+    if kind is None or target.is_met:
+        return None
+    return (
+        f"{target.name} is a {kind} of the chipset, which this host may need for itself; it is taken along, since "
+        f"{target.entry.where} says iommu_group: extend"
+    )
+
+
+def _is_idle_host_bridge(device):
+    """Whether a function stands for a host bridge, and nothing drives it: it keeps no group, and no guest can use it."""
+    return device.ids["class"].startswith(_HOST_BRIDGE) and device.driver is None
+
+
+def group_refusals(survey, targets, leaving):
+    """Why a target's IOMMU group would still not be given to user space, with every member that is in the way."""
+    found = []
+    for address in sorted(targets):
+        target = targets[address]
+        group = target.device.iommu_group
+        if not target.is_vfio or target.entry.iommu_group == IGNORE or group is None:
+            continue
+        if not target.device.vfio["bindable"] or _carrier(survey, target.device):
+            continue  # refused for that already, and no other member could mend it
+        blocking = [
+            member for member in survey.groups[group]
+            if member not in targets or not targets[member].is_vfio
+            if not _goes_along(survey, targets, group, member)
+            if blocks_group(survey.devices[member], *_later(survey, targets, leaving, member))
+        ]
+        if blocking:
+            named = [
+                f"{member} ({survey.devices[member].driver or 'no driver now'}, {survey.devices[member].name}"
+                f"{_why_it_stays(survey, targets, leaving, member)})" for member in blocking
+            ]
+            found.append(
+                f"{target.name}: user space cannot have its IOMMU group {group}, since these members "
+                f"stay with the host: {', '.join(named)}; {_remedy(survey, target, blocking)}"
+            )
+    return found
+
+
+def _goes_along(survey, targets, group, member):
+    """Whether a member vanishes with the endpoint that it hangs from: that one counts, here or as a target."""
+    carrier = _carrier(survey, survey.devices[member])
+    if carrier is None:
+        return False
+    return carrier.iommu_group == group or (carrier.address in targets and targets[carrier.address].is_vfio)
+
+
+def _remedy(survey, target, blocking):
+    """What to do about members of a group that stay with the host."""
+    needed = [member for member in blocking if survey.devices[member].guards]
+    if needed:
+        return (
+            f"a group goes to user space whole or not at all, and this host needs {', '.join(needed)}: put the device into another slot, "
+            "or have the host do without these first"
+        )
+    if target.entry.iommu_group == EXTEND:
+        return "a group goes to user space whole or not at all"
+    return "declare them too, or say iommu_group: extend"
+
+
+def _why_it_stays(survey, targets, leaving, member):
+    """What keeps a group's member with the host, beside its driver."""
+    why = []
+    if member in targets:
+        why.append(f"declared for {targets[member].wish} by {targets[member].entry.where}")
+    elif member in leaving:
+        why.append("given back by this run")
+    why += [f"needed by this host: {guard['reason']}" for guard in survey.devices[member].guards]
+    return "".join("; " + one for one in why)
+
+
+def _later(survey, targets, leaving, member):
+    """(driver, whether it serves VFIO) of a group's member after the run, where no target gives it to VFIO."""
+    device = survey.devices[member]
+    if member in leaving or (member in targets and targets[member].is_native):
+        return NATIVE, False
+    if member in targets:
+        return targets[member].wish, False
+    return device.driver, survey.is_vfio(device.driver)
+
+
+__all__ = ("called", "carried", "enumeration", "group_refusals", "members_to_take", "of_chipset", "unbindable")

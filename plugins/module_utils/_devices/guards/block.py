@@ -1,0 +1,213 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What block devices stand on: from a block device's name down to PCI functions, to interfaces, or to what cannot be told."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Callable, Iterator, List, Optional, Tuple
+
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import VIRTUAL, Network
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import addresses_in
+from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+# On the path of a namespace that several controllers may serve: it hangs from none of them.
+NVME_SUBSYSTEM = "/nvme-subsystem/"
+_NVME_FABRICS = "/nvme-fabrics/"
+_FABRICS_CONTROLLER = re.compile(r".*/nvme-fabrics/[^/]+/[^/]+(?=/)")
+_ISCSI_SESSION = re.compile(r"/(host\d+)/session(\d+)/")
+_INTERFACE = re.compile(r"/net/([^/]+)/")  # Fibre Channel over Ethernet hangs its hosts below the interface
+_USB_OVER_IP = "/vhci_hcd"  # source: drivers/usb/usbip/vhci_hcd.c
+# Of memory (source: drivers/block/{brd,zram,null_blk}); and of Ceph.
+_OF_MEMORY, _OF_CEPH = re.compile(r"(ram|zram|nullb)\d"), re.compile(r"rbd\d")
+_REPLICATED, _ZVOL = re.compile(r"drbd\d"), re.compile(r"zd\d")
+# The roots below /sys/devices of what is on no PCI bus: channels of s390, ACPI, device trees, virtual buses of POWER and Xen, and
+# scsi_debug's memory. On the platform bus, hosts of iSCSI are no hardware; and what CXL brings is a PCI function's.
+_ON_OTHER_BUS = re.compile(r".*/devices/(css0|LNXSYSTM:00|platform|soc[^/]*|vio|vbd-\d+|pseudo_0)/(?!host\d+/)(?!.*/nvdimm-bridge)")
+_DELETED = " (deleted)"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way down: ``text`` says it, ``addresses`` is where it ends; None: it cannot be told, and may be anywhere.
+
+    ``is_direct``: what is in use is a disk's, and no file's on another file system. ``is_disk``: of what cannot be told, that it
+    is some block device of this host.
+    """
+
+    text: str
+    addresses: Optional[List[str]]
+    is_direct: bool = True
+    is_disk: bool = False
+
+
+class Blocks:
+    """The block devices of one host. ``file_ways``: called with (path, text, seen), gives the Ways of a file; ``pool_ways``: called
+    with a text, gives the Ways of all pools of ZFS.
+    """
+
+    def __init__(self, fs: Sysfs, network: Network):
+        self._fs = fs
+        self._network = network
+        self.used: set = set()  # names of the block devices on the ways so far
+        self.file_ways: Callable[..., Iterator[Way]] = lambda path, text, seen: iter([Way(text, None)])
+        self.pool_ways: Callable[[str], Iterator[Way]] = lambda text: iter([Way(text, None)])
+
+    def node(self, path: str) -> Optional[str]:
+        """The kernel's name of a device node; None where there is none."""
+        name = os.path.basename(os.path.realpath(self._fs.root + path))
+        return name if self._fs.exists(f"{self._fs.block}/{name}") else None
+
+    def numbered(self, number: str) -> Optional[str]:
+        """The kernel's name of the block device 'major:minor'; None where sysfs has none."""
+        return self._fs.link(f"{self._fs.dev_block}/{number}")
+
+    def of_node(self, path: str, text: str, seen: Tuple = ()) -> Iterator[Way]:
+        """The Ways of a device node."""
+        name = self.node(path)
+        yield from self.ways(name, text, seen) if name else [Way(f"{text} on {path}", None)]
+
+    def far(self, text: str) -> Iterator[Way]:
+        """The Ways of all disks of this host that are reached over a network."""
+        for name in self._fs.names(self._fs.block):
+            target = self._fs.target(f"{self._fs.block}/{name}") or ""
+            if not addresses_in(target) and (_NVME_FABRICS in target or NVME_SUBSYSTEM in target or _ISCSI_SESSION.search(target)):
+                yield from self.ways(name, text)
+
+    def remote(self, peers: List[Optional[bytes]], text: str) -> Iterator[Way]:
+        """The Ways to addresses; None among them, or none at all: every interface that is up counts."""
+        for peer in peers or [None]:
+            for way, addresses in self._network.to_peer(peer):
+                yield Way(f"{text} over {way}", addresses)
+
+    def _over(self, interface: str, text: str) -> Iterator[Way]:
+        for way, addresses in self._network.below(interface):
+            yield Way(f"{text} over {way}", addresses)
+
+    def ways(self, name: str, text: str, seen: Tuple = ()) -> Iterator[Way]:
+        """The Ways of a block device, to every end below; ``text`` ends before "on"."""
+        fs = self._fs
+        text, target = f"{text} on {name}", fs.target(f"{fs.block}/{name}")
+        self.used.add(name)
+        if target is None or name in seen:
+            yield Way(text, None)
+            return
+        addresses, session, interface = addresses_in(target), _ISCSI_SESSION.search(target), _INTERFACE.search(target)
+        if addresses:
+            yield Way(text, addresses)
+        elif NVME_SUBSYSTEM in target or _NVME_FABRICS in target:
+            paths = subsystem_controllers(fs, name) if NVME_SUBSYSTEM in target else _FABRICS_CONTROLLER.findall(target)
+            for path in paths or [""]:
+                yield from self._controller(path, text)
+        elif session:
+            yield from self._session(session.group(1), session.group(2), text)
+        elif interface:
+            yield from self._over(interface.group(1), text)
+        elif _OF_CEPH.match(name) or _USB_OVER_IP in target:
+            yield from self.remote([], text)
+        elif VIRTUAL in target:
+            yield from self._virtual(name, target, text, seen + (name,))
+        else:
+            yield Way(text, [] if _ON_OTHER_BUS.match(target) else None)
+
+    def _virtual(self, name, target, text, seen):
+        fs, directory = self._fs, f"{self._fs.block}/{name}"
+        lower = fs.names(directory + "/slaves")
+        is_unread = fs.refusal(directory + "/slaves") is not None
+        parent = target.split("/")[-2]
+        if not lower and fs.exists(f"{fs.block}/{parent}"):
+            lower = [parent]  # a partition: its disk has the slaves
+        for one in lower:
+            yield from self.ways(one, text, seen)
+        if lower and _REPLICATED.match(name):
+            yield from self.remote([], text)
+        if lower:
+            return
+        paths = [directory + "/loop/backing_file", directory + "/backing_dev"]
+        backing = next((one for one in map(fs.read, paths) if one and one != "none"), "")
+        is_unread = is_unread or any(fs.refusal(path) is not None for path in paths)
+        if backing.startswith("/dev/") and self.node(backing):
+            yield from self.of_node(backing, text, seen)
+        elif backing.startswith("/"):
+            yield from self.file_ways(backing[:-len(_DELETED)] if backing.endswith(_DELETED) else backing, text, seen)
+        elif _OF_MEMORY.match(name) and not is_unread:
+            yield Way(text, [])
+        elif _ZVOL.match(name):
+            yield from self.pool_ways(text)
+        else:
+            yield Way(text, None)
+
+    def _session(self, host, session, text):
+        """A disk of an iSCSI session, whose connections' addresses, and the interface that it is tied to, the kernel tells."""
+        fs = self._fs
+        yield from self.remote([
+            parse_address(fs.read(f"{fs.iscsi_connections}/{one}/address") or "") for one in fs.names(fs.iscsi_connections)
+            if one.startswith(f"connection{session}:")
+        ], text)
+        interface = fs.read(f"{fs.iscsi_hosts}/{host}/netdev") or ""
+        if interface and fs.exists(f"{fs.net}/{interface}"):
+            yield from self._over(interface, text)
+
+    def _controller(self, path, text):
+        """An NVMe controller by its transport (source: drivers/nvme/host/fabrics.c nvmf_get_address())."""
+        fs = self._fs
+        if addresses_in(path):
+            yield Way(text, addresses_in(path))
+            return
+        directory = f"{fs.nvme}/{os.path.basename(path)}"
+        transport = fs.read(directory + "/transport") if path else None
+        words = {}
+        for word in (fs.read(directory + "/address") or "").split(",") if path else ():
+            key, dummy, value = word.partition("=")
+            words[key] = value
+        peer = parse_address(words.get("traddr", ""))
+        if transport in ("tcp", "rdma") or (transport is None and peer is not None):
+            yield from self.remote([peer], text)
+            if "host_iface" in words:
+                yield from self._over(words["host_iface"], text)
+        elif transport == "fc":
+            yield from self._adapter(words.get("host_traddr", ""), text)
+        else:
+            yield Way(text, None)
+
+    def _adapter(self, traddr, text):
+        """The Fibre Channel adapter of a port name: 'nn-0x20000090fa000001:pn-0x10000090fa000001'."""
+        fs, found = self._fs, []
+        wanted = _number(traddr.rpartition("pn-")[2]) if "pn-" in traddr else None
+        for host in fs.names(fs.fc_hosts):
+            if wanted is not None and _number(fs.read(f"{fs.fc_hosts}/{host}/port_name")) == wanted:
+                found.append((host, fs.target(f"{fs.fc_hosts}/{host}") or ""))
+        for host, target in found or [("", "")]:
+            addresses, interface = addresses_in(target), _INTERFACE.search(target)
+            if addresses:
+                yield Way(f"{text} over {host}", addresses)
+            elif interface:
+                yield from self._over(interface.group(1), f"{text} over {host}")
+            else:
+                yield Way(text, None)
+
+
+def _number(text):
+    try:
+        return int(text or "", 16)
+    except ValueError:
+        return None
+
+
+def subsystem_controllers(fs: Sysfs, name: str) -> List[str]:
+    """The sysfs paths of the controllers behind a multipath NVMe namespace, whose device hangs from none of them."""
+    directory = os.path.realpath(f"{fs.block}/{name}")
+    while directory and not os.path.basename(directory).startswith("nvme-subsys"):
+        directory = os.path.dirname(directory) if directory != "/" else ""
+    controllers = [fs.target(f"{fs.nvme}/{entry}") for entry in fs.names(directory)] if directory else []
+    return [path for path in controllers if path]
+
+
+__all__ = ("Blocks", "NVME_SUBSYSTEM", "Way", "subsystem_controllers")

@@ -1,0 +1,93 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What a host shows its console on: displays, the framebuffer, serial ports."""
+
+from __future__ import annotations
+
+import re
+from typing import Iterable, Iterator, List, Tuple
+
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device, addresses_in
+from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+# Display controllers, and of these the ones without outputs.
+_DISPLAY, _WITHOUT_OUTPUTS = "03", "0302"
+_FRAMEBUFFER = re.compile(r"fb\d+\Z")
+_FIRMWARES = frozenset(("BOOTFB", "efifb", "simplefb", "simpledrm", "vesafb", "vesadrm", "efidrm"))
+_TERMINAL, _HYPERVISORS = re.compile(r"tty\d+\Z"), re.compile(r"hvc\d+\Z")
+
+
+def consoles(fs: Sysfs, devices: Iterable[Device]) -> Iterator[Tuple[str, List[str]]]:
+    """(reason, addresses from the root) of each function that the host has a console on."""
+    displays = [
+        device for device in devices if device.ids["class"].startswith(_DISPLAY) and not device.physfn
+        and not device.ids["class"].startswith(_WITHOUT_OUTPUTS)
+    ]
+    marked = {device.address: "it is the firmware's display (boot_vga)" for device in displays if device.boot_vga}
+    for device in displays:
+        if device.address not in marked and _is_boot_display(fs, device.address):
+            marked[device.address] = "it is the firmware's display (boot_display)"
+    for address, reason in marked.items():
+        yield reason, [address]
+    if not marked:
+        # boot_vga exists for VGA controllers alone, and other displays (class 0380) have consoles, too.
+        reason = "it is the only display" if len(displays) == 1 else "the firmware marks no display, so every display counts"
+        for device in displays:
+            yield reason, [device.address]
+    yield from _framebuffer(fs)
+    yield from _kernels_consoles(fs)
+
+
+def _is_boot_display(fs, address):
+    """Whether the kernel takes a display for the firmware's (Linux 6.18: an attribute of the DRM card; before, of the device)."""
+    directory = fs.device_directory(address)
+    paths = [f"{directory}/boot_display"]
+    paths += [f"{directory}/drm/{card}/boot_display" for card in fs.names(f"{directory}/drm")]
+    return any(fs.read(path) == "1" or fs.refusal(path) is not None for path in paths)
+
+
+def _framebuffer(fs):
+    """The function whose memory the first framebuffer is in: the console's, unless somebody has mapped it to another one."""
+    names = sorted(filter(_FRAMEBUFFER.match, fs.names(fs.graphics)), key=lambda name: int(name[len("fb"):]))
+    for name in names[:1]:
+        target = fs.target(f"{fs.graphics}/{name}") or ""
+        addresses = addresses_in(target) or addresses_in(fs.target(f"{fs.graphics}/{name}/device") or "")
+        for found in [addresses] if addresses else _behind_firmwares(fs):
+            yield f"the framebuffer {name} is", found
+
+
+def _behind_firmwares(fs):
+    """The functions in whose memory the firmware's framebuffer is (source: linux kernel/resource.c r_show()).
+
+    /proc/iomem has a line for each range, and below it, further in, those that are in it.
+    """
+    above = []
+    for line in (fs.read_file(fs.proc + "/iomem") or b"").decode("utf-8", "replace").split("\n"):
+        depth = len(line) - len(line.lstrip(" "))
+        name = line.partition(" : ")[2]
+        above = [one for one in above if one[0] < depth]
+        if name in _FIRMWARES:
+            yield [one for dummy, text in above for one in addresses_in(text)][-1:]
+        above.append((depth, name))
+
+
+def _kernels_consoles(fs):
+    """The functions of the terminals that the kernel writes its messages to."""
+    for name in (fs.read(f"{fs.ttys}/console/active") or "").split():
+        if _TERMINAL.match(name):
+            continue  # of the display
+        target = fs.target(f"{fs.ttys}/{name}") or ""
+        found = [addresses_in(target) or addresses_in(fs.target(f"{fs.ttys}/{name}/device") or "")]
+        if _HYPERVISORS.match(name) and not found[0]:
+            # Which of virtio's consoles it is, nothing tells.
+            directory = f"{fs.virtio_drivers}/virtio_console"
+            found = [addresses_in(fs.target(f"{directory}/{one}") or "") for one in fs.names(directory)]
+        for addresses in found:
+            yield f"{name}, a console of the kernel, is", addresses
+
+
+__all__ = ("consoles",)

@@ -1,0 +1,225 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What the host's network goes over: from default routes and the controller's connection down to PCI functions."""
+
+from __future__ import annotations
+
+import errno
+
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.connections import INODES, connections, inodes, of_controller
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.namespaces import shows_own_interfaces
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address, read_tables, show_address
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import addresses_in
+
+VIRTUAL = "/devices/virtual/"
+_UP = 0x1  # IFF_UP: include/uapi/linux/if.h
+_LOWER = "lower_"
+_PORT_DOWN = "1:"  # "1: DOWN", source: linux drivers/infiniband/core/sysfs.c state_show()
+# The interface that Open vSwitch's kernel datapath hangs its ports from; nothing links its internal ports to it.
+_OVS = "ovs-system"
+_MOST_ANCESTORS = 64
+# Addresses of each family of which some is reached by the default route alone: those for documentation, and well-known ones.
+_SOMEWHERE = tuple(tuple(map(parse_address, some)) for some in (
+    ("192.0.2.1", "198.51.100.1", "203.0.113.1", "8.8.8.8", "1.1.1.1"), ("2001:db8::1", "2001:4860:4860::8888", "2606:4700:4700::1111"),
+))
+
+
+class Network:
+    """One host's interfaces, and what goes over them. What was read once is kept.
+
+    ``hidden``: (text, addresses) of each function that may have an interface where this process does not see it.
+    """
+
+    def __init__(self, fs, hidden=()):
+        self._fs = fs
+        self._up = None
+        self._hidden = list(hidden)
+        self._is_own = None
+        self.is_readable = fs.exists(fs.proc + "/net/route") or fs.exists(fs.proc + "/net/ipv6_route")
+        try:
+            self.tables = read_tables(*(self._text(f"/net/{name}") for name in ("route", "ipv6_route", "fib_trie", "if_inet6")))
+            self.tables.default_interfaces()
+        except ValueError:
+            self.is_readable, self.tables = False, read_tables("", "", "", "")
+
+    def _text(self, name):
+        """A file of /proc. Raises ValueError where it is there and cannot be read."""
+        text = self._fs.read_file(self._fs.proc + name)
+        if self._fs.refusal(self._fs.proc + name) is not None:
+            raise ValueError(f"{name} cannot be read")
+        return (text or b"").decode("utf-8", "replace")
+
+    def loads(self):
+        """(interface or None where it cannot be told, what it carries), of all that the host must not lose."""
+        found = set(self.tables.default_interfaces())
+        for family in _SOMEWHERE:
+            for address in filter(self.tables.is_default, family):
+                found |= self._with_hops(self.tables.to_peer(address), address)
+                break
+        for name in sorted(found, key=str):
+            yield name, "the default route"
+        for name in self.tables.hidden:
+            yield None, f"the default route of table {name}"
+        if not self.is_readable:
+            yield None, "the default route"
+        try:
+            found, is_told, is_elsewhere = self._connections()
+        except ValueError:
+            yield None, "a connection that cannot be read, which may be the controller's"
+            return
+        if is_elsewhere:
+            yield None, "a connection of another network namespace, which may be the controller's,"
+        what = "the controller's connection" if is_told else "a connection, which may be the controller's,"
+        for local, peer in found:
+            names = self._with_hops(self.tables.of_connection(local, peer), peer)
+            for name in sorted(names, key=str) or [None]:
+                yield name, f"{what} from {show_address(peer)}"
+
+    def _with_hops(self, names, address):
+        """``names``, interfaces that /proc tells, with those of the other next hops of the same route; None among them: one that cannot
+        be told. A route that has none of these is another one, of a rule or of another namespace.
+        """
+        hops = self._fs.next_hops(address) if names else ()
+        if hops is None:
+            return names | {None}
+        return names | set(hops) if names & set(hops) else names
+
+    def _connections(self):
+        """([(local address, peer)], whether these are the controller's, whether it may be one of another network namespace).
+
+        sshd is among the ancestors of this process and has the connection open, also behind sudo. Where none of them has
+        one (no sshd, a process in the background, no root), any of this host's connections may be the controller's.
+        """
+        inherited, is_elsewhere = self._inherited_sockets()
+        found, known = {}, set()
+        for name in ("tcp", "tcp6"):  # each costs the kernel a walk through all its sockets
+            text = self._text(f"/net/{name}")
+            for inode, ends in connections(text).items():
+                found.setdefault(inode, []).extend(ends)
+            known |= inodes(text) if inherited else set()
+        for name, field in INODES.items():
+            if inherited <= known:
+                break
+            known |= inodes(self._text(f"/net/{name}"), field)
+        return of_controller(inherited, found, inherited <= known) + (is_elsewhere,)
+
+    def _inherited_sockets(self):
+        """(the inodes of the sockets that this process's ancestors have open, none where not all of them can be told; whether one of
+        them is in another network namespace).
+        """
+        fs, found, pid, is_elsewhere = self._fs, set(), "self", False
+        own = fs.target(f"{fs.proc}/self/ns/net")
+        for dummy in range(_MOST_ANCESTORS):
+            paths = [f"{fs.proc}/{pid}/stat"]
+            words = (fs.read(paths[0]) or "").rpartition(")")[2].split()
+            pid = words[1] if len(words) > 1 else "0"
+            if pid not in ("0", "1"):
+                directory = f"{fs.proc}/{pid}/fd"
+                links = [f"{directory}/{handle}" for handle in fs.names(directory)]
+                paths += [directory] + links
+                targets = [fs.target(link) or "" for link in links]
+                sockets = {one[len("socket:["):-1] for one in targets if one.startswith("socket:[")}
+                is_elsewhere = is_elsewhere or (bool(sockets - found) and fs.target(f"{fs.proc}/{pid}/ns/net") not in (own, None))
+                found |= sockets
+            if any(fs.refusal(path) is not None for path in paths):
+                return set(), is_elsewhere
+            if pid in ("0", "1"):
+                break
+        return found, is_elsewhere
+
+    def ways(self, name):
+        """The ways from an interface down to PCI functions, [(text, addresses)]; None where they cannot be told.
+
+        What ends in no hardware (a tunnel, a container's interface) is carried by some other interface, which nothing
+        here names. A bridge with a real port needs no more. Where /sys is of another network namespace, an interface of that name
+        is another one.
+        """
+        if self._is_own is None:
+            self._is_own = shows_own_interfaces(self._fs)
+        if not self._is_own:
+            return None
+        ends = list(self._ends([name]))
+        if not any(is_hardware for dummy, dummy, is_hardware in ends) or None in [addresses for dummy, addresses, dummy in ends]:
+            return None
+        return [(" over ".join(chain), addresses) for chain, addresses, dummy in ends if addresses]
+
+    def _ends(self, chain):
+        """(interfaces on the way, addresses, whether hardware is there) of each end below an interface; addresses are None where
+        they cannot be told.
+        """
+        fs, directory = self._fs, f"{self._fs.net}/{chain[-1]}"
+        target = fs.target(directory) or ""
+        addresses = addresses_in(target)
+        lower = [entry[len(_LOWER):] for entry in fs.names(directory) if entry.startswith(_LOWER)]
+        if fs.refusal(directory) is not None:
+            yield chain, None, False
+        if target and VIRTUAL not in target:
+            yield chain, addresses, True
+        elif not lower and self._may_be_of_ovs(directory):
+            lower = [_OVS]
+        for name in lower:
+            if name not in chain:
+                yield from self._ends(chain + [name])
+
+    def _may_be_of_ovs(self, directory):
+        fs = self._fs
+        if not fs.exists(f"{fs.net}/{_OVS}") or fs.exists(directory + "/tun_flags"):
+            return False
+        return "DEVTYPE=" not in (fs.read(directory + "/uevent") or "DEVTYPE=")
+
+    def up(self):
+        """(text, addresses) of every interface of a PCI function that is up, or whose state cannot be read; of each adapter with a
+        port of InfiniBand or RoCE that is up; and of what may have an interface that is not seen here.
+        """
+        if self._up is None:
+            fs, self._up = self._fs, list(self._hidden)
+            for name in fs.names(fs.net):
+                addresses = addresses_in(fs.target(f"{fs.net}/{name}") or "")
+                flags = fs.read(f"{fs.net}/{name}/flags") if addresses else "0x0"
+                if addresses and _is_up(flags):
+                    self._up.append((name, addresses))
+            for name in fs.names(fs.infiniband):
+                addresses, ports = addresses_in(fs.target(f"{fs.infiniband}/{name}") or ""), f"{fs.infiniband}/{name}/ports"
+                states = [fs.read(f"{ports}/{port}/state") or "" for port in fs.names(ports)]
+                if addresses and any(not one.startswith(_PORT_DOWN) for one in states):
+                    self._up.append((name, addresses))
+        return self._up
+
+    def is_hidden(self):
+        """Whether it cannot be told which interfaces there are, or what they belong to."""
+        fs = self._fs
+        paths = [f"{fs.net}/{name}" for name in fs.names(fs.net)]
+        # What is no link is no interface: bonding_masters (EINVAL, source: readlink(2)).
+        return fs.refusal(fs.net) is not None or any(
+            fs.target(path) is None and fs.refusal(path) not in (None, errno.EINVAL) for path in paths
+        )
+
+    def below(self, name):
+        """(text, addresses) of all that an interface needs; where that cannot be told, of every interface that is up."""
+        ways = self.ways(name) if name else None
+        if ways is not None:
+            return ways
+        start = f"{name} over " if name else ""
+        return [
+            (f"{start}what cannot be told, so every interface that is up counts: {one}", addresses)
+            for one, addresses in self.up()
+        ]
+
+    def to_peer(self, peer):
+        """(text, addresses) of all that reaching a peer needs; ``peer`` is None where it is not known."""
+        names = self._with_hops(self.tables.to_peer(peer), peer) if peer else ()
+        return [way for name in sorted(names, key=str) or [None] for way in self.below(name)]
+
+
+def _is_up(flags):
+    try:
+        return not flags or bool(int(flags, 16) & _UP)
+    except ValueError:
+        return True
+
+
+__all__ = ("Network", "VIRTUAL")

@@ -1,0 +1,121 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Why the host itself needs a PCI function: its network, its file systems, its console. Fail closed."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.console import consoles
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import Network
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.storage import Storage
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import (
+    CONSOLE,
+    NETWORK,
+    STORAGE,
+    addresses_in,
+    guards_of_pf,
+    guards_of_vfs,
+    last_address,
+)
+
+# Network controllers, and InfiniBand's; mass storage, Fibre Channel, and memory of CXL.
+_NETWORK_CARDS, _DISKS = ("02", "0c06"), ("01", "0c04", "0502")
+
+
+class _Findings:
+    """Address -> reasons, each once."""
+
+    def __init__(self):
+        self._found = {}
+
+    @property
+    def found(self):
+        """Address -> [{kind, reason}]."""
+        return {address: [{"kind": kind, "reason": reason} for kind, reason in some] for address, some in self._found.items()}
+
+    def add(self, address, kind, reason):
+        self._found.setdefault(address, {})[kind, reason] = None
+
+    def add_way(self, kind, text, addresses):
+        """A way that ends at the last of ``addresses``; the others are the bridges that it is behind."""
+        reason = f"{text} on {addresses[-1]}"
+        self.add(addresses[-1], kind, reason)
+        for address in addresses[:-1]:
+            self.add(address, kind, f"{reason}, which is behind it")
+
+    def has(self, address, kind):
+        return any(one == kind for one, dummy in self._found.get(address, ()))
+
+
+def guards(fs, devices, is_vfio):
+    """Address -> the reasons why the host itself needs that function, as [{kind, reason}].
+
+    ``devices`` are the scanned functions; ``is_vfio``: whether a driver serves user space. What cannot be resolved counts as needed.
+    """
+    findings, network = _Findings(), Network(fs, _without_interface(fs, devices, is_vfio))
+    _add_network(findings, network, devices)
+    _add_storage(findings, Storage(fs, network), network, fs, devices)
+    for text, addresses in consoles(fs, devices):
+        if text.endswith(" is") and addresses:
+            findings.add_way(CONSOLE, text, addresses)
+        elif addresses:
+            findings.add(addresses[-1], CONSOLE, text)
+    own = findings.found
+    for device in devices:
+        if device.physfn:
+            for one in guards_of_pf(device.address, own.get(device.address, ())):
+                findings.add(device.physfn, **one)
+            for one in guards_of_vfs(device.physfn, own.get(device.physfn, ())):
+                findings.add(device.address, **one)
+    return findings.found
+
+
+def _without_interface(fs, devices, is_vfio):
+    """(text, addresses) of each network card that a native driver serves and whose interface is not to be seen: it may be in another
+    network namespace.
+    """
+    return [
+        (f"{device.driver}, whose interface is not to be seen here,", addresses_in(fs.device_directory(device.address)))
+        for device in devices
+        if device.ids["class"].startswith(_NETWORK_CARDS) and device.driver and not device.net and not is_vfio(device.driver)
+    ]
+
+
+def _add_network(findings, network, devices):
+    if network.is_hidden():
+        for device in devices:
+            if device.ids["class"].startswith(_NETWORK_CARDS):
+                findings.add(device.address, NETWORK, "which interfaces this host has cannot be read, so every network card counts")
+    for name, what in network.loads():
+        for text, addresses in network.below(name):
+            if name is None:
+                text = f"{what} goes over {text}"
+            else:
+                text = f"{name} carries {what}{text[len(name):]}"
+            findings.add_way(NETWORK, text, addresses)
+
+
+def _add_storage(findings, storage, network, fs, devices):
+    ways = list(storage.ways())
+    for way in ways:
+        if way.addresses and way.is_direct:
+            findings.add_way(STORAGE, way.text, way.addresses)
+    for way in ways:
+        # Of images, overlays and the next boot's partitions only what is news: a host may have hundreds.
+        if way.addresses and not way.is_direct and not findings.has(way.addresses[-1], STORAGE):
+            findings.add_way(STORAGE, way.text, way.addresses)
+    hidden = [way for way in ways if way.addresses is None]
+    if hidden:
+        everything = {last_address(fs.target(f"{fs.block}/{name}") or "") for name in fs.names(fs.block)} - {None}
+        everything.update(device.address for device in devices if device.ids["class"].startswith(_DISKS))
+        for address in sorted(everything):
+            findings.add(address, STORAGE, f"{hidden[0].text} on what cannot be told, so every disk counts")
+    anywhere = [way for way in hidden if not way.is_disk]
+    for text, addresses in network.below(None) if anywhere else ():
+        findings.add_way(STORAGE, f"{anywhere[0].text} on {text}", addresses)
+
+
+__all__ = ("guards",)

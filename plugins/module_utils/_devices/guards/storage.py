@@ -1,0 +1,194 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What the host's file systems are on: from mounts, swap and boot partitions down to PCI functions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from ansible_collections.vfio.host.plugins.module_utils._devices import mounts
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards import filesystems
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.block import Blocks, Way
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.boot import NextBoot
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.namespaces import other_mounts
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.zfs import Pools
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import addresses_in
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
+
+_VIRTIO = re.compile(r"virtio\d+\Z")
+# Other devices of a file system that has one (source: linux fs/xfs/xfs_super.c xfs_fs_show_options(), fs/ext4/super.c).
+_MORE_DEVICES = ("logdev", "rtdev", "journal_path")
+
+
+class Storage:
+    """One host's file systems and swap. ``network`` is its Network, for what is mounted from afar."""
+
+    def __init__(self, fs, network):
+        self._fs = fs
+        self._blocks = Blocks(fs, network)
+        self._pools = Pools(fs, self._blocks)
+        self._blocks.file_ways = self._file
+        self._blocks.pool_ways = self._pools.all
+        self._mounts = mounts.parse_mountinfo(self._text(fs.proc + "/self/mountinfo"))
+        self._holding = mounts.Holding(self._mounts)
+        self._members_told = set()
+
+    def _text(self, path):
+        return (self._fs.read_file(path) or b"").decode("utf-8", "surrogateescape")
+
+    def _unread(self, path):
+        """A Way that cannot be told, where what was just looked for at ``path`` is there and cannot be read."""
+        number = self._fs.refusal(path)
+        if number is not None:
+            yield Way(f"what {path[len(self._fs.root):]} would say ({errno_name(number)}) is", None)
+
+    def ways(self):
+        """Every Way from what the host uses, or needs for its next boot."""
+        seen, root = set(), self._holding.of("/")
+        if root is None or filesystems.stands_on(root) == filesystems.NOTHING:
+            yield Way("/ is", None)
+        for mount in self._mounts:
+            yield from self._once(mount, f"{mount.point} is", seen)
+        for pid, mount in other_mounts(self._fs):
+            if mount is None:
+                yield Way(f"what process {pid} has mounted cannot be read, and is", None)
+            else:
+                yield from self._once(mount, f"{mount.point} of process {pid} is", seen)
+        swaps = self._fs.proc + "/swaps"
+        for path, is_file in mounts.parse_swaps(self._text(swaps)):
+            if is_file:
+                yield from self._file(path, f"swap {path} is", ())
+            else:
+                yield from self._blocks.of_node(path, "swap is")
+        yield from self._pools.rest()
+        yield from self._btrfs_without_mount()
+        for path in (swaps, self._pools.directory):
+            yield from self._unread(path)
+        yield from NextBoot(self._fs, self._blocks, {mount.source for mount in self._mounts}).ways()
+        yield from self._assembled()
+
+    def _once(self, mount, text, seen):
+        """The Ways of a mount, where no other one of the same file system was looked at. A host may have thousands."""
+        stands_on, key = filesystems.stands_on(mount), (mount.number, mount.source, mount.kind)
+        if stands_on in (filesystems.NOTHING, filesystems.IN_MEMORY) or key in seen:
+            return
+        seen.add(key)
+        if stands_on == filesystems.POOL and self._pools.is_told(_pool(mount)):
+            return
+        yield from self._mount(mount, text, ())
+
+    def _btrfs_without_mount(self):
+        """btrfs shows what it has open, and the numbers of its mounts lead nowhere: all of it counts, whatever mount it is of."""
+        for one in self._fs.names(self._fs.btrfs):
+            for name in self._fs.names(f"{self._fs.btrfs}/{one}/devices"):
+                if name not in self._members_told:
+                    yield from self._blocks.ways(name, f"the btrfs file system {one} is")
+
+    def _assembled(self):
+        """What is made of disks (LVM, md, LUKS, multipath), and has them open though nothing is mounted: a guest may have it."""
+        fs = self._fs
+        for name in fs.names(fs.block):
+            below = fs.names(f"{fs.block}/{name}/slaves")
+            yield from self._unread(f"{fs.block}/{name}/slaves")
+            if name not in self._blocks.used and not fs.names(f"{fs.block}/{name}/holders"):
+                for one in below:
+                    yield from self._blocks.ways(one, f"{name}, which is assembled, is")
+        yield from self._unread(fs.block)
+
+    # Each of the following goes on from a text that ends before "on ...", to every end below.
+
+    def _mount(self, mount, text, seen):
+        """The Ways of a mount. ``seen``: the mounts and block devices that it was reached by."""
+        stands_on = filesystems.stands_on(mount)
+        if mount in seen:
+            yield Way(text, None)
+        elif stands_on in (filesystems.IN_MEMORY, filesystems.NOTHING):
+            yield Way(text, [])
+        elif stands_on == filesystems.POOL:
+            yield from self._pools.ways(_pool(mount), f"{text} on {mount.source}")
+        elif stands_on == filesystems.REMOTE:
+            yield from self._blocks.remote(filesystems.servers(mount), f"{text} on {mount.source}")
+        elif stands_on == filesystems.SHARED:
+            yield from self._shared(filesystems.SHARED_BY[mount.kind], f"{text} on {mount.source}")
+        elif stands_on == filesystems.LAYERS:
+            yield from self._overlay(mount, text, seen + (mount,))
+        elif stands_on == filesystems.MEMBERS:
+            yield from self._members(mount, text, seen)
+        elif stands_on == filesystems.FILE:
+            yield from self._file(mount.source, f"{text} on {mount.source}", seen + (mount,))
+        elif stands_on == filesystems.BLOCK:
+            yield from self._device(mount, text, seen)
+        else:
+            yield Way(f"{text} on {mount.source} ({mount.kind})", None)
+
+    def _device(self, mount, text, seen):
+        """A file system on one device, by its number; and the devices of its journal, where these are others."""
+        name = self._blocks.numbered(mount.number)
+        if name:
+            yield from self._blocks.ways(name, text, seen)
+        elif mount.number.startswith("0:") and self._blocks.node(mount.source):
+            yield from self._blocks.of_node(mount.source, text, seen)
+        else:
+            yield Way(f"{text} on {mount.number} ({mount.source})", None)
+        for path in mounts.option(mount, *_MORE_DEVICES):
+            yield from self._blocks.of_node(mounts.unescape(path), text, seen)
+
+    def _overlay(self, mount, text, seen):
+        """An overlay is where its layers are, and these on other mounts."""
+        lower, upper = mounts.layers(mount)
+        holders = [self._holding.of(path) for path in lower + upper]
+        if not holders or None in holders or (mount.point == "/" and not lower):
+            yield Way(text, None)
+            return
+        if mount.point == "/" and any(
+            filesystems.stands_on(self._holding.of(path)) in (filesystems.IN_MEMORY, filesystems.NOTHING) for path in lower
+        ):
+            yield Way(text, None)  # a layer that the initramfs has mounted, and that is not to be seen any more
+        for holder in dict.fromkeys(holders):
+            for way in self._mount(holder, f"{text} on {holder.point}", seen):
+                yield replace(way, is_direct=False)
+
+    def _file(self, path, text, seen):
+        holder = self._holding.of(path)
+        # A node that is gone has no file system below it.
+        is_told = holder is not None and filesystems.stands_on(holder) != filesystems.NOTHING
+        for way in self._mount(holder, f"{text} on {holder.point}", seen) if is_told else [Way(text, None)]:
+            yield replace(way, is_direct=False)
+
+    def _members(self, mount, text, seen):
+        """All devices of a file system that has several, as sysfs has them: of btrfs, each file system that is in use."""
+        fs = self._fs
+        names = [self._blocks.node(path) for path in filesystems.members_of(mount.source)]
+        if mount.kind == "btrfs":
+            sets = [fs.names(f"{fs.btrfs}/{one}/devices") for one in fs.names(fs.btrfs)]
+            own = [members for members in sets if set(names) & set(members)]
+            names = sorted({name for members in own or sets for name in members})
+        else:
+            for one in fs.names(fs.bcachefs):
+                names += [
+                    fs.link(f"{fs.bcachefs}/{one}/{device}/block") for device in fs.names(f"{fs.bcachefs}/{one}")
+                    if device.startswith("dev-")
+                ]
+        for name in dict.fromkeys(names) or [None]:
+            self._members_told.add(name)
+            yield from self._blocks.ways(name, text, seen) if name else [Way(f"{text} on {mount.number} ({mount.source})", None)]
+
+    def _shared(self, driver, text):
+        fs = self._fs
+        directory = f"{fs.virtio_drivers}/{driver}"
+        devices = [name for name in fs.names(directory) if _VIRTIO.match(name)]
+        for path in [fs.target(f"{directory}/{name}") for name in devices] or [None]:
+            yield Way(text, None if path is None else addresses_in(path))
+
+
+def _pool(mount):
+    """The pool of a mount of ZFS: 'tank/home@then' is in tank."""
+    return mount.source.split("/")[0].split("@")[0]
+
+
+__all__ = ("Storage",)

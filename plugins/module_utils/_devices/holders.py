@@ -1,0 +1,166 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Who uses a device: the processes that have a node of it open, and the kernel where it builds on its disks."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+
+from ansible_collections.vfio.host.plugins.module_utils._devices.below import Below, below, vfio_nodes
+from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import parse_mountinfo
+from ansible_collections.vfio.host.plugins.module_utils._devices.processes import Processes, printable
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
+from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK
+from ansible_collections.vfio.host.plugins.module_utils._host.udevd import let_settle
+
+# What an unbind does while a process has a node open. It waits until the node is closed (source: drivers/vfio/vfio_main.c
+# vfio_unregister_group_dev(), sound/core/init.c snd_card_free(), drivers/vhost/vdpa.c vhost_vdpa_remove(),
+# drivers/infiniband/core/uverbs_main.c ib_uverbs_remove_one(), NVIDIA's kernel-open/nvidia/nv-pci.c nv_pci_remove()).
+_WAITING = frozenset(("vfio", "vfio-dev", "sound", "vhost-vdpa", "infiniband_verbs", "nvidia"))
+# It ends at once, and the process sees what it sees of one that is unplugged (source: drivers/input/evdev.c
+# evdev_disconnect(), drivers/hid/hidraw.c hidraw_disconnect(), drivers/usb/core/devio.c usbdev_remove()).
+_UNPLUGGED = frozenset(("input", "hidraw", "usb"))
+_PATIENCE = 5  # seconds for udev to close a node that it looks at, as it does with each new disk
+# Nobody has claimed the disk: beside success, what the kernel answers after it has looked for that (source: block/bdev.c
+# blkdev_get_by_dev(): bd_prepare_to_claim() comes before the disk is opened), and of a disk that is gone.
+_UNCLAIMED = (0, errno.ENXIO, errno.ENODEV, errno.ENOMEDIUM)
+WAITS, LOSES, UNPLUGS, UNTOLD = "waits", "loses", "unplugs", "untold"
+
+
+@dataclass(frozen=True)
+class Use:
+    """One user of a device: ``text`` says which, ``effect`` is one of WAITS, LOSES, UNPLUGS, UNTOLD. ``pid`` is None for the kernel."""
+
+    text: str
+    effect: str
+    pid: int | None = None
+
+
+class Usage:
+    """Who uses the devices of one host, at one moment. Nothing is looked at before somebody asks."""
+
+    def __init__(self, fs):
+        self._fs = fs
+        self._processes = Processes(fs)
+        self._below = {}
+        self._is_settled = False
+
+    def holders(self, device, is_vfio):
+        """The processes that hold a device through VFIO, as the facts show them: [{pid, command}].
+
+        ``is_vfio``: a VFIO driver has it, so that a process of which it cannot be told what it has open counts, too.
+        """
+        fs, processes = self._fs, self._processes
+        pids = list(processes.having(vfio_nodes(fs, fs.device_directory(device.address), device.iommu_group)))
+        pids += processes.having_vfio(device.address)
+        if is_vfio:
+            pids += self._some_vfio() + processes.untold
+        return [processes.holder(pid) for pid in dict.fromkeys(pids)]
+
+    def below(self, device):
+        """The Below of a device."""
+        if device.address not in self._below:
+            self._below[device.address] = below(self._fs, device.address)
+        return self._below[device.address]
+
+    def of(self, device, is_vfio, with_disks=True):
+        """Every Use of a device that is to lose its driver. ``with_disks``: its disks' users in the kernel, too.
+
+        Of a device with a native driver udev may be such a user for a moment.
+        """
+        uses = self._of(device, is_vfio, with_disks)
+        if uses and not is_vfio and not self._is_settled:
+            self._is_settled = True
+            let_settle(self._fs, _PATIENCE)
+            self._processes = Processes(self._fs)
+            uses = self._of(device, is_vfio, with_disks)
+        return uses
+
+    def _of(self, device, is_vfio, with_disks):
+        found = self.below(device)
+        uses = processes_using(self._processes, found, is_vfio=is_vfio)
+        pids = {use.pid for use in uses}
+        if is_vfio:
+            held = self._processes.having_vfio(device.address) + self._some_vfio()
+            uses += [
+                Use(f"process {pid} ({self._processes.holder(pid)['command']}), which has it open through VFIO", WAITS, pid)
+                for pid in dict.fromkeys(held) if pid not in pids
+            ]
+        if with_disks:
+            uses += [Use(f"the kernel: {text}", LOSES) for text in self._kernels(found)]
+        return uses
+
+    def _some_vfio(self):
+        """The pids that have some device's VFIO file, and no VFIO node whose number would say which device that is."""
+        fs, groups = self._fs, {}
+        for name in fs.names(fs.vfio_groups):
+            groups.update(vfio_nodes(fs, "", name))
+        known = self._processes.having(groups)
+        return [pid for pid in self._processes.having_some_vfio() if pid not in known]
+
+    def _kernels(self, found):
+        """What of a device's disks the kernel itself uses, one text each."""
+        texts = list(found.users)
+        if found.disks:
+            texts += self._mounts(found)
+        for node in found.disks:
+            name = found.nodes[node].name
+            answer = self._fs.claim(node.number, name)
+            if answer == errno.EBUSY and not texts:
+                texts.append(
+                    f"/dev/{name} has an exclusive user, such as a mounted file system, swap, LVM, md, ZFS, or a storage target"
+                )
+            elif answer != errno.EBUSY and answer not in _UNCLAIMED:
+                texts.append(f"whether /dev/{name} has an exclusive user cannot be told: {errno_text(answer)}")
+        return texts
+
+    def _mounts(self, found):
+        """Where a device's disks, or what is built on them, are mounted, in any mount namespace."""
+        fs, texts, seen = self._fs, [], set()
+        numbers = {node.number: place for node, place in found.nodes.items() if node.kind == BLOCK}
+        for pid in ["self"] + list(filter(str.isdigit, fs.names(fs.proc))):
+            namespace = fs.target(f"{fs.proc}/{pid}/ns/mnt")
+            if namespace in seen and namespace is not None:
+                continue
+            seen.add(namespace)
+            text = (fs.read_file(f"{fs.proc}/{pid}/mountinfo") or b"").decode("utf-8", "surrogateescape")
+            for mount in parse_mountinfo(text):
+                if mount.number in numbers:
+                    where = "" if pid == "self" else f" of process {pid} ({self._processes.holder(int(pid))['command']})"
+                    texts.append(f"/dev/{numbers[mount.number].name} is mounted at {printable(mount.point)}{where}")
+        return list(dict.fromkeys(texts))
+
+
+def processes_using(processes, found: Below, *, is_vfio=False):
+    """A Use for each process that has a node of ``found`` open, or of which that cannot be told.
+
+    ``is_vfio``: a VFIO driver has the device, so there is something to have open, whatever nodes show.
+    """
+    uses = []
+    for pid, nodes in processes.having(found.nodes).items():
+        places = [found.nodes[node] for node in nodes]
+        named = " and ".join(f"/dev/{place.name} ({node.number})" for node, place in zip(nodes, places))
+        effects = {_effect(place) for place in places}
+        effect = next(one for one in (WAITS, LOSES, UNPLUGS) if one in effects)
+        uses.append(Use(f"process {pid} ({processes.holder(pid)['command']}), which has {named} open", effect, pid))
+    known = {use.pid for use in uses}
+    if found.nodes or is_vfio:
+        uses += [
+            Use(f"process {pid} ({processes.holder(pid)['command']})", UNTOLD, pid)
+            for pid in processes.untold if pid not in known
+        ]
+    return uses
+
+
+def _effect(place):
+    if place.subsystem in _WAITING or "vhost-vdpa" in place.name:
+        return WAITS
+    return UNPLUGS if place.subsystem in _UNPLUGGED else LOSES
+
+
+__all__ = ("LOSES", "UNPLUGS", "UNTOLD", "Usage", "Use", "WAITS", "processes_using")

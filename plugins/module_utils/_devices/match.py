@@ -1,0 +1,378 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Selection of devices by what is known of them, or was known before a VFIO driver hid it. Pure."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import IDENTITY, normalize_address
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+
+# Every field that a match may name, with the way in which it is compared.
+ID, ADDRESS, TEXT, NUMBER, FLAG, HEX, RANGE, PF, MAC = "id", "address", "text", "number", "flag", "hex", "range", "pf", "mac"
+FIELDS = {
+    "address": ADDRESS,
+    "vendor": ID,
+    "device": ID,
+    "subsystem_vendor": ID,
+    "subsystem_device": ID,
+    "class": ID,
+    "revision": ID,
+    "driver": TEXT,
+    "driver_override": TEXT,
+    "modalias": TEXT,
+    "iommu_group": TEXT,
+    "numa_node": NUMBER,
+    "header_type": NUMBER,
+    "path": TEXT,
+    "is_vf": FLAG,
+    "physfn": PF,
+    "vf": RANGE,
+    "boot_vga": FLAG,
+    "serial": TEXT,
+    "vendor_name": TEXT,
+    "device_name": TEXT,
+    "net": TEXT,
+    "mac": MAC,
+    "uid": HEX,
+    "function_id": HEX,
+    "pchid": HEX,
+    "pft": HEX,
+    "pfgid": HEX,
+    "vfn": HEX,
+    "port": NUMBER,
+}
+_ID = re.compile(r"[0-9a-f*?\[\]!-]{1,8}\Z")
+_ADDRESS_GLOB = re.compile(r"[0-9a-f:.*?\[\]!-]+\Z")
+# Looks as an address, and may be none: no other name has this shape; a MAC has more of ':'.
+_ADDRESS_LIKE = re.compile(r"([0-9a-f]*:){1,2}[0-9a-f.]*\Z")
+_HEX = re.compile(r"(0x)?[0-9a-f]+\Z")
+_NUMBER = re.compile(r"-?\d+\Z")
+_INDEX = re.compile(r"([0-9*?]|\[!?[0-9-]+\])+\Z")
+_RANGE = re.compile(r"(\d{1,9})-(\d{1,9})\Z")
+_MOST_VFS = 65535  # of one PF: NumVFs has 16 bits
+_MAGIC = re.compile(r"[*?\[]")
+# Six bytes on Ethernet, twenty on InfiniBand (source: include/linux/netdevice.h MAX_ADDR_LEN), as sysfs prints them.
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5,31}\Z")
+_REGEX = re.compile(r"\.\*|\.\+|[\\^$|(]")
+_CHARACTERS = re.compile(r"\[[^\]]*\]")  # one of a glob
+# Fields whose values YAML reads as numbers where they are not quoted, and other ones than were written.
+_QUOTED = frozenset(("address", "mac", "net", "path", "physfn", "serial"))
+# Fields whose plain values lead to few devices: these are looked up, not searched.
+_INDEXED = ("address", "serial", "mac", "net", "path", "uid", "function_id")
+# What a text that names a PF may be, beside its address.
+_NAMES = ("net", "mac", "serial", "path")
+
+
+@dataclass(frozen=True)
+class Match:
+    """One selection: ``wanted`` maps a field to the patterns of which one must fit; ``text`` is what the user wrote.
+
+    Patterns of ``physfn`` are Matches, of which one must select the device's PF.
+    """
+
+    wanted: dict
+    text: str
+
+    @property
+    def path(self):
+        """The one path that is wanted, without wildcards; None where it is another field, several paths, or a glob."""
+        paths = self.wanted.get("path", ())
+        return paths[0] if len(paths) == 1 and not _MAGIC.search(paths[0]) else None
+
+
+def parse_match(value, where):
+    """A Match from a user's mapping. Raises InputError naming ``where`` and the key."""
+    if not isinstance(value, dict) or not value:
+        raise InputError(f'{where}: match must be a mapping of at least one device field, such as {{address: "0000:02:00.0"}}')
+    wanted, problems = {}, []
+    for key in sorted(value, key=str):
+        if key not in FIELDS:
+            near = get_close_matches(str(key), FIELDS, n=1)
+            problems.append(
+                f"{where}: {key!r} is no field of a device; there are: {', '.join(sorted(FIELDS))}"
+                f"{f'; did you mean {near[0]}?' if near else ''}"
+            )
+            continue
+        given = value[key] if isinstance(value[key], list) else [value[key]]
+        if not given:
+            problems.append(f"{where}: {key} is an empty list, which nothing can match")
+        try:
+            wanted[key] = tuple(pattern for one in given for pattern in _patterns(key, one, f"{where}: {key}"))
+        except ValueError as error:
+            problems.append(f"{where}: {key}: {error}")
+        except InputError as error:
+            problems += error.messages
+    if problems:
+        raise InputError(*problems)
+    return Match(wanted, " ".join(f"{key}={_show(value[key])}" for key in sorted(value)))
+
+
+def _patterns(key, value, where):
+    """What one wanted value of a field stands for: its patterns; of a PF, Matches. Raises ValueError, InputError."""
+    if FIELDS[key] == PF:
+        return _pf_patterns(value, where)
+    found = _RANGE.match(str(value).strip()) if FIELDS[key] == RANGE and not isinstance(value, (dict, list)) else None
+    if found is None:
+        return [_pattern(key, value)]
+    first, last = int(found.group(1)), int(found.group(2))
+    if first > last or last > _MOST_VFS:
+        raise ValueError(f"{value!r} is no range; one looks like 0-5, and a PF has at most {_MOST_VFS} VFs")
+    return [str(number) for number in range(first, last + 1)]
+
+
+def _pf_patterns(value, where):
+    """A Match for each way in which a value may name a PF: a mapping is a match itself, a text an address, or another name."""
+    if isinstance(value, dict):
+        if "physfn" in value or "vf" in value:
+            raise ValueError("a PF is no VF, so physfn and vf do not select one")
+        return [parse_match(value, where)]
+    text = _pattern("net", value)
+    address = _address(text)
+    found = [] if address is None else [Match({"address": (address,)}, text)]
+    if address is None and _ADDRESS_LIKE.match(text):
+        raise ValueError(f"{value!r} is no {_KINDS[ADDRESS]}")
+    if address is None or ":" not in address:
+        found += [Match({name: (text,)}, text) for name in _NAMES]
+    return found
+
+
+def _shared_paths(match, where, devices):
+    """Paths without a root that are the place of several of the selected ``devices``: below each root there is one."""
+    patterns = match.wanted.get("path", ())
+    whole = [_glob(pattern) for pattern in patterns if "/" in pattern]
+    places = {}
+    for device in devices if patterns else ():
+        if not any(fits(str(device.path).lower()) for fits in whole):
+            places.setdefault(device.slots or device.path, []).append(device)
+    return [
+        f"{where}: path {path} is the place of {len(some)} devices: {', '.join(one.address for one in some)}; without its root (PCI "
+        "domain and bus of the host bridge) a path does not say which of them is meant: say the whole path, "
+        f"{' or '.join(str(one.path) for one in some)}, or add address, or another field that tells"
+        for path, some in sorted(places.items()) if len(some) > 1
+    ]
+
+
+def _show(value):
+    if isinstance(value, dict):
+        return "(" + " ".join(f"{key}={_show(value[key])}" for key in sorted(value, key=str)) + ")"
+    return ",".join(_show(one) for one in value) if isinstance(value, list) else str(value)
+
+
+def _pattern(key, value):
+    """The text that values of this field are compared with. Raises ValueError for what none can equal."""
+    if isinstance(value, (dict, list)) or value is None:
+        raise ValueError(f"{value!r} is neither text, number nor boolean")
+    if FIELDS[key] in (ID, HEX) and not isinstance(value, str):
+        raise ValueError(f"write it in quotes: without them YAML made the number {value!r} of it, as it makes 192 of 0300")
+    if key in _QUOTED and not isinstance(value, (str, dict)):
+        raise ValueError(f"write it in quotes: without them YAML read it as {value!r}, and no text")
+    found = _PATTERNS[FIELDS[key]](str(value).strip().lower())
+    if not found:
+        raise ValueError(f"{value!r} is no {_KINDS[FIELDS[key]]}")
+    return found
+
+
+def _id(text):
+    text = text[2:] if text.startswith("0x") else text
+    return text if _ID.match(text) else None
+
+
+def _address(text):
+    if not _MAGIC.search(text):
+        return normalize_address(text)
+    if not _ADDRESS_GLOB.match(text):
+        return None
+    # A bus has two digits and a domain four or more, so what begins with two, and no '*' among them, has no domain.
+    first, colon, rest = text.partition(":")
+    places = _CHARACTERS.sub("?", first)
+    return f"0000:{text}" if colon and ":" not in rest and "*" not in places and len(places) <= 2 else text
+
+
+def _mac(text):
+    """As sysfs prints it, also where it is written with dashes."""
+    colons = text.replace("-", ":")
+    return colons if _MAC.match(colons) else text
+
+
+def _hex(text):
+    return f"{int(text, 16):x}" if _HEX.match(text) else None
+
+
+_PATTERNS = {
+    ID: _id,
+    ADDRESS: _address,
+    TEXT: lambda text: text,
+    NUMBER: lambda text: text if _NUMBER.match(text) else None,
+    FLAG: {"true": "true", "yes": "true", "false": "false", "no": "false"}.get,
+    HEX: _hex,
+    RANGE: lambda text: text if _INDEX.match(text) else None,
+    MAC: _mac,
+}
+_KINDS = {
+    ID: "hexadecimal id",
+    ADDRESS: "PCI address; one looks like 0000:02:00.0",
+    TEXT: "text that something could match",
+    NUMBER: "number",
+    FLAG: "boolean",
+    HEX: "hexadecimal number",
+    RANGE: "number of a VF, nor a range such as 0-5",
+    MAC: "MAC address",
+}
+
+
+def _glob(pattern):
+    try:
+        return re.compile(fnmatch.translate(pattern)).match
+    except re.error:  # a range of which nothing can be, '[z-a]', before Python 3.10
+        return lambda dummy: None
+
+
+class Selector:
+    """Selects among ``devices`` (address -> Device).
+
+    ``seen`` maps an address to what was known of the device there before VFIO took it (fields driver, net, serial):
+    the caller vouches that it is the same device. A field fits by its value now or by the one remembered.
+    """
+
+    def __init__(self, devices, seen=None):
+        self._devices = devices
+        self._seen = seen or {}
+        self._facts = {}
+        self._indexes = {}
+        self._compiled = {}
+        self._pfs = {}
+
+    def select(self, match):
+        """The addresses that a Match selects, sorted."""
+        return [address for address in self._candidates(match) if self._fits(address, match)]
+
+    def unclear(self, match, where, addresses):
+        """Why a match does not say which of the selected ``addresses`` it means, one sentence for each name that several have."""
+        devices = [self._devices[address] for address in addresses]
+        return _shared_paths(match, where, devices) + self._shared_macs(match, where, addresses) + self._unclear_pfs(match, where)
+
+    def _shared_macs(self, match, where, addresses):
+        """Addresses that several devices are known by: each card has its own, so some records are not of their own."""
+        owners = {}
+        for mac in match.wanted.get("mac", ()):
+            if not _MAGIC.search(mac):
+                owners[mac] = [address for address in self._index("mac").get(mac, ()) if address in addresses]
+        return [
+            f"{where}: mac {mac} is known of {len(some)} devices: {', '.join(sorted(some))}; a port of a bond shows the address of "
+            "another, and what was recorded then is not its own: add address, or another field that tells"
+            for mac, some in sorted(owners.items()) if len(set(some)) > 1
+        ]
+
+    def _unclear_pfs(self, match, where):
+        found, named = [], {}
+        for one in match.wanted.get("physfn", ()):
+            pfs = sorted(self._pfs_of(one))
+            found += self.unclear(one, f"{where}: physfn", [pf for pf in pfs if pf in self._devices])
+            if len(match.wanted["physfn"]) > 1 and not _MAGIC.search(one.text):
+                named.setdefault(one.text, set()).update(pfs)
+        return found or [
+            f"{where}: physfn {text} is a name of {len(pfs)} PFs: {', '.join(sorted(pfs))}; write it as a mapping, such as "
+            f"physfn: {{net: {text}}}" for text, pfs in named.items() if len(pfs) > 1
+        ]
+
+    def pfs(self, match):
+        """The addresses of the PFs that a match's ``physfn`` names; empty where it names none."""
+        return set().union(*(self._pfs_of(one) for one in match.wanted.get("physfn", ())))
+
+    def _pfs_of(self, match):
+        """The PFs that one Match of ``physfn`` selects. By its address a PF is known that is not among the devices, too."""
+        if id(match) not in self._pfs:
+            known = {device.physfn for device in self._devices.values()} - {None}
+            known.update(address for address, device in self._devices.items() if device.sriov is not None)
+            if set(match.wanted) == {"address"}:
+                found = {one for one in known for pattern in match.wanted["address"] if self._equal(ADDRESS, one, pattern)}
+            else:
+                found = known.intersection(self.select(match))
+            self._pfs[id(match)] = match, found  # with the match, whose id is another's once it is gone
+        return self._pfs[id(match)][1]
+
+    def nearest(self, match):
+        """What somebody may have meant by a Match that selects nothing; "" where nothing is near."""
+        told, missing = [], []
+        for key, patterns in match.wanted.items():
+            if FIELDS[key] in (PF, RANGE):
+                continue  # a PF that is absent is told apart, and an index is no name
+            there = {value for address in self._devices for value in self._values(address, key)}
+            if any(self._equal(FIELDS[key], value, pattern) for pattern in patterns for value in there):
+                continue
+            missing.append(key)
+            near = get_close_matches(patterns[0], sorted(there), n=2, cutoff=0.75)
+            told += [f"the nearest {key} of this host is {' or '.join(near)}"] if near else []
+            if FIELDS[key] == MAC and not any(_MAGIC.search(pattern) or _MAC.match(pattern) for pattern in patterns):
+                told.append("a MAC address looks like 52:54:00:12:34:56")
+            if FIELDS[key] in (TEXT, ADDRESS, MAC) and any(_REGEX.search(pattern) for pattern in patterns):
+                told.append(f"{key} takes globs (* and ?), and no regular expressions")
+        if not missing and len(match.wanted) > 1:
+            told.append("some device has each of these values, and none has all")
+        return "; ".join(told)
+
+    def _candidates(self, match):
+        for key in _INDEXED:
+            patterns = match.wanted.get(key)
+            if patterns and not any(_MAGIC.search(pattern) for pattern in patterns):
+                index = self._index(key)
+                return sorted({address for pattern in patterns for address in index.get(pattern, ())})
+        return sorted(self._devices)
+
+    def _index(self, key):
+        if key not in self._indexes:
+            index = {}
+            for address in self._devices:
+                for value in self._values(address, key):
+                    index.setdefault(value, []).append(address)
+            self._indexes[key] = index
+        return self._indexes[key]
+
+    def _fits(self, address, match):
+        return all(
+            any(self._equal(FIELDS[key], value, pattern) for value in self._values(address, key) for pattern in patterns)
+            for key, patterns in match.wanted.items() if key != "physfn"
+        ) and self._fits_pf(address, match)
+
+    def _fits_pf(self, address, match):
+        wanted, physfn = match.wanted.get("physfn"), self._devices[address].physfn
+        return wanted is None or (physfn is not None and any(physfn in self._pfs_of(one) for one in wanted))
+
+    def _equal(self, kind, value, pattern):
+        if not _MAGIC.search(pattern):
+            return value.startswith(pattern) if kind == ID else value == pattern
+        if pattern not in self._compiled:
+            self._compiled[pattern] = _glob(pattern + "*" if kind == ID else pattern)
+        return self._compiled[pattern](value) is not None
+
+    def _values(self, address, key):
+        """The values of one field as lower-case texts: the one now, and those remembered."""
+        device, seen = self._devices[address], self._seen.get(address, {})
+        if key == "net":
+            return [str(one["name"]).lower() for one in device.net + seen.get("net", [])]
+        if key == "mac":
+            # What was remembered may be the address of a bond; what the device shows now is its own.
+            return [str(one["mac"]).lower() for one in device.net or seen.get("net", [])]
+        if key == "path":
+            return [str(value).lower() for value in (device.path, device.slots) if value is not None]
+        if key in IDENTITY:
+            return [device.ids[key]]
+        if FIELDS[key] == HEX or key == "port":
+            zpci = device.zpci or {}
+            # Without the firmware's check several functions may have one UID.
+            text = None if key == "uid" and not zpci.get("uid_is_unique") else zpci.get(key)
+            return [] if text is None else [f"{int(text, 16):x}"]
+        values = [device.physfn is not None if key == "is_vf" else getattr(device, key), seen.get(key)]
+        return [str(value).lower() for value in values if value is not None]
+
+
+__all__ = ("FIELDS", "Match", "Selector", "parse_match")

@@ -1,0 +1,55 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Which kernel modules the host needs: those of the drivers on the way from its disks, interfaces and displays to PCI functions."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Tuple
+
+from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import normalize_module_name
+
+
+def modules_needed(fs: Sysfs) -> Dict[str, List[Tuple[str, str, str]]]:
+    """Module -> (guard, device with its name, reason) of each need of the host's that its drivers serve."""
+    # With it comes all of the survey, and few tasks take modules away.
+    from ansible_collections.vfio.host.plugins.module_utils._devices.state import survey
+    found: Dict[str, List[Tuple[str, str, str]]] = {}
+    host = survey(fs)
+    for device in host.devices.values():
+        if not device.guards or device.driver is None or host.is_vfio(device.driver):
+            continue
+        modules = {fs.link(f"{fs.device_directory(device.address)}/driver/module")}
+        modules.add(host.modules.driver_module(device.driver))
+        for path in _ends(fs, device):
+            modules.update(_drivers_below(fs, path, device.address))
+        for module in sorted(normalize_module_name(one) for one in modules if one):
+            found.setdefault(module, []).extend(
+                (one["kind"], f"{device.address} ({device.name})", one["reason"]) for one in device.guards
+            )
+    return found
+
+
+def _ends(fs, device):
+    """The sysfs paths of a device's interfaces and disks."""
+    from ansible_collections.vfio.host.plugins.module_utils._devices.guards.block import NVME_SUBSYSTEM, subsystem_controllers
+    yield from filter(None, (fs.target(f"{fs.net}/{one['name']}") for one in device.net))
+    for name in device.block:
+        target = fs.target(f"{fs.block}/{name}") or ""
+        yield from subsystem_controllers(fs, name) if NVME_SUBSYSTEM in target else [target]
+
+
+def _drivers_below(fs, target, address):
+    """The modules of the drivers of what is between a PCI function and an end: a device of virtio, a disk of SCSI."""
+    before, dummy, rest = target.partition(f"/{address}/")
+    path = fs.device_directory(address)
+    for part in rest.split("/") if dummy else ():
+        path = f"{path}/{part}"
+        yield fs.link(f"{path}/driver/module")
+
+
+__all__ = ("modules_needed",)

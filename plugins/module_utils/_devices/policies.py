@@ -1,0 +1,61 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Which policy has a device, and what the device was before it was taken: for who looks at a host and plans nothing."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Tuple
+
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+
+# How the names of all rules files of policies begin; the parsers are loaded where there is one.
+_PREFIX = "60-vfio-host-"
+
+Owner = Dict[str, Any]
+
+
+def owners(files: Files, devices: Dict[str, Any]) -> Tuple[Dict[str, Owner], List[str]]:
+    """(address -> {policy, was}, warnings) of the ``devices`` (address -> Device) that rules files of policies take.
+
+    ``was``: {driver, net, serial} of before, None where a rule took a device that nobody had seen. A file that cannot be read, or that
+    no run of ours wrote, is a warning.
+    """
+    found: Dict[str, Owner] = {}
+    warnings: List[str] = []
+    for directory in (files.volatile_rules, files.boot_rules):
+        try:
+            names = [name for name in files.names(directory) if name.startswith(_PREFIX)]
+        except PlanError as error:
+            warnings += error.messages
+            continue
+        for name in names:
+            try:
+                _read(files, f"{directory}/{name}", name, devices, found)
+            except PlanError as error:
+                warnings += error.messages
+    return found, warnings
+
+
+def _read(files: Files, path: str, name: str, devices: Dict[str, Any], found: Dict[str, Owner]) -> None:
+    """Add the owners that one rules file names. Raises PlanError."""
+    from ansible_collections.vfio.host.plugins.module_utils._devices import hotplug_rules, rules
+
+    policy, text = rules.policy_of(name), files.read(path)
+    if policy is None or text is None:
+        return
+    for record in rules.parse(text, path):
+        record = record.located(devices)
+        if not record.released and record.is_of(devices.get(record.address)):
+            found[record.address] = {"policy": policy, "was": dict(record.was)}
+    for rule in hotplug_rules.parse(text, path):
+        for address, device in devices.items():
+            if address not in found and device.driver_override is not None and rule.catches(device):
+                found[address] = {"policy": policy, "was": None}
+
+
+__all__ = ("owners",)

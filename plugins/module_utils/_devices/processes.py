@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What processes have open, by the numbers of devices: whatever it is called in their own namespace or chroot."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import last_address
+from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK, CHARACTER, NAMELESS
+
+_UNTOLD = "what it has open cannot be read, so it may be this"
+_VFIO_DEVICE = "anon_inode:[vfio-device]"  # a device that was opened through its group (source: drivers/vfio/group.c)
+_FLAGS = "flags:"  # in octal digits (source: fs/proc/fd.c)
+_SYSPATH = "vfio-device-syspath:"  # which device that is, from Linux 6.18 on (source: drivers/vfio/vfio_main.c)
+
+
+class Processes:
+    """All processes that /proc shows, looked at once, when somebody asks. Needs root to see every process."""
+
+    def __init__(self, fs):
+        self._fs = fs
+
+    def having(self, nodes):
+        """The processes that have one of ``nodes`` open: pid -> the Nodes, in order."""
+        found = {}
+        for node in nodes:
+            for pid, links in self._open[0].get(node, {}).items():
+                if any(map(self._is_open, links)):
+                    found.setdefault(pid, []).append(node)
+        return dict(sorted(found.items()))
+
+    def having_vfio(self, address):
+        """The pids of those that have the VFIO file of the device at ``address``, as far as the kernel says of which it is."""
+        return sorted(self._open[1].get(address, ()))
+
+    def having_some_vfio(self):
+        """The pids of those that have the VFIO file of some device, of which the kernel does not say which."""
+        return sorted(self._open[1].get(None, ()))
+
+    @property
+    def untold(self):
+        """The pids of those of which it cannot be told what they have open: it may be anything."""
+        return sorted(self._open[2])
+
+    def holder(self, pid):
+        """A process as the facts show it: {pid, command}."""
+        command = printable(self._fs.read(f"{self._fs.proc}/{pid}/comm") or "")
+        return {"pid": pid, "command": f"{command}: {_UNTOLD}" if pid in self._open[2] else command}
+
+    @cached_property
+    def _open(self):
+        """(Node -> pid -> links in /proc, address or None -> pids, pids of which it cannot be told)."""
+        nodes, vfio, untold = {}, {}, set()
+        for pid in map(int, filter(str.isdigit, self._fs.names(self._fs.proc))):
+            for directory, names in self._tables(pid):
+                if self._fs.refusal(directory) is not None:
+                    untold.add(pid)
+                for name in names:
+                    self._add(pid, f"{directory}/{name}", nodes, vfio, untold)
+        return nodes, vfio, untold
+
+    def _tables(self, pid):
+        """(directory, names in it) of a process's open files, and of those threads that have others than their process."""
+        fs, base = self._fs, f"{self._fs.proc}/{pid}"
+        directory = f"{base}/fd"
+        names = fs.names(directory)
+        yield directory, names
+        for task in fs.names(f"{base}/task"):
+            own = f"{base}/task/{task}/fd"
+            if task != str(pid):
+                others = fs.names(own)
+                if others != names or fs.refusal(own) is not None:
+                    yield own, others
+
+    def _add(self, pid, link, nodes, vfio, untold):
+        node = self._fs.look(link)
+        if node is None:
+            if self._fs.refusal(link) is not None:
+                untold.add(pid)
+        elif node.kind in (BLOCK, CHARACTER):
+            nodes.setdefault(node, {}).setdefault(pid, []).append(link)
+        elif node.kind == NAMELESS and self._fs.target(link) == _VFIO_DEVICE:
+            vfio.setdefault(self._device(link), set()).add(pid)
+
+    def _is_open(self, link):
+        """Whether a file is open, and not just named by an O_PATH handle, which any user can have of any node."""
+        flags = self._told(link, _FLAGS)
+        return flags is None or not int(flags, 8) & os.O_PATH
+
+    def _device(self, link):
+        """The address of the device of a VFIO file; None where the kernel does not say."""
+        return last_address(self._told(link, _SYSPATH) or "")
+
+    def _told(self, link, key):
+        """What fdinfo says of a file; None where it says nothing."""
+        head, dummy, name = link.rpartition("/fd/")
+        for line in (self._fs.read(f"{head}/fdinfo/{name}") or "").split("\n"):
+            if line.startswith(key):
+                return line[len(key):].strip()
+        return None
+
+
+def printable(text):
+    """A name that a user chose, for a message: what is no text, and what a terminal would act on, is left escaped."""
+    plain = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in plain)
+
+
+__all__ = ("Processes", "printable")

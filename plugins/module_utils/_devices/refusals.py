@@ -1,0 +1,155 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Why a plan must not be carried out: what the host needs, what a process holds, what nobody may have. Pure."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS, UNDECLARED, how_to_force
+from ansible_collections.vfio.host.plugins.module_utils._devices.groups import enumeration
+from ansible_collections.vfio.host.plugins.module_utils._devices.holders import LOSES, UNPLUGS, UNTOLD, WAITS
+from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import DEAD
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import STORAGE
+from ansible_collections.vfio.host.plugins.module_utils._devices.steps import UNBIND, UNCHANGED
+
+_EFFECTS = {
+    WAITS: "the kernel would wait for ever to unbind it",
+    LOSES: "an unbind would take it away in the middle of that",
+}
+
+
+def objections(host, declared, plans, targets, force):
+    """One sentence for each reason against the DevicePlans of a host's ``declared`` policies, as far as neither ``force`` nor an
+    entry gives it up. ``targets``: address -> Target of all devices that are declared.
+    """
+    found = [
+        target.choice.undeclared for target in targets.values()
+        if target.choice.undeclared and UNDECLARED not in _given_up(target, force)
+    ]
+    needed = _needed(host.survey, plans, targets, force)
+    found += _stuck(host, declared, plans) + _dead(plans) + _guarded(needed)
+    guarded = {one.device.address for some in needed.values() for one in some}
+    for one in plans:
+        if _unbinds(one):
+            # Who may not have the device anyhow needs no look at its disks, and who gives them up wants none.
+            address = one.device.address
+            with_disks = address not in guarded and STORAGE not in _given_up(targets.get(address), force)
+            found += _held(host.survey, one, with_disks) + _with_others(host.survey, one)
+    return found
+
+
+def _stuck(host, declared, plans):
+    """Of what is stuck neither driver nor override can be known, so nobody can say what is still to be done with it."""
+    concerned = {one.device.address for one in plans if one.steps}
+    concerned.update(record.address for policy in declared for record in host.policies.get(policy, ()))
+    return [text for address, text in host.survey.stuck.items() if address in concerned]
+
+
+def _dead(plans):
+    """What does not answer is left as it is, and all that was declared beside it: nobody can tell what it still is."""
+    return [
+        f"{one.name} is to change, and cannot: {DEAD}; then run again" for one in plans
+        if one.device.is_dead and one.status != UNCHANGED and not one.choice.driver
+    ]
+
+
+def _needed(survey, plans, targets, force):
+    """(reasons, remedy) -> the plans of devices that the host needs for them and that would lose their drivers.
+
+    A device that VFIO has serves the host no more.
+    """
+    needed = {}
+    for plan in plans:
+        device, target = plan.device, targets.get(plan.device.address)
+        if not plan.rebinds or survey.is_vfio(device.driver):
+            continue
+        given_up = _given_up(target, force)
+        for kind in GUARDS:
+            reasons = tuple(one["reason"] for one in device.guards if one["kind"] == kind)
+            if reasons and kind not in given_up:
+                needed.setdefault((reasons, _remedy(kind, target)), []).append(plan)
+    return needed
+
+
+def _guarded(needed):
+    """One sentence for all devices that the host needs for the same reasons."""
+    return [
+        f"{enumeration([f'{one.device.address} ({one.device.name})' for one in plans])}{': each' if len(plans) > 1 else ''} is needed by "
+        f"this host: {' and '.join(reasons)}; {remedy}" for (reasons, remedy), plans in needed.items()
+    ]
+
+
+def _given_up(target, force):
+    """The kinds of guards that the task, or the entry that selects a device, gives up."""
+    return set(force) | set(target.entry.force if target else ())
+
+
+def _remedy(kind, target):
+    """How a guard is given up for a device, in the words of the inventory."""
+    if target is None or target.via is None:
+        return f"to give it up all the same, {how_to_force(kind, target.entry.where if target else None)}"
+    return (
+        f"it comes with the IOMMU group of {target.via}, to which {target.entry.where} extends; to give it up all the same, give it an "
+        f"entry of its own with force: [{kind}], or {how_to_force(kind, None)}"
+    )
+
+
+def _unbinds(plan):
+    return any(step.action == UNBIND for step in plan.steps)
+
+
+def in_use(survey, device, with_disks=True):
+    """(problems, warnings) for a device that is to lose its driver: who uses it, and what to do about it."""
+    problems, warnings = [], []
+    for use in survey.usage.of(device, survey.is_vfio(device.driver), with_disks):
+        if use.pid is None:
+            problems.append(
+                f"{use.text}; unmount it, or take it out of what uses it, then run again; to give it up all the same, say "
+                f"force: [{STORAGE}]"
+            )
+        elif use.effect == UNPLUGS:
+            warnings.append(f"{use.text}, loses that, as if it were unplugged")
+        elif use.effect == UNTOLD:
+            problems.append(f"{use.text}; stop that process, or run on the host itself, as a root user that may look into it")
+        else:
+            problems.append(f"{use.text}: {_EFFECTS[use.effect]}; stop that process, then run again")
+    return problems, warnings
+
+
+def _held(survey, plan, with_disks):
+    said = f"{plan.name} is in use by "
+    return [said + one for one in in_use(survey, plan.device, with_disks)[0]]
+
+
+def lost(survey, plans):
+    """Warnings of processes that a plan takes a device away from, and that the kernel tells so, as if it were unplugged."""
+    return [
+        f"{one.name}: {text}" for one in plans if _unbinds(one)
+        for text in in_use(survey, one.device, with_disks=False)[1]
+    ]
+
+
+def _with_others(survey, plan):
+    """A driver takes along the VFs that it made, for ever where one of them is held, and mediated devices; nothing here could
+    bring them back.
+    """
+    device = plan.device
+    number, mediated = (device.sriov or {}).get("num"), survey.usage.below(device).mediated
+    found = []
+    if number:
+        found.append(
+            f"{plan.name} has {number} VFs, which would go with its driver {device.driver}; "
+            "set their number to 0 first"
+        )
+    if mediated:
+        found.append(
+            f"{plan.name} has mediated devices, which would go with its driver {device.driver}: "
+            f"{', '.join(sorted(mediated))}; remove them first"
+        )
+    return found
+
+
+__all__ = ("in_use", "lost", "objections")

@@ -1,0 +1,336 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""From declarations and a survey to targets: which device, which driver, and why; or every reason why not. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ansible_collections.vfio.host.plugins.module_utils._core.force import UNDECLARED, how_to_force
+from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import MOVES
+from ansible_collections.vfio.host.plugins.module_utils._devices import owners
+from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import named_driver
+from ansible_collections.vfio.host.plugins.module_utils._devices.groups import (
+    called,
+    carried,
+    group_refusals,
+    members_to_take,
+    of_chipset,
+    unbindable,
+)
+from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import standings
+from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import NO_GROUP
+from ansible_collections.vfio.host.plugins.module_utils._devices.match import Selector
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+from ansible_collections.vfio.host.plugins.module_utils._devices.records import (
+    Memory,
+    below_other_root,
+    followed,
+    leaving,
+    left_standing,
+    other_in_slot,
+    recall,
+    waiting,
+)
+from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Refusal
+from ansible_collections.vfio.host.plugins.module_utils._devices.spec import AUTO, EXTEND, NATIVE, Entry
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import Choice, matching
+
+# Where a choice comes from, beside auto and native: the driver that the inventory names, and the one that it names for the
+# case that the first refuses.
+PINNED, FALLBACK = "pinned", "fallback"
+
+
+# Fields that VFIO hides.
+_HIDDEN = frozenset(("driver", "mac", "net", "serial"))
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one device shall become. ``choice.driver`` is None for native, and for a driver whose module is still to be loaded.
+
+    ``is_vfio``: the driver serves user space; ``is_met``: the device is so already; ``waits``: for an IOMMU that the next
+    boot turns on; ``refused``: the Refusal for which the entry's fallback is taken; ``via``: the address of the device for
+    whose IOMMU group it is taken along, where no entry names it.
+    """
+
+    device: Device
+    entry: Entry
+    choice: Choice
+    is_vfio: bool
+    is_met: bool
+    waits: bool = False
+    refused: Refusal | None = None
+    via: str | None = None
+
+    @property
+    def name(self):
+        """What a message calls the device, and what brings it in where no entry names it."""
+        return called(self.device, self.via)
+
+    @property
+    def wish(self):
+        """The driver that it shall have, or the module of that where only loading it tells the name."""
+        return NATIVE if self.is_native else self.choice.driver or self.choice.module
+
+    @property
+    def is_native(self):
+        """Whether the device shall have no override."""
+        return self.choice.source == NATIVE
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """``targets``: address -> Target; ``leaving`` and ``waiting``: (policy, Record) pairs to give back, and of absent
+    devices whose rule stays; ``standings``: policy -> list of Standing; ``unsettled``: modules whose driver's name is not
+    known before they are loaded; ``problems`` and ``warnings``: sentences.
+    """
+
+    targets: dict
+    leaving: list
+    waiting: list
+    standings: dict
+    unsettled: set
+    memory: Memory
+    problems: list
+    warnings: list
+
+
+def resolve(survey, declared, policies, standing_now, iommu_comes=False, refusals=(), undeclared=None):
+    """What the declarations mean on this host, and every reason why they cannot be met.
+
+    ``declared``: policy -> list of Entry; ``policies`` and ``standing_now``: policy -> list of Record, of Standing, as the
+    host has them. ``iommu_comes``: the IOMMU, off now, is on from the next boot on. ``refusals``: address -> Refusal, each
+    of a driver that is not to be tried again. ``undeclared``: as of Request.
+    """
+    problems, targets, unsettled = [], {}, set()
+    memory = recall(survey.devices, policies)
+    selector = Selector(survey.devices, memory.seen)
+    forgotten = [
+        address for address, device in survey.devices.items()
+        if survey.is_vfio(device.driver) and address not in memory.records
+    ]
+    for entries in declared.values():
+        for entry in entries:
+            unknown = _unknown_drivers(survey, entry)
+            problems += unknown
+            if not unknown:
+                _claim(survey, selector, entry, targets, problems, forgotten, memory)
+    chipset = _extend_groups(survey, targets, problems)
+    targets = {
+        address: _or_fallback(survey, target, dict(refusals).get(address), unsettled) for address, target in targets.items()
+    }
+    targets = {
+        address: replace(target, waits=iommu_comes and _lacks_group(target)) for address, target in sorted(targets.items())
+    }
+    has_iommu = survey.iommu_enabled or survey.noiommu or iommu_comes
+    try:
+        standing, of_standing, warnings = standings(survey, declared, selector, has_iommu)
+    except PlanError as error:
+        problems += [message for message in error.messages if message not in problems]
+        standing, of_standing, warnings = {}, set(), []
+    warnings += chipset
+    gone = leaving(survey, declared, policies, targets)
+    gone += left_standing(survey.devices, declared, standing_now, targets, gone)
+    follow = followed(survey, declared, policies, targets, memory.moved) if undeclared in MOVES else []
+    others = owners.holders_of(
+        survey.devices, *({policy: found for policy, found in some.items() if policy not in declared} for some in (policies, standing_now))
+    )
+    gone, stay = owners.last_held(gone, others)
+    gone += follow
+    warnings += stay
+    problems += owners.conflicts(targets, others, undeclared)
+    problems += unbindable(survey, targets) + carried(survey, targets)
+    problems += group_refusals(survey, targets, {record.address for dummy, record in gone})
+    absent = waiting(survey.devices, declared, policies, targets, memory.moved, undeclared in MOVES)
+    unsettled.update(of_standing)
+    unsettled.update(
+        target.choice.module for target in targets.values() if not target.is_native and target.choice.driver is None
+    )
+    return Resolution(targets, gone, absent, standing, unsettled, memory, problems, warnings)
+
+
+def _unknown_drivers(survey, entry):
+    """Why the drivers that an entry names cannot be had, whether it matches a device or not."""
+    problems = []
+    for driver in (entry.driver, entry.fallback):
+        if driver not in (AUTO, NATIVE, None):
+            try:
+                named_driver(survey.modules, driver, entry.where, survey.kernel)
+            except PlanError as error:
+                problems += error.messages
+    return problems
+
+
+def _claim(survey, selector, entry, targets, problems, forgotten, memory):
+    addresses = selector.select(entry.match)
+    shared = selector.unclear(entry.match, entry.where, addresses)
+    if shared:
+        problems += shared
+        return
+    if entry.count is not None and len(addresses) != entry.count:
+        problems.append(
+            f"{entry.where}: count is {entry.count}, but {entry.match.text} matches {len(addresses)}"
+            f"{': ' + ', '.join(addresses) if addresses else ''}"
+            f"{'; count: 0 says that no device may match' if entry.count == 0 else ''}"
+        )
+        return
+    if not addresses and entry.count is None and not entry.optional:
+        hint = ""
+        if forgotten and _HIDDEN.intersection(entry.match.wanted):
+            hint = (
+                f"; {', '.join(forgotten)} are on VFIO and no rules file of a policy remembers what they were: "
+                "match these by address"
+            )
+        asleep = [one.address for one in survey.devices.values() if one.is_asleep and one.address not in memory.records]
+        if "serial" in entry.match.wanted and asleep:
+            hint += (
+                f"; {', '.join(asleep)} sleep (D3cold) and were not woken to be asked for a serial number: match these by address, or "
+                "wake them: echo on > power/control"
+            )
+        if "uid" in entry.match.wanted and any(
+            device.zpci and not device.zpci["uid_is_unique"] for device in survey.devices.values()
+        ):
+            hint += "; UIDs are not unique on this host (uid_is_unique is 0): match by function_id"
+        hint += _macs_in_use(survey, entry) + _no_pf(selector, entry)
+        # Who has mistyped a value must not be told to do without the device; what was taken by this match was not mistyped.
+        was_there = any(record.was_taken_by(entry.match.text) for record in memory.rules.values())
+        remedy = ("" if was_there else selector.nearest(entry.match)) or "say optional: true where that is right"
+        problems.append(f"{entry.where}: {entry.match.text} matches no device of this host; {remedy}{hint}")
+    for address in addresses:
+        device = survey.devices[address]
+        other = other_in_slot(entry, device, memory) or below_other_root(entry, device, survey.devices, memory)
+        if other is None:
+            _add(survey, targets, problems, device, entry)
+        else:
+            problems.append(other)
+
+
+def _macs_in_use(survey, entry):
+    """What to say of wanted MACs that devices have at the moment, and that are not their own."""
+    wanted = entry.match.wanted.get("mac", ())
+    return "".join(
+        f"; {one['address']} is in use by {one['name']} ({device.address}), whose permanent address, which counts, is {one['mac']}"
+        for device in survey.devices.values() for one in device.net
+        if one["address"] in wanted and one["address"] != one["mac"]
+    )
+
+
+def _no_pf(selector, entry):
+    wanted = entry.match.wanted.get("physfn")
+    if not wanted or selector.pfs(entry.match):
+        return ""
+    return f"; no PF of this host is {' or '.join(sorted({one.text for one in wanted}))}"
+
+
+def _add(survey, targets, problems, device, entry, via=None):
+    note = f"; in the IOMMU group of {via}" if via else ""
+    choice, is_vfio = _choose(survey, device, entry)
+    note = f"; in the IOMMU group of {via}" if via else ""
+    choice = replace(choice, reason=choice.reason + note)
+    is_met = _is_met(survey, device, choice)
+    if is_vfio and not is_met:
+        device = survey.awake(device)  # it is to be taken, and its driver will wake it anyhow
+    target = Target(device, entry, choice, is_vfio, is_met, via=via)
+    other = targets.setdefault(device.address, target)
+    if set(entry.force) - set(other.entry.force):
+        # Several entries may select a device, and each gives up what it says.
+        targets[device.address] = replace(other, entry=replace(other.entry, force=other.entry.force + entry.force))
+    differ = (other.choice.module, other.choice.driver) != (choice.module, choice.driver)
+    if differ or other.entry.policy != entry.policy:
+        remedy = "" if differ else ": a device belongs to one policy, take it out of one of them"
+        problems.append(
+            f"{device.address} is claimed twice: for {other.wish} by {other.entry.where}, "
+            f"for {target.wish} by {entry.where}{note}{remedy}"
+        )
+
+
+def _is_met(survey, device, choice):
+    if choice.source == NATIVE:
+        return device.driver_override is None and not survey.is_vfio(device.driver) and (
+            device.driver is not None or survey.native_driver(device) is None
+        )
+    return choice.driver is not None and device.driver == device.driver_override == choice.driver
+
+
+def _lacks_group(target):
+    return target.is_vfio and not target.is_met and target.device.vfio["reason"] == NO_GROUP
+
+
+def _choose(survey, device, entry):
+    """(Choice, whether the driver serves VFIO) for one device of an entry."""
+    if entry.driver == NATIVE:
+        return Choice(None, None, NATIVE, reason="no override: the kernel picks the driver"), False
+    if entry.driver == AUTO:
+        return survey.choices.choice(device.modalias), True
+    return _pinned(survey, device, entry)
+
+
+def _pinned(survey, device, entry):
+    driver, modules = entry.driver, survey.modules
+    module, name = named_driver(modules, driver, entry.where, survey.kernel)
+    declared = modules.declared_by(module)
+    is_vfio = survey.is_vfio(driver) or any(alias.pattern.startswith("vfio_pci:") for alias in declared)
+    found = matching(declared, device.modalias)
+    alias = min(found, key=lambda pair: pair[0])[1].pattern if found else None
+    reason, undeclared = "the inventory names it", ""
+    # The kernel checks no id of a driver that an override names, so this is the only check there is.
+    if declared and not found:
+        reason += f", although none of module {module}'s aliases matches the device"
+        undeclared = (
+            f"{entry.where}: driver {driver} does not declare {device.address} ({device.name}): none of module "
+            f"{module}'s aliases matches {device.modalias}; to bind it all the same, {how_to_force(UNDECLARED, entry.where)}"
+        )
+    return Choice(module, name, PINNED, alias=alias, reason=reason, undeclared=undeclared), is_vfio
+
+
+def _or_fallback(survey, target, refusal, unsettled):
+    """The target as it is, or with the fallback that its entry declares where its driver is known to refuse the device.
+
+    ``unsettled`` gains the fallback's module where only loading it tells whether it has such a driver.
+    """
+    entry, device = target.entry, target.device
+    if entry.fallback is None:
+        return target
+    choice, is_vfio = _pinned(survey, device, replace(entry, driver=entry.fallback))
+    if choice.driver is None and not target.is_met:
+        unsettled.add(choice.module)
+    undeclared = target.choice.undeclared or choice.undeclared
+    if refusal is None or (refusal.module, refusal.fallback) != (target.choice.module, entry.fallback):
+        return replace(target, choice=replace(target.choice, undeclared=undeclared))
+    reason = f"{refusal.driver} refused the device with {refusal.errno}, and {entry.where} declares this fallback"
+    choice = replace(choice, source=FALLBACK, reason=reason, undeclared=undeclared)
+    return replace(target, choice=choice, is_vfio=is_vfio, is_met=_is_met(survey, device, choice), refused=refusal)
+
+
+def _extend_groups(survey, targets, problems):
+    """Take along what shares a group with a target that says so. Warnings of what the chipset needs of that."""
+    brought, extended = [], {}
+    for address in sorted(targets):
+        target = targets[address]
+        for member in _group_of(survey, target):
+            if member in extended and extended[member].policy != target.entry.policy:
+                problems.append(
+                    f"{member} is claimed twice: it is in IOMMU group {target.device.iommu_group}, to which {extended[member].where} and "
+                    f"{target.entry.where} extend; declare it in one of these policies"
+                )
+        for device in members_to_take(survey, targets, target):
+            entry = replace(target.entry, driver=AUTO, force=())
+            _add(survey, targets, problems, device, entry, via=address)
+            extended[device.address] = entry
+            brought.append(targets[device.address])
+    return [warning for warning in map(of_chipset, brought) if warning]
+
+
+def _group_of(survey, target):
+    """The members of the IOMMU group to which a target's entry extends."""
+    extends = target.is_vfio and target.entry.iommu_group == EXTEND and target.device.iommu_group is not None
+    return survey.groups[target.device.iommu_group] if extends else ()
+
+
+__all__ = ("FALLBACK", "PINNED", "Resolution", "Target", "resolve")

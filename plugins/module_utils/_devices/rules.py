@@ -1,0 +1,384 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Rules files: what makes udev take a policy's devices, and the record of what the policy took. Pure.
+
+The rules run on ``add``: at boot (coldplug), at hot-plug, and when a VF appears. Writing the override, unbinding a native
+driver that was faster and asking for a new probe are plain attribute writes, done while rules are processed; the
+module is loaded after all rules, and binds then if it was not there before. No program of ours runs.
+
+Loading takes longer than everything else, so it begins with the first events of a boot's coldplug, those of the kernel's own
+modules (systemd-udev-trigger.service asks for that subsystem first; "kernel" is in every kernel). Loading a VFIO driver
+binds nothing by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field, replace
+
+from ansible_collections.vfio.host.plugins.module_utils._devices import vf_rules
+from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import NAME, checked, drafted, read_records
+from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import parse as read_standings
+from ansible_collections.vfio.host.plugins.module_utils._devices.lines import MAX_LINE, fits, joined, size
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, IDENTITY
+from ansible_collections.vfio.host.plugins.module_utils._devices.place import DEVPATH, beside
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+_FILE_NAME = re.compile(r"60-vfio-host-([a-z0-9-]+)\.rules\Z")
+_RECORD = re.compile(r"# (device|release) (\{.*\})\Z")
+HEX_ID = re.compile(r"[0-9a-f]{4,6}\Z")
+_ZPCI = re.compile(r"0x[0-9a-f]{1,8}\Z")
+# A serial number of the capability, as the kernel prints it in serial_number, too (source: drivers/pci/pci-sysfs.c, "%8phD").
+_DSN = re.compile(r"[0-9a-f]{2}(-[0-9a-f]{2}){7}\Z")
+_WORD = re.compile(r"[ -~]{1,128}\Z")
+_DRAFT = "# Not written like this: driver_of_MODULE stands for a name that shows when the module is loaded."
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A driver that refused a device on one kernel, and the ``fallback`` that was declared for that."""
+
+    module: str
+    driver: str
+    kernel: str
+    errno: str
+    fallback: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One device of a policy: pinned by ``devpath`` and ``ids`` together, a VF by that of its PF and its index ``vf``; on s390
+    by ``pin``, {"uid": ...} or {"function_id": ...} as the kernel prints it; a record of an earlier version by its address.
+    ``address`` is where the function is now, ``written`` the one in the file where that is another.
+
+    ``was`` holds what VFIO hides: driver, net and serial as they were before. ``released`` marks a device that the
+    policy gave up and that still waits for it. ``refused``: why it has its entry's fallback, a Refusal. ``match``: the text
+    of the entry that took it, or its digest. ``physfn``: of a VF, the function that it belongs to. ``driver``: None in a plan
+    that does not know the name yet, and in no file.
+    """
+
+    address: str
+    ids: dict
+    driver: str
+    module: str
+    was: dict = field(default_factory=dict)
+    released: bool = False
+    refused: Refusal | None = None
+    match: str | None = None
+    physfn: str | None = None
+    pin: dict | None = None
+    devpath: str | None = None
+    vf: int | None = None
+    written: str | None = None
+
+    @property
+    def place(self):
+        """What the rule knows the device by, beside its ids."""
+        if self.pin:
+            return _text(self.pin)
+        if self.devpath is None:
+            return self.address
+        return self.devpath if self.vf is None else f"{self.devpath} {vf_rules.link(self.vf)}"
+
+    @property
+    def known_by(self) -> tuple:
+        """All that the rule knows the device by."""
+        return self.place, tuple(sorted(self.ids.items()))
+
+    def was_taken_by(self, text):
+        """Whether an entry of this match took it."""
+        return self.match in (text, _digest(text))
+
+    @property
+    def serial(self):
+        """The serial number that it was recorded with, or None."""
+        return self.was.get("serial")
+
+    def catches(self, device):
+        """Whether the record's rule takes a device: udev compares the place, or what pins it, and ids."""
+        if device is None or device.ids != self.ids:
+            return False
+        if self.pin is None:
+            if self.devpath is None or device.devpath is None:
+                return device.address == self.address
+            return (device.devpath, device.vf) == (self.devpath, self.vf)
+        return self.pin == device.pin or self.pin == {"function_id": (device.zpci or {}).get("function_id")}
+
+    def located(self, devices):
+        """The record with the address that its function has now, where it is pinned by another name than that."""
+        if (self.pin or self.devpath) is None or self.catches(devices.get(self.address)):
+            return self
+        found = [device.address for device in devices.values() if self.catches(device)]
+        return replace(self, address=found[0], written=None if self.pin else self.address) if len(found) == 1 else self
+
+    def is_of(self, device):
+        """Whether a device is the one that was recorded. A serial number that VFIO hides contradicts nothing."""
+        return self.catches(device) and (None in (device.serial, self.serial) or device.serial == self.serial)
+
+
+def file_name(policy):
+    """The name of a policy's rules file, in /etc/udev/rules.d or, for this boot only, in /run/udev/rules.d."""
+    return f"60-vfio-host-{policy}.rules"
+
+
+def policy_of(name):
+    """The policy that a rules file's name belongs to; None for a file of others."""
+    found = _FILE_NAME.match(name)
+    return found.group(1) if found else None
+
+
+def native_mark(address):
+    """The property of a PF's event that says that a policy wants this VF of it native."""
+    return f"VFIO_HOST_NATIVE_{address}"
+
+
+def render(policy, records, standings=(), native_vfs=(), is_draft=False):
+    """The text of a policy's rules file; None where it would say nothing, since then there is no file.
+
+    ``native_vfs``: Devices that the policy declares native and that come to be together with others, which are not.
+    ``is_draft``: for eyes only, so a word may stand for a driver whose name is not known. Raises PlanError for such a driver
+    in any other text, and for what udev would not read.
+    """
+    if not (records or standings or native_vfs):
+        return None
+    lines = [_DRAFT] if is_draft else []
+    records, standings = ([_named(policy, one, is_draft) for one in some] for some in (records, standings))
+    lines += [
+        f'# Policy "{policy}" of the Ansible collection vfio.host. The next run undoes changes made by hand.',
+        "# Remove this file to give the devices back at the next boot.",
+    ]
+    drivers = []
+    for record in sorted(records, key=lambda one: (one.released, one.place)):
+        lines += ["", _comment(policy, record)]
+        if not record.released:
+            lines += _device_rules(policy, record)
+            if record.physfn:
+                lines += _early_rules(record)
+            drivers.append((record.driver, record.module))
+    # After the devices' own rules, to which they give way.
+    for standing in sorted(standings, key=lambda one: one.comment()):
+        lines += ["", standing.comment()] + standing.rules(policy)
+        drivers.append((standing.driver, standing.module))
+    by_index = {one.driver for one in records if one.vf is not None and not one.released}
+    by_index.update(one.driver for one in standings if one.is_of_vfs)
+    if by_index:
+        lines += [""] + [vf_rules.follow_override(policy, driver) for driver in sorted(by_index)]
+    if native_vfs:
+        lines += [""] + [_native_rule(vf) for vf in sorted(native_vfs, key=lambda one: one.address)]
+    for driver, module in sorted(set(drivers)):
+        lines += [""] + _driver_rules(policy, driver, module)
+    return joined(lines, f"policy {policy}", "declare it in more than one policy")
+
+
+def _named(policy, one, is_draft):
+    """A Record or Standing as it can be rendered."""
+    if one.driver is None and is_draft:
+        return drafted(one)
+    try:
+        checked(NAME, one.driver)
+    except ValueError as error:
+        raise PlanError(f"policy {policy}: no rule can name the driver of module {one.module}: {error}") from error
+    return one
+
+
+def _digest(text):
+    """What stands for a match whose text is too long for its line."""
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _comment(policy, record):
+    """The record in one line. The whole text of a match is kept where it fits, since a person can read it."""
+    line = _record_line(record)
+    if not fits(line) and record.match is not None:
+        line = _record_line(replace(record, match=_digest(record.match)))
+    if not fits(line):
+        raise PlanError(
+            f"policy {policy}: the record of {record.address} would be a line of {size(line)} bytes, and udev reads {MAX_LINE} at "
+            f"most: it keeps the names of the device's {len(record.was['net'])} network interfaces; remove interfaces, such as "
+            "representors of VFs, and run again"
+        )
+    return line
+
+
+def _record_line(record):
+    kept = {"ids": record.ids, "driver": record.driver, "module": record.module, "was": record.was, "match": record.match}
+    if record.pin:
+        kept["zpci"] = record.pin
+    else:
+        kept["address"] = record.address
+    if record.refused is not None:
+        kept["refused"] = {key: value for key, value in vars(record.refused).items() if key != "fallback"}
+    if record.physfn:
+        kept["physfn"] = record.physfn
+    if record.devpath:
+        kept["devpath"] = record.devpath
+    if record.vf is not None:
+        kept["vf"] = record.vf
+    return f"# {'release' if record.released else 'device'} {json.dumps(kept, sort_keys=True)}"
+
+
+def _device_rules(policy, record):
+    """The line that takes a device. A kernel that shows serial numbers by itself tells a twin in the slot by that one."""
+    ids = ", ".join(f'ATTR{{{key}}}=="0x{record.ids[key]}"' for key in IDENTITY)
+    here, mine, lines = f'ACTION=="add", SUBSYSTEM=="pci", {_place(record)}', ids, []
+    if record.serial and _DSN.match(record.serial):
+        twin = f'ENV{{VFIO_HOST_TWIN}}="{record.serial}"'
+        lines.append(f'{here}, ATTR{{serial_number}}=="?*", ATTR{{serial_number}}!="{record.serial}", {twin}')
+        mine = f'{ids}, {twin.replace("=", "!=", 1)}'
+    lines.append(f'{here}, {mine}, ENV{{VFIO_HOST}}="{policy} {record.driver}", ATTR{{driver_override}}="{record.driver}"')
+    return lines
+
+
+def _place(record):
+    if record.pin is None:
+        if record.devpath is None:
+            return f'KERNEL=="{record.address}"'
+        if record.vf is None:
+            return f'DEVPATH=="{record.devpath}"'
+        # Where the PF has its old bus number, its VFs have theirs; else its own event knows them, by index.
+        return f'DEVPATH=="{beside(record.devpath, record.address)}", TEST=="../{record.physfn}"'
+    ((key, value),) = record.pin.items()
+    unique = 'ATTR{uid_is_unique}=="1", ' if key == "uid" else ""
+    return f'{unique}ATTR{{{key}}}=="{value}"'
+
+
+def _with_pf(vf, actions="add|bind"):
+    """(matches the event of a VF's PF when the VF is there, and is what it should be; how attributes of the VF are named then)
+
+    ``vf``: a Record or a Device.
+    """
+    by_index = vf.devpath is not None and vf.vf is not None
+    name = f"{vf_rules.link(vf.vf)}/" if by_index else f"[pci/{vf.address}]"
+    pf = f'DEVPATH=="{vf.devpath}"' if by_index else f'KERNEL=="{vf.physfn}"'
+    known = ", ".join(f'ATTR{{{name}{key}}}=="0x{vf.ids[key]}"' for key in IDENTITY)
+    return f'ACTION=="{actions}", SUBSYSTEM=="pci", {pf}, {known}', name
+
+
+def _early_rules(record):
+    """The override while the PF's event is processed: before any driver may have the VF, when vfio.host made it.
+
+    Where the PF's bus number has moved, the VF's own rule does not find it.
+    """
+    matches, name = _with_pf(record)
+    override = f'ATTR{{{name}driver_override}}="{record.driver}"'
+    lines = [f"{matches}, {override}"]
+    if record.vf is not None and record.devpath is not None:
+        matches, dummy = _with_pf(record, "add|bind|change")
+        lines.append(f'{matches}, KERNEL!="{record.physfn}", {override}, {vf_rules.send(record.vf, vf_rules.OVERRIDDEN)}')
+    return lines
+
+
+def _native_rule(vf):
+    """A note for what sets the number of VFs (_sriov/rules.py). The module is loaded then and there, and binds nothing yet."""
+    return (
+        f'{_with_pf(vf)[0]}, ENV{{VFIO_HOST_SRIOV}}=="{vf.physfn}", '
+        f'ENV{{{native_mark(vf.address)}}}="1", IMPORT{{builtin}}="kmod load {vf.modalias}"'
+    )
+
+
+def _driver_rules(policy, driver, module):
+    mine = f'ENV{{VFIO_HOST}}=="{policy} {driver}"'
+    load = f'TEST!="[subsystem/pci]drivers/{driver}", RUN{{builtin}}+="kmod load {module}"'
+    return [
+        f'ACTION=="add", SUBSYSTEM=="module", KERNEL=="kernel", {load}',
+        f'{mine}, DRIVER=="?*", DRIVER!="{driver}", ATTR{{driver/unbind}}="$kernel"',
+        f'{mine}, DRIVER!="{driver}", ATTR{{[subsystem/pci]drivers_probe}}="$kernel"',
+        f"{mine}, {load}",
+    ]
+
+
+def without(text: str, path: str, policy: str, records: list, standings: list) -> str | None:
+    """A rules file's text without these Records and Standings; None where nothing is left that it would say.
+
+    What stays is as it was, byte for byte, the lines for native VFs too, of which there is no record. Raises PlanError as parse(),
+    and where the file was changed by hand so that this cannot be told.
+    """
+    places, kinds = {record.known_by for record in records}, [one.patterns for one in standings]
+    blocks = text.rstrip("\n").split("\n\n")
+    left: list = []
+    drivers: dict = {}
+    for block in blocks[1:]:
+        gone = [one for one in parse(block, path) if one.known_by in places]
+        gone += [one for one in read_standings(block, path) if one.patterns in kinds]
+        if gone:
+            drivers[gone[0].driver, gone[0].module] = None
+        else:
+            left.append(block)
+    for driver, module in drivers:
+        if not any(f'ENV{{VFIO_HOST}}="{policy} {driver}"' in block for block in left):
+            unused = "\n".join(_driver_rules(policy, driver, module))
+            left = [block for block in left if block != unused]
+    new = "\n\n".join(blocks[:1] + left) + "\n"
+    if (
+        [one for one in parse(text, path) if one.known_by not in places] != parse(new, path)
+        or [one for one in read_standings(text, path) if one.patterns not in kinds] != read_standings(new, path)
+    ):
+        raise PlanError(f"{path} was changed by hand, so a device cannot be taken out of it: declare policy {policy}, which writes it anew")
+    return new if left else None
+
+
+def parse(text, path):
+    """The records in a rules file's text. Raises PlanError naming ``path`` and the line that no run of ours wrote."""
+    return read_records(
+        text, path, _RECORD, lambda found: _record(json.loads(found.group(2)), found.group(1) == "release")
+    )
+
+
+def _record(kept, released):
+    ids = {key: checked(HEX_ID, kept["ids"][key]) for key in IDENTITY}
+    pin = _pin(kept["zpci"]) if "zpci" in kept else None
+    return Record(
+        # What is pinned by another name has an address once it is found: see located().
+        address=_text(pin) if pin else checked(ADDRESS, kept["address"]),
+        ids=ids,
+        driver=checked(NAME, kept["driver"]),
+        module=checked(NAME, kept["module"]),
+        was={
+            "driver": None if kept["was"]["driver"] is None else checked(NAME, kept["was"]["driver"]),
+            "net": [{"name": str(one["name"]), "mac": str(one["mac"])} for one in kept["was"]["net"]],
+            "serial": None if kept["was"]["serial"] is None else str(kept["was"]["serial"]),
+        },
+        released=released,
+        refused=_refusal(kept["refused"], kept["driver"]) if "refused" in kept else None,
+        match=None if kept.get("match") is None else str(kept["match"]),
+        physfn=None if kept.get("physfn") is None else checked(ADDRESS, kept["physfn"]),
+        pin=pin,
+        devpath=None if kept.get("devpath") is None else checked(DEVPATH, kept["devpath"]),
+        vf=_index(kept),
+    )
+
+
+def _index(kept):
+    index = kept.get("vf")
+    if index is None:
+        return None
+    if isinstance(index, bool) or not isinstance(index, int) or index < 0 or not kept.get("physfn") or not kept.get("devpath"):
+        raise ValueError(f"{index!r} is no VF of a PF")
+    return index
+
+
+def _text(pin):
+    return " ".join(f"{key} {value}" for key, value in pin.items())
+
+
+def _pin(kept):
+    ((key, value),) = kept.items()
+    if key not in ("uid", "function_id"):
+        raise ValueError(f"{key!r} names no function")
+    return {key: checked(_ZPCI, value)}
+
+
+def _refusal(kept, fallback):
+    return Refusal(
+        module=checked(NAME, kept["module"]), driver=checked(NAME, kept["driver"]),
+        kernel=checked(_WORD, kept["kernel"]), errno=checked(_WORD, kept["errno"]), fallback=fallback,
+    )
+
+
+__all__ = ("HEX_ID", "Record", "Refusal", "file_name", "native_mark", "parse", "policy_of", "render", "without")

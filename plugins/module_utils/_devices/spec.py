@@ -1,0 +1,175 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What a user declares, checked for shape before anything of the host is looked at. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+
+from ansible_collections.vfio.host.plugins.module_utils._core.force import FORCES, parse_force
+from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match, parse_match
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+
+AUTO, NATIVE = "auto", "native"
+REFUSE, EXTEND, IGNORE = "refuse", "extend", "ignore"
+
+_POLICY = re.compile(r"[a-z0-9-]+\Z")
+_DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
+_MAX_NAME = 64
+_MOST_DIGITS = 9  # no bus has as many devices, and Python does not read numbers of thousands of digits
+_GROUP_WAYS = (REFUSE, EXTEND, IGNORE)
+_BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
+# What is declared once and for all devices, and is looked for in an entry.
+_OF_THE_TASK = ("state", "now", "at_boot", "timeout", "confirm")
+_OPTIONS = ("match", "driver", "fallback", "count", "iommu_group", "optional", "force")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One declaration of a policy: which devices, and the driver for them. ``where`` names it in messages; ``force``: what is given
+    up for these devices alone.
+    """
+
+    policy: str
+    where: str
+    match: Match
+    driver: str = AUTO
+    count: int | None = None
+    iommu_group: str = REFUSE
+    optional: bool = False
+    fallback: str | None = None
+    force: tuple = ()
+
+
+def parse_policy_name(name):
+    """The name, or InputError: it becomes part of a file's name."""
+    if not isinstance(name, str) or not _POLICY.match(name) or len(name) > _MAX_NAME:
+        raise InputError(
+            f"policy {name!r}: a policy's name has lower-case letters, digits and '-' only, at most {_MAX_NAME}"
+        )
+    return name
+
+
+def parse_matches(values):
+    """The matches of ``pci_facts`` as a list of Match; all errors at once."""
+    return _collect(lambda index, value: parse_match(value, f"match[{index}]"), values)
+
+
+def parse_declarations(policies, may_be_empty=False):
+    """Policy name -> list of Entry, from policy name -> list of the user's mappings; all errors at once.
+
+    ``may_be_empty``: a policy with an empty list gives back what it took; else that is an error, as it may be a slip of an expression.
+    """
+    problems, found = [], {}
+    for name, values in policies.items():
+        try:
+            parse_policy_name(name)
+            if not isinstance(values, list):
+                hint = "; to give back what it took, say []" if may_be_empty and values is None else ""
+                raise InputError(f"policy {name}: its devices must be a list, not {values!r}{hint}")
+            if not (values or may_be_empty):
+                raise InputError(
+                    f"policy {name}: it declares no devices; to give back what it took, say state: absent"
+                )
+            found[name] = _collect(partial(_parse_entry, name), values)
+        except InputError as error:
+            problems += error.messages
+    if problems:
+        raise InputError(*problems)
+    return found
+
+
+def _collect(parse, values):
+    """What ``parse(index, value)`` makes of each value; the problems of all values in one InputError."""
+    found, problems = [], []
+    for index, value in enumerate(values):
+        try:
+            found.append(parse(index, value))
+        except InputError as error:
+            problems += error.messages
+    if problems:
+        raise InputError(*problems)
+    return found
+
+
+def _parse_entry(policy, index, value):
+    where = f"policy {policy}, devices[{index}]"
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: must be a mapping with 'match', not {value!r}")
+    problems = unknown_options(where, value, _OPTIONS)
+    match = None
+    try:
+        match = parse_match(value.get("match"), where)
+    except InputError as error:
+        problems += error.messages
+    driver = value.get("driver", AUTO)
+    if not _is_driver(driver):
+        problems.append(
+            f"{where}: driver {driver!r}: a driver's name has letters, digits, '_', '-' and '.' only; "
+            "or say auto or native"
+        )
+    fallback = value.get("fallback")
+    if fallback is not None and (not _is_driver(fallback) or fallback in (AUTO, NATIVE)):
+        problems.append(f"{where}: fallback {fallback!r}: must be the name of a driver, such as vfio-pci")
+    elif fallback is not None and driver in (NATIVE, fallback):
+        problems.append(f"{where}: fallback {fallback!r} is never taken with driver {driver!r}; leave it out")
+    count = _number(value.get("count"))
+    if count is not None and count < 0:
+        problems.append(f"{where}: count {value['count']!r} must be a whole number from 0")
+    group = value.get("iommu_group", REFUSE)
+    if group not in _GROUP_WAYS:
+        problems.append(f"{where}: iommu_group {group!r} must be one of {', '.join(_GROUP_WAYS)}")
+    optional = _BOOLEANS.get(str(value.get("optional", False)).lower())
+    if optional is None:
+        problems.append(f"{where}: optional {value['optional']!r} must be true or false")
+    force = parse_force(value.get("force"), where, FORCES, problems)
+    if problems:
+        raise InputError(*problems)
+    return Entry(policy, where, match, driver, count, group, optional, fallback, force)
+
+
+def unknown_options(where: str, value: dict, known: tuple) -> list:
+    """One sentence for each key of an entry that is none, with what may have been meant."""
+    found = []
+    for key in value:
+        if key in known:
+            continue
+        near = get_close_matches(str(key), known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        if key in _OF_THE_TASK:
+            hint = f"; {key} is an option of the task, for all of its devices"
+        found.append(f"{where}: unknown option {key!r}; there are: {', '.join(known)}{hint}")
+    return found
+
+
+def _is_driver(value):
+    return isinstance(value, str) and bool(_DRIVER.match(value)) and len(value) <= _MAX_NAME
+
+
+def _number(value):
+    """The number that a YAML value or a rendered template means; -1 for what is none."""
+    if value is None:
+        return None
+    text = str(value)
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS and not isinstance(value, bool) else -1
+
+
+__all__ = (
+    "AUTO",
+    "EXTEND",
+    "Entry",
+    "IGNORE",
+    "NATIVE",
+    "REFUSE",
+    "parse_declarations",
+    "parse_matches",
+    "parse_policy_name",
+    "unknown_options",
+)

@@ -1,0 +1,96 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Builds images and puts them in place: all new ones are built and read before the first old one is replaced."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line
+from ansible_collections.vfio.host.plugins.module_utils._core.resources import Image
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text, last_words
+from ansible_collections.vfio.host.plugins.module_utils._initramfs.image import Unreadable, findings, read_image
+
+
+class Builder:
+    """Carries one plan out. The copies that the journal names last as long as ``paths``."""
+
+    def __init__(self, fs, files, paths):
+        self._fs = fs
+        self._files = files
+        self._paths = paths
+
+    def apply(self, plan, journal):
+        """Rebuild what is stale. Raises ApplyError."""
+        if plan.config_changes:
+            journal.remember(files=[plan.host.tool.config_path])
+            self._files.put(plan.host.tool.config_path, plan.config, plan.host.tool.config_mode)
+        built = [(image.file, self._build(plan, image.file)) for image in plan.rebuilt]
+        for image, output in built:
+            self._switch(plan, image, output, journal)
+
+    def _build(self, plan, image):
+        """A new image in the spool, read and found good: its path."""
+        tool = plan.host.tool
+        try:
+            output = f"{self._paths.spool()}/{len(self._paths.spooled())}-new"
+        except OSError as error:
+            raise ApplyError(f"there is no place to build an image in: {errno_text(error.errno)}") from error
+        self._run(tool.build(image, output), f"{image.path} was not rebuilt")
+        problems = self._faults(plan, output) + (self._other_line(image, output) if image.is_unified else [])
+        if problems:
+            raise ApplyError(
+                f"{image.path} was not rebuilt: the image that {tool.name} made {'; '.join(problems)}; look at what it "
+                "is configured to leave out"
+            )
+        return output
+
+    def _other_line(self, image, output):
+        """Why the command line inside of a unified kernel image is not that of the one before: phrases."""
+        lines = []
+        for path in (image.path, output):
+            try:
+                with self._paths.opened(path) as stream:
+                    lines.append(command_line(stream))
+            except (OSError, NotUnified) as error:
+                return [f"cannot be read: {error}"]
+        return [] if lines[0] == lines[1] else [f"has the command line {lines[1]!r} inside, and the one before has {lines[0]!r}"]
+
+    def _faults(self, plan, path):
+        """Why an image is not good: phrases."""
+        try:
+            content = read_image(self._paths, path)
+        except Unreadable as error:
+            return [f"cannot be read: {error}"]
+        return ([] if content.has_init else ["has no /init"]) + findings(content.held, plan.wanted, plan.tolerated)
+
+    def _switch(self, plan, image, output, journal):
+        olds = {}
+        for path in (image.path,) + image.copies:
+            olds[path] = f"{self._paths.spool()}/{len(self._paths.spooled())}-old"
+            self._paths.copy(path, olds[path])
+        journal.remember(Image(image.path, olds, plan.host.tool.finish(image)))
+        self._paths.keep_old(image.path)
+        for path in (image.path,) + image.copies:
+            self._paths.replace(path, output)
+        self._finish(plan, image)
+        for path in (image.path,) + image.copies:
+            faults = self._faults(plan, path)
+            if faults:
+                raise ApplyError(f"{path}, read back, {'; '.join(faults)}")
+        self._paths.drop_old(image.path)
+        self._paths.remove(output)
+
+    def _finish(self, plan, image):
+        for words in plan.host.tool.finish(image):
+            self._run(words, f"{image.path} is rebuilt, and the boot loader was not told")
+
+    def _run(self, words, what):
+        status, out, err = self._fs.run(words)
+        if status:
+            raise ApplyError(f"{what}: {' '.join(words)} ended with status {status}: {last_words(out, err)}")
+
+
+__all__ = ("Builder",)

@@ -1,0 +1,202 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The area of images of early user space: read, plan, apply. What the modules call."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import replace
+
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.entries import EntryFiles
+from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
+from ansible_collections.vfio.host.plugins.module_utils._initramfs.image import Unreadable, is_to_hold, read_image
+from ansible_collections.vfio.host.plugins.module_utils._initramfs.plan import Foreign, Image, ImageRequest, Images, make_plan
+from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import Tool
+from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.registry import TOOLS
+
+_CACHE_VERSION = 1
+
+
+class ImageArea:
+    """The images of one host, through ``fs`` (programs), ``files`` (configuration) and ``paths`` (an ImageFiles)."""
+
+    def __init__(self, fs, files, paths):
+        self._fs = fs
+        self._files = files
+        self._paths = paths
+
+    def read(self):
+        """The images as they are now. One that is the same since it was last read is not read again in this boot."""
+        require_root(self._fs)
+        kernels = self._paths.kernels()
+        tools = [tool(self._fs, self._files, self._paths) for tool in TOOLS]
+        tool, found = _choose([one for one in tools if one.found()], kernels)
+        if tool is None:
+            # In no tool's charge, but perhaps in a boot loader's.
+            found = list({image.path: image for one in tools for image in Tool.images(one, kernels)}.values())
+        found, strays = self._with_loaded(found)
+        cache = _Cache(self._files, self._paths)
+        images = [self._image(cache, one) for one in found]
+        cache.save()
+        with_image = {image.kernel for image in found}
+        return Images(
+            tool=tool,
+            images=images,
+            bare={
+                kernel: path for kernel, path in self._paths.kernel_files(kernels).items()
+                if kernel not in with_image and path not in with_image
+            },
+            contents=self._contents(),
+            config=None if tool is None else self._files.read(tool.config_path),
+            config_runs=tool is None or not tool.config_mode & 0o100 or self._files.is_executable(tool.config_path),
+            config_wanted=None if tool is None else tool.config(),
+            room={
+                path: self._paths.room(os.path.dirname(path))
+                for one in images for path in (one.file.path,) + one.file.copies
+            },
+            spool_room=self._paths.spool_room(),
+            foreign=self._foreign(strays, {path for one in found for path in (one.path,) + one.copies}),
+            is_ostree=self._fs.exists(self._paths.ostree_booted),
+        )
+
+    def _with_loaded(self, found):
+        """(the ImageFiles, with what this system's boot entries load as copies of them, what they load that is no copy)."""
+        entries = EntryFiles(self._fs, self._files, self._paths)
+        system, strays = entries.system(), []
+        for entry in entries.all_entries():
+            if not entry.fields.get("linux") or entry.other_root(system) is not None:
+                continue
+            for name in entry.initrds:
+                path = f"{entry.place}/{name.lstrip('/')}"
+                known = [one for image in found for one in (image.path,) + image.copies]
+                if not self._paths.is_image(path) or any(os.path.samefile(path, one) for one in known):
+                    continue
+                twins = [image for image in found if self._paths.is_same(image.path, path)]
+                found = [replace(one, copies=one.copies + (path,)) if one in twins[:1] else one for one in found]
+                strays += [] if twins or path in strays else [path]
+        return found, strays
+
+    def _foreign(self, strays, known):
+        """The Foreign images: unified ones, and what boot entries load, that no tool here is known to build."""
+        booted = self._paths.loader_text(self._fs, "StubImageIdentifier")
+        has_stub = self._paths.loader_text(self._fs, "StubInfo") is not None
+        unified = [path for path in self._paths.unified_images() if path not in known]
+        found = []
+        for path in unified + strays:
+            is_booted = path in strays or (
+                has_stub and (not booted or path.lower().endswith(booted.replace("\\", "/").lower()))
+            )
+            try:
+                content = read_image(self._paths, path)
+            except Unreadable as error:
+                found.append(Foreign(path, path in unified, is_booted, {}, f"cannot be read: {error}"))
+                continue
+            if content.has_init:
+                found.append(Foreign(path, path in unified, is_booted, content.held, None))
+        return found
+
+    def _image(self, cache, found):
+        held, problem, stamp = {}, None, self._paths.stamp(found.path)
+        for path in (found.path,) + found.copies:
+            try:
+                held[path] = cache.held(path)
+            except Unreadable as error:
+                problem = f"cannot be read: {error}"
+        return Image(found, held, problem, self._paths.is_kept(found.path), stamp[2] if stamp else 0)
+
+    def _contents(self):
+        """What images have to hold, as it is on the host: path -> text."""
+        paths = [f"{self._files.boot_rules}/{name}" for name in self._files.names(self._files.boot_rules)]
+        texts = {}
+        for path in paths + [self._files.modprobe_conf]:
+            inner = self._paths.inner(path)
+            text = self._files.read(path) if is_to_hold(inner) else None
+            if text is not None:
+                texts[inner] = text
+        return texts
+
+    def plan(self, images, request):
+        """The plan for an ImageRequest; nothing is touched. Raises PlanError."""
+        ahead = {self._paths.inner(path): text for path, text in request.ahead.items()}
+        ahead = {path: text for path, text in ahead.items() if is_to_hold(path)}
+        return make_plan(images, replace(request, ahead=ahead))
+
+    def apply(self, plan, journal):
+        """Carry it out. Raises ApplyError."""
+        # Other areas have written their files by now; a driver's name may have been learnt only then.
+        plan = self.plan(self.read(), replace(plan.request, ahead={}))
+        from ansible_collections.vfio.host.plugins.module_utils._initramfs.apply import Builder
+        Builder(self._fs, self._files, self._paths).apply(plan, journal)
+        self._remember(plan)
+        return plan
+
+    def _remember(self, plan):
+        cache = _Cache(self._files, self._paths)
+        for image in plan.rebuilt:
+            for path in (image.file.path,) + image.file.copies:
+                try:
+                    cache.held(path)
+                except (Unreadable, VfioHostError):
+                    continue
+        cache.save()
+
+
+def _choose(tools, kernels):
+    """The tool that has images here, else the first one; and its images."""
+    found = [(tool, tool.images(kernels)) for tool in tools]
+    for tool, images in found:
+        if images:
+            return tool, images
+    return found[0] if found else (None, [])
+
+
+class _Cache:
+    """What each image held when it was last read, kept below /run: good as long as the file's stamp is the same.
+
+    Only reading is saved by it. Whatever is wrong with it, the images themselves are read.
+    """
+
+    def __init__(self, files, paths):
+        self._files = files
+        self._paths = paths
+        self._known = self._load()
+        self._seen = {}
+
+    def _load(self):
+        try:
+            kept = json.loads(self._files.read(self._paths.cache) or "{}")
+            images = kept["images"] if kept.get("version") == _CACHE_VERSION else {}
+            return {
+                path: {"stamp": list(one["stamp"]), "held": {str(name): str(one["held"][name]) for name in one["held"]}}
+                for path, one in images.items()
+            }
+        except (AttributeError, KeyError, OSError, TypeError, ValueError):
+            return {}
+
+    def held(self, path):
+        """The files of ours in an image, path -> SHA-256. Raises Unreadable."""
+        stamp = self._paths.stamp(path)
+        known = self._known.get(path)
+        if known is None or known["stamp"] != stamp:
+            known = {"stamp": stamp, "held": read_image(self._paths, path).held}
+        self._seen[path] = known
+        return known["held"]
+
+    def save(self):
+        """Write it, where it has changed."""
+        kept = {path: one for path, one in self._known.items() if self._paths.stamp(path) == one["stamp"]}
+        kept.update(self._seen)
+        if kept == self._known:
+            return
+        with suppress(VfioHostError):
+            self._files.put(self._paths.cache, json.dumps({"version": _CACHE_VERSION, "images": kept}, sort_keys=True))
+
+
+__all__ = ("ImageArea", "ImageRequest")

@@ -1,0 +1,37 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""dracut, of Fedora, SUSE and others."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import HEAD, Tool
+
+
+class Dracut(Tool):
+    """dracut. By itself it copies both kinds of files where hostonly is on, and neither where it is off."""
+
+    name = "dracut"
+    program = "dracut"
+    in_boot = ("initramfs-{}.img", "initrd.img-{}", "initrd-{}")
+    in_entry = ("initrd", "initrd.img-{}")
+
+    @property
+    def config_path(self):
+        return self._paths.dracut_conf
+
+    def config(self):
+        return HEAD + f'install_optional_items+=" {self._rules} {self._options} "\n'
+
+    def build(self, image, output):
+        # Where dracut itself tells boot loaders of an image, it would tell them of the wrong file.
+        return [
+            "env", "NO_POST_UPDATE_HOOKS=1",
+            self._paths.program(self.program), "--quiet", "--force", output, image.kernel,
+        ]
+
+
+__all__ = ("Dracut",)

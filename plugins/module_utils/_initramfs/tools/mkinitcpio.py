@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""mkinitcpio, of Arch Linux."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.host.plugins.module_utils._boot.presets import parse_preset
+from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import HEAD, ImageFile, Tool
+
+
+class Mkinitcpio(Tool):
+    """Arch Linux's mkinitcpio: images are listed in presets, shell files of assignments."""
+
+    name = "mkinitcpio"
+    program = "mkinitcpio"
+
+    @property
+    def config_path(self):
+        return self._paths.mkinitcpio_conf
+
+    def config(self):
+        return HEAD + f"FILES+=($(compgen -G '{self._rules}') $(compgen -G '{self._options}'))\n"
+
+    def images(self, kernels):
+        """Those of the presets that are there, then those of kernel-install."""
+        found = []
+        for name in self._files.names(self._paths.mkinitcpio_presets):
+            if name.endswith(".preset"):
+                found += self._of_preset(self._files.read(f"{self._paths.mkinitcpio_presets}/{name}") or "")
+        return found + super().images(kernels)
+
+    def _of_preset(self, text):
+        values = parse_preset(text)
+        for preset in values.get("PRESETS", ()):
+            path = "".join(values.get(f"{preset}_image", ()))
+            kernel = "".join(values.get(f"{preset}_kver", values.get("ALL_kver", ())))
+            config = "".join(values.get(f"{preset}_config", values.get("ALL_config", ())))
+            options = [word for value in values.get(f"{preset}_options", ()) for word in value.split()]
+            if path and kernel:
+                yield ImageFile(self._paths.root + path, kernel, (), tuple(options), config)
+            path = "".join(values.get(f"{preset}_uki", values.get(f"{preset}_efi_image", ())))
+            if path and kernel and self._paths.is_image(self._paths.root + path):
+                for option in ("cmdline", "splash"):
+                    given = values.get(f"{preset}_{option}", values.get(f"ALL_{option}", ()))
+                    options = [f"--{option}", *given] + options if given else options
+                yield ImageFile(self._paths.root + path, kernel, (), tuple(options), config, True)
+
+    def problems(self, images):
+        named = sorted({image.config for image in images if image.config})
+        return [
+            f"mkinitcpio reads no drop-in file where a preset names its configuration, and the presets in "
+            f"{self._paths.inner(self._paths.mkinitcpio_presets)} name {path}: comment that line out, if it is the "
+            "default /etc/mkinitcpio.conf, or move what it says to drop-in files" for path in named
+        ]
+
+    def build(self, image, output):
+        program = self._paths.program(self.program)
+        # The hooks that follow a build are for the image in its place: finish() runs them.
+        status_out_err = self._fs.run([program, "--help"])
+        nopost = ["--nopost"] if any("--nopost" in said for said in status_out_err[1:]) else []
+        what = "-U" if image.is_unified else "-g"
+        return [program, "-n", "-k", image.kernel, what, output] + nopost + list(image.more)
+
+    def finish(self, image):
+        kernel = image.kernel
+        if not kernel.startswith("/"):
+            kernel = f"{self._paths.inner(self._paths.boot)}/vmlinuz-{kernel}"
+        hooks = {}
+        for place in self._paths.mkinitcpio_post:
+            for name in self._files.names(place):
+                if self._files.is_executable(f"{place}/{name}"):
+                    hooks.setdefault(name, self._paths.inner(f"{place}/{name}"))
+        return [[hooks[name], kernel, self._paths.inner(image.path)] for name in sorted(hooks)]
+
+
+__all__ = ("Mkinitcpio",)

@@ -1,0 +1,145 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The running kernel's configuration, as far as the host tells it: what is not told is unknown, and never n."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from dataclasses import dataclass
+
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._kconfig import table
+from ansible_collections.vfio.host.plugins.module_utils._kernel import kmod
+
+UNKNOWN = "unknown"
+
+_LINE = re.compile(r"^(?:CONFIG_(\w+)=(.*)|# CONFIG_(\w+) is not set)$", re.MULTILINE | re.ASCII)
+_SYMBOL = re.compile(r"\w{1,128}\Z", re.ASCII)
+_PREFIX = "CONFIG_"
+_WORDS = {"true": "y", "yes": "y", "on": "y", "false": "n", "no": "n", "off": "n", "module": "m"}
+
+
+@dataclass(frozen=True)
+class Value:
+    """A symbol's value ('y', 'm', 'n', another text, or UNKNOWN), the source that says so, and what there is to add.
+
+    ``is_below``: what it is a part of is off, so nothing about the symbol itself would help.
+    """
+
+    value: str
+    source: str | None = None
+    note: str = ""
+    is_below: bool = False
+
+
+def parse_config(text):
+    """Symbol -> value of a kernel's .config."""
+    return {found.group(1) or found.group(3): found.group(2) or "n" for found in _LINE.finditer(text)}
+
+
+def parse_wanted(options):
+    """Symbol without CONFIG_ -> tuple of accepted values, from the user's mapping. Raises InputError."""
+    problems, found = [], {}
+    for name, value in options.items():
+        symbol = name[len(_PREFIX):] if isinstance(name, str) and name.startswith(_PREFIX) else name
+        if not isinstance(symbol, str) or not _SYMBOL.match(symbol):
+            problems.append(f"options: {name!r} is no Kconfig symbol: letters, digits and '_' only, such as VFIO_PCI")
+            continue
+        if symbol in found:
+            problems.append(f"options: {symbol} is declared twice, with and without {_PREFIX}")
+        accepted = tuple(_value(one) for one in (value if isinstance(value, (list, tuple)) else [value]))
+        if not accepted or None in accepted:
+            problems.append(f"options: {name}: {value!r} must be y, m or n, or a list of them")
+        found[symbol] = accepted
+    if problems:
+        raise InputError(*problems)
+    return found
+
+
+def _value(value):
+    """'y', 'm' or 'n' for what YAML, a template or a user makes of it; None for anything else."""
+    text = str(value).strip().lower()
+    text = _WORDS.get(text, text)
+    return text if text in ("y", "m", "n") and isinstance(value, (str, bool)) else None
+
+
+class Config:
+    """The values of symbols on one host. ``source`` is the file they come from; None where there is none."""
+
+    def __init__(self, fs, modules):
+        self._modules = modules
+        self.machine = fs.machine
+        self.architecture = table.architecture(fs.machine)
+        self.source, self._values = _read(fs)
+
+    def value(self, symbol):
+        """The Value of a symbol."""
+        row = table.row(symbol)
+        if self.source is None:
+            return self._by_module(symbol, row)
+        if symbol in self._values:
+            return Value(self._values[symbol], self.source)
+        former = table.FORMERLY.get(symbol)
+        if former in self._values:
+            return Value(self._values[former], self.source, f"it is called {former} in this kernel")
+        elsewhere = self.elsewhere(row)
+        if elsewhere:
+            return Value("n", self.source, elsewhere)
+        if table.is_below_vfio(symbol) and self._values.get(table.VFIO) == "n":
+            return Value("n", self.source, table.WITHOUT_VFIO, is_below=True)
+        if row.implied_by and self._is_implied(symbol, row):
+            return Value("y", self.source, f"this kernel has no such option: it is always a part of {row.implied_by}")
+        if row.gone:
+            return Value("n", self.source, row.gone)
+        return Value(
+            "n", self.source, "the configuration does not mention it: this kernel does not offer it, or it is misspelt"
+        )
+
+    def _is_implied(self, symbol, row):
+        """A kernel that knows VFIO_GROUP as an option mentions it; then its absence means n for what depends on it."""
+        newer = ("VFIO_GROUP", "VFIO_CONTAINER", "VFIO_DEVICE_CDEV")
+        return self._values.get(row.implied_by, "n") != "n" and not any(
+            one in self._values for one in newer if one != symbol and self._values.get(one) == "n"
+        )
+
+    def _by_module(self, symbol, row):
+        elsewhere = self.elsewhere(row)
+        if elsewhere:
+            return Value("n", "architecture", elsewhere)
+        state = self._modules.kind(row.module) if row.module else kmod.ABSENT
+        if state == kmod.BUILTIN:
+            return Value("y", "modules.builtin")
+        if state == kmod.LOADABLE:
+            return Value("m", f"module {row.module}")
+        return Value(UNKNOWN, None, "this host has no configuration of its kernel to read")
+
+    def elsewhere(self, row):
+        """Why this architecture never has a symbol; '' where it may have it."""
+        if row.only and self.architecture not in row.only:
+            return f"it exists on {', '.join(row.only)} only, and this is {self.machine}"
+        if self.architecture in row.never:
+            return f"it does not exist on {self.architecture}"
+        return ""
+
+
+def _read(fs):
+    for path in fs.kernel_configs:
+        data = fs.read_file(path)
+        if data and data.startswith(b"\x1f\x8b"):
+            try:
+                data = gzip.decompress(data)
+            except (EOFError, OSError, zlib.error):
+                continue
+        values = parse_config((data or b"").decode("utf-8", "replace"))
+        if values:
+            return path, values
+    return None, {}
+
+
+__all__ = ("Config", "UNKNOWN", "Value", "parse_config", "parse_wanted")

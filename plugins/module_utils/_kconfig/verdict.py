@@ -1,0 +1,222 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Whether a wanted Kconfig symbol is met, by what, and what would meet it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ansible_collections.vfio.host.plugins.module_utils._kconfig import state as kconfig
+from ansible_collections.vfio.host.plugins.module_utils._kconfig import table
+from ansible_collections.vfio.host.plugins.module_utils._kernel import kmod
+from ansible_collections.vfio.host.plugins.module_utils._kernel.modprobe import split_options
+from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import same
+from ansible_collections.vfio.host.plugins.module_utils._modules import records, spec
+
+CONFIG, MODULE, OPTION, CMDLINE = "config", "module", "option", "cmdline"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One symbol. ``wishes``: what on the running host has to be so; ``args``: kernel arguments that would meet it."""
+
+    symbol: str
+    wanted: tuple
+    value: str
+    source: str
+    met: bool
+    by: str | None = None
+    reason: str = ""
+    wishes: tuple = ()
+    args: dict = field(default_factory=dict)
+
+    def facts(self):
+        """The verdict as a task returns it."""
+        return {
+            "wanted": list(self.wanted), "value": self.value, "source": self.source, "met": self.met,
+            "by": self.by if self.met else None, "reason": self.reason,
+        }
+
+
+def judge(config, modules, command_line, symbol, wanted):
+    """The Verdict of a symbol, as if every wish in it were fulfilled."""
+    names = table.BECAME.get(symbol)
+    if names is None:
+        return _judge_one(config, modules, command_line, symbol, wanted)
+    parts = [_judge_one(config, modules, command_line, name, wanted) for name in names]
+    values = {one.value for one in parts}
+    return Verdict(
+        symbol, wanted, values.pop() if len(values) == 1 else ", ".join(f"{one.symbol}={one.value}" for one in parts),
+        parts[0].source, all(one.met for one in parts),
+        next((one.by for one in parts if one.by not in (None, CONFIG)), parts[0].by),
+        f"it became {' and '.join(names)}: " + "; ".join(f"{one.symbol}={one.value}: {one.reason}" for one in parts),
+        tuple(wish for one in parts for wish in one.wishes),
+        {key: arg for one in parts for key, arg in one.args.items()},
+    )
+
+
+def arguments_of(symbol: str) -> set:
+    """The names of kernel arguments that decide a symbol."""
+    rows = [table.row(name) for name in table.BECAME.get(symbol) or (symbol,)]
+    return {switch.key for row in rows for switch in (*row.yes, *row.no)}
+
+
+def _judge_one(config, modules, command_line, symbol, wanted):
+    row, found = table.row(symbol), config.value(symbol)
+    where = f"{symbol}: {'/'.join(wanted)}"
+    base = Verdict(symbol, wanted, found.value, found.source, False, reason=_said(found))
+    if row.yes or row.no:
+        return _by_command_line(base, config, command_line, row)
+    if found.value in wanted:
+        state = spec.ENABLED if "y" in wanted else spec.CLEAR
+        return replace(base, met=True, by=CONFIG, wishes=_as_built(row, where, found.value, modules, state))
+    if found.is_below:
+        return base
+    if row.module and not config.elsewhere(row):
+        return _by_module(base, modules, row, where)
+    if row.off and "n" in wanted:
+        return _by_option(base, modules, row, where)
+    if config.elsewhere(row) or row.gone:
+        return base
+    return replace(base, reason=_hopeless(base))
+
+
+def _hopeless(base):
+    if base.value == kconfig.UNKNOWN:
+        return f"{base.reason}: provide it, for example as /boot/config-RELEASE"
+    return f"{base.reason}; only a kernel with {_spelled(base.symbol, base.wanted)} would meet it"
+
+
+def _said(found):
+    text = f"it is {found.value} in {found.source}" if found.source else f"it is {kconfig.UNKNOWN}"
+    return f"{text}: {found.note}" if found.note else text
+
+
+def _spelled(symbol, wanted):
+    return " or ".join(
+        f"'# CONFIG_{symbol} is not set'" if one == "n" else f"CONFIG_{symbol}={one}" for one in wanted
+    )
+
+
+def _patch(module, where, state, options=None, implied=()):
+    return spec.Wish(
+        records.KERNEL_CONFIG, module, where, state, options or {}, implied=frozenset(implied), patch=True
+    )
+
+
+def _as_built(row, where, value, modules, state):
+    """What earlier tasks did to the contrary is taken back where the kernel itself is as wanted."""
+    found = []
+    if row.module and value == "m" and modules.kind(row.module) == kmod.LOADABLE:
+        found.append(_patch(row.module, where, state))
+    for module, name, option_value in ([row.on] if row.on else []):
+        if value != "n" and modules.kind(module) != kmod.ABSENT:
+            found.append(_patch(module, where, None, {name: option_value}, (name,)))
+    if row.off and not row.on and value != "n" and modules.kind(row.off[0]) != kmod.ABSENT:
+        found.append(_patch(row.off[0], where, None, implied=(row.off[1],)))
+    return tuple(found)
+
+
+def _by_module(base, modules, row, where):
+    symbol, wanted, state = base.symbol, base.wanted, modules.kind(row.module)
+    if base.value in ("m", kconfig.UNKNOWN) and state == kmod.LOADABLE:
+        for value, wanted_state, how in (
+            ("y", spec.LOADED, "is loaded at boot"), ("n", spec.DISABLED, "is disabled"),
+        ):
+            if value in wanted:
+                return replace(
+                    base, met=True, by=MODULE, reason=f"{base.reason}; module {row.module} {how}",
+                    wishes=(_patch(row.module, where, wanted_state),),
+                )
+    if base.value in ("m", kconfig.UNKNOWN) and "n" in wanted and state == kmod.ABSENT:
+        return replace(
+            base, met=True, by=MODULE,
+            reason=f"{base.reason}; this host has no module {row.module}, neither built in nor as a file",
+        )
+    if base.value == "m" and "y" in wanted:
+        return replace(
+            base,
+            reason=f"{base.reason}; the file of module {row.module} is not installed: install the package that has it",
+        )
+    if base.value == "y" and "n" in wanted:
+        return replace(
+            base, reason=f"{base.reason}; module {row.module} is built in and cannot be disabled: "
+            f"only a kernel with {_spelled(symbol, wanted)} would meet it",
+        )
+    return replace(base, reason=_hopeless(base))
+
+
+def _by_option(base, modules, row, where):
+    module, name, value = row.off
+    if modules.kind(module) == kmod.ABSENT:
+        return replace(
+            base, met=True, by=MODULE,
+            reason=f"{base.reason}; this kernel has no module {module}, which it is a part of",
+        )
+    known = modules.parameters(module)
+    if known is not None and name not in known:
+        return replace(
+            base, met=True, by=MODULE,
+            reason=f"{base.reason}; module {module} has no option {name}, which it has only where this is y",
+        )
+    return replace(
+        base, met=True, by=OPTION, reason=f"{base.reason}; {module}.{name} is {value}",
+        wishes=(_patch(module, where, None, {name: value}),),
+    )
+
+
+def _by_command_line(base, config, command_line, row):
+    elsewhere = config.elsewhere(row)
+    if elsewhere:
+        met = "n" in base.wanted
+        return replace(base, value="n", met=met, by=CONFIG if met else None, reason=elsewhere)
+    said = _last_switch(command_line, row)
+    offers = not row.built or base.value == "y"
+    now = said[0] if said and (offers or said[0] == "n") else base.value
+    if now in base.wanted:
+        by, reason = (CMDLINE, f"{base.reason}; the command line has {said[1]}") if said else (CONFIG, base.reason)
+        return replace(base, met=True, by=CONFIG if base.value == now else by, reason=reason)
+    if said and base.value in base.wanted and not _switches(row, base.value):
+        return replace(base, reason=f"{base.reason}; the command line has {said[1]}: remove it there")
+    for value in base.wanted:
+        switch = _proposed(_switches(row, value) if offers or value == "n" else (), config.architecture)
+        if switch is not None:
+            but = f"the command line has {said[1]}" if said else "the command line does not say otherwise"
+            return replace(
+                base, reason=f"{base.reason}; {but}: {switch} on the kernel command line would meet it",
+                args={switch.key: switch.value},
+            )
+    return replace(base, reason=_hopeless(base))
+
+
+def _switches(row, value):
+    return {"y": row.yes, "n": row.no}.get(value, ())
+
+
+def _proposed(switches, architecture):
+    """The generic argument, but iommu=pt where everybody says so."""
+    if architecture == table.X86:
+        switches = sorted(switches, key=lambda one: one.key != "iommu")
+    return switches[0] if switches else None
+
+
+def _last_switch(command_line, row):
+    """('y' or 'n', the argument) of the last argument that decides; None where none does."""
+    last = None
+    for name, value in split_options(command_line):
+        for word in (value or "").split(","):
+            for answer, switches in (("y", row.yes), ("n", row.no)):
+                if any(one.key == name and same(word, one.value, _kind(one)) for one in switches):
+                    last = (answer, f"{name}={value}")
+    return last
+
+
+def _kind(switch):
+    return "bool" if switch.value in ("0", "1") else ""
+
+
+__all__ = ("CMDLINE", "CONFIG", "MODULE", "OPTION", "Verdict", "judge")

@@ -1,0 +1,305 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The area of kernel modules and kernel configuration: one area, since both write the same two files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Callable, Dict, List, Tuple
+
+from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
+from ansible_collections.vfio.host.plugins.module_utils._core.force import how_to_force
+from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import MOVES, RELEASE, REPORT, remedy
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._kconfig.state import Config, parse_wanted
+from ansible_collections.vfio.host.plugins.module_utils._kconfig.verdict import CMDLINE, arguments_of, judge
+from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import Modules
+from ansible_collections.vfio.host.plugins.module_utils._modules import hidden_options, records, report
+from ansible_collections.vfio.host.plugins.module_utils._modules import plan as planning
+from ansible_collections.vfio.host.plugins.module_utils._modules.spec import ABSENT, CLEAR, DISABLED, ENABLED, UNLOADED, parse_wishes
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a task asks for. ``modules``: the user's list; ``config``: the user's symbols; None: not asked for.
+
+    ``present`` False: nothing of ours is to be left about ``modules``, of which the names count; None: about any module.
+    ``carries_args``: somebody puts ``cmdline_args`` of the plan on the kernel command line, so that what waits for them
+    is not unmet. ``config_key``: the result's key for the symbols; ``force``: what the host needs modules for and gives up.
+    ``undeclared``: what is done about modules of ours that nothing of what is asked for names, of CHOICES, where a whole host is
+    declared; None: nothing.
+    """
+
+    modules: list | None = None
+    config: dict | None = None
+    present: bool = True
+    enforce: bool = True
+    now: bool = True
+    carries_args: bool = False
+    force: tuple = ()
+    config_key: str = "options"
+    undeclared: str | None = None
+
+    @property
+    def owners(self) -> set:
+        """The owners of records that the task declares all modules of."""
+        asked = {records.KERNEL_MODULE: self.modules, records.KERNEL_CONFIG: self.config}
+        return {owner for owner, declared in asked.items() if declared is not None}
+
+
+@dataclass(frozen=True)
+class State:
+    """The host as it is: ``host`` for the modules, ``config`` for the symbols; ``needed``: gives module -> (guard, device, reason) of
+    what the host needs it for.
+    """
+
+    host: planning.Host
+    config: Config
+    command_line: str
+    needed: Callable[[], Dict[str, List[Tuple[str, str, str]]]]
+
+
+@dataclass(frozen=True)
+class KernelPlan:
+    """One plan for modules and symbols."""
+
+    modules: planning.ModulesPlan
+    verdicts: list
+    request: Request
+    cmdline_args: dict = field(default_factory=dict)
+    undeclared: list = field(default_factory=list)
+
+    @property
+    def changed(self):
+        """Whether applying it changes anything."""
+        return self.modules.changed
+
+    @property
+    def diff(self):
+        """Modules and files, before and after, as Ansible shows them."""
+        return report.diff(self.modules)
+
+    @property
+    def reboot_reasons(self):
+        """One sentence for each thing that waits for the next boot."""
+        waiting = [
+            f"{one.symbol} is met by the kernel argument {key}={value} from the next boot on"
+            for one in self.verdicts if one.met for key, value in one.args.items()
+        ]
+        return self.modules.reboot_reasons + waiting
+
+    @property
+    def warnings(self):
+        """Arguments that options of built-in modules need, where nobody in this run writes them, and what nobody declares."""
+        reported = [one["reason"] for one in self.undeclared]
+        if self.request.carries_args:
+            return reported
+        return reported + [
+            f"{name}={value}: the module is built into the kernel, so the option has to be on the kernel command line "
+            "for the next boots (vfio.host.kernel_cmdline)"
+            for name, value in self.modules.cmdline_args.items()
+        ]
+
+    @property
+    def arguments_meant(self) -> set:
+        """The names of kernel arguments that what is declared may rest on, whether they are needed by now or not."""
+        found = {f"{one.demand.module}.{option}" for one in self.modules.modules for option in one.demand.options}
+        return found.union(*(arguments_of(one.symbol) for one in self.verdicts))
+
+    def result(self):
+        """The area's own part of a task's result."""
+        found = {"cmdline_args": self.cmdline_args, "modules": report.modules(self.modules)}
+        if self.request.config is not None:
+            found[self.request.config_key] = {one.symbol: one.facts() for one in self.verdicts}
+        return found
+
+
+class KernelArea:
+    """Modules and configuration of one host's kernel, through ``fs`` (the kernel's files) and ``files``.
+
+    ``needed``: called with ``fs``, where a module is to leave the kernel, gives what State.needed gives.
+    """
+
+    def __init__(self, fs, files, needed):
+        self._fs = fs
+        self._files = files
+        self._needed = needed
+
+    def read(self):
+        """The host as it is now."""
+        require_root(self._fs)
+        modules = Modules(self._fs)
+        paths = self._files.modprobe_conf, self._files.modules_load_conf
+        texts = {path: self._files.read(path) for path in paths}
+        remembered = hidden_options.parse(self._files.read(self._files.module_options))
+        host = planning.Host(
+            modules=modules, release=self._fs.kernel, foreign=modules.configuration(paths), texts=texts,
+            records=records.parse_records(texts[paths[0]], paths[0], texts[paths[1]], paths[1]),
+            modprobe_path=paths[0], load_path=paths[1],
+            remembered={
+                module: options for module, (instance, options) in remembered.items()
+                if instance == modules.instance(module)
+            },
+        )
+        return State(
+            host, Config(self._fs, modules), self._fs.read(f"{self._fs.proc}/cmdline") or "", lambda: self._needed(self._fs)
+        )
+
+    def plan(self, state, request):
+        """The plan for a Request; nothing is touched. Raises InputError, PlanError."""
+        wishes, wanted = _parse(request, _declared(state, request))
+        problems = _problems(state, wishes, request)
+        verdicts = [
+            self._settled(
+                state, judge(state.config, state.host.modules, state.command_line, symbol, values), request,
+                wishes if request.enforce else [], problems,
+            )
+            for symbol, values in wanted.items()
+        ]
+        unmet = _sentences([one for one in verdicts if not one.met]) if request.enforce else []
+        if request.enforce:
+            wishes = wishes + [wish for one in verdicts if one.met for wish in one.wishes]
+        guarded = _guarded(state, wishes, request.force)
+        if unmet or guarded:
+            raise PlanError(*(unmet + guarded + problems))
+        left = _left(state, request, wishes)
+        if request.undeclared == RELEASE:
+            wishes = parse_wishes([{"name": name, "state": ABSENT} for name in left]) + wishes
+        modules = planning.make_plan(state.host, wishes, request.now)
+        args = {key: value for one in verdicts for key, value in one.args.items()}
+        return KernelPlan(
+            modules, verdicts, request, cmdline_args=dict(args, **modules.cmdline_args),
+            undeclared=_reports(left, state) if request.undeclared == REPORT else [],
+        )
+
+    def _settled(self, state, verdict, request, others, problems):
+        """The verdict, once it is known whether what it rests on can be done, or without ``enforce`` is so already.
+
+        ``others``: wishes of the same call; ``problems``: what is wrong with these by themselves.
+        """
+        if verdict.args and request.carries_args and request.enforce:
+            return replace(verdict, met=True, by=CMDLINE)
+        try:
+            made = planning.make_plan(state.host, others + _asked(verdict, request.enforce), request.now)
+        except PlanError as error:
+            own = [message for message in error.messages if message not in problems]
+            return replace(verdict, met=False, reason=f"{verdict.reason}, but: {'; '.join(own)}") if own else verdict
+        if verdict.met and not request.enforce and (made.changed or made.reboot_reasons):
+            return replace(verdict, met=False, reason=f"{verdict.reason}: not so now, enforce: true would make it so")
+        mine = {wish.module for wish in verdict.wishes}
+        reasons = [reason for one in made.modules if one.demand.module in mine for reason in one.reasons]
+        return replace(verdict, reason="; ".join([verdict.reason] + reasons))
+
+    def apply(self, made, journal):
+        """Carry the plan out and return it. Raises ApplyError."""
+        from ansible_collections.vfio.host.plugins.module_utils._modules.apply import Applier
+        Applier(self._files, Modules(self._fs)).apply(made.modules, journal)
+        return made
+
+
+def _guarded(state, wishes, force):
+    """Why modules that are to leave the kernel, or not to come again, must not: their drivers serve what the host needs."""
+    modules = state.host.modules
+    leaving = [wish for wish in wishes if wish.state in (UNLOADED, DISABLED) and modules.is_loaded(wish.module)]
+    needed, found = state.needed() if leaving else {}, []
+    for wish in leaving:
+        reasons = {}
+        for module in _with_users(modules, wish.module):
+            for kind, device, reason in needed.get(module, ()):
+                if kind not in wish.force and kind not in force:
+                    reasons.setdefault((kind, module, device), []).append(reason)
+        for (kind, module, device), some in reasons.items():
+            who = "its" if module == wish.module else f"module {module} needs it, whose"
+            found.append(
+                f"module {wish.module} is needed by this host: {who} driver has {device}: {' and '.join(some)}; to give it up all the same, "
+                f"{how_to_force(kind, wish.where, 'passthrough_modules')}"
+            )
+    return found
+
+
+def _with_users(modules, module):
+    """A module, and all modules that need it to be loaded."""
+    found, new = set(), {module}
+    while new:
+        found |= new
+        new = {holder for one in new for holder in modules.users(one).holders} - found
+    return sorted(found)
+
+
+def _sentences(unmet):
+    """Why verdicts are not met: one sentence each, or one for all that have the same reason."""
+    by_reason = {}
+    for one in unmet:
+        by_reason.setdefault(one.reason, []).append(f"{one.symbol}: wanted {' or '.join(one.wanted)}")
+    return [f"{', '.join(symbols)}: {reason}" for reason, symbols in by_reason.items()]
+
+
+def _left(state, request, wishes) -> list:
+    """The names of modules that our files have lines about, all of them of owners that the task declares, and that no wish names."""
+    if not request.present or request.undeclared not in MOVES:
+        return []
+    owners: dict = {}
+    for record in state.host.records:
+        owners.setdefault(record.module, set()).add(record.owner)
+    named = {wish.module for wish in wishes}
+    return sorted(module for module, some in owners.items() if module not in named and some <= request.owners)
+
+
+def _reports(left, state) -> list:
+    """A mapping for each module that nobody declares any more."""
+    return [
+        {"kind": "module", "name": module, "reason": (
+            f"module {module} has lines in {state.host.modprobe_path} or {state.host.load_path} and nobody declares it: "
+            + remedy("passthrough_modules or passthrough_kernel_config")
+        )}
+        for module in left
+    ]
+
+
+def _asked(verdict, enforce):
+    """The wishes of a verdict. A line of ours that is only not needed any more is nothing that a symbol lacks."""
+    return [
+        replace(one, state=ENABLED) if one.state == CLEAR and not enforce else one for one in verdict.wishes
+    ]
+
+
+def _problems(state, wishes, request):
+    """What is wrong with the declared modules by themselves."""
+    try:
+        planning.make_plan(state.host, wishes, request.now)
+    except PlanError as error:
+        return error.messages
+    return []
+
+
+def _declared(state, request):
+    """The user's list of modules; to take back, an entry for each name in it, or in our files."""
+    if request.present:
+        return request.modules or []
+    if request.modules is None:
+        return [{"name": name, "state": ABSENT} for name in sorted({one.module for one in state.host.records})]
+    return [{"name": one.get("name"), "state": ABSENT} if isinstance(one, dict) else one for one in request.modules]
+
+
+def _parse(request, declared):
+    problems, wishes, wanted = [], [], {}
+    try:
+        wishes = parse_wishes(declared)
+    except InputError as error:
+        problems += error.messages
+    try:
+        wanted = parse_wanted(request.config or {})
+    except InputError as error:
+        problems += error.messages
+    absent = [one for one in wishes if one.state != ABSENT and not (one.at_boot or request.now)]
+    problems += [f"{one.where}: now and at_boot are both false, so there is nothing to do" for one in absent]
+    if problems:
+        raise InputError(*problems)
+    return wishes, wanted
+
+
+__all__ = ("KernelArea", "KernelPlan", "Request", "State")

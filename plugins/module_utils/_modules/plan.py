@@ -1,0 +1,268 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""From demands to a plan for kernel modules: the files and every step, before anything is done. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._kernel import kmod
+from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import as_shown, same
+from ansible_collections.vfio.host.plugins.module_utils._modules import records as module_records
+from ansible_collections.vfio.host.plugins.module_utils._modules.conflicts import Demand, settle
+from ansible_collections.vfio.host.plugins.module_utils._modules.spec import DISABLED, LOADED, UNLOADED
+
+UNCHANGED, CHANGED, PENDING = "unchanged", "changed", "pending"
+
+# Parameters that may be written at any time, and that the module reads only while it loads
+# (source: linux drivers/vfio/pci/vfio_pci.c, vfio_pci_init: vfio_pci_core_set_params).
+_READ_AT_LOAD = frozenset((("vfio_pci", "nointxmask"), ("vfio_pci", "disable_idle_d3")))
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a plan is made from. ``records`` and ``texts`` (path -> text): what is ours; ``foreign``: what is not.
+
+    ``remembered``: module -> options that this boot's load of it has and does not show.
+    """
+
+    modules: object
+    release: str
+    foreign: object
+    records: list
+    texts: dict
+    modprobe_path: str
+    load_path: str
+    remembered: dict
+
+
+@dataclass(frozen=True)
+class ModulePlan:
+    """What happens to one module. ``sets``: (option, value, value before).
+
+    ``hidden``: options that it has in the end and that neither sysfs nor a file of modprobe.d tells; these are
+    remembered.
+    """
+
+    demand: Demand
+    loaded_before: bool
+    loaded: bool
+    before: dict
+    unload: bool = False
+    load: tuple | None = None
+    sets: tuple = ()
+    reasons: tuple = ()
+    hidden: dict = field(default_factory=dict)
+
+    @property
+    def changes(self):
+        """Whether the running kernel changes."""
+        return self.unload or self.load is not None or bool(self.sets)
+
+    @property
+    def after(self):
+        """Options as they read when the plan is done; None: not known."""
+        found = dict(self.before)
+        if self.load is not None:
+            found.update(self.demand.options)
+        found.update({name: value for name, value, dummy in self.sets})
+        types = self.demand.types
+        return {name: value if value is None else as_shown(value, types.get(name)) for name, value in found.items()}
+
+
+@dataclass(frozen=True)
+class ModulesPlan:
+    """The whole of a run. ``files``: path -> text or None, each file that changes."""
+
+    host: Host
+    modules: list
+    files: dict
+    named: tuple = ()
+
+    @property
+    def changed(self):
+        """Whether applying it changes anything."""
+        return bool(self.files) or any(one.changes for one in self.modules)
+
+    @property
+    def reboot_reasons(self):
+        """One sentence for each thing that waits for the next boot."""
+        return [reason for one in self.modules for reason in one.reasons]
+
+    @property
+    def cmdline_args(self):
+        """Kernel arguments that options of built-in modules need, and that this boot does not have."""
+        return {name: value for one in self.modules for name, value in one.demand.cmdline_args.items()}
+
+
+def make_plan(host, wishes, now):
+    """The ModulesPlan for a list of Wish. Raises PlanError with every problem."""
+    demands, records, problems = settle(host, wishes)
+    free = _free(host, demands) if now else set()
+    modules = [_plan_module(host, one, now, free, problems) for one in demands]
+    if problems:
+        raise PlanError(*problems)
+    ends = {
+        host.modprobe_path: module_records.render_modprobe(records),
+        host.load_path: module_records.render_load(records),
+    }
+    files = {path: text for path, text in ends.items() if text != host.texts.get(path)}
+    return ModulesPlan(host, modules, files, tuple(wish.module for wish in wishes))
+
+
+def _believed(host, module, name):
+    """The value that an option without a file in sysfs has: as remembered, else as modprobe.d had it when it loaded."""
+    remembered = host.remembered.get(module, {})
+    if name in remembered:
+        return remembered[name]
+    found = [value for one in host.records if one.module == module for option, value in one.options if option == name]
+    found += [one.value for one in host.foreign.settings(module) if one.name == name]
+    return found[-1] if found else None
+
+
+def _stale(host, demand):
+    """(options to be written now, options that only a load sets) of a module in the kernel: name -> value it has."""
+    writable, others = {}, {}
+    for name, value in demand.options.items():
+        live, takes_writes = host.modules.live(demand.module, name)
+        known = live
+        if live is None and demand.kind != kmod.BUILTIN:
+            known = _believed(host, demand.module, name)
+        elif live is None:
+            known = None if f"{demand.module}.{name}" in demand.cmdline_args else value
+        if same(known, value, demand.types[name]) and (known is not None or value == ""):
+            continue
+        if takes_writes and (demand.module, name) not in _READ_AT_LOAD:
+            writable[name] = live
+        else:
+            others[name] = known
+    return writable, others
+
+
+def _wants_unload(host, demand):
+    """Whether the module has to leave the kernel, for good or to be loaded with other options."""
+    if demand.kind == kmod.BUILTIN or not host.modules.is_loaded(demand.module):
+        return False
+    return demand.state in (UNLOADED, DISABLED) or bool(_stale(host, demand)[1])
+
+
+def _free(host, demands):
+    """The modules that can leave the kernel: nothing uses them but modules that leave before them."""
+    waiting = {one.module: host.modules.users(one.module) for one in demands if _wants_unload(host, one)}
+    free = set()
+    while True:
+        found = {
+            module for module, users in waiting.items()
+            if module not in free and users.references is not None and not users.devices
+            and set(users.holders) <= free and users.references <= len(users.holders)
+        }
+        if not found:
+            return free
+        free |= found
+
+
+def _plan_module(host, demand, now, free, problems):
+    module = demand.module
+    loaded = host.modules.is_loaded(module)
+    if demand.kind == kmod.BUILTIN:
+        return _plan_builtin(host, demand, now)
+    before = {
+        name: host.modules.live(module, name)[0] or _believed(host, module, name) for name in demand.options
+    } if loaded else {}
+    if demand.state in (UNLOADED, DISABLED):
+        return _plan_leaving(host, demand, now, free, problems, before, loaded)
+    if not loaded:
+        arguments = tuple(sorted((name, value) for name, value in demand.options.items() if not demand.persists[name]))
+        if demand.state != LOADED:
+            return ModulePlan(demand, False, False, before)
+        if now:
+            return ModulePlan(demand, False, True, before, load=arguments, hidden=dict(arguments))
+        return ModulePlan(demand, False, False, before, reasons=(f"module {module} is loaded at the next boot",))
+    writable, others = _stale(host, demand)
+    if others and now and module in free:
+        arguments = dict(host.remembered.get(module, {}), **demand.options)
+        passing = {name: value for name, value in arguments.items() if not demand.persists.get(name)}
+        return ModulePlan(
+            demand, True, True, before, unload=True, load=tuple(sorted(arguments.items())), hidden=passing,
+        )
+    sets = tuple((name, demand.options[name], old) for name, old in sorted(writable.items())) if now else ()
+    late = others if now else dict(others, **writable)
+    reasons = []
+    for name, old in sorted(late.items()):
+        why = f"{_in_use(host, module)}, and the option is set only when it loads" if now else "now is false"
+        text = f"module {module}: {name} is {old or 'not set'}, not {demand.options[name]}, until the next boot: {why}"
+        if now and not demand.persists[name]:
+            problems.append(text.replace(", until the next boot", " (and at_boot is false)"))
+        reasons.append(text)
+    return ModulePlan(
+        demand, True, True, before, sets=sets, reasons=tuple(reasons), hidden=_hidden(host, demand)
+    )
+
+
+def _plan_leaving(host, demand, now, free, problems, before, loaded):
+    module = demand.module
+    if not loaded:
+        return ModulePlan(demand, False, False, before)
+    if now and module in free:
+        return ModulePlan(demand, True, False, before, unload=True)
+    if now and demand.state == UNLOADED:
+        problems.append(
+            f"module {module} cannot be unloaded: {_in_use(host, module)}; release it first, or say state: disabled"
+        )
+    why = _in_use(host, module) if now else "now is false"
+    return ModulePlan(demand, True, True, before, reasons=(f"module {module} stays loaded until the next boot: {why}",))
+
+
+def _plan_builtin(host, demand, now):
+    module = demand.module
+    before = {name: host.modules.live(module, name)[0] for name in demand.options}
+    writable, others = _stale(host, demand)
+    sets = tuple((name, demand.options[name], old) for name, old in sorted(writable.items())) if now else ()
+    late = others if now else dict(others, **writable)
+    reasons = []
+    for name in sorted(late):
+        argument = f"{module}.{name}={demand.options[name]}"
+        where = (
+            f"it belongs on the kernel command line, as {argument} (vfio.host.kernel_cmdline)"
+            if f"{module}.{name}" in demand.cmdline_args else f"{argument} is on the command line, and did not take"
+        )
+        reasons.append(
+            f"module {module} is built into the kernel, and modprobe.d does nothing for its option {name}: {where}"
+        )
+    return ModulePlan(demand, True, True, before, sets=sets, reasons=tuple(reasons))
+
+
+def _hidden(host, demand):
+    """The options that a module in the kernel has, does not show, and has otherwise than the files will say."""
+    believed = {
+        name: _believed(host, demand.module, name)
+        for name in demand.options if host.modules.live(demand.module, name)[0] is None
+    }
+    return {
+        name: value for name, value in believed.items()
+        if not demand.persists[name] or not same(value, demand.options[name], demand.types[name])
+    }
+
+
+def _in_use(host, module):
+    users = host.modules.users(module)
+    found = []
+    if users.devices:
+        found.append(f"its driver has {', '.join(users.devices)}")
+    if users.holders:
+        found.append(f"{', '.join(users.holders)} need{'s' if len(users.holders) == 1 else ''} it")
+    if users.unread:
+        found.append(f"{', '.join(users.unread)} cannot be read, so it may be in use")
+    elif users.references is None:
+        found.append("this kernel cannot unload modules")
+    elif users.references > len(users.holders):
+        found.append("something holds it open")
+    return "; ".join(found) or "modules that need it stay"
+
+
+__all__ = ("CHANGED", "Host", "ModulePlan", "ModulesPlan", "PENDING", "UNCHANGED", "make_plan")

@@ -1,0 +1,166 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What a user declares of kernel modules, checked for shape before anything of the host is looked at. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS, parse_force
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._kernel.modprobe import module_name
+from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import as_text, truth
+from ansible_collections.vfio.host.plugins.module_utils._modules import records
+
+LOADED, UNLOADED, DISABLED, ABSENT = "loaded", "unloaded", "disabled", "absent"
+STATES = (LOADED, UNLOADED, DISABLED, ABSENT)
+# Of what is declared for boots only, what runs being left alone: no longer disabled; and no longer loaded either.
+ENABLED, CLEAR = "enabled", "clear"
+
+_KEYS = ("name", "state", "options", "at_boot", "before", "force")
+
+# One entry of a module's option `modules`, for argument specs.
+MODULE_SPEC = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": list(STATES), "default": LOADED},
+    "options": {"type": "dict", "default": {}},
+    "at_boot": {"type": "bool", "default": True},
+    "before": {"type": "list", "elements": "str", "default": []},
+    "force": {"type": "list", "elements": "str", "choices": list(GUARDS), "default": []},
+}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What ``owner`` wants of a module. ``where`` names it in messages.
+
+    ``state`` None: as it is. ``implied``: options that are right without a line of ours. ``patch``: options of the
+    owner that the wish does not name stay; otherwise the wish is all that the owner wants of the module. ``force``: what the host
+    needs the module for and gives up.
+    """
+
+    owner: str
+    module: str
+    where: str
+    state: str = LOADED
+    options: dict = field(default_factory=dict)
+    at_boot: bool = True
+    before: tuple = ()
+    implied: frozenset = frozenset()
+    patch: bool = False
+    force: tuple = ()
+
+
+def parse_wishes(entries):
+    """A list of Wish from the user's list of mappings. Raises InputError with every problem."""
+    found, problems = [], []
+    if not isinstance(entries, (list, tuple)):
+        raise InputError(f"modules: must be a list of mappings with 'name', not {entries!r}")
+    for index, entry in enumerate(entries):
+        try:
+            found.append(_parse_entry(f"modules[{index}]", entry))
+        except InputError as error:
+            problems += error.messages
+    seen = {}
+    for wish in found:
+        if wish.module in seen:
+            problems.append(
+                f"{wish.where}: the module is declared twice, see {seen[wish.module]}; '-' and '_' are the same"
+            )
+        seen.setdefault(wish.module, wish.where)
+    if problems:
+        raise InputError(*problems)
+    return found
+
+
+def _parse_entry(where, entry):
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: must be a mapping with 'name', not {entry!r}")
+    problems = [f"{where}: unknown option {key!r}; there are: {', '.join(_KEYS)}" for key in entry if key not in _KEYS]
+    name = _module(entry.get("name"), f"{where}: name", problems)
+    if name:
+        where = f"{where} {name}"
+    state = LOADED if entry.get("state") is None else entry["state"]
+    if state not in STATES:
+        problems.append(f"{where}: state {state!r} must be one of {', '.join(STATES)}")
+    at_boot = _boolean(entry.get("at_boot"))
+    if at_boot is None:
+        problems.append(f"{where}: at_boot {entry['at_boot']!r} must be true or false")
+    options = _options(where, entry.get("options"), problems)
+    before = entry.get("before") or []
+    if not isinstance(before, (list, tuple)):
+        problems.append(f"{where}: before must be a list of modules, not {before!r}")
+        before = []
+    natives = [_module(native, f"{where}: before", problems) for native in before]
+    if name and name in natives:
+        problems.append(f"{where}: before names the module itself")
+    force = parse_force(entry.get("force"), where, GUARDS, problems)
+    problems += _contradictions(where, state, options, natives, at_boot)
+    if problems:
+        raise InputError(*problems)
+    return Wish(
+        records.KERNEL_MODULE, name, where, state, options, at_boot or state == ABSENT,
+        tuple(sorted(set(natives))), force=force,
+    )
+
+
+def _contradictions(where, state, options, natives, at_boot):
+    if state in (DISABLED, ABSENT) and (options or natives):
+        yield f"{where}: options and before have no meaning with state {state}"
+    if state == UNLOADED and natives:
+        yield f"{where}: before has no meaning with state unloaded"
+    if at_boot is False:
+        if state == DISABLED:
+            yield f"{where}: state disabled is about every boot; without at_boot, say state: unloaded"
+        if natives:
+            yield f"{where}: before is about every boot, and at_boot is false"
+        if state == UNLOADED and options:
+            yield f"{where}: options have no meaning with state unloaded and at_boot false"
+
+
+def _module(value, where, problems):
+    if isinstance(value, str) and records.MODULE.match(value) and len(value) <= records.MAX_MODULE:
+        return module_name(value)
+    problems.append(
+        f"{where} {value!r}: a module's name has letters, digits, '_' and '-' only, at most {records.MAX_MODULE}"
+    )
+    return None
+
+
+def _options(where, value, problems):
+    if not isinstance(value or {}, dict):
+        problems.append(f"{where}: options must be a mapping of names to values, not {value!r}")
+        return {}
+    found = {}
+    for name, wanted in (value or {}).items():
+        if not isinstance(name, str) or not records.OPTION.match(name):
+            problems.append(f"{where}: option {name!r}: an option's name has letters, digits, '_', '-' and '.' only")
+            continue
+        try:
+            text = as_text(wanted)
+        except ValueError:
+            problems.append(f"{where}: option {name}: {wanted!r} must be one text, number or boolean")
+            continue
+        if not records.VALUE.match(text) or len(text) > records.MAX_VALUE:
+            problems.append(
+                f"{where}: option {name}: {text!r} must be one word of letters, digits and _.,:/+*@%=~- , at most "
+                f"{records.MAX_VALUE}: no blanks, quotes, comments or line ends"
+            )
+        if found.setdefault(module_name(name), text) != text:
+            problems.append(f"{where}: option {name} is declared twice with different values; '-' and '_' are the same")
+    return found
+
+
+def _boolean(value):
+    if value is None:
+        return True
+    return value if isinstance(value, bool) else {"yes": True, "no": False}.get(str(value).lower(), truth(str(value)))
+
+
+__all__ = (
+    "ABSENT", "CLEAR", "DISABLED", "ENABLED", "LOADED", "MODULE_SPEC", "STATES", "UNLOADED", "Wish", "parse_wishes",
+)

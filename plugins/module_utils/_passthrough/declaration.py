@@ -1,0 +1,312 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The whole declaration of a host: what it asks of each area, where an area needs to know what the ones before it plan.
+
+The order of areas is that of applying: kernel modules and configuration, command line, numbers of VFs, devices, drivers of VFs
+that nobody declares, images. The code of an area
+is imported when it is needed: on a host nothing is compiled beforehand, and that is most of what a run with nothing to do
+costs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Optional
+
+from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import MOVES, RELEASE
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.platform import PLATFORMS as KNOWN_PLATFORMS
+from ansible_collections.vfio.host.plugins.module_utils._host.platform import platform_of
+from ansible_collections.vfio.host.plugins.module_utils._passthrough import platforms
+
+# The areas, by the names of their options and results.
+KERNEL, CMDLINE, SRIOV, DEVICES, IMAGES = "modules", "kernel_cmdline", "sriov", "devices", "initramfs"
+PROBES = "sriov_probes"
+CONFIG, PLATFORMS = "kernel_config", "platforms"
+
+
+class _Late:
+    """An area that ``make`` makes when it is first asked for anything."""
+
+    def __init__(self, make):
+        self._make = make
+
+    @cached_property
+    def _area(self):
+        return self._make()
+
+    def __getattr__(self, verb):
+        return getattr(self._area, verb)
+
+
+def _kernel_area(fs, files):
+    from ansible_collections.vfio.host.plugins.module_utils._modules.area import KernelArea
+    return KernelArea(fs, files, _modules_needed)
+
+
+def _modules_needed(fs):
+    from ansible_collections.vfio.host.plugins.module_utils._devices.needed import modules_needed
+    return modules_needed(fs)
+
+
+def _cmdline_area(fs, files):
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.area import CmdlineArea
+    return CmdlineArea(fs, files)
+
+
+def _number_area(fs, files):
+    from ansible_collections.vfio.host.plugins.module_utils._sriov.area import NumberArea
+    return NumberArea(fs, files)
+
+
+def _probe_area(fs, files):
+    from ansible_collections.vfio.host.plugins.module_utils._sriov.area import ProbeArea
+    return ProbeArea(fs, files)
+
+
+def _device_area(fs, files):
+    from ansible_collections.vfio.host.plugins.module_utils._devices.area import DeviceArea
+    return DeviceArea(fs, files)
+
+
+def _image_area(fs, files):
+    from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
+    from ansible_collections.vfio.host.plugins.module_utils._initramfs.area import ImageArea
+    return ImageArea(fs, files, ImageFiles(files.root))
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """What decides about turning the IOMMU on. ``is_needed``: it is off, and this is an x86; ``table``: the ACPI table that
+    describes it, DMAR or IVRS.
+    """
+
+    is_needed: bool
+    table: Optional[str]
+    running: str
+
+
+def firmware(fs):
+    """The Firmware of a host. A kernel in no-IOMMU mode, which somebody has asked for, needs none."""
+    tables = fs.names(f"{fs.firmware}/acpi/tables")
+    is_x86 = fs.machine == "x86_64" or fs.machine.endswith("86")
+    noiommu = fs.read(f"{fs.modules}/vfio/parameters/enable_unsafe_noiommu_mode") == "Y"
+    return Firmware(
+        is_needed=is_x86 and not noiommu and not fs.names(fs.iommu_groups),
+        table=next((table for table in ("DMAR", "IVRS") if table in tables), None),
+        running=fs.read(f"{fs.proc}/cmdline") or "",
+    )
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a task declares: the module's options. With state absent and nothing named, everything of ours goes."""
+
+    options: dict
+
+    @property
+    def named(self):
+        """The areas that the task names, with something or with nothing in them."""
+        return [name for name in (KERNEL, CONFIG, CMDLINE, SRIOV, DEVICES) if self.options[name] is not None]
+
+    @property
+    def present(self):
+        """Whether the host is to be made so, and not given back."""
+        return self.options["state"] == "present"
+
+    @property
+    def is_everything(self):
+        """Whether everything of this collection is to be taken back."""
+        return not self.present and not self.named
+
+    def wants(self, area):
+        """Whether the task is about an area at all; devices are looked at also where none is declared."""
+        return self.is_everything or bool(self.options[area]) or (area == DEVICES and DEVICES in self.named)
+
+    def _looks(self, area, files):
+        """Whether a task that declares nothing of an area has to look for what earlier ones have left there."""
+        named = area in self.named or (area == KERNEL and CONFIG in self.named)
+        return named and self.present and self.options["undeclared"] in MOVES and _is_marked(area, files)
+
+    def wishes(self, fs, files):
+        """The wishes, for run_areas(). Raises InputError."""
+        self._check()
+        return self._on(platform_of(fs))._wishes(fs, files)
+
+    def _on(self, platform):
+        """The declaration with what the platform needs where devices are taken."""
+        needs = (self.options[PLATFORMS] or {}).get(platform)
+        if not (needs and self.present and self._takes_devices()):
+            return self
+        return Declaration(platforms.with_needs(self.options, needs))
+
+    def _wishes(self, fs, files):
+        found = firmware(fs)
+        return {
+            KERNEL: (_Late(lambda: _kernel_area(fs, files)), lambda dummy: self._kernel(files)),
+            CMDLINE: (_Late(lambda: _cmdline_area(fs, files)), lambda plans: self._cmdline(plans, found, files)),
+            SRIOV: (_Late(lambda: _number_area(fs, files)), lambda dummy: self._sriov(files)),
+            DEVICES: (_Late(lambda: _device_area(fs, files)), lambda plans: self._devices(plans, found)),
+            PROBES: (_Late(lambda: _probe_area(fs, files)), self._probes),
+            IMAGES: (_Late(lambda: _image_area(fs, files)), self._images),
+        }
+
+    def _check(self):
+        platforms.check(self.options[PLATFORMS] or {}, KNOWN_PLATFORMS)
+        if self.present and not self.named:
+            raise InputError(
+                f"nothing is declared: name at least one of {', '.join((DEVICES, SRIOV, KERNEL, CONFIG, CMDLINE))}"
+            )
+        if not self.present and self.options[CONFIG]:
+            raise InputError(
+                f"{CONFIG} cannot be taken back by symbol: name the modules that stand in for them in {KERNEL}, or nothing "
+                "at all, to take everything back"
+            )
+
+    def _kernel(self, files):
+        if not (self.wants(KERNEL) or self.wants(CONFIG) or self._looks(KERNEL, files)):
+            return None
+        from ansible_collections.vfio.host.plugins.module_utils._modules.area import Request
+        return Request(
+            modules=self.options[KERNEL], config=self.options[CONFIG] if self.present else None, present=self.present,
+            now=self.options["now"], carries_args=True, config_key=CONFIG, force=tuple(self.options["force"]),
+            undeclared=self.options["undeclared"] if self.present else None,
+        )
+
+    def _cmdline(self, plans, found, files):
+        # With a change to be confirmed, what is only for the next boot waits until it is.
+        if self.options["confirm"]:
+            return None
+        needed = plans[KERNEL].cmdline_args if self.present and KERNEL in plans else {}
+        turns_on = self.present and found.is_needed and self._takes_devices()
+        looks = self._looks(CMDLINE, files)
+        if not (self.wants(CMDLINE) or needed or turns_on or looks):
+            return None
+        from ansible_collections.vfio.host.plugins.module_utils._cmdline import iommu_arguments
+        from ansible_collections.vfio.host.plugins.module_utils._cmdline.area import Request
+        from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import normalize, parse
+        if not self.present:
+            return Request(self.options[CMDLINE], present=False)
+        args, drop = dict(self.options[CMDLINE] or {}), {}
+        declared = {normalize(str(name)): value for name, value in args.items()}
+        _check_same(declared, {name: (normalize(name), value) for name, value in needed.items()})
+        if turns_on:
+            wanted, drop = iommu_arguments.turning_on(found.table, parse(found.running))
+            needed = dict(wanted, **needed)
+        args.update({name: value for name, value in needed.items() if normalize(name) not in declared})
+        why = "the IOMMU is off, and only the kernel command line turns it on, but " if turns_on else ""
+        meant = dict.fromkeys(plans[KERNEL].arguments_meant if KERNEL in plans else ())
+        meant.update({name: values for name, values in iommu_arguments.TURNED_ON.items() if self._takes_devices() and name not in meant})
+        return Request(
+            args, drop=drop, why=why, undeclared=self.options["undeclared"] if looks else None, meant=meant,
+        )
+
+    def _takes_devices(self):
+        """Whether any device is declared for a VFIO driver. What has no right shape is refused elsewhere."""
+        from ansible_collections.vfio.host.plugins.module_utils._devices.spec import NATIVE
+        policies = self.options[DEVICES]
+        entries = [one for entries in policies.values() if isinstance(entries, list) for one in entries] if policies else []
+        return any(isinstance(one, dict) and one.get("driver") != NATIVE for one in entries)
+
+    def _sriov(self, files):
+        if not (self.wants(SRIOV) or self._looks(SRIOV, files)):
+            return None
+        from ansible_collections.vfio.host.plugins.module_utils._sriov.options import number_request
+        gives_all = self.is_everything or (self.present and self.options["undeclared"] == RELEASE and DEVICES in self.named)
+        policies = None if gives_all else frozenset(self.options[DEVICES] or ())
+        return number_request(self.options, self.options[SRIOV], SRIOV, policies)
+
+    def _devices(self, plans, found):
+        # Without a plan for the VFs nobody can say which devices there will be.
+        if not self.wants(DEVICES) or (self.wants(SRIOV) and SRIOV not in plans):
+            return None
+        from ansible_collections.vfio.host.plugins.module_utils._devices.options import device_request
+        prediction = plans[SRIOV].prediction if SRIOV in plans else None
+        comes = found.is_needed and _comes(plans, found.table)
+        return device_request(self.options, self.options[DEVICES], comes, prediction)
+
+    def _probes(self, plans):
+        if SRIOV not in plans:
+            return None
+        return plans[SRIOV], [one.device.address for one in plans[DEVICES].devices] if DEVICES in plans else []
+
+    def _images(self, plans):
+        if not self.options[IMAGES] or self.options["confirm"]:
+            return None
+        ahead = dict(plans[KERNEL].modules.files) if KERNEL in plans else {}
+        for name in (SRIOV, DEVICES):
+            ahead.update(plans[name].changed_files() if name in plans else {})
+        from ansible_collections.vfio.host.plugins.module_utils._initramfs.area import ImageRequest
+        return ImageRequest(present=not self.is_everything, ahead=ahead)
+
+
+def _is_marked(area, files):
+    """Whether this collection has left anything of an area on the host. Cheap, for hosts on which it has not."""
+    if area == KERNEL:
+        paths = [files.modprobe_conf, files.modules_load_conf]
+    elif area == CMDLINE:
+        from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
+        boot = BootPaths(files.root)
+        paths = [boot.cmdline_record, boot.grub_dropin]
+    else:
+        from ansible_collections.vfio.host.plugins.module_utils._sriov.rules import NUMBERS, PROBES
+        paths = [f"{directory}/{name}" for directory in (files.boot_rules, files.volatile_rules) for name in (NUMBERS, PROBES)]
+    return any(files.read(path) is not None for path in paths)
+
+
+def _comes(plans, table):
+    """Whether the IOMMU is on from the next boot on. Where the command line's plan failed, its own message says all."""
+    if CMDLINE not in plans:
+        return True
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline import iommu_arguments
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
+    return table is not None and all(iommu_arguments.is_on(table, parse(line)) for dummy, line in plans[CMDLINE].after)
+
+
+def _check_same(declared, needed):
+    """Raise InputError where modules or the configuration need an argument that is declared otherwise.
+
+    ``declared``: name as the kernel compares it -> value; ``needed``: name -> (the same, value).
+    """
+    problems = [
+        f"{CMDLINE}: {name} is {declared[key]!r}, and {name}={value} is what the declared {KERNEL} and {CONFIG} need: "
+        "make them one"
+        for name, (key, value) in needed.items()
+        if str(declared.get(key, value)) != value
+    ]
+    if problems:
+        raise InputError(*problems)
+
+
+def result(plans):
+    """The areas' part of the task's result: one key an area, for each that the task was about, and what nobody declares."""
+    found = {"undeclared": [one for plan in plans.values() for one in getattr(plan, "undeclared", ())]}
+    for name, plan in plans.items():
+        own = plan.result()
+        if name == KERNEL:
+            found.update({key: own[key] for key in (KERNEL, CONFIG) if key in own})
+            found["options_wanted"] = _options_wanted(plan)
+        elif name in (SRIOV, DEVICES, PROBES):
+            found.update(own)
+        else:
+            found[name] = own
+        if name == SRIOV:
+            found["vfs_before"] = {one.device.address: [vf.address for vf in one.before] for one in plan.pfs}
+    return found
+
+
+def _options_wanted(plan):
+    """Module -> its declared options, as the kernel will show them: what a module has that waits for a boot is another thing."""
+    from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import as_shown
+    return {
+        one.demand.module: {name: as_shown(value, one.demand.types.get(name)) for name, value in one.demand.options.items()}
+        for one in plan.modules.modules
+    }
+
+
+__all__ = ("Declaration", "Firmware", "firmware", "result")

@@ -1,0 +1,77 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What a user declares of virtual functions, checked for shape before anything of the host is looked at. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS, parse_force
+from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match, parse_match
+from ansible_collections.vfio.host.plugins.module_utils._devices.spec import unknown_options
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+
+MAX = "max"
+
+_BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
+_MOST_DIGITS = 9  # a PF has at most 65535, and Python does not read numbers of thousands of digits
+_OPTIONS = ("match", "numvfs", "autoprobe", "force")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How many VFs the physical functions that match shall have. ``numvfs``: a number, MAX, or None where it is not said;
+    ``force``: guards of their VFs that are given up.
+    """
+
+    where: str
+    match: Match
+    numvfs: object
+    autoprobe: bool
+    force: tuple = ()
+
+
+def parse_entries(values, key, present):
+    """The user's list as a list of Entry; all errors at once. ``key`` names the list; ``present``: numbers are needed."""
+    if not isinstance(values, list):
+        raise InputError(f"{key} must be a list, not {values!r}")
+    found, problems = [], []
+    for index, value in enumerate(values):
+        try:
+            found.append(_parse_entry(f"{key}[{index}]", value, present))
+        except InputError as error:
+            problems += error.messages
+    if problems:
+        raise InputError(*problems)
+    return found
+
+
+def _parse_entry(where, value, present):
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: must be a mapping with 'match' and 'numvfs', not {value!r}")
+    problems = unknown_options(where, value, _OPTIONS)
+    match, number = None, value.get("numvfs")
+    try:
+        match = parse_match(value.get("match"), where)
+    except InputError as error:
+        problems += error.messages
+    text = str(number).strip().lower()
+    if number is not None and text != MAX and (isinstance(number, bool) or not text.isdecimal() or len(text) > _MOST_DIGITS):
+        problems.append(f"{where}: numvfs {number!r} must be a whole number from 0, or max")
+    if number is None and present:
+        problems.append(f"{where}: say how many VFs there shall be: numvfs, a whole number from 0, or max")
+    autoprobe = _BOOLEANS.get(str(value.get("autoprobe", False)).lower())
+    if autoprobe is None:
+        problems.append(f"{where}: autoprobe {value['autoprobe']!r} must be true or false")
+    force = parse_force(value.get("force"), where, GUARDS, problems)
+    if problems:
+        raise InputError(*problems)
+    wanted = None if number is None else MAX if text == MAX else int(text)
+    return Entry(where, match, wanted, autoprobe, force)
+
+
+__all__ = ("Entry", "MAX", "parse_entries")

@@ -1,0 +1,82 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""zipl.conf: values with one kind of quotes, the other, or none."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.area import Request
+from ansible_collections.vfio.host.plugins.module_utils._core.area import report, run_areas
+from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.tests.unit.fake.bootloaders import ZiplHost
+
+CONF = "etc/zipl.conf"
+HEAD = "[defaultboot]\ndefault=a\n[a]\ntarget=/boot\nimage=/boot/vmlinuz\n"
+
+
+def run(host, args=None, present=True, check=False):
+    plans = list(run_areas({"cmdline": (host.area, Request(args, present))}, check, lambda: Journal(host.kernel, host.files)).values())
+    return {**report(plans), **plans[0].result()}
+
+
+def make(tmp_path, line):
+    host = ZiplHost(tmp_path)
+    host.write(CONF, f"{HEAD}{line}\n")
+    return host
+
+
+PLAIN, QUOTED = {"iommu": "pt"}, {"dyndbg": "file a.c +p"}
+
+
+@pytest.mark.parametrize("line, args, made", [
+    ("parameters = root=LABEL=root ro", PLAIN, "parameters = root=LABEL=root ro iommu=pt"),
+    ("parameters = root=LABEL=root ro  ", QUOTED, 'parameters = root=LABEL=root ro dyndbg="file a.c +p"  '),
+    ('parameters="root=/dev/a ro"', PLAIN, 'parameters="root=/dev/a ro iommu=pt"'),
+    ('parameters="root=/dev/a ro"', QUOTED, "parameters='root=/dev/a ro dyndbg=\"file a.c +p\"'"),
+    ("parameters='root=/dev/a ro'", PLAIN, "parameters='root=/dev/a ro iommu=pt'"),
+    ("parameters='root=/dev/a ro'", QUOTED, "parameters='root=/dev/a ro dyndbg=\"file a.c +p\"'"),
+    ("parameters =", PLAIN, "parameters =iommu=pt"),
+    ('parameters = ""', PLAIN, 'parameters = "iommu=pt"'),
+])
+def test_quotes_stay_or_give_way_and_come_back_to_the_byte(tmp_path, line, args, made):
+    host = make(tmp_path, line)
+    before = host.read(CONF)
+    assert run(host, args)["changed"]
+    assert host.read(CONF) == f"{HEAD}{made}\n"
+    assert not run(host, args)["changed"]
+    run(host, None, False)
+    assert host.read(CONF) == before
+    assert not (tmp_path / "var/lib/vfio-host").exists()
+
+
+def test_quotes_come_back_after_several_runs_too(tmp_path):
+    host = make(tmp_path, 'parameters="root=/dev/a ro"')
+    before = host.read(CONF)
+    run(host, QUOTED)
+    run(host, PLAIN)
+    run(host, {"dyndbg": None}, False)
+    assert "parameters='root=/dev/a ro iommu=pt'" in host.read(CONF)
+    run(host, None, False)
+    assert host.read(CONF) == before
+
+
+def test_a_line_that_needs_both_kinds_of_quotes_is_refused(tmp_path):
+    host = make(tmp_path, "parameters=\"root=/dev/a it's\"")
+    with pytest.raises(PlanError, match="both kinds of quotes"):
+        run(host, QUOTED)
+
+
+@pytest.mark.parametrize("value", ["${A}", "x${ZIPL_Y}y", "'${A}'", "a b ${A"])
+def test_what_zipl_would_fill_in_is_refused(tmp_path, value):
+    host = make(tmp_path, "parameters = root=LABEL=root ro")
+    with pytest.raises(PlanError, match="cannot be carried"):
+        run(host, {"x.a": value}, check=True)
+
+
+def test_a_dollar_alone_is_carried(tmp_path):
+    host = make(tmp_path, "parameters = root=LABEL=root ro")
+    assert run(host, {"x.a": "$A"})["args"]["x.a"]["configured"] == ["$A"]

@@ -1,0 +1,151 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The journal: what it remembers is put back by goal, in one order, and one thing that fails keeps no other."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+from ansible_collections.vfio.host.plugins.module_utils._core.resources import KINDS, Binding, Commands, File, Image, Option, Vfs
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
+from ansible_collections.vfio.host.tests.unit.fake import hosts
+from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, PF
+
+ADDRESSES = (NIC, NVME, EDU)
+
+
+@pytest.fixture
+def journal(host):
+    return Journal(host.kernel, host.files, "test")
+
+
+def bindings(host):
+    return [Binding(one, host.driver(one), host.override(one)) for one in ADDRESSES]
+
+
+def test_what_was_remembered_first_counts(host, journal):
+    path = host.files.modprobe_conf
+    journal.remember(files=[path])
+    host.files.put(path, "first\n")
+    journal.remember(files=[path])
+    host.files.put(path, "second\n")
+    assert journal.restore() == []
+    assert host.files.read(path) is None
+
+
+def test_a_file_comes_back_with_its_mode_and_its_directory_goes_where_it_was_not_there(host, journal):
+    there, absent = host.root + "/etc/there", host.root + "/etc/new/absent"
+    host.files.put(there, "a\r\nb\udce9\n", 0o640)
+    journal.remember(files=[there, absent])
+    host.files.put(there, "other\n")
+    host.files.put(absent, "new\n")
+    assert journal.restore() == []
+    assert host.files.read(there) == "a\r\nb\udce9\n"
+    assert os.stat(there).st_mode & 0o777 == 0o640
+    assert not os.path.exists(host.root + "/etc/new")
+
+
+def test_what_is_as_it_was_is_not_written(host, journal):
+    path = host.root + "/etc/there"
+    host.files.put(path, "same\n")
+    journal.remember(*bindings(host), files=[path])
+    host.faults.reset()
+    assert journal.restore() == []
+    assert host.faults.log == []
+
+
+def test_one_thing_that_cannot_be_put_back_keeps_no_other(host, journal):
+    journal.remember(*bindings(host))
+    host.take(NIC, NVME, EDU)
+    host.kernel.refusals["nvme", NVME] = errno.EIO
+    (problem,) = journal.restore()
+    assert problem.startswith(f"{NVME} could not be put back to driver nvme and override None: ")
+    assert (host.driver(NIC), host.driver(EDU)) == ("e1000e", None)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_each_kind_whose_restoring_fails_is_named_and_the_rest_is_restored(host, journal, monkeypatch, kind):
+    restored, texts = [], {"File": ["/x", None], "Image": ["/i", {}, []], "Vfs": [PF, False, []], "Commands": [[["true"]]]}
+    for one in KINDS:
+        fields = texts.get(one.__name__) or [f"{one.__name__}-name", None, None][: 1 if one.__name__ == "Unloaded" else 3]
+        if one.__name__ in ("Autoprobe", "Option"):
+            fields = fields[:2]
+
+        def restore(self, dummy, one=one):
+            if one is kind:
+                raise ApplyError("no")
+            restored.append(one)
+
+        monkeypatch.setattr(one, "restore", restore)
+        journal.remember(one(*fields))
+    (problem,) = journal.restore()
+    assert problem.endswith(": no") and "put back" in problem
+    assert set(restored) == set(KINDS) - {kind}
+
+
+def test_files_come_before_devices_and_what_a_boot_loader_keeps_comes_last(host, journal, monkeypatch):
+    order = []
+    for kind in (File, Vfs, Binding, Option, Commands, Image):
+        monkeypatch.setattr(kind, "restore", lambda self, dummy: order.append(self.what.split(" ")[0]))
+    journal.remember(
+        File("record", "before", is_last=True), Commands([["zipl"]]), Option("option", "1"), Binding("device", None, None),
+        Vfs("pf", True, []), File("early", None), File("late", None),
+    )
+    assert journal.restore() == []
+    assert order == ["late", "early", "pf", "device", "option", "what", "record"]
+
+
+def test_a_record_that_knows_both_states_is_written_first_and_restored_last(host, journal):
+    path = host.root + "/etc/record"
+    seen = []
+    journal.remember(File(path, "before\n", meanwhile="both\n", is_last=True), Commands([["true"]]))
+    host.files.put(path, "after\n")
+    host.kernel.run = lambda words: seen.append(host.files.read(path)) or (0, "", "")
+    assert journal.restore() == []
+    assert (seen, host.files.read(path)) == (["both\n"], "before\n")
+
+
+def test_what_is_restored_since_a_mark_can_be_remembered_again(host, journal):
+    path = host.root + "/etc/a"
+    journal.remember(files=[host.root + "/etc/b"])
+    mark = journal.mark()
+    journal.remember(files=[path])
+    host.files.put(path, "x\n")
+    host.files.put(host.root + "/etc/b", "y\n")
+    assert journal.restore(mark) == []
+    assert (host.files.read(path), host.files.read(host.root + "/etc/b")) == (None, "y\n")
+    journal.remember(files=[path])
+    host.files.put(path, "x\n")
+    assert journal.restore() == []
+    assert (host.files.read(path), host.files.read(host.root + "/etc/b")) == (None, None)
+
+
+def test_another_process_restores_from_disk(host, journal):
+    journal.remember(*bindings(host), files=[host.files.modprobe_conf])
+    before = [host.driver(one) for one in ADDRESSES]
+    host.take(*ADDRESSES)
+    host.files.put(host.files.modprobe_conf, "x\n")
+    journal._write()  # the run in between has its own
+    other = Journal(host.kernel, host.files)
+    assert other.load() and other.task == "test"
+    assert other.restore() == []
+    assert [host.driver(one) for one in ADDRESSES] == before
+    assert host.files.read(host.files.modprobe_conf) is None
+
+
+def test_a_journal_that_cannot_be_written_remembers_nothing(make_host):
+    host = make_host(hosts.x86())
+    journal = Journal(host.kernel, host.files)
+    host.faults.reset()
+    host.faults.fail_at(0, errno.ENOSPC)
+    with pytest.raises(ApplyError, match="journal.json cannot be written: ENOSPC"):
+        journal.remember(files=[host.files.modprobe_conf])
+    assert journal.mark() == 0
+    journal.remember(files=[host.files.modprobe_conf])
+    assert journal.mark() == 1

@@ -1,0 +1,154 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is there and cannot be read never means that a device is free."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import os
+
+import pytest
+
+from ansible_collections.vfio.host.plugins.module_utils._devices import mounts
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.tests.unit.fake import hosts
+from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, ROOT_DISK, UPLINK, VGA
+from ansible_collections.vfio.host.tests.unit.fake.model import Disk, Nvme, Stacked
+
+ERRNOS = [errno.EIO, errno.ENOMEM, errno.ENOTCONN, errno.ENAMETOOLONG, errno.EACCES, errno.ESTALE]
+ON_VDA = "25 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw"
+
+
+@pytest.fixture
+def unread(host, monkeypatch):
+    """A function after which everything whose path ends so answers an errno, whatever is asked of it."""
+
+    def make(end, number=errno.EIO):
+        def refusing(real):
+            def call(path, *more, **named):
+                if isinstance(path, str) and path.startswith(host.root) and path.endswith(end):
+                    raise OSError(number, os.strerror(number))
+                return real(path, *more, **named)
+
+            return call
+
+        for name in ("open", "readlink", "listdir"):
+            monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+        monkeypatch.setattr(builtins, "open", refusing(open))
+
+    return make
+
+
+def kinds(host, address):
+    return {one["kind"] for one in host.survey().devices[address].guards}
+
+
+@pytest.mark.parametrize("number", ERRNOS, ids=errno.errorcode.get)
+@pytest.mark.parametrize("end", [
+    "/proc/self/mountinfo", "/proc/swaps", "/proc/cmdline", "/etc/fstab", "/proc/spl/kstat/zfs", "/sys/class/block",
+    "/ns/mnt", "/proc/4242/mountinfo", "/sys/class/block/vda/slaves", "/sys/dev/block/254:1",
+])
+def test_where_storage_cannot_be_read_every_disk_counts(host, unread, end, number):
+    (host.tree.root / "proc/4242/ns").mkdir(parents=True)
+    (host.tree.root / "proc/4242/ns/mnt").symlink_to("mnt:[4026531999]")
+    assert "storage" not in kinds(host, NVME)
+    unread(end, number)
+    assert "storage" in kinds(host, NVME) & kinds(host, ROOT_DISK)
+
+
+def test_a_process_that_has_ended_has_nothing_mounted(host, unread):
+    (host.tree.root / "proc/4242/ns").mkdir(parents=True)
+    (host.tree.root / "proc/4242/ns/mnt").symlink_to("mnt:[4026531999]")
+    unread("/proc/4242/mountinfo", errno.EINVAL)
+    assert "storage" not in kinds(host, NVME)
+
+
+@pytest.mark.parametrize("number", ERRNOS, ids=errno.errorcode.get)
+@pytest.mark.parametrize("end", [
+    "/proc/net/route", "/proc/net/tcp", "/proc/net/tcp6", "/proc/net/fib_trie", "/sys/class/net", "/sys/class/net/enp2s0",
+])
+def test_where_the_network_cannot_be_read_every_card_counts(host, unread, end, number):
+    assert "network" not in kinds(host, NIC)
+    unread(end, number)
+    assert "network" in kinds(host, NIC) & kinds(host, UPLINK)
+
+
+def test_a_port_of_a_bond_that_cannot_be_read_hides_behind_no_other(make_host, monkeypatch):
+    host = make_host(hosts.x86(
+        routes=("bond0\t00000000\t0202000A\t0003\t0\t0\t100\t00000000\t0\t0\t0",),
+        interfaces=(Stacked("bond0", ("enp0s4", "enp2s0")),),
+    ))
+    real = os.readlink
+
+    def readlink(path, **more):
+        if str(path).endswith("/class/net/enp2s0"):
+            raise OSError(errno.EIO, "no")
+        return real(path, **more)
+
+    monkeypatch.setattr(os, "readlink", readlink)
+    assert "network" in kinds(host, NIC) & kinds(host, UPLINK)
+
+
+def test_an_iscsi_session_that_recovers_stops_no_run_and_every_card_may_reach_the_target(make_host, monkeypatch):
+    disk = "sys/devices/platform/host2/session3/target2:0:0/2:0:0:0/block/sda"
+    host = make_host(hosts.x86(
+        mounts=("25 1 8:0 / / rw - ext4 /dev/sda rw",), links={"sys/class/block/sda": disk, "sys/dev/block/8:0": disk},
+        files={"sys/class/iscsi_connection/connection3:0/address": "10.0.9.7\n"},
+    ))
+    real = os.open
+
+    def opened(path, *more, **named):
+        if str(path).endswith("/connection3:0/address"):
+            raise OSError(errno.ENOTCONN, "no")
+        return real(path, *more, **named)
+
+    monkeypatch.setattr(os, "open", opened)
+    assert "storage" in kinds(host, NIC) & kinds(host, UPLINK)
+
+
+def test_a_display_that_does_not_say_whether_it_is_the_firmwares_counts_as_it(host, unread):
+    unread(f"{VGA}/boot_vga")
+    assert kinds(host, VGA) == {"console"}
+
+
+@pytest.mark.parametrize("name", ["driver", "driver_override", "iommu_group", "physfn", "sriov_totalvfs", "modalias"])
+def test_a_device_that_does_not_say_what_it_is_is_left_out_and_named(host, unread, name):
+    unread(f"{EDU}/{name}", errno.ENOMEM)
+    survey = host.survey()
+    assert EDU not in survey.devices
+    assert f"{EDU} is left out, since what it is or what has it cannot be read: {name}: ENOMEM" in " ".join(survey.warnings)
+    with pytest.raises(PlanError, match="matches no"):
+        host.take(EDU)
+
+
+@pytest.mark.parametrize("where", ["fstab", "cmdline"])
+@pytest.mark.parametrize("label, is_told", [
+    (b"d\xe9j\xe0", True), (b"a\0b", False), (b"a" * 3000, False), ("\u2028".encode(), True),
+], ids=["latin-1", "NUL", "long", "line separator"])
+def test_any_label_of_the_next_boot_is_understood_or_counts_everywhere(make_host, where, label, is_told):
+    line = b"LABEL=" + label
+    files = {"etc/fstab": line + b" /srv ext4 defaults 0 0\n"} if where == "fstab" else {}
+    nvme = Nvme("nvme0", "NV01", Disk("nvme0n1", "259:0", "", (("nvme0n1p1", "259:1"),)))
+    host = make_host(hosts.changed(hosts.x86(files=files, mounts=(ON_VDA,)), NVME, nvme=nvme))
+    if where == "cmdline":
+        host.tree.put(host.tree.root / "proc/cmdline", b"quiet root=" + line + b"\n")
+    if is_told:
+        odd = "\\xe2\\x80\\xa8" if label[:1] == b"\xe2" else "d\\xe9j\\xe0"
+        host.tree.link(host.tree.root / "dev/disk/by-label" / odd, host.tree.root / "dev/nvme0n1p1")
+    (guard,) = host.survey().devices[NVME].guards
+    assert (guard["kind"], "cannot be told" in guard["reason"]) == ("storage", not is_told)
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\v", "\f", "\x85", "\x1c", "\u00a0"])
+def test_a_line_of_proc_ends_at_a_newline_only(odd):
+    (mount,) = mounts.parse_mountinfo(f"25 1 254:1 / /srv/a{odd}b rw shared:1 - ext4 /dev/vda1 rw\n")
+    assert mount.point == f"/srv/a{odd}b"
+    assert mounts.parse_swaps(f"Filename Type\n/srv/a{odd}b    file 1 0 -2\n") == [(f"/srv/a{odd}b", True)]
+    assert mounts.parse_fstab(f"/dev/a{odd}b /srv/{odd} ext4 defaults 0 0\r\n") == [(f"/dev/a{odd}b", f"/srv/{odd}", "ext4")]
+
+
+def test_an_octal_escape_is_a_byte():
+    assert mounts.unescape("/caf\\303\\251\\040\\351") == "/café " + b"\xe9".decode("utf-8", "surrogateescape")

@@ -1,0 +1,132 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Images that boot: unified ones, copies that boot entries load, and copies on partitions that are not mounted."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ansible_collections.vfio.host.plugins.module_utils._boot.unified import command_line
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._initramfs.image import read_image
+from ansible_collections.vfio.host.tests.unit.fake.images import KERNEL, RULES, ImageHost, image
+from ansible_collections.vfio.host.tests.unit.fake.unified import unified
+
+UKI = "/efi/EFI/Linux/arch-linux.efi"
+POP = "/boot/efi/EFI/Pop_OS-1/initrd.img"
+VARIABLES = "/sys/firmware/efi/efivars/{}-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+
+
+def variable(host, name, text):
+    host.put(VARIABLES.format(name), b"\6\0\0\0" + (text + "\0").encode("utf-16-le"))
+
+
+@pytest.fixture
+def arch(tmp_path):
+    host = ImageHost(tmp_path / "root", "mkinitcpio")
+    host.add_kernel(path=None)
+    host.put("/etc/kernel/cmdline", "root=UUID=1 rw\n")
+    host.put(UKI, unified(cmdline=b"root=UUID=1 rw \n\0", initrd=image({})))
+    host.put("/etc/mkinitcpio.d/linux.preset", f'ALL_kver="/boot/vmlinuz-linux"\nPRESETS=("default")\ndefault_uki="{UKI}"\n')
+    host.put(RULES, "rules\n")
+    variable(host, "StubInfo", "systemd-stub 257")
+    return host
+
+
+@pytest.fixture
+def pop(tmp_path):
+    host = ImageHost(tmp_path / "root")
+    host.add_kernel()
+    host.put(RULES, "rules\n")
+    host.put("/proc/cmdline", "root=UUID=1 ro\n")
+    host.put("/boot/efi/EFI/Pop_OS-1/vmlinuz.efi", "")
+    host.put(POP, host.get(f"/boot/initrd.img-{KERNEL}"))
+    host.put(
+        "/boot/efi/loader/entries/Pop_OS-current.conf",
+        "title Pop!_OS\nlinux /EFI/Pop_OS-1/vmlinuz.efi\ninitrd /EFI/Pop_OS-1/initrd.img\noptions root=UUID=1 ro\n",
+    )
+    return host
+
+
+def test_the_image_inside_of_a_preset_s_unified_one_is_rebuilt_with_the_same_command_line(arch):
+    assert arch.statuses() == {UKI: "rebuilt"}
+    with arch.paths.opened(arch.root + UKI) as stream:
+        assert command_line(stream) == "root=UUID=1 rw"
+    assert list(read_image(arch.paths, arch.root + UKI).held) == [RULES]
+    assert arch.statuses() == {UKI: "current"}
+    assert os.listdir(os.path.dirname(arch.root + UKI)) == ["arch-linux.efi"]
+
+
+def test_a_unified_image_whose_command_line_would_change_is_not_replaced(arch):
+    before = arch.get(UKI)
+    arch.put("/etc/kernel/cmdline", "root=UUID=1 rw iommu=off\n")
+    with pytest.raises(ApplyError, match="has the command line 'root=UUID=1 rw iommu=off' inside, and the one before"):
+        arch.run()
+    assert arch.get(UKI) == before
+
+
+@pytest.mark.parametrize("booted", [None, "\\EFI\\Linux\\mine.efi"])
+def test_a_unified_image_that_boots_and_that_no_tool_builds_is_refused(arch, booted):
+    arch.put("/etc/mkinitcpio.d/linux.preset", None)
+    arch.put("/efi/EFI/Linux/mine.efi", unified(initrd=image({})))
+    if booted:
+        variable(arch, "StubImageIdentifier", booted)
+    with pytest.raises(PlanError, match="boots by .*mine.efi, a unified kernel image, which lacks"):
+        arch.run(check=True)
+
+
+def test_one_that_did_not_boot_is_named_in_a_warning_until_it_holds_the_files(arch):
+    arch.put("/efi/EFI/Linux/other.efi", unified(initrd=image({})))
+    variable(arch, "StubImageIdentifier", UKI[4:].replace("/", "\\"))
+    (warning,) = arch.run()["warnings"]
+    assert "other.efi is a unified kernel image, which this collection does not rebuild, and lacks" in warning
+    arch.put("/efi/EFI/Linux/other.efi", unified(initrd=image({RULES[1:]: b"rules\n"})))
+    assert arch.run()["warnings"] == []
+
+
+@pytest.mark.parametrize("data", [b"MZ", unified(initrd=b"x")[:700], unified(initrd=b"nothing")])
+def test_a_unified_image_that_cannot_be_read_is_stale(arch, data):
+    arch.put(UKI, data)
+    assert "cannot be read" in arch.run(check=True)["images"][0]["reason"]
+
+
+def test_a_copy_that_a_boot_entry_loads_is_replaced_with_its_image(pop):
+    assert pop.statuses() == {f"/boot/initrd.img-{KERNEL}": "rebuilt"}
+    assert pop.get(POP) == pop.get(f"/boot/initrd.img-{KERNEL}")
+    assert not pop.run()["changed"]
+
+
+def test_an_image_that_a_boot_entry_loads_and_that_nobody_builds_is_refused(pop):
+    pop.put(POP, image({"etc/x": b"old"}))
+    with pytest.raises(PlanError, match="Pop_OS-1/initrd.img, an image that a boot entry loads, and a copy of none"):
+        pop.run(check=True)
+
+
+@pytest.mark.parametrize("line", ["options root=UUID=2 ro", "options root=UUID=1 ro rootflags=subvol=@x"])
+def test_images_of_other_systems_are_left_alone(pop, line):
+    pop.put(POP, b"theirs")
+    path = "/boot/efi/loader/entries/Pop_OS-current.conf"
+    pop.put(path, pop.get(path).decode().replace("options root=UUID=1 ro", line))
+    pop.run()
+    assert pop.get(POP) == b"theirs"
+
+
+def test_microcode_that_an_entry_loads_is_no_image(pop):
+    path = "/boot/efi/loader/entries/Pop_OS-current.conf"
+    pop.put(path, pop.get(path) + b"initrd /ucode.img\n")
+    pop.put("/boot/efi/ucode.img", image({})[:512])
+    assert pop.run()["changed"]
+
+
+@pytest.mark.parametrize("has_hook, called", [(False, True), (True, False)])
+def test_copies_on_proxmox_s_partitions_are_made_anew_where_no_hook_of_its_own_does_it(pop, has_hook, called):
+    pop.install("proxmox-boot-tool", "/usr/sbin")
+    pop.put("/etc/kernel/proxmox-boot-uuids", "AAAA-BBBB\n")
+    if has_hook:
+        pop.put("/etc/initramfs/post-update.d/proxmox-boot-sync", "")
+    pop.run()
+    assert (["proxmox-boot-tool", "refresh"] in pop.log) == called

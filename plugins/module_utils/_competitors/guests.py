@@ -93,8 +93,10 @@ def _at(address):
 
 
 def _of_pf(name):
-    """Target -> whether it is a card of this interface, or a VF of one."""
-    return lambda target: by_interface(target, [name]) if target.numvfs is not None else by_pf_interface(target, [name])
+    """Target -> whether it is a VF of the card of this interface: all of these are in the pool, and the card is not (source:
+    libvirt src/network/bridge_driver.c, networkCreateInterfacePool).
+    """
+    return lambda target: by_pf_interface(target, [name])
 
 
 def libvirt_claims(text: str, path: str, *, note) -> list:

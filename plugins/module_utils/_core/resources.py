@@ -121,6 +121,7 @@ class Vfs:
             bus.set_number_of_vfs(self.address, len(self.vfs))
             for vf, driver, override in self.vfs:
                 if driver is not None:
+                    _have_driver(host.fs, vf, driver)
                     bus.bind_by_name(vf, driver, override)
                 elif override is not None:
                     bus.set_override(vf, override)
@@ -157,6 +158,7 @@ class Binding:
             if now is not None:
                 bus.unbind(address, now)
             if self.driver is not None:
+                _have_driver(host.fs, address, self.driver)
                 bus.bind(address, self.driver)
         if bus.override(address) != self.override:
             bus.set_override(address, self.override)
@@ -280,6 +282,24 @@ def _run(fs: Any, words: List[str]) -> str:
     if status:
         raise ApplyError(f"{words[0].rsplit('/', 1)[-1]} failed with status {status}: {last_words(out, err)}")
     return str(out)
+
+
+def _have_driver(fs: Any, address: str, driver: str) -> None:
+    """Have a device's driver registered, whose module somebody may have removed since. Raises ApplyError.
+
+    Most have the name of their module; of others (xhci_hcd, of xhci_pci) the device's alias tells it.
+    """
+    path = f"{fs.pci_drivers}/{driver}"
+    said: List[str] = []
+    for words in (["--", driver], ["--use-blacklist", "--", fs.read(f"{fs.pci_devices}/{address}/modalias")]):
+        if fs.exists(path):
+            return
+        if words[-1]:
+            status, out, err = fs.run(["modprobe", *words])
+            said += [f"modprobe failed with status {status}: {last_words(out, err)}"] if status else []
+    if not fs.exists(path):
+        why = "; ".join(dict.fromkeys(said)) or "no module that modprobe loads for it has this driver"
+        raise ApplyError(f"driver {driver} is not loaded any more: {why}")
 
 
 def _directory(fs: Any, module: str) -> str:

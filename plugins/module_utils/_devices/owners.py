@@ -67,12 +67,15 @@ def last_held(gone: list, others: dict) -> tuple:
     return list(found.values()), warnings
 
 
-def lost(host, declared: dict, kept: list, resolution) -> dict:
+def lost(host, declared: dict, kept: list, resolution, *, undeclared: str | None) -> dict:
     """Policy -> (Records, Standings) that a policy which the task does not declare loses to those that it declares.
 
     ``host``: as for make_plan(); ``kept``: the Records in the files of the declared; ``resolution``: what they come to. A kind of
-    device is known by its patterns.
+    device is known by its patterns. Where nothing may change its owner, what others have recorded stays: it is what tells them
+    of another device in the slot, and what gives back one that a boot took there.
     """
+    if undeclared not in MOVES:
+        return {}
     devices, policies, standings = host.survey.devices, host.policies, host.standings
     taken, moved = resolution.targets, resolution.memory.moved
     places = {record.known_by for record in kept}

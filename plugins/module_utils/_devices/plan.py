@@ -151,7 +151,7 @@ def make_plan(host, request):
         content = _Content(policy, kept, standing, native_vfs, is_draft=_is_draft(resolution, kept + standing))
         _write(content, released, request, host, first, last)
         kept_of_all += kept
-    losses = owners.lost(host, declared, kept_of_all, resolution)
+    losses = owners.lost(host, declared, kept_of_all, resolution, undeclared=request.undeclared)
     for policy, (records, kinds) in losses.items():
         first.update(owners.files_without(host.rules_paths(policy), host.files, records, kinds, policy))
     undeclared, told = owners.reports(owners.left_over(host.policies, host.standings, declared, losses), request.undeclared)

@@ -57,6 +57,8 @@ def test_a_pool_of_the_vfs_of_a_card_is_told_of_them(host, name, expected):
     path = "etc/libvirt/qemu/networks/pool.xml"
     files = {path: f"<network>\n<forward mode='hostdev' managed='yes'><pf dev='{name}'/></forward></network>"}
     assert heads(of_devices(host, files, VF)) == [(f"/{path}:2", True)] * expected
+    # The card itself stays with its driver.
+    assert of_vfs(host, files) == []
     assert of_devices(host, files, NIC) == []
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -67,6 +68,40 @@ def test_one_thing_that_cannot_be_put_back_keeps_no_other(host, journal):
     (problem,) = journal.restore()
     assert problem.startswith(f"{NVME} could not be put back to driver nvme and override None: ")
     assert (host.driver(NIC), host.driver(EDU)) == ("e1000e", None)
+
+
+def test_a_driver_whose_module_was_removed_meanwhile_is_loaded_again(host, journal):
+    journal.remember(*bindings(host))
+    host.take(NIC)
+    host.kernel.run(["rmmod", "e1000e"])
+    assert journal.restore() == []
+    assert (host.driver(NIC), host.override(NIC)) == ("e1000e", None)
+
+
+def test_a_driver_that_has_another_name_than_its_module_is_loaded_by_the_device_alias(make_host):
+    modules = tuple(replace(one, name="lab_card") if one.name == "e1000e" else one for one in hosts.MODULES)
+    host = make_host(hosts.x86(modules=modules))
+    journal = Journal(host.kernel, host.files, "test")
+    journal.remember(*bindings(host))
+    host.take(NIC)
+    host.kernel.run(["rmmod", "lab_card"])
+    assert journal.restore() == []
+    assert host.driver(NIC) == "e1000e"
+
+
+def test_a_driver_that_does_not_load_is_named_and_the_next_attempt_loads_it(host, journal):
+    journal.remember(*bindings(host))
+    host.take(NIC, EDU)
+    host.kernel.run(["rmmod", "e1000e"])
+    others, host.kernel.run = host.kernel.run, lambda words: (1, "", "Error running install command '/bin/false' for module e1000e")
+    (problem,) = journal.restore()
+    assert problem.startswith(f"{NIC} could not be put back to driver e1000e and override None: driver e1000e is not loaded any more: ")
+    assert problem.endswith(": modprobe failed with status 1: Error running install command '/bin/false' for module e1000e")
+    # Whoever loads it has the device back.
+    assert (host.driver(NIC), host.override(NIC), host.driver(EDU)) == (None, "e1000e", None)
+    host.kernel.run = others
+    assert journal.restore() == []
+    assert (host.driver(NIC), host.override(NIC)) == ("e1000e", None)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

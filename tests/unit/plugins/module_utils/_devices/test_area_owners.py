@@ -383,6 +383,30 @@ def test_a_task_about_single_policies_says_how_a_device_changes_its_owner(host):
         host.run({"cards": [BY_NAME]})
 
 
+@pytest.mark.parametrize("how", [None, IGNORE])
+def test_a_device_that_moved_leaves_no_policy_that_is_somebody_elses(host, how):
+    place = {"match": {"path": host.facts(TWIN)["path"]}}
+    host.run({"slot": [place]})
+    host.run({"other": by(NIC)})
+    swap(host, NIC, TWIN)
+    kept = host.rules("other")
+    host.run({"slot": [place]}, undeclared=how)
+    assert host.rules("other") == kept
+    with pytest.raises(PlanError, match=f"another device is at {NIC}: .*-03-03; udev, .*; the policy took .*-03-02 there, which is at {TWIN} now"):
+        host.run({"other": by(NIC)}, undeclared=how)
+    host.release("other", undeclared=how)
+    assert (host.driver(NIC), host.override(NIC), host.driver(TWIN)) == ("e1000e", None, "vfio-pci")
+
+
+@pytest.mark.parametrize("how", [None, IGNORE])
+def test_a_standing_rule_stays_with_a_policy_that_is_somebody_elses(host, how):
+    kind = {"match": {"vendor": "10de"}, "optional": True}
+    host.run({"other": [kind]})
+    kept = host.rules("other")
+    host.run({"gpus": [kind]}, undeclared=how)
+    assert kept is not None and host.rules("other") == kept
+
+
 @pytest.mark.parametrize("how", [REPORT, RELEASE, IGNORE])
 def test_a_run_for_the_next_boot_renames_as_well(host, how):
     host.run({"gpus": [BY_NAME]}, undeclared=REPORT)

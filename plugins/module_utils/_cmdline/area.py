@@ -16,7 +16,7 @@ from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goa
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubsettings import has_block
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.registry import find
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import parse_record
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import parse_record, refuse_newer
 from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import MOVES, RELEASE, REPORT, remedy
 from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
@@ -192,6 +192,7 @@ class CmdlineArea:
             raise PlanError(*(request.why + message for message in error.messages)) from error
         boot = backend.read()
         text = self._files.read(backend.record)
+        refuse_newer(text, backend.record)
         # Where nothing is edited in place, a record is another boot loader's.
         record = parse_record(text if boot.lines else None, backend.record)
         if boot.lines:

@@ -14,10 +14,12 @@ line after, and once more when all is done: after a power cut in between either 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import Wish, edit, exact, is_collected, parse
+from ansible_collections.vfio.host.plugins.module_utils._host import versions
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 
@@ -135,15 +137,23 @@ def _singly(arg, was, made):
     ]
 
 
+def refuse_newer(text, path):
+    """Raise Newer for a record of a version to come, also where it is another boot loader's and not used."""
+    with suppress(ValueError):  # a damaged one says nothing, and parse_record() refuses it where it is used
+        versions.parsed(text or "{}", path)
+
+
 def parse_record(text, path):
     """The Record of a file; an empty one where text is None. Raises PlanError where it is not as we write it."""
     if text is None:
         return Record({})
     try:
-        data = json.loads(text)
+        data = versions.parsed(text, path)
+        data.pop("v", None)
         lines = {name: Kept(one["was"], tuple(one["made"]), one.get("raw")) for name, one in data["lines"].items()}
         record = Record(lines, data["finished"])
-        if record.render() == text:
+        # Whatever else is in it, it was not written here; and what would not be written is not understood.
+        if isinstance(record.finished, bool) and json.loads(record.render() or "{}") == data:
             return record
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
@@ -153,4 +163,4 @@ def parse_record(text, path):
     )
 
 
-__all__ = ("Kept", "Record", "parse_record")
+__all__ = ("Kept", "Record", "parse_record", "refuse_newer")

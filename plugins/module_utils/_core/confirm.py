@@ -44,34 +44,28 @@ class Confirmation:
 
     def waits(self) -> Optional[str]:
         """A sentence where a change waits, else None."""
-        record = self._read(self._record)
-        if record is None or record.get("has_failed"):
+        record = revert.read_record(self._files)
+        if record is None or record["has_failed"]:
             return None
         left = max(0, round(record["deadline"] - time.monotonic()))
         return f"a change by {record['task']} waits {left} seconds more for its confirmation, and is taken back then"
 
     def taken_back(self) -> Optional[str]:
         """A sentence where the last change was taken back, else None."""
-        outcome = self._read(self._outcome)
+        outcome = revert.read_outcome(self._files)
         if outcome is None:
             return None
+        within = f"within {outcome['seconds']} seconds" if outcome["seconds"] else "in its time"
+        what = f"the last change, by {outcome['task']}"
+        if outcome["is_left"]:
+            return f"{what}, was not confirmed {within}, and could not be taken back at {outcome['time']}: {'; '.join(outcome['problems'])}"
         end = "; ".join(outcome["problems"]) or "the host is as it was before"
-        return (
-            f"the last change, by {outcome['task']}, was taken back at {outcome['time']}, since nobody confirmed it within "
-            f"{outcome['seconds']} seconds: {end}"
-        )
-
-    def _read(self, path: str) -> Optional[Dict[str, Any]]:
-        text = self._files.read(path)
-        try:
-            return None if text is None else json.loads(text)
-        except ValueError as error:
-            raise InputError(f"{path} cannot be read: it is no JSON; remove it, and run again") from error
+        return f"{what}, was taken back at {outcome['time']}, since nobody confirmed it {within}: {end}"
 
     def forget(self) -> None:
         """Remove the note of a change that was taken back, and the timer that tries again what could not be."""
         self._files.put(self._outcome, None)
-        if self._read(self._record) is not None:
+        if revert.read_record(self._files) is not None:
             self._stop()
         else:
             revert.remove_code(self._files)
@@ -85,11 +79,11 @@ class Confirmation:
         """Keep the change that waits; whether there was one. Raises InputError where it was taken back. ``check``: only look."""
         sentence = self.taken_back()
         if sentence is not None:
-            is_over = self._read(self._record) is None
+            is_over = revert.read_record(self._files) is None
             if not check and is_over:
                 self.forget()
             raise InputError(sentence if is_over else f"{sentence}; that is tried again every {revert.AGAIN} seconds")
-        if self._read(self._record) is None:
+        if revert.read_record(self._files) is None:
             return False
         if not check:
             # In this order: without the journal there is nothing to take back, whoever comes in between.
@@ -102,7 +96,7 @@ class Confirmation:
         """Have a timer while plans are applied, and for ``seconds`` afterwards, which begin with a call of the function that
         this gives. Raises ApplyError. The timer stays armed unless the host is as it was.
         """
-        record: Dict[str, Any] = {"v": journal.VERSION, "task": task, "seconds": seconds, "deadline": time.monotonic() + seconds}
+        record: Dict[str, Any] = {"v": revert.RECORD_VERSION, "task": task, "seconds": seconds, "deadline": time.monotonic() + seconds}
         try:
             self._arm(record)
         except ENDINGS as error:

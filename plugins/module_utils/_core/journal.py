@@ -17,14 +17,15 @@ import json
 import os
 import time
 from dataclasses import asdict
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple, Union, get_args, get_origin, get_type_hints
 
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import tried
 from ansible_collections.vfio.host.plugins.module_utils._core.resources import KINDS, Autoprobe, Binding, Edges, File, Vfs
-from ansible_collections.vfio.host.plugins.module_utils._host import signals
+from ansible_collections.vfio.host.plugins.module_utils._host import signals, versions
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import PciBus
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules
+from ansible_collections.vfio.host.plugins.module_utils._host.versions import words
 
 VERSION = 1  # of the format
 _NAME = "journal.json"
@@ -135,20 +136,15 @@ class Journal:
         if text is None:
             return False
         try:
-            record = json.loads(text)
-            version = record["v"]
-            if version == VERSION:
-                self._head = {key: record[key] for key in self._head}
-                self._resources = [_BY_KIND[kind](**fields) for kind, fields in record["resources"]]
-        except (ValueError, KeyError, TypeError) as error:
+            record = versions.parsed(text, self._path, VERSION)
+            head = {key: words(record[key]) for key in ("task", "time")}
+            self._resources = [_resource(kind, fields) for kind, fields in record["resources"]]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PlanError(
-                f"{self._path}, by which a run that was cut off can be taken back, cannot be read: remove it, and run again"
+                f"{self._path}, by which a run that was cut off can be taken back, cannot be read ({type(error).__name__}: {error}): "
+                "remove it, which gives up what it could take back, and run again"
             ) from error
-        if version != VERSION:
-            raise PlanError(
-                f"{self._path} was written by another version of this collection (format {version}, and this one reads "
-                f"{VERSION}): run that version again, or remove the file, which gives up what it could take back"
-            )
+        self._head.update(head)
         self._known = {_key(one) for one in self._resources}
         return True
 
@@ -157,6 +153,28 @@ class Journal:
         files.own(files.journal)
         rows = [[type(one).__name__, asdict(one)] for one in self._resources]
         files.put(self._path, json.dumps(dict(self._head, resources=rows)), 0o600)
+
+
+def _resource(kind: str, fields: Dict[str, Any]) -> Any:
+    """A resource as it was written. Raises KeyError, TypeError, ValueError for what is none."""
+    cls = _BY_KIND[kind]
+    types = get_type_hints(cls)
+    for name, value in fields.items():
+        if not _fits(value, types[name]):
+            raise ValueError(f"{name} of {kind} is {str(value)[:40]!r}")
+    return cls(**fields)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of JSON has the type that a resource's field is declared with."""
+    kind, inner = get_origin(hint), get_args(hint)
+    if kind is Union:
+        return any(_fits(value, one) for one in inner)
+    if kind is list:
+        return isinstance(value, list) and all(_fits(one, inner[0]) for one in value)
+    if kind is dict:
+        return isinstance(value, dict) and all(_fits(one, inner[1]) for one in value.values())
+    return hint is Any or (isinstance(value, hint) and (hint is bool or not isinstance(value, bool)))
 
 
 def _is_told_by(resource: Any, remade: Set[str]) -> bool:

@@ -28,6 +28,8 @@ def runner(module):
             result = module.run_command(words, handle_exceptions=False)
         except OSError as error:
             return _NOT_STARTED, "", f"{words[0]} cannot be started: {errno_text(error.errno)}"
+        except ValueError as error:  # a NUL byte in a word
+            return _NOT_STARTED, "", f"{words[0]} cannot be started: {error}"
         # The program may have had the signal, too, and failed by it.
         signals.check()
         return result

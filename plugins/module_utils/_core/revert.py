@@ -12,15 +12,19 @@ import json
 import os
 import sys
 import time
-from typing import Any, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._core import journal
-from ansible_collections.vfio.host.plugins.module_utils._core.endings import tried
+from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told, tried
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError, VfioHostError
 from ansible_collections.vfio.host.plugins.module_utils._host.lock import Busy, one_at_a_time
+from ansible_collections.vfio.host.plugins.module_utils._host.versions import parsed, seconds, words
 
 NAME = "vfio.host, taking back what nobody confirmed"
 RECORD, OUTCOME, CODE = "record.json", "taken-back.json", "code"
+RECORD_VERSION = OUTCOME_VERSION = 1  # of the formats
 AGAIN = 60  # seconds until what could not be restored is tried again
+_FARTHEST = 2 * 86400  # seconds; no run takes as long, nor is given more than a day
 _PATIENCE = 10  # seconds for a driver to let go, and between two attempts where a run goes on
 
 
@@ -34,28 +38,43 @@ def wait_and_revert(fs: Any, files: Any) -> None:
                 left = revert_if_due(fs, files)
         except Busy:
             left = 0  # a run goes on, and with its end the time begins again
+        except ENDINGS as error:
+            # What is not restored yet is kept, and needs somebody who goes on.
+            _complain(told(error, NAME))
+            left = AGAIN
 
 
 def revert_if_due(fs: Any, files: Any) -> Optional[float]:
     """None when there is nothing to wait for any more, else how many seconds are left."""
-    text = files.read(f"{files.journal}/{RECORD}")
-    if text is None:
-        return None
-    record = json.loads(text)
-    left = record["deadline"] - time.monotonic()
+    record, untold = None, []
+    try:
+        record = read_record(files)
+        if record is None:
+            return None
+    except VfioHostError as error:
+        # The timer was started for that time, so it is about over; a host that nobody reaches is worse than a change that is lost.
+        untold = error.messages
+    left = 0 if record is None else record["deadline"] - time.monotonic()
     if left > 0:
         return left
-    found = journal.Journal(fs, files)
-    if not found.load():
+    found, problems, is_left = journal.Journal(fs, files), None, False
+    try:
+        if found.load():
+            problems = found.restore()
+    except ENDINGS as error:
+        # The journal stays, for whoever can read it, and is tried again.
+        problems, is_left = told(error, NAME), True
+    if problems is None:
         # It was confirmed a moment ago, or its run was killed before it touched anything.
         files.put(f"{files.journal}/{RECORD}", None)
         return None
-    problems = found.restore()
+    if record is None:
+        record = {"v": RECORD_VERSION, "task": found.task or "a run", "seconds": 0}
     outcome = {
-        "v": journal.VERSION, "task": record["task"], "seconds": record["seconds"], "problems": problems,
-        "time": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "v": OUTCOME_VERSION, "task": record["task"], "seconds": record["seconds"], "problems": problems,
+        "time": time.strftime("%Y-%m-%d %H:%M:%S %z"), "is_left": is_left,
     }
-    untold = tried(files.put, f"{files.journal}/{OUTCOME}", json.dumps(outcome), 0o600)
+    untold = untold + tried(files.put, f"{files.journal}/{OUTCOME}", json.dumps(outcome), 0o600)
     if problems:
         # What the record says by then does not matter: a deadline that has passed is tried at once.
         untold += tried(
@@ -69,6 +88,42 @@ def revert_if_due(fs: Any, files: Any) -> Optional[float]:
     found.drop()
     _complain(untold)
     return None
+
+
+def read_record(files: Any) -> Optional[Dict[str, Any]]:
+    """The deadline of a change: {task, seconds, deadline (of time.monotonic()), has_failed}; None where none is kept. Raises PlanError."""
+    return _read(files, RECORD, RECORD_VERSION, lambda kept: {
+        "v": RECORD_VERSION, "task": words(kept["task"]), "seconds": seconds(kept["seconds"]),
+        "deadline": _deadline(kept["deadline"]), "has_failed": kept.get("has_failed") is True,
+    })
+
+
+def _deadline(value: Any) -> float:
+    deadline = seconds(value)
+    if deadline - time.monotonic() > _FARTHEST:
+        raise ValueError("its deadline is later than any that a run sets")
+    return deadline
+
+
+def read_outcome(files: Any) -> Optional[Dict[str, Any]]:
+    """What became of a change that nobody confirmed: {task, seconds (0: not known), problems, time, is_left}; ``is_left``: the journal was
+    not restored to its end, as where it cannot be read. None where there is none. Raises PlanError.
+    """
+    return _read(files, OUTCOME, OUTCOME_VERSION, lambda kept: {
+        "task": words(kept["task"]), "seconds": seconds(kept["seconds"]), "problems": [words(one) for one in list(kept["problems"])],
+        "time": words(kept["time"]), "is_left": kept.get("is_left") is True,
+    })
+
+
+def _read(files: Any, name: str, known: int, make: Callable[[Dict[str, Any]], Dict[str, Any]]) -> Optional[Dict[str, Any]]:
+    path = f"{files.journal}/{name}"
+    text = files.read(path)
+    if text is None:
+        return None
+    try:
+        return make(parsed(text, path, known))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PlanError(f"{path} cannot be read ({type(error).__name__}: {error}): remove it, and run again") from error
 
 
 def _complain(sentences: List[str]) -> None:
@@ -95,4 +150,7 @@ def remove_code(files: Any) -> None:
         files.drop_directory(directory)
 
 
-__all__ = ("AGAIN", "CODE", "OUTCOME", "RECORD", "main", "remove_code", "revert_if_due", "wait_and_revert")
+__all__ = (
+    "AGAIN", "CODE", "OUTCOME", "RECORD", "RECORD_VERSION", "main", "read_outcome", "read_record", "remove_code",
+    "revert_if_due", "wait_and_revert",
+)

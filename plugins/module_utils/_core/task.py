@@ -13,9 +13,10 @@ from contextlib import nullcontext
 from ansible_collections.vfio.host.plugins.module_utils._core.area import report, require_root, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS
 from ansible_collections.vfio.host.plugins.module_utils._core.leaving import fail, printable, runner
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, Unfinished
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError, Unfinished
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 from ansible_collections.vfio.host.plugins.module_utils._host.lock import one_at_a_time
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 _PATIENCE = 10  # seconds to wait for another run, where the module has no option for it
@@ -88,11 +89,11 @@ def _confirmation(fs, files):
 def _check(module):
     """Raise InputError where the task's seconds are none that a run can wait."""
     timeout, confirm, problems = module.params.get("timeout", _PATIENCE), module.params.get("confirm", 0), []
-    if not 1 <= timeout <= _LONGEST:
-        problems.append(f"timeout is {timeout}; it is a number of seconds from 1 to {_LONGEST}")
+    if isinstance(timeout, bool) or not 1 <= timeout <= _LONGEST:
+        problems.append(f"timeout is {shown(timeout)}; it is a number of seconds from 1 to {_LONGEST}")
     if confirm and not _SHORTEST <= confirm <= _LONGEST:
         problems.append(
-            f"confirm is {confirm}; it is a number of seconds from {_SHORTEST} to {_LONGEST}, or 0 where nothing has to be confirmed"
+            f"confirm is {shown(confirm)}; it is a number of seconds from {_SHORTEST} to {_LONGEST}, or 0 where nothing has to be confirmed"
         )
     if problems:
         raise InputError(*problems)
@@ -113,9 +114,13 @@ def _recover(module, fs, files, confirmation):
     told, waits = confirmation.taken_back(), confirmation.waits()
     if waits and not module.check_mode:
         raise InputError(f"{waits}: confirm it (state: confirmed), or wait")
+    try:
+        cut_off = None if waits else recover(fs, files, module.check_mode)
+    except PlanError as error:
+        # What the timer had to say is not forgotten before its journal is.
+        raise PlanError(*([told] if told else []) + error.messages) from error
     if told and not module.check_mode:
         confirmation.forget()
-    cut_off = None if waits else recover(fs, files, module.check_mode)
     if told and cut_off is not None and not module.check_mode:
         told += "" if cut_off.problems else "; that is put back now"
     elif cut_off is not None and not told:

@@ -24,6 +24,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.lines import MA
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import IDENTITY
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import DEVPATH
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import AUTO, NATIVE
+from ansible_collections.vfio.host.plugins.module_utils._host import versions
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER, BASE_MODULE, VFIO
 
@@ -36,7 +37,10 @@ _INDEX = re.compile(r"[0-9]{1,5}\Z")
 _LENGTHS = dict(dict.fromkeys(IDENTITY, 4), **{"class": 6})
 _PLAIN = re.compile(r"[0-9a-f:.]+\Z")
 _PATTERN = re.compile(r"[0-9a-f:.*?]+\Z")
-_STANDING = re.compile(r"# standing (\{.*\})\Z")
+# A record is a comment: a word for its kind, and a JSON object. A line that only begins so is a damaged one.
+_RECORD = re.compile(r"# ([a-z.-]+) (\{.*)")
+DEVICE, RELEASE, STANDING, PF, _FILE = "device", "release", "standing", "pf", "vfio.host"
+_KINDS = (DEVICE, RELEASE, STANDING, PF, _FILE)
 # VFIO takes no bridge, and one without its driver is a bus without its devices.
 _BRIDGES = "06*"
 
@@ -66,7 +70,7 @@ class Standing:
 
     def comment(self):
         """The record of it, one line."""
-        return f"# standing {json.dumps(vars(self), sort_keys=True)}"
+        return f"# {STANDING} {json.dumps(vars(self), sort_keys=True)}"
 
     def rules(self, policy):
         """The lines that take a device, unless a rule for its place did."""
@@ -92,23 +96,36 @@ class Standing:
 
 def parse(text, path):
     """The Standings in a rules file's text. Raises PlanError naming ``path`` and the line that no run of ours wrote."""
-    return read_records(text, path, _STANDING, lambda found: _standing(json.loads(found.group(1))))
+    return read_records(text, path, (STANDING,), lambda dummy, kept: _standing(kept))
 
 
-def read_records(text, path, shape, make, effect="which gives its devices back"):
-    """What ``make(match)`` makes of each line of ``shape``. Raises PlanError; ``effect``: what removing the file does."""
+def read_records(text, path, kinds, make, effect="which gives its devices back"):
+    """What ``make(kind, kept)`` makes of each record of ``kinds``. Raises PlanError; ``effect``: what removing the file does.
+
+    A kind that nobody knows, and a file that is cut off, raise it too: what is not understood may be a device's record.
+    """
     records = []
-    for number, line in enumerate(text.splitlines(), 1):
-        found = shape.match(line)
+    lines = text.split("\n")  # as udev does (source: systemd src/basic/fileio.c read_line_full)
+    for number, line in enumerate(lines, 1):
+        found = _RECORD.match(line)
         if not found:
             continue
+        where, kind = f"{path}, line {number}", found.group(1)
         try:
-            records.append(make(found))
+            kept = versions.parsed(found.group(2), where)
+            if kind not in _KINDS:
+                raise ValueError(f"no version up to this one writes {kind!r}")
+            if kind in kinds:
+                records.append(make(kind, kept))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise PlanError(
-                f"{path}, line {number}: this record cannot be read ({error}); restore the file, or remove it and "
-                f"reboot, {effect}"
+                f"{where}: this record cannot be read ({error}); restore the file, or remove it and reboot, {effect}"
             ) from error
+    if lines[-1] and not _RECORD.match(lines[-1]):
+        raise PlanError(
+            f"{path}, line {len(lines)}: the file ends in the middle of a line, so records may be missing; restore the file, or "
+            f"remove it and reboot, {effect}"
+        )
     return records
 
 
@@ -292,4 +309,4 @@ def _compare_one(value, glob):
     return "yes" if start == glob else "maybe"
 
 
-__all__ = ("NAME", "Standing", "checked", "drafted", "parse", "read_records", "stand_in", "standings")
+__all__ = ("DEVICE", "NAME", "PF", "RELEASE", "Standing", "checked", "drafted", "parse", "read_records", "stand_in", "standings")

@@ -8,16 +8,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ansible.module_utils.common.validation import check_type_int
+
 from ansible_collections.vfio.host.plugins.module_utils._core.force import FORCES
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import IGNORE
+
+
+class IntType(str):
+    """The argument type ``int`` whose check fails for an infinite number as it does for every other value that is no integer.
+
+    ansible-core lets the OverflowError through (source: ansible/module_utils/common/validation.py check_type_int). It is the word as well,
+    which the documentation's type is compared with (source: validate-modules, doc-type-does-not-match-spec).
+    """
+
+    __name__ = "int"
+
+    def __call__(self, value: Any) -> int:
+        try:
+            number: int = check_type_int(value)
+        except OverflowError as error:
+            raise TypeError(f"{value!r} cannot be converted to an int") from error
+        return number
+
 
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "absent", "confirmed"], "default": "present"},
     "now": {"type": "bool", "default": True},
     "at_boot": {"type": "bool", "default": True},
     "force": {"type": "list", "elements": "str", "choices": list(FORCES), "default": []},
-    "timeout": {"type": "int", "default": 10},
-    "confirm": {"type": "int", "default": 0},
+    "timeout": {"type": IntType("int"), "default": 10},
+    "confirm": {"type": IntType("int"), "default": 0},
 }
 
 

@@ -23,15 +23,15 @@ import re
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import vf_rules
-from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import NAME, checked, drafted, read_records
+from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import DEVICE, NAME, RELEASE, checked, drafted, read_records
 from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import parse as read_standings
 from ansible_collections.vfio.host.plugins.module_utils._devices.lines import MAX_LINE, fits, joined, size
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, IDENTITY
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import DEVPATH, beside
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.versions import words
 
 _FILE_NAME = re.compile(r"60-vfio-host-([a-z0-9-]+)\.rules\Z")
-_RECORD = re.compile(r"# (device|release) (\{.*\})\Z")
 HEX_ID = re.compile(r"[0-9a-f]{4,6}\Z")
 _ZPCI = re.compile(r"0x[0-9a-f]{1,8}\Z")
 # A serial number of the capability, as the kernel prints it in serial_number, too (source: drivers/pci/pci-sysfs.c, "%8phD").
@@ -220,7 +220,7 @@ def _record_line(record):
         kept["devpath"] = record.devpath
     if record.vf is not None:
         kept["vf"] = record.vf
-    return f"# {'release' if record.released else 'device'} {json.dumps(kept, sort_keys=True)}"
+    return f"# {RELEASE if record.released else DEVICE} {json.dumps(kept, sort_keys=True)}"
 
 
 def _device_rules(policy, record):
@@ -304,8 +304,8 @@ def without(text: str, path: str, policy: str, records: list, standings: list) -
     left: list = []
     drivers: dict = {}
     for block in blocks[1:]:
-        gone = [one for one in parse(block, path) if one.known_by in places]
-        gone += [one for one in read_standings(block, path) if one.patterns in kinds]
+        gone = [one for one in parse(block + "\n", path) if one.known_by in places]
+        gone += [one for one in read_standings(block + "\n", path) if one.patterns in kinds]
         if gone:
             drivers[gone[0].driver, gone[0].module] = None
         else:
@@ -325,9 +325,7 @@ def without(text: str, path: str, policy: str, records: list, standings: list) -
 
 def parse(text, path):
     """The records in a rules file's text. Raises PlanError naming ``path`` and the line that no run of ours wrote."""
-    return read_records(
-        text, path, _RECORD, lambda found: _record(json.loads(found.group(2)), found.group(1) == "release")
-    )
+    return read_records(text, path, (DEVICE, RELEASE), lambda kind, kept: _record(kept, kind == RELEASE))
 
 
 def _record(kept, released):
@@ -341,12 +339,12 @@ def _record(kept, released):
         module=checked(NAME, kept["module"]),
         was={
             "driver": None if kept["was"]["driver"] is None else checked(NAME, kept["was"]["driver"]),
-            "net": [{"name": str(one["name"]), "mac": str(one["mac"])} for one in kept["was"]["net"]],
-            "serial": None if kept["was"]["serial"] is None else str(kept["was"]["serial"]),
+            "net": [{"name": words(one["name"]), "mac": None if one["mac"] is None else words(one["mac"])} for one in kept["was"]["net"]],
+            "serial": None if kept["was"]["serial"] is None else words(kept["was"]["serial"]),
         },
         released=released,
         refused=_refusal(kept["refused"], kept["driver"]) if "refused" in kept else None,
-        match=None if kept.get("match") is None else str(kept["match"]),
+        match=None if kept.get("match") is None else words(kept["match"]),
         physfn=None if kept.get("physfn") is None else checked(ADDRESS, kept["physfn"]),
         pin=pin,
         devpath=None if kept.get("devpath") is None else checked(DEVPATH, kept["devpath"]),

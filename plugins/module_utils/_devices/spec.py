@@ -16,6 +16,7 @@ from functools import partial
 from ansible_collections.vfio.host.plugins.module_utils._core.force import FORCES, parse_force
 from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match, parse_match
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown
 
 AUTO, NATIVE = "auto", "native"
 REFUSE, EXTEND, IGNORE = "refuse", "extend", "ignore"
@@ -122,7 +123,7 @@ def _parse_entry(policy, index, value):
         problems.append(f"{where}: fallback {fallback!r} is never taken with driver {driver!r}; leave it out")
     count = _number(value.get("count"))
     if count is not None and count < 0:
-        problems.append(f"{where}: count {value['count']!r} must be a whole number from 0")
+        problems.append(f"{where}: count {shown(value['count'])} must be a whole number from 0")
     group = value.get("iommu_group", REFUSE)
     if group not in _GROUP_WAYS:
         problems.append(f"{where}: iommu_group {group!r} must be one of {', '.join(_GROUP_WAYS)}")
@@ -157,8 +158,7 @@ def _number(value):
     """The number that a YAML value or a rendered template means; -1 for what is none."""
     if value is None:
         return None
-    text = str(value)
-    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS and not isinstance(value, bool) else -1
+    return int(value) if is_whole(value, _MOST_DIGITS) else -1
 
 
 __all__ = (

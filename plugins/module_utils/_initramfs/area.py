@@ -16,6 +16,7 @@ from dataclasses import replace
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.entries import EntryFiles
 from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
+from ansible_collections.vfio.host.plugins.module_utils._host.versions import parsed
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.image import Unreadable, is_to_hold, read_image
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.plan import Foreign, Image, ImageRequest, Images, make_plan
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import Tool
@@ -171,13 +172,13 @@ class _Cache:
 
     def _load(self):
         try:
-            kept = json.loads(self._files.read(self._paths.cache) or "{}")
+            kept = parsed(self._files.read(self._paths.cache) or "{}", self._paths.cache)
             images = kept["images"] if kept.get("version") == _CACHE_VERSION else {}
             return {
                 path: {"stamp": list(one["stamp"]), "held": {str(name): str(one["held"][name]) for name in one["held"]}}
                 for path, one in images.items()
             }
-        except (AttributeError, KeyError, OSError, TypeError, ValueError):
+        except (AttributeError, KeyError, OSError, TypeError, ValueError, VfioHostError):
             return {}
 
     def held(self, path):

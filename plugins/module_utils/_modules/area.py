@@ -135,7 +135,9 @@ class KernelArea:
         modules = Modules(self._fs)
         paths = self._files.modprobe_conf, self._files.modules_load_conf
         texts = {path: self._files.read(path) for path in paths}
-        remembered = hidden_options.parse(self._files.read(self._files.module_options))
+        kept = self._files.read(self._files.module_options)
+        hidden_options.check(kept, self._files.module_options)
+        remembered = hidden_options.parse(kept)
         host = planning.Host(
             modules=modules, release=self._fs.kernel, foreign=modules.configuration(paths), texts=texts,
             records=records.parse_records(texts[paths[0]], paths[0], texts[paths[1]], paths[1]),

@@ -12,17 +12,31 @@ options; one without '=' is not set, whatever modprobe.d says by now.
 
 from __future__ import annotations
 
+import re
+
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.versions import check_comments
 from ansible_collections.vfio.host.plugins.module_utils._kernel.modprobe import split_options
+
+_LINE = re.compile(r"([A-Za-z0-9_]+) ([0-9]{1,20}) (\S.*)\Z")
+
+
+def check(text, path):
+    """Raise PlanError, naming ``path``, where a text (None: absent) is not as a run writes it: what was remembered is lost then."""
+    check_comments(text, path)
+    lines = (text or "").split("\n")
+    for number, line in enumerate(lines, 1):
+        if line and not line.startswith("#") and (number == len(lines) or not _LINE.match(line)):
+            raise PlanError(
+                f"{path}, line {number}: this record of a loaded module's options cannot be read: remove the file, and run again; options "
+                "that the kernel does not show are taken as not set then, until the next boot"
+            )
 
 
 def parse(text):
-    """Module -> (instance, options) of a text; None is an absent file. Lines of another shape are left out."""
-    found = {}
-    for line in (text or "").split("\n"):
-        words = line.split(None, 2)
-        if len(words) == 3 and words[1].isdigit():
-            found[words[0]] = (int(words[1]), dict(split_options(words[2])))
-    return found
+    """Module -> (instance, options) of a text; None is an absent file. Lines of another shape are left out: see check()."""
+    fits = [_LINE.match(line) for line in (text or "").split("\n")]
+    return {fit.group(1): (int(fit.group(2)), dict(split_options(fit.group(3)))) for fit in fits if fit}
 
 
 def render(remembered):
@@ -35,4 +49,4 @@ def render(remembered):
     ) or None
 
 
-__all__ = ("parse", "render")
+__all__ = ("check", "parse", "render")

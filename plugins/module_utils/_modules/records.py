@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.versions import check_comments
 from ansible_collections.vfio.host.plugins.module_utils._kernel import modprobe
 
 KERNEL_CONFIG, KERNEL_MODULE = "kernel_config", "kernel_module"
@@ -84,7 +85,9 @@ def _modprobe_lines(records):
 
 def parse_records(modprobe_text, modprobe_path, load_text, load_path):
     """The records in the texts of our two files (None: absent). Raises PlanError where a line is not of ours."""
-    found, problems = {}, []
+    for text, path in ((modprobe_text, modprobe_path), (load_text, load_path)):
+        check_comments(text, path)
+    found, problems = {}, _unknown(modprobe_text or "", modprobe_path) + _unknown(load_text or "", load_path)
 
     def record(owner, module):
         return found.setdefault((owner, module), {"options": (), "load": False, "before": (), "disabled": set()})
@@ -106,6 +109,10 @@ def parse_records(modprobe_text, modprobe_path, load_text, load_path):
                 "collection never writes: remove it, or move it to a file of yours"
             )
         fields["disabled"] = bool(fields["disabled"])
+    problems = problems or [
+        f"{path}: the file ends in the middle of a line, so lines of this collection may be missing: restore it, or remove that line"
+        for text, path in ((modprobe_text, modprobe_path), (load_text, load_path)) if text and not text.endswith("\n")
+    ]
     if problems:
         raise PlanError(*problems)
     return [Record(owner, module, **fields) for (owner, module), fields in sorted(found.items())]
@@ -113,6 +120,19 @@ def parse_records(modprobe_text, modprobe_path, load_text, load_path):
 
 def _foreign(where, word):
     return f"{where}: {word!r}... was not written by this collection: move that line to a file of yours"
+
+
+def _unknown(text, path):
+    """Problems with sections of owners that this version does not know."""
+    found = []
+    for number, line in enumerate(text.split("\n"), 1):
+        section = _SECTION.match(line)
+        if section and section.group(1) not in OWNERS:
+            found.append(
+                f"{path}:{number}: this version of the collection does not know whose lines follow {line!r}: update the collection on the "
+                "controller, or move them to a file of yours"
+            )
+    return found
 
 
 def _sections(text):

@@ -21,11 +21,10 @@ their index, and each is sent an event of its own in which it is probed.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import vf_rules
-from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import checked, read_records
+from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import PF, checked, read_records
 from ansible_collections.vfio.host.plugins.module_utils._devices.lines import joined
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, IDENTITY
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import DEVPATH
@@ -33,7 +32,6 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.rules import HE
 
 NUMBERS, PROBES = "59-vfio-host-sriov.rules", "61-vfio-host-sriov.rules"
 
-_RECORD = re.compile(r"# pf (\{.*\})\Z")
 _HEAD = (
     "# Virtual functions, by the Ansible collection vfio.host. The next run undoes changes made by hand.",
     f"# Remove this file, {NUMBERS} and {PROBES}, to have none at the next boot.",
@@ -93,7 +91,7 @@ def _comment(record):
     }
     if record.devpath:
         kept["devpath"] = record.devpath
-    return f"# pf {json.dumps(kept, sort_keys=True)}"
+    return f"# {PF} {json.dumps(kept, sort_keys=True)}"
 
 
 def _mine(record):
@@ -150,15 +148,13 @@ def _sent_rules():
 
 def parse(text, path):
     """The records in a rules file's text. Raises PlanError naming ``path`` and the line that no run of ours wrote."""
-    return read_records(
-        text, path, _RECORD, lambda found: _record(json.loads(found.group(1))), "which leaves no VFs"
-    )
+    return read_records(text, path, (PF,), lambda dummy, kept: _record(kept), "which leaves no VFs")
 
 
 def _record(kept):
     was = kept["was"]
     number = was["numvfs"]
-    is_number = isinstance(number, int) and not isinstance(number, bool)
+    is_number = isinstance(number, int) and not isinstance(number, bool) and number >= 0
     if not (isinstance(kept["autoprobe"], bool) and isinstance(was["autoprobe"], bool) and is_number):
         raise ValueError("autoprobe or numvfs has the wrong type")
     return PfRecord(

@@ -14,6 +14,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARD
 from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match, parse_match
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown
 
 MAX = "max"
 
@@ -59,9 +60,9 @@ def _parse_entry(where, value, present):
         match = parse_match(value.get("match"), where)
     except InputError as error:
         problems += error.messages
-    text = str(number).strip().lower()
-    if number is not None and text != MAX and (isinstance(number, bool) or not text.isdecimal() or len(text) > _MOST_DIGITS):
-        problems.append(f"{where}: numvfs {number!r} must be a whole number from 0, or max")
+    text = MAX if isinstance(number, str) and number.strip().lower() == MAX else None
+    if number is not None and text != MAX and not is_whole(number, _MOST_DIGITS):
+        problems.append(f"{where}: numvfs {shown(number)} must be a whole number from 0, or max")
     if number is None and present:
         problems.append(f"{where}: say how many VFs there shall be: numvfs, a whole number from 0, or max")
     autoprobe = _BOOLEANS.get(str(value.get("autoprobe", False)).lower())
@@ -70,7 +71,7 @@ def _parse_entry(where, value, present):
     force = parse_force(value.get("force"), where, GUARDS, problems)
     if problems:
         raise InputError(*problems)
-    wanted = None if number is None else MAX if text == MAX else int(text)
+    wanted = None if number is None else MAX if text == MAX else int(number)
     return Entry(where, match, wanted, autoprobe, force)
 
 

@@ -75,8 +75,9 @@ class BootHost:
     def run(self, argv):
         name = os.path.basename(argv[0])
         if name == "sh":
-            done = subprocess.run(argv, capture_output=True, text=True, check=False)
-            return done.returncode, done.stdout, done.stderr
+            done = subprocess.run(argv, capture_output=True, check=False)
+            # Bytes that are no UTF-8 as surrogates, line ends as they are (source: ansible/module_utils/basic.py run_command).
+            return (done.returncode, *(out.decode("utf-8", "surrogateescape") for out in (done.stdout, done.stderr)))
         out = getattr(self, "asked_" + name.replace("-", "_"), lambda *words: None)(*argv[1:])
         if out is not None:
             return result(out)

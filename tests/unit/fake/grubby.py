@@ -48,7 +48,7 @@ class GrubbyHost(BootHost):
 
     def expanded(self, path):
         """An entry's options, with single blanks, since the shell has split them."""
-        words = value(path.read_text(), "options").split()
+        words = value(_text(path), "options").split()
         words = [self.variable("kernelopts") or word if word == "$kernelopts" else word for word in words]
         return " ".join(" ".join(words).split())
 
@@ -65,9 +65,9 @@ class GrubbyHost(BootHost):
             args = self.expanded(path)
             root = re.search("(?:^| )root=([^ ]*)", args)
             args = args.replace(f"root={root.group(1)}", "", 1).strip() if root else args
-            text += f'index={index}\nkernel="/boot{value(path.read_text(), "linux")}"\nargs="{args}"\n'
+            text += f'index={index}\nkernel="/boot{value(_text(path), "linux")}"\nargs="{args}"\n'
             text += f'root="{root.group(1)}"\n' if root else ""
-            text += f'initrd="/boot"\ntitle="{value(path.read_text(), "title")}"\nid="{path.stem}"\n'
+            text += f'initrd="/boot"\ntitle="{value(_text(path), "title")}"\nid="{path.stem}"\n'
         return text
 
     def do_grubby(self, *words):
@@ -80,7 +80,7 @@ class GrubbyHost(BootHost):
         if given["--update-kernel"] != "ALL":
             path = self.paths()[int(given["--update-kernel"])]
             options = update(self.expanded(path), given.get("--remove-args", ""), given.get("--args", ""))
-            path.write_text(with_options(path.read_text(), options))
+            _put(path, with_options(_text(path), options))
             return None
 
         def updated(args):
@@ -95,8 +95,8 @@ class GrubbyHost(BootHost):
             text = self.read("boot/grub2/grubenv")
             self.write("boot/grub2/grubenv", text.replace(f"kernelopts={old}\n", f"kernelopts={updated(old)}\n"))
         for path in self.paths():
-            if "$kernelopts" not in path.read_text().split():
-                path.write_text(with_options(path.read_text(), updated(self.expanded(path))))
+            if "$kernelopts" not in _text(path).split():
+                _put(path, with_options(_text(path), updated(self.expanded(path))))
         if not self.keeps_files:
             self._update_cmdline(updated, last)
         return None
@@ -108,7 +108,7 @@ class GrubbyHost(BootHost):
             return
         script = '. "$1"; printf %s "$GRUB_CMDLINE_LINUX"'
         done = subprocess.run(
-            ["sh", "-c", script, "sh", f"{self.root}/etc/default/grub"], capture_output=True, text=True, check=False
+            ["sh", "-c", script, "sh", f"{self.root}/etc/default/grub"], capture_output=True, encoding="utf-8", errors="surrogateescape", check=False
         )
         if done.stdout.split():
             line = f'GRUB_CMDLINE_LINUX="{updated(done.stdout)}"'
@@ -121,17 +121,25 @@ class GrubbyHost(BootHost):
         self.write("etc/kernel/cmdline", updated(first) + "\n")
 
     def do_zipl(self):
-        self.write("boot/bootmap", "".join(path.read_text() for path in self.paths()))
+        self.write("boot/bootmap", "".join(_text(path) for path in self.paths()))
 
     def boots(self):
         saved = self.root / f"boot/loader/entries/{self.variable('saved_entry')}.conf"
-        options = value(saved.read_text(), "options")
+        options = value(_text(saved), "options")
         return options.replace("$kernelopts", self.variable("kernelopts"))
 
 
 def value(text, key):
     """What a field of an entry holds."""
     return "\n".join(re.findall(rf"^{key}[ \t]+(.*)$", text, re.MULTILINE))
+
+
+def _text(path):
+    return path.read_bytes().decode("utf-8", "surrogateescape")
+
+
+def _put(path, text):
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
 def with_options(text, options):

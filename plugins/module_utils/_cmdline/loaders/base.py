@@ -16,6 +16,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Optional
 
+from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import exact, is_collected, normalize, parse
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told
@@ -190,7 +191,7 @@ def commented(path, text):
     """Problems of a file whose comments would be arguments to some readers of it."""
     return [
         f"{path} holds a comment ({line!r}): remove it, then run again"
-        for line in text.splitlines()
+        for line in lines(text)
         if line.lstrip().startswith("#")
     ]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import entry_lines
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
 
 _OPTIONS = re.compile(r"(?P<key>[ \t]*options)(?P<space>[ \t]+|\Z)")
@@ -54,7 +55,7 @@ class Entry:
     @property
     def initrds(self):
         """The images that it loads, as it names them."""
-        return [words[1] for words in (line.split() for line in self.text.splitlines()) if len(words) > 1 and words[0] == "initrd"]
+        return [words[1] for words in (line.split() for line in entry_lines(self.text)) if len(words) > 1 and words[0] == "initrd"]
 
     def why_not_generated(self, system):
         """Why this is no entry that kernel-install has made for an installed kernel of this system; None where it is."""
@@ -120,7 +121,7 @@ def _subvolume(values):
 def parse_entry(text):
     """The fields of a Boot Loader Specification entry; options given more than once are joined."""
     fields = {}
-    for line in text.splitlines():
+    for line in entry_lines(text):
         key, value = (line.split(None, 1) + ["", ""])[:2]
         if key and not key.startswith("#"):
             value = value.strip()

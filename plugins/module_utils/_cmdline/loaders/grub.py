@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import Wish, edit, exact, normalize, parse
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders import grubcfg
@@ -135,6 +136,8 @@ class Grub(Backend):
         text = self._files.read(defaults)
         if text is None:
             raise PlanError(f"{defaults} is absent, and {tool} reads no file in {self._paths.grub_dropins}: create it, if empty")
+        if "\0" in text:
+            raise PlanError(f"{defaults} holds a NUL byte, which a shell leaves out and this collection cannot hand to one: remove it, then run again")
         if text.endswith("\\\n"):
             raise PlanError(f"{defaults} ends in the middle of a line (\\): end that line, then run again")
         return Block(defaults, tool, text)
@@ -157,7 +160,7 @@ class Grub(Backend):
         return [
             (path, number, line)
             for path, text in texts.items()
-            for number, line in enumerate((text or "").splitlines(), 1)
+            for number, line in enumerate(lines(text or ""), 1)
             if not line.lstrip().startswith("#")
         ]
 

@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Optional
 
+from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
+
 # grubby prints values without escaping the quotes in them: the last one on the line is its own.
 _FIELD = re.compile(r'(index|kernel|args|id)="?(.*?)"?\s*\Z')
 # grubby finds these at the begin of a line only, and no value without a blank.
@@ -51,7 +53,7 @@ class Entry:
 def parse_info(text):
     """The fields index, kernel, args and id of each entry, from grubby --info=ALL."""
     found = []
-    for line in text.splitlines():
+    for line in lines(text):
         match = _FIELD.match(line)
         if match and match.group(1) == "index":
             found.append({})

@@ -13,6 +13,8 @@ import shlex
 from dataclasses import dataclass
 from typing import Optional
 
+from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
+
 _ENTRY = re.compile(r"\s*(menuentry|submenu)\s")
 _LINUX = re.compile(r"\s*linux(?:16|efi)?\s+\S+[ \t]*(?P<line>.*)")
 # Xen starts the kernel as its module.
@@ -34,7 +36,7 @@ class Entry:
 def parse_entries(text):
     """All entries of a grub.cfg, in order."""
     entries, stack, depth = [], [], 0
-    for raw in text.splitlines():
+    for raw in lines(text):
         if _ENTRY.match(raw):
             entry = _entry(raw, stack[-1][0] if stack else None)
             entries.append(entry)
@@ -61,7 +63,7 @@ def _entry(raw, parent):
 
 def parse_environment(text):
     """The variables of a grubenv."""
-    pairs = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
+    pairs = (line.partition("=") for line in lines(text) if not line.startswith("#"))
     return {name: value for name, equals, value in pairs if equals}
 
 
@@ -89,7 +91,7 @@ def _default(text, env):
 
 
 def _pick(siblings, part):
-    if part.isdigit() and len(part) < 10:
+    if part.isascii() and part.isdigit() and len(part) < 10:
         return siblings[int(part)] if int(part) < len(siblings) else None
     return next((one for one in siblings if part in one.ids or part == one.title), None)
 

@@ -16,6 +16,7 @@ import shlex
 from dataclasses import dataclass
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.versions import check_comments
 
 _HEAD = "# Written by vfio.host.kernel_cmdline. Remove this file and run {} to be without it.\n"
 _BEGIN = "# BEGIN vfio.host.kernel_cmdline: remove these lines and run {} to be without them.\n"
@@ -142,8 +143,11 @@ def render(left_out, ours):
 def parse(body):
     """(words left out, arguments added) of our lines; None where they are not as we write them."""
     left_out, added = _LEFT_OUT.search(body), _ADDED.search(body)
-    words = tuple(shlex.split(left_out.group(1))) if left_out else ()
-    ours = " ".join(shlex.split(added.group(1))).strip() if added else ""
+    try:
+        words = tuple(shlex.split(left_out.group(1))) if left_out else ()
+        ours = " ".join(shlex.split(added.group(1))).strip() if added else ""
+    except ValueError:  # a quotation that does not end
+        return None
     return (words, ours) if render(words, ours) == body else None
 
 
@@ -151,6 +155,7 @@ class DropIn:
     """A file of our own. ``text``: what it holds, None: it is absent."""
 
     def __init__(self, path, tool, text):
+        check_comments(text, path)
         self.path, self.text = path, text
         self._head = _HEAD.format(tool)
         body = text or ""
@@ -170,6 +175,7 @@ class Block:
     """Lines of our own at the end of somebody else's file, whose other bytes stay. ``text``: what the file holds."""
 
     def __init__(self, path, tool, text):
+        check_comments(text, path)
         self.path, self.text = path, text
         self._tool = tool
         found = list(_MARKED.finditer(text))

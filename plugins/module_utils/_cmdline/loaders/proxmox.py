@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grub import Grub
@@ -138,7 +139,7 @@ class Proxmox(Backend):
 
 
 def _about(uuid, words):
-    return [line.strip() for line in words.splitlines() if uuid in line]
+    return [line.strip() for line in lines(words) if uuid in line]
 
 
 __all__ = ("Proxmox",)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Boot, Change, commented, foreign, lost, made_otherwise
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.entries import EntryFiles
@@ -60,7 +61,7 @@ class Sdbootutil(EntryFiles):
         texts = [text]
         for place in (self._paths.root + "/usr/kernel/cmdline.d", f"{self._paths.kernel_cmdline}.d"):
             texts += [self._files.read(f"{place}/{name}") or "" for name in self._files.names(place)]
-        return " ".join(line.strip() for one in texts for line in one.splitlines() if not line.startswith("#"))
+        return " ".join(line.strip() for one in texts for line in lines(one) if not line.startswith("#"))
 
     def plan(self, boot, goal):
         """/etc/kernel/cmdline, then the tool for all entries."""
@@ -111,7 +112,7 @@ class Sdbootutil(EntryFiles):
 
     @staticmethod
     def _source_of(text):
-        return " ".join(line.strip() for line in text.splitlines() if not line.startswith("#"))
+        return " ".join(line.strip() for line in lines(text) if not line.startswith("#"))
 
 
 __all__ = ("Sdbootutil",)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.presets import parse_preset
+from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
 from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, Boot, Change, commented, lost, made_otherwise
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
@@ -93,7 +94,7 @@ class Unified(Backend):
         return Boot(
             entries=tuple(entries),
             files={path: text},
-            source=" ".join(line for line in source.splitlines() if not line.startswith("#")),
+            source=" ".join(line for line in lines(source) if not line.startswith("#")),
             lines=((path, text),),
             more={"commands": [list(one) for one in dict.fromkeys(tuple(command) for dummy, command, dummy in built)]},
         )

@@ -430,3 +430,69 @@ def test_a_device_that_is_in_use_by_then_is_named_and_keeps_nobody_waiting(run_m
     assert f"{NIC} " in warning and "is stuck" in warning
     result = run_module(host, "driver_override", **dict(WISH, devices=WISH["devices"][1:]))
     assert f"{NIC} could not be put back to driver e1000e" in str(result["warnings"])
+
+
+def but_run(host):
+    """All of a host but what a boot ends anyway."""
+    return {path: content for path, content in state(host).items() if not path.startswith("/run")}
+
+
+@pytest.mark.parametrize("text", ["no json", '{"v": 1}', "[" * 100000, '{"v": 2, "by": "1.4.0"}'])
+def test_a_journal_that_the_timer_cannot_read_is_kept_and_said_by_the_next_run(run_module, host, systemd, monkeypatch, text):
+    before = but_run(host)
+    run_module(host, "driver_override", confirm=30, **WISH)
+    path = host.files.journal + "/journal.json"
+    whole = host.files.read(path)
+    host.files.put(path, text)
+    time_passes(monkeypatch)
+    systemd.runs_out()
+    assert (systemd.left, host.files.read(path)) == (revert.AGAIN, text)
+    assert path in systemd.complaints
+    for dummy in range(2):
+        result = run_module(host, "driver_override", **WISH)
+        assert "was not confirmed within 30 seconds, and could not be taken back at 20" in result["msg"]
+        assert path in result["msg"] and host.files.read(path) == text
+        assert systemd.is_armed
+    host.files.put(path, whole)
+    time_passes(monkeypatch, 2000)
+    systemd.runs_out()
+    assert (systemd.left, but_run(host)) == (None, before)
+
+
+@pytest.mark.parametrize("text", [
+    "no json", "{}", '{"v": 1, "task": "x", "seconds": 30, "deadline": 1e300}', '{"v": 1, "task": "x", "seconds": 30, "deadline": "soon"}',
+])
+def test_a_deadline_that_the_timer_cannot_read_is_taken_as_over(run_module, host, systemd, text):
+    before = but_run(host)
+    run_module(host, "driver_override", confirm=30, **WISH)
+    host.files.put(host.files.journal + "/record.json", text)
+    systemd.runs_out()
+    assert (systemd.left, but_run(host)) == (None, before)
+    assert "record.json cannot be read" in systemd.complaints
+    assert "was taken back at" in said(run_module(host, "driver_override", **WISH))
+
+
+def test_the_timer_goes_on_after_an_error_that_nobody_foresaw(host, monkeypatch, capsys):
+    ends, waits = iter((OSError(errno.ENOMEM, "x"), None)), []
+
+    def due(fs, files):
+        end = next(ends)
+        if end is not None:
+            raise end
+
+    monkeypatch.setattr(revert, "revert_if_due", due)
+    monkeypatch.setattr(revert.time, "sleep", waits.append)
+    revert.wait_and_revert(host.kernel, host.files)
+    assert waits == [0, revert.AGAIN]
+    assert "ENOMEM" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["record.json", "taken-back.json"])
+@pytest.mark.parametrize("text", ["[]", "{}", "5", '{"task": 1, "time": 2, "problems": 5, "seconds": {}, "deadline": []}', "{\"v\": " + "9" * 5000 + "}"])
+def test_a_damaged_deadline_or_outcome_is_one_sentence(run_module, host, name, text):
+    path = f"{host.files.journal}/{name}"
+    host.tree.put(path, text)
+    before = host.snapshot()
+    result = run_module(host, "driver_override", **WISH)
+    assert result["msg"].startswith(f"{path} cannot be read") and result["msg"].endswith("remove it, and run again")
+    assert "\n" not in result["msg"] and host.snapshot() == before

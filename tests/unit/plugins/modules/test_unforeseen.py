@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 
 import pytest
 
@@ -227,3 +228,11 @@ def test_a_name_that_is_no_utf8_leaves_as_text_that_ansible_carries(run_module, 
     names = [one["name"] for one in result["ansible_facts"]["vfio_host"]["devices"][NIC]["net"]]
     assert "eth\\xe9" in names
     assert printable({"é\udce9": ["\udc80", 1, None]}) == {"é\\xe9": ["\\x80", 1, None]}
+
+
+def test_a_word_that_no_program_can_be_given_is_a_failed_command_too():
+    class Module:
+        def run_command(self, words, handle_exceptions=True):
+            return subprocess.run(words, check=True)
+
+    assert runner(Module())(["sh", "-c", "a\0b"]) == (127, "", "sh cannot be started: embedded null byte")

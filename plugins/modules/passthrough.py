@@ -101,6 +101,14 @@ options:
     type: str
     choices: [report, release, ignore]
     default: report
+  prove:
+    description:
+      - Whether to open each device that O(devices) has for VFIO, when all is applied, as M(vfio.host.prove) does, which says what that
+        does to a device. Where a client could not open one, the task fails, and what it applied stays.
+      - Nothing is opened in check mode, and no device that waits for the next boot.
+    type: bool
+    default: false
+    version_added: 0.1.0
 notes:
   - With O(confirm), kernel command line and images of early user space are not looked at, since they change nothing before the
     next boot. Run again without it when the change is confirmed.
@@ -111,6 +119,7 @@ notes:
     either. What O(kernel_cmdline) itself says of these arguments wins. IOMMU groups cannot be known before it is on, so
     they are looked at by the first run after that boot. Nothing is to be turned on for s390 and POWER."
 seealso:
+  - module: vfio.host.prove
   - module: vfio.host.driver_override
   - module: vfio.host.sriov_vfs
   - module: vfio.host.kernel_module
@@ -252,6 +261,11 @@ kernel_cmdline:
         status: pending
         wanted: ["on"]
     backend: grub
+proof:
+  description: Every device that is for VFIO, as RV(vfio.host.prove#module:proof).
+  returned: when O(prove=true), and the changes were made
+  type: list
+  elements: dict
 initramfs:
   description: The tool in C(tool) and every image in C(images), as M(vfio.host.initramfs) returns them.
   returned: when O(initramfs=true)
@@ -294,7 +308,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vfio.host.plugins.module_utils._core.task import run_task
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import CHOICES, REPORT
 from ansible_collections.vfio.host.plugins.module_utils._devices.options import ARGUMENTS
-from ansible_collections.vfio.host.plugins.module_utils._passthrough.declaration import Declaration, result
+from ansible_collections.vfio.host.plugins.module_utils._passthrough.declaration import DEVICES, Declaration, result
 
 
 def main():
@@ -310,10 +324,22 @@ def main():
             platforms={"type": "dict"},
             initramfs={"type": "bool", "default": True},
             undeclared={"type": "str", "choices": list(CHOICES), "default": REPORT},
+            prove={"type": "bool", "default": False},
         ),
         supports_check_mode=True,
     )
-    run_task(module, Declaration(module.params).wishes, result)
+    run_task(module, Declaration(module.params).wishes, result, proof_for(module) if module.params["prove"] else None)
+
+
+def proof_for(module):
+    """A function from (Sysfs, name -> plan) to the Proof of the devices."""
+
+    def proof(fs, plans):
+        # Only tasks that ask for it load it.
+        from ansible_collections.vfio.host.plugins.module_utils._prove.prove import prove_plan
+        return prove_plan(fs, plans.get(DEVICES), module.params["timeout"], module.check_mode)
+
+    return proof
 
 
 if __name__ == "__main__":

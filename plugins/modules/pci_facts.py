@@ -29,10 +29,21 @@ options:
   match:
     description:
       - Return only the devices that one of these matches selects. An empty list means all.
-      - A match is a mapping of device fields to wanted values. The fields are those of the result; the notes of
-        M(vfio.host.driver_override) say how they are compared.
+      - A match is a mapping of device fields to wanted values. The notes of M(vfio.host.driver_override) say which fields of the result
+        that are, and how they are compared.
     type: list
     elements: dict
+    default: []
+  details:
+    description:
+      - What to read of each device beside what the survey needs, of which each costs at least one read of the kernel's files a
+        device. What is not named here is V(null) in the result.
+      - C(bars), C(link) and C(cpus) take microseconds, C(dependence) lists a directory.
+      - C(vpd) is read from the card itself, four bytes at a time, at which cards may take milliseconds and some hang
+        for a while. So it is read only where it is asked for, and of as few devices as O(match) selects.
+    type: list
+    elements: str
+    choices: [bars, link, cpus, dependence, vpd]
     default: []
   owners:
     description:
@@ -123,6 +134,16 @@ ansible_facts:
               tells its name; C(alias), the line of the kernel's table that says so; C(ties), other modules whose alias
               fits as well; C(bindable), and C(reason) where it is not."
             - C(reset_methods) are the kernel's ways to reset the device, in the order in which it tries them.
+            - "C(vfio.node) is the node of its IOMMU group, and C(vfio.cdev) its own character device, while VFIO has it: mappings of C(path),
+              C(owner), C(group) and C(mode). The last three are V(null) where nobody has made the node."
+            - C(functions) are the addresses of the other functions of its slot, such as the audio function of a GPU. C(pf_net), of a VF, are the
+              names of its PF's interfaces; V(null) of what is no VF.
+            - "C(bars) are its resources: mappings of C(name) (C(bar0) to C(bar5), C(rom), and of a PF C(vf_bar0) to C(vf_bar5)), C(size) in bytes
+              and C(flags). C(link) is that of PCI Express now and at most: C(speed), C(width), C(max_speed) and C(max_width); V(null)
+              where the device sleeps in D3cold, since asking would wake it. C(cpus) are the CPUs of its NUMA node."
+            - "C(dependence) is a mapping of C(consumers), the functions that need this one to have power, and C(suppliers), those that it needs.
+              C(vpd) is what the card says of itself: C(name), C(part) and C(serial)."
+            - These five are V(null) unless O(details) names them.
           returned: success
           type: dict
           sample:
@@ -160,6 +181,15 @@ ansible_facts:
                 ties: []
                 bindable: true
                 reason: null
+                node: {path: /dev/vfio/11, owner: root, group: root, mode: "0600"}
+                cdev: null
+              functions: []
+              pf_net: null
+              bars: [{name: bar0, size: 131072, flags: [memory]}, {name: bar2, size: 32, flags: [io]}]
+              link: {speed: 2.5 GT/s PCIe, width: 1, max_speed: 2.5 GT/s PCIe, max_width: 1}
+              cpus: 0-1
+              dependence: {consumers: [], suppliers: []}
+              vpd: null
               holders: []
               guards: []
         owners:
@@ -183,6 +213,7 @@ from ansible.module_utils.common.warnings import get_deprecation_messages, get_w
 
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS
 from ansible_collections.vfio.host.plugins.module_utils._core.leaving import fail, printable, runner
+from ansible_collections.vfio.host.plugins.module_utils._devices import details
 from ansible_collections.vfio.host.plugins.module_utils._devices.policies import owners
 from ansible_collections.vfio.host.plugins.module_utils._devices.state import survey
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
@@ -196,6 +227,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "match": {"type": "list", "elements": "dict", "default": []},
+            "details": {"type": "list", "elements": "str", "choices": list(details.FIELDS), "default": []},
             "owners": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
@@ -219,7 +251,7 @@ def read(module):
     fs = Sysfs(run=runner(module))
     found = survey(fs)
     facts, warnings = found.facts(), []
-    facts["devices"] = select(found.devices, facts["devices"])
+    facts["devices"] = details.add(fs, found, select(found.devices, facts["devices"]), module.params["details"])
     if module.params["owners"]:
         owned, warnings = owners(Files(fs.root), found.devices)
         facts["owners"] = {address: owner for address, owner in owned.items() if address in facts["devices"]}

@@ -21,7 +21,7 @@ from ansible_collections.vfio.host.plugins.plugin_utils._places import at, of_it
 from ansible_collections.vfio.host.plugins.plugin_utils._words import PREFIX, in_inventory
 
 # What the role sets itself, and what the playbooks know beside the role's variables.
-OWN = ("passthrough_result", "passthrough_before", "passthrough_earlier", "passthrough_checked", "passthrough_confirm_now")
+OWN = ("passthrough_result", "passthrough_before", "passthrough_earlier", "passthrough_checked", "passthrough_confirm_now", "passthrough_proof")
 PLAYBOOKS = ("passthrough_hosts", "passthrough_draft")
 
 _SPECS = os.path.join(os.path.dirname(__file__), "..", "..", "roles", "passthrough", "meta", "argument_specs.yml")

@@ -24,15 +24,17 @@ _LONGEST = 86400  # seconds that a run may wait for anything
 _SHORTEST = 5  # seconds in which somebody can come back by a new connection; ``true``, which Ansible takes for 1, is a slip
 
 
-def run_task(module, make_wishes, make_result=None):
+def run_task(module, make_wishes, make_result=None, after=None):
     """Run a module's task and leave through its exit_json or fail_json.
 
     ``make_wishes``: called with (Sysfs, Files), gives the wishes as run_areas() takes them. ``make_result``: called with
-    name -> plan, gives the areas' part of the result; without it, what each plan has to say is put side by side.
+    name -> plan, gives the areas' part of the result; without it, what each plan has to say is put side by side. ``after``: called
+    with (Sysfs, name -> plan) when all is applied, before another run may write; it gives what has ``result()``, ``warnings`` and
+    ``failures``, with which the task fails and keeps what it did.
     """
     result = problem = None
     try:
-        result = printable(_run(module, make_wishes, make_result or _side_by_side))
+        result = printable(_run(module, make_wishes, make_result or _side_by_side, after))
     except ENDINGS as error:
         problem = error
     if problem is not None:
@@ -42,7 +44,7 @@ def run_task(module, make_wishes, make_result=None):
     (module.fail_json if "msg" in result else module.exit_json)(**result)
 
 
-def _run(module, make_wishes, make_result):
+def _run(module, make_wishes, make_result, after):
     """The task's result; with ``msg``, that of a task that failed."""
     _check(module)
     fs, files = Sysfs(run=runner(module)), Files()
@@ -62,8 +64,13 @@ def _run(module, make_wishes, make_result):
             ), []
         except Unfinished as error:
             plans, failures = error.plans, error.messages
+        more = after(fs, plans) if after and not failures else None
     result = report(list(plans.values()))
     result.update(make_result(plans))
+    if more:
+        result.update(more.result())
+        result["warnings"] += more.warnings
+        failures = more.failures
     if failures:
         result["msg"] = "\n".join(failures)
     if "confirm" in module.params:

@@ -55,6 +55,7 @@ class Sysfs:
         self.nvme = self.root + "/sys/class/nvme"
         self.nvme_subsystems = self.root + "/sys/class/nvme-subsystem"
         self.vfio_groups = self.root + "/sys/class/vfio"
+        self.misc = self.root + "/sys/class/misc"
         self.configfs = self.root + "/sys/kernel/config"
         self.dev_block = self.root + "/sys/dev/block"
         self.disk_links = self.root + "/dev/disk"
@@ -260,6 +261,24 @@ class Sysfs:
         except Unfinished:
             return errno.ETIMEDOUT
 
+    def access(self, path):
+        """{owner, group, mode} of a node, by name where the host has one, the mode as '0660'; each None where there is no node."""
+        try:
+            status = os.stat(path)
+        except _UNREAD:
+            return {"owner": None, "group": None, "mode": None}
+        import grp  # few tasks ask
+        import pwd
+        return {
+            "owner": _called(pwd.getpwuid, status.st_uid), "group": _called(grp.getgrgid, status.st_gid),
+            "mode": f"{status.st_mode & 0o7777:04o}",
+        }
+
+    def client(self, timeout):
+        """What opens device nodes in a process of its own, as a program that uses a device does; ``timeout``: seconds for a call."""
+        from ansible_collections.vfio.host.plugins.module_utils._host.client import Client  # few tasks open any
+        return Client(timeout)
+
     def walk(self, directory):
         """(path, names in it) of ``directory`` and of each one below it; links are not followed."""
         todo = [directory]
@@ -346,6 +365,14 @@ def _write(path, value):
         os.write(handle, value.encode("utf-8", "surrogateescape"))
     finally:
         os.close(handle)
+
+
+def _called(look_up, number):
+    """The name of a user or group by its number; the number where it has none."""
+    try:
+        return look_up(number)[0]
+    except KeyError:
+        return str(number)
 
 
 def _forget(record):

@@ -31,7 +31,7 @@ class Unfinished(Exception):
 
 
 class Deputy:
-    """A process that makes calls ``act(*words)`` in place of this one. Words are texts without a NUL.
+    """A process that makes calls ``act(*words)`` in place of this one. Words are texts without a NUL, and so is what it gives.
 
     It is started for the first call, since to start one takes longer than most calls do, and serves until this object is
     gone, or until a call does not end in its time. Then it is left behind, and the next call has another. When the call that
@@ -50,6 +50,10 @@ class Deputy:
 
     def call(self, words, timeout):
         """The errno that the call ended with, 0 for success. Raises Unfinished."""
+        return self.ask(words, timeout)[0]
+
+    def ask(self, words, timeout):
+        """(the errno that the call ended with, 0 for success; the text that it gave, or ""). Raises Unfinished."""
         if self._line is None:
             self._start()
         poll = select.poll()
@@ -75,7 +79,8 @@ class Deputy:
             os.waitpid(self._pid, 0)
         if interrupt is not None:
             raise interrupt
-        return int(answer) if answer else errno.EINTR
+        number, dummy, text = answer.decode("utf-8", "surrogateescape").partition(" ")
+        return (int(number), text) if answer else (errno.EINTR, "")
 
     def _let_go(self):
         self._line.close()
@@ -112,12 +117,11 @@ class Deputy:
         for message in iter(lambda: line.recv(_LONGEST), b""):
             words = message.decode("utf-8", "surrogateescape").split("\0")
             try:
-                self._act(*words)
-                answer = 0
+                answer = f"0 {self._act(*words) or ''}"
             except OSError as error:
-                answer = error.errno
+                answer = str(error.errno)
             try:
-                line.send(str(answer).encode("ascii"))
+                line.send(answer.encode("utf-8", "surrogateescape"))
             except BrokenPipeError:
                 self._late(*words)
                 return

@@ -309,4 +309,4 @@ def _options_wanted(plan):
     }
 
 
-__all__ = ("Declaration", "Firmware", "firmware", "result")
+__all__ = ("DEVICES", "Declaration", "Firmware", "firmware", "result")

@@ -21,7 +21,7 @@ from ansible_collections.vfio.host.tests.unit.plugins.plugin_utils import confte
 run_module, result_of = results.run_module, results.result_of
 
 ROOT = Path(__file__).parents[3]
-MODULES = ("passthrough", "pci_facts")
+MODULES = ("passthrough", "pci_facts", "prove")
 
 # Ansible gives a module of this kind a file with its arguments and takes what it prints (source: lib/ansible/executor/
 # module_common.py, WANT_JSON). It notes its arguments, and answers in turn what the test has written beside them.
@@ -78,14 +78,14 @@ def play(collections, tmp_path):
         "ANSIBLE_LOCALHOST_WARNING": "false", "LC_ALL": "C.UTF-8", "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
     }
 
-    def run(name, variables="", answers=(), *words, **environment):
+    def run(name, variables="", answers=(), *words, proof=(), **environment):
         inventory = tmp_path / "inventory"
         (inventory / "host_vars").mkdir(parents=True, exist_ok=True)
         (inventory / "hosts").write_text("node1 ansible_connection=local ansible_become=false\n")
         (inventory / "host_vars" / "node1.yml").write_text(variables or "{}\n")
         for module in MODULES:
             (collections / f"{module}.asked").write_text("")
-            (collections / f"{module}.answers").write_text(json.dumps(list(answers)))
+            (collections / f"{module}.answers").write_text(json.dumps(list(proof if module == "prove" else answers)))
         done = subprocess.run(
             [sys.executable, "-m", "ansible", "playbook", "-i", "inventory", name if name.endswith(".yml") else f"vfio.host.{name}", *words],
             cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,

@@ -74,6 +74,28 @@ def test_verify_of_a_host_that_declares_nothing_says_that_it_verified_nothing(pl
     assert "node1  nothing is declared, so nothing was verified" in played.lines
 
 
+def test_verify_opens_the_devices_where_it_is_asked_to_and_check_mode_of_it_does_not(play, result_of, host):
+    result_of(host, "passthrough", **WISH)
+    same = result_of(host, "passthrough", check=True, **WISH)
+    row = dict.fromkeys(("node", "back_end", "reset"), "x")
+    proof = {"changed": False, "proof": [dict(row, address=NIC, status="opened", regions=[], interrupts=[], reason=None)]}
+    played = play("verify", DECLARED + "passthrough_prove: true\n", [same], proof=[proof])
+    assert played.status == 0, played.screen
+    assert "  = 02:00.0 x by x, 0 regions, no interrupts, x" in played.lines and "1 device: 1 opened." in played.lines
+    (asked,) = [one for one in played.asked if "undeclared" not in one]
+    assert (asked["devices"], asked["timeout"], asked["_ansible_check_mode"]) == ([NIC, TWIN], 10, False)
+    assert len(play("verify", DECLARED, [same], proof=[proof]).asked) == 1
+
+
+def test_a_device_that_cannot_be_opened_fails_converge_after_what_it_did_was_said(play, result_of, host):
+    done = result_of(host, "passthrough", **WISH)
+    failed = {"failed": True, "msg": f"{NIC}: a client cannot open it: why", "proof": [{"address": NIC, "status": "failed", "reason": "why"}]}
+    played = play("converge", DECLARED + "passthrough_prove: true\n", [done], proof=[failed])
+    assert played.status != 0
+    screen = played.screen
+    assert -1 < screen.find("Done: 2 taken") < screen.find("  ! 02:00.0 why") < screen.find(f"{NIC}: a client cannot open it: why")
+
+
 def test_rows_have_the_colours_of_ansible(play, planned):
     played = play("converge", DECLARED, [planned], "--check", ANSIBLE_NOCOLOR="", ANSIBLE_FORCE_COLOR="1")
     (row,) = [line for line in played.lines if ROW in line]

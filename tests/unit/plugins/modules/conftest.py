@@ -22,6 +22,7 @@ from ansible_collections.vfio.host.plugins.modules import (
     kernel_module,
     passthrough,
     pci_facts,
+    prove,
     sriov_vfs,
 )
 from ansible_collections.vfio.host.tests.unit.fake.sriov import SMALL
@@ -53,6 +54,7 @@ MODULES = {
     "kernel_module": kernel_module,
     "passthrough": passthrough,
     "pci_facts": pci_facts,
+    "prove": prove,
     "sriov_vfs": sriov_vfs,
 }
 
@@ -70,7 +72,9 @@ def run_module(monkeypatch, capsys):
     def run(host, name, check=False, **options):
         monkeypatch.setattr(task, "Sysfs", lambda **dummy: host.kernel)
         monkeypatch.setattr(task, "Files", lambda: host.files)
-        monkeypatch.setattr(pci_facts, "Sysfs", lambda **dummy: host.kernel)
+        for reader in (pci_facts, prove):
+            monkeypatch.setattr(reader, "Sysfs", lambda **dummy: host.kernel)
+        monkeypatch.setattr(prove, "Files", lambda *dummy: host.files)
         # What other tests import makes this process a controller, which shows warnings instead of returning them.
         if _internal is not None:
             monkeypatch.setattr(_internal, "is_controller", False)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vfio.host.plugins.module_utils._devices import details
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, NVME, TWIN
 
@@ -18,7 +19,16 @@ def test_the_facts_are_the_whole_host(run_module, host):
     result = run_module(host, "pci_facts")
     assert set(result) - {"invocation", "warnings"} == {"ansible_facts"}
     assert list(result["ansible_facts"]) == ["vfio_host"]
-    assert result["ansible_facts"]["vfio_host"] == host.survey().facts()
+    survey = host.survey()
+    expected = survey.facts()
+    expected["devices"] = details.add(host.kernel, survey, expected["devices"], ())
+    assert result["ansible_facts"]["vfio_host"] == expected
+
+
+def test_details_are_read_where_a_task_names_them(run_module, host):
+    host.tree.put(host.tree.directory(NIC) / "local_cpulist", "0-3\n")
+    (one,) = facts(run_module, host, match=[{"address": NIC}], details=["cpus"])["devices"].values()
+    assert (one["cpus"], one["bars"], one["vpd"]) == ("0-3", None, None)
 
 
 def test_check_mode_gives_the_same(run_module, host):

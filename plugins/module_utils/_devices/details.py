@@ -1,0 +1,137 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Facts of a device that no plan needs, and that who hands it over does: read for pci_facts alone, one row a field.
+
+What costs a read of each device is read where a task names it. A field that was not asked for, or that the host does not have, is
+None.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, Dict, Iterable, List, Optional
+
+from ansible_collections.vfio.host.plugins.module_utils._devices.below import vfio_nodes
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, Device
+from ansible_collections.vfio.host.plugins.module_utils._devices.vpd import identification
+
+# include/linux/ioport.h
+_IO, _MEMORY, _PREFETCH, _64BIT = 0x100, 0x200, 0x2000, 0x100000
+# The resources of a function by index: BARs, the ROM, the VFs' BARs (source: include/linux/pci.h PCI_STD_RESOURCES to
+# PCI_IOV_RESOURCE_END).
+_RESOURCES = tuple(f"bar{number}" for number in range(6)) + ("rom",) + tuple(f"vf_bar{number}" for number in range(6))
+_RESOURCE = re.compile(r"0x([0-9a-f]+) 0x([0-9a-f]+) 0x([0-9a-f]+)\Z")
+_LINK = {"speed": "current_link_speed", "width": "current_link_width", "max_speed": "max_link_speed", "max_width": "max_link_width"}
+_UNKNOWN_WIDTHS = (0, 63, 255)  # none negotiated, and what a field of ones reads
+
+
+def _bars(fs: Any, device: Device, directory: str) -> Optional[List[dict]]:
+    """[{name, size in bytes, flags}] of those that there are (source: drivers/pci/pci-sysfs.c resource_show())."""
+    text = fs.read(f"{directory}/resource")
+    if text is None:
+        return None
+    bars = []
+    for name, line in zip(_RESOURCES, text.split("\n")):
+        found = _RESOURCE.match(" ".join(line.split()).lower())
+        start, end, flags = (int(one, 16) for one in found.groups()) if found else (0, 0, 0)
+        if flags and end > start:
+            kinds = (("io", _IO), ("memory", _MEMORY), ("prefetchable", _PREFETCH), ("64bit", _64BIT))
+            bars.append({"name": name, "size": end - start + 1, "flags": [kind for kind, bit in kinds if flags & bit]})
+    return bars
+
+
+def _link(fs: Any, device: Device, directory: str) -> Optional[dict]:
+    """{speed, width, max_speed, max_width} of PCI Express (source: drivers/pci/pci-sysfs.c current_link_speed_show() and its
+    like). They are read from the configuration space, so nothing that sleeps is asked.
+    """
+    if device.is_asleep or device.is_dead:
+        return None
+    read = {key: fs.read(f"{directory}/{name}") for key, name in _LINK.items()}
+    if not any(read.values()):
+        return None
+    found: Dict[str, Any] = {}
+    for key, text in read.items():
+        if key.endswith("speed"):
+            found[key] = text if text and not text.startswith("Unknown") else None
+        else:
+            found[key] = int(text) if text and text.isdigit() and int(text) not in _UNKNOWN_WIDTHS else None
+    return found
+
+
+def _cpus(fs: Any, device: Device, directory: str) -> Optional[str]:
+    """The CPUs of its NUMA node, '0-7,16-23' (source: drivers/pci/pci-sysfs.c local_cpulist_show())."""
+    return fs.read(f"{directory}/local_cpulist") or None
+
+
+def _links_to(fs: Any, directory: str, kind: str) -> List[str]:
+    """The PCI functions in a directory's links 'KIND:pci:ADDRESS' (source: drivers/base/core.c devlink_add_symlinks())."""
+    start = f"{kind}:pci:"
+    names = [name[len(start):] for name in fs.names(directory) if name.startswith(start)]
+    return [name for name in names if ADDRESS.match(name)]
+
+
+def _dependence(fs: Any, device: Device, directory: str) -> dict:
+    """{consumers, suppliers}: the functions that need this one to have power, such as the audio function of a GPU (source:
+    drivers/pci/quirks.c pci_create_device_link()), and those that it needs.
+    """
+    return {"consumers": _links_to(fs, directory, "consumer"), "suppliers": _links_to(fs, directory, "supplier")}
+
+
+def _vpd(fs: Any, device: Device, directory: str) -> Optional[dict]:
+    """{name, part, serial} of the vital product data; what sleeps is not woken for it."""
+    if device.is_asleep or device.is_dead or not fs.exists(f"{directory}/vpd"):
+        return None
+    with fs.opened(f"{directory}/vpd") as read_at:
+        return identification(read_at)
+
+
+# Field -> its reader, of what costs at least one read of each device.
+FIELDS: Dict[str, Callable[[Any, Device, str], Any]] = {
+    "bars": _bars, "link": _link, "cpus": _cpus, "dependence": _dependence, "vpd": _vpd,
+}
+
+
+def _nodes(fs: Any, device: Device, is_vfio: bool) -> dict:
+    """{node, cdev}: of its group and of itself, {path, owner, group, mode}; owner and mode are None where the node is not there."""
+    found: Dict[str, Optional[dict]] = {"node": None, "cdev": None}
+    if is_vfio:
+        for place in vfio_nodes(fs, fs.device_directory(device.address), device.iommu_group).values():
+            kind = {"vfio": "node", "vfio-dev": "cdev"}.get(place.subsystem)
+            if kind:
+                found[kind] = dict(fs.access(f"{fs.dev}/{place.name}"), path=f"/dev/{place.name}")
+    return found
+
+
+def add(fs: Any, survey: Any, facts: Dict[str, dict], fields: Iterable[str]) -> Dict[str, dict]:
+    """``facts`` (address -> the facts of a device) with all fields of here; ``fields``: the names in FIELDS that are read."""
+    slots: Dict[str, List[str]] = {}
+    for address, device in survey.devices.items():
+        slots.setdefault(_slot(device), []).append(address)
+    wanted = [(name, FIELDS[name]) for name in FIELDS if name in set(fields)]
+    nothing = dict.fromkeys(FIELDS)
+    found = {}
+    for address, own in facts.items():
+        device = survey.devices[address]
+        pf = survey.devices.get(device.physfn) if device.physfn else None
+        more = dict(
+            nothing, functions=[one for one in slots[_slot(device)] if one != address],
+            pf_net=None if device.physfn is None else [one["name"] for one in pf.net] if pf else [],
+            vfio=dict(own["vfio"], **_nodes(fs, device, survey.is_vfio(device.driver))),
+        )
+        if wanted:
+            directory = fs.device_directory(address)
+            more.update((name, read(fs, device, directory)) for name, read in wanted)
+        found[address] = dict(own, **more)
+    return found
+
+
+def _slot(device: Device) -> str:
+    """What the functions of one card have in common: their slot. VFs, which may be numbered as if in it, are of no card."""
+    return device.address if device.physfn else device.address.rpartition(".")[0]
+
+
+__all__ = ("FIELDS", "add")

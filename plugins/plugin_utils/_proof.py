@@ -1,0 +1,48 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""What became of devices that were to be opened, as a person reads it: a line each, then one sum."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.host.plugins.plugin_utils._text import BAD, CHANGE, GOOD, HEAD, PLAIN, Line, counted, fill, short
+
+_INDENT = 6
+# Status -> the sign and style of its line, and what the sum calls it.
+_STATUS = {
+    "opened": ("=", PLAIN, "opened"), "in_use": ("~", CHANGE, "in use"), "not_opened": ("~", CHANGE, "not opened"),
+    "failed": ("!", BAD, "cannot be opened"),
+}
+
+
+def lines(rows: list, *, host: str, width: int) -> list:
+    """The Lines of one host. ``rows``: the proof of the module prove; ``width``: columns."""
+    if not rows:
+        return [Line(text, BAD) for text in fill([f"{host}  no device is on VFIO, so none was opened"], width, indent=_INDENT)]
+    found = [Line(f"{host}  opened as a client does", HEAD)]
+    for row in rows:
+        sign, style, dummy = _STATUS[row["status"]]
+        found += [Line(text, style) for text in fill([f"  {sign} {short(row['address'])} {_told(row)}"], width, indent=_INDENT)]
+    counts = {
+        words: sum(row["status"] == status for row in rows) for status, (dummy, dummy, words) in _STATUS.items()
+    }
+    told = ", ".join(f"{number} {words}" for words, number in counts.items() if number)
+    is_good = counts["opened"] == len(rows)
+    return found + [
+        Line(text, GOOD if is_good else CHANGE) for text in fill([f"{counted(len(rows), 'device')}: {told}."], width, indent=_INDENT)
+    ]
+
+
+def _told(row: dict) -> str:
+    if row["status"] != "opened":
+        return str(row["reason"])
+    regions = [one for one in row["regions"] if one["size"]]
+    interrupts = [f"{one['name']} {one['count']}" for one in row["interrupts"] if one["name"] in ("intx", "msi", "msix") and one["count"]]
+    told = [f"{row['node']} by {row['back_end']}", counted(len(regions), "region"), " ".join(interrupts) or "no interrupts", str(row["reset"])]
+    return ", ".join(told)
+
+
+__all__ = ("lines",)

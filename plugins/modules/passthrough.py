@@ -25,8 +25,8 @@ options:
     description:
       - V(present) makes the host as declared. What a policy took before and no longer declares is given back.
       - V(absent) takes back what is named of policies, virtual functions, modules and kernel arguments. With none of
-        O(devices), O(sriov), O(modules) and O(kernel_cmdline), it takes back everything that this collection has done to the
-        host.
+        O(devices), O(sriov), O(modules), O(kernel_cmdline), O(nodes) and O(memlock), it takes back everything that this collection has done
+        to the host.
       - V(confirmed) keeps the change that waits for its confirmation (O(confirm)), whichever module made it; nothing else is
         looked at. It fails where that change was taken back already.
     type: str
@@ -70,6 +70,45 @@ options:
       - Arguments of the kernel command line, as in O(vfio.host.kernel_cmdline#module:arguments).
       - With O(state=absent) these are removed, whoever added them.
     type: dict
+  nodes:
+    description:
+      - Policy names to who may open the VFIO nodes of their devices, the node of the IOMMU group, C(/dev/vfio/NUMBER), and that of
+        the device, C(/dev/vfio/devices/vfioNUMBER), where the kernel has it. Without it only root can open them.
+      - Each is a mapping. C(owner) is a user by name (V(root) unless it is said), C(group) a group by name (V(root)), C(mode) four octal
+        digits in quotes (V("0660") with a group, else V("0600")), and C(symlink) whether there are links
+        C(/dev/vfio/by-policy/POLICY/PATH/group) and C(/cdev) to them (V(false)). C(PATH) is the device's field C(path), with C(-) for C(/).
+      - udev does it at every bind and boot, by a rules file of its own. Nodes that exist are changed at once, unless O(now=false), and
+        read back.
+      - A policy is one of O(devices), or on the host already. A name that is neither is an error, as are a user or group that
+        the host does not have, a mode that lets every user in, and policies that disagree over one IOMMU group, which has one node. A
+        policy in the group that is not named here wants it for root.
+      - An empty mapping in place of one gives the nodes back to root. Of a policy that is not named O(undeclared) decides.
+      - The rules know a device by its slot, kind and, for the node of a group, its present address. Where bus numbers have moved since,
+        that node stays root's until the next run. So does that of a device that is plugged in for the first time. On s390 a unique
+        UID decides, or the function id.
+      - C(/dev/vfio/vfio) is for all users, as the kernel has it.
+    type: dict
+    version_added: 0.1.0
+  iommu_node:
+    description:
+      - Who may open C(/dev/iommu), by which user space uses a device without its group. It is one for the whole host. A mapping
+        of C(owner), C(group) and C(mode), as in O(nodes).
+      - An empty mapping declares nothing. What was declared once O(undeclared) decides about.
+    type: dict
+    version_added: 0.1.0
+  memlock:
+    description:
+      - How much memory services and users may lock. Whoever has a device locks the memory that it can reach, and most of a guest's is that.
+      - C(units) maps services (C(NAME.service)) to limits, which go to C(/etc/systemd/system/NAME.service.d/90-vfio-host.conf). C(users)
+        maps users, or groups with C(@) before the name, to limits from the next login on, in
+        C(/etc/security/limits.d/90-vfio-host.conf).
+      - A limit is V(infinity), a number of bytes, or a size such as V(64G) (V(K), V(M), V(G), V(T), V(P), V(E), of 1024).
+      - systemd reads its units again, and nothing is restarted. RV(restart) says what has to be.
+      - Services, users and groups have to be there. A file that is read after ours and says otherwise is an error, with its line.
+      - With O(state=absent), what is named is taken away. What is not named O(undeclared) decides about. Not looked at with O(confirm), since it
+        changes nothing that runs.
+    type: dict
+    version_added: 0.1.0
   platforms:
     description:
       - What each platform needs of the kernel so that devices can be taken, by the platform's name as M(vfio.host.pci_facts)
@@ -90,7 +129,7 @@ options:
   undeclared:
     description:
       - What is done about what is on the host by this collection and is not declared any more, of those of O(devices), O(sriov),
-        O(modules), O(kernel_config) and O(kernel_cmdline) that are named, be it with nothing in them. Not with O(state=absent).
+        O(modules), O(kernel_config), O(kernel_cmdline), O(nodes) and O(memlock) that are named, be it with nothing in them. Not with O(state=absent).
       - With V(report) it stays as it is, is in RV(undeclared), and a warning says so. With V(release) it is given back, a policy as by an
         empty list, and the others as by O(state=absent). With either, a device of a policy that is not declared changes its
         owner where O(devices) declares it, so renaming a policy needs nothing more.
@@ -113,7 +152,7 @@ notes:
   - With O(confirm), kernel command line and images of early user space are not looked at, since they change nothing before the
     next boot. Run again without it when the change is confirmed.
   - "The areas are applied in this order: kernel modules and configuration, kernel command line, numbers of virtual
-    functions, devices, images."
+    functions, devices, their nodes, locked memory, images."
   - "The IOMMU is off where the kernel shows no IOMMU group. On an Intel machine (ACPI table DMAR) C(intel_iommu=on) is
     then added to O(kernel_cmdline), on an AMD machine (ACPI table IVRS) C(amd_iommu=off) is removed, and C(iommu=off) on
     either. What O(kernel_cmdline) itself says of these arguments wins. IOMMU groups cannot be known before it is on, so
@@ -186,6 +225,21 @@ EXAMPLES = r"""
             mac: "52:54:00:12:34:56"
     force: [network]
     confirm: 30
+
+- name: One policy for a service that runs as a user of group vm
+  vfio.host.passthrough:
+    devices:
+      guests:
+        - match:
+            physfn: "0000:01:00.0"
+            vf: 0-3
+    nodes:
+      guests:
+        group: vm
+        symlink: true
+    memlock:
+      units:
+        guest.service: 64G
 
 - name: Come by a new connection
   ansible.builtin.meta: reset_connection
@@ -270,6 +324,105 @@ initramfs:
   description: The tool in C(tool) and every image in C(images), as M(vfio.host.initramfs) returns them.
   returned: when O(initramfs=true)
   type: dict
+nodes:
+  description: Every device of a policy of O(nodes), with the nodes that are known when the run begins, C(/dev/iommu), and what is given back.
+  returned: when O(nodes) or O(iommu_node) declare something, or something is given back
+  type: list
+  elements: dict
+  contains:
+    policy:
+      description: The policy. V(null) for C(/dev/iommu).
+      returned: success
+      type: str
+    address:
+      description: The device. V(null) for C(/dev/iommu).
+      returned: success
+      type: str
+    iommu_group:
+      description: The number of its IOMMU group. V(null) of a VF that this run makes.
+      returned: success
+      type: str
+      sample: "14"
+    node:
+      description: The path of the group's node.
+      returned: success
+      type: str
+      sample: /dev/vfio/14
+    cdev:
+      description: The path of the device's node. V(null) where there is none yet, or the kernel makes none.
+      returned: success
+      type: str
+    before:
+      description: Who had a node that changes, as C(OWNER:GROUP MODE). V(null) where none changes.
+      returned: success
+      type: str
+      sample: root:root 0600
+    owner:
+      description: The user who has them.
+      returned: success
+      type: str
+    group:
+      description: The group that has them.
+      returned: success
+      type: str
+    mode:
+      description: The mode.
+      returned: success
+      type: str
+      sample: "0660"
+    links:
+      description: The links to them.
+      returned: success
+      type: list
+      elements: str
+    status:
+      description: V(unchanged), V(changed), V(released) (root's again), or V(pending) (for the next boot).
+      returned: success
+      type: str
+memlock:
+  description: Every service and user of O(memlock), and every one of which a limit is taken away.
+  returned: when O(memlock) declares something, or something is given back
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: V(unit) or V(user).
+      returned: success
+      type: str
+    name:
+      description: Its name.
+      returned: success
+      type: str
+    limit_before:
+      description: The limit by this collection before, in bytes or V(infinity). V(null) for none.
+      returned: success
+      type: str
+    limit:
+      description: The limit by this collection.
+      returned: success
+      type: str
+      sample: "68719476736"
+    pid:
+      description: The main process of a service that runs.
+      returned: success
+      type: int
+    running:
+      description: The soft limit that this process has.
+      returned: success
+      type: str
+    restart:
+      description: Whether it runs with another limit, so that it has to be restarted.
+      returned: success
+      type: bool
+    status:
+      description: V(unchanged), V(changed) or V(released).
+      returned: success
+      type: str
+restart:
+  description: Services that run with another limit of locked memory than is declared. Restarting them is yours.
+  returned: with RV(memlock)
+  type: list
+  elements: str
 undeclared:
   description: What is on the host by this collection, and is not declared. Empty unless O(undeclared=report).
   returned: success, unless O(state=confirmed)
@@ -277,7 +430,7 @@ undeclared:
   elements: dict
   contains:
     kind:
-      description: V(policy), V(sriov) (a PF), V(module) or V(argument) (of the kernel command line).
+      description: V(policy), V(sriov) (a PF), V(module), V(argument) (of the kernel command line), V(nodes) or V(memlock).
       returned: success
       type: str
     name:
@@ -321,6 +474,9 @@ def main():
             modules={"type": "list", "elements": "dict"},
             kernel_config={"type": "dict"},
             kernel_cmdline={"type": "dict"},
+            nodes={"type": "dict"},
+            iommu_node={"type": "dict"},
+            memlock={"type": "dict"},
             platforms={"type": "dict"},
             initramfs={"type": "bool", "default": True},
             undeclared={"type": "str", "choices": list(CHOICES), "default": REPORT},

@@ -15,6 +15,8 @@ import yaml
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import parse_declarations
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import parse as parse_memlock
+from ansible_collections.vfio.host.plugins.module_utils._nodes.spec import parse as parse_nodes
 from ansible_collections.vfio.host.plugins.module_utils._sriov.spec import parse_entries
 from ansible_collections.vfio.host.plugins.plugin_utils._nearest import did_you_mean, is_typo
 from ansible_collections.vfio.host.plugins.plugin_utils._places import at, of_item, of_name
@@ -138,7 +140,7 @@ def _shown(value) -> str:
 
 
 def unmeant(values, variables) -> list:
-    """What the modules would refuse of declared devices and VFs on any host."""
+    """What the modules would refuse of declared devices, VFs, nodes and limits on any host."""
     problems: list = []
     present = values.get("passthrough_state", "present") == "present"
     devices, sriov = values.get("passthrough_devices"), values.get("passthrough_sriov")
@@ -147,6 +149,11 @@ def unmeant(values, variables) -> list:
         checks.append(lambda: parse_declarations(devices))
     if sriov:
         checks.append(lambda: parse_entries(sriov, "sriov", present))
+    found: list = []
+    if present:
+        parse_nodes(values.get("passthrough_nodes"), values.get("passthrough_iommu_node"), found)
+    parse_memlock(values.get("passthrough_memlock"), present, found)
+    problems += [in_inventory(message, variables) for message in found]
     for check in checks:
         try:
             check()

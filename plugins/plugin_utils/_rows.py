@@ -51,8 +51,8 @@ class Row:
 
 
 def rows(result: dict) -> list:
-    """The rows of a result: devices by policy and address, then VFs, modules, kernel arguments, images and files."""
-    found = _devices(result) + _vfs(result) + _modules(result) + _arguments(result) + _images(result)
+    """The rows of a result: devices by policy and address, then VFs, modules, kernel arguments, nodes, limits, images and files."""
+    found = _devices(result) + _vfs(result) + _modules(result) + _arguments(result) + _nodes(result) + _limits(result) + _images(result)
     return found + _files(result, {row.subject for row in found})
 
 
@@ -192,6 +192,28 @@ def _arguments(result: dict) -> list:
 def _values(values: list) -> str:
     """The values of an argument, of which a bare one has none."""
     return " ".join(value or "(bare)" for value in values) or NONE
+
+
+def _nodes(result: dict) -> list:
+    """A row for each node; the devices of one IOMMU group have one."""
+    found: dict = {}
+    for one in result.get("nodes") or ():
+        subject = one["node"] or one["cdev"] or (short(one["address"]) if one["address"] else "/dev/iommu")
+        sign = {"unchanged": SAME, "released": GIVE}.get(one["status"], CHANGE)
+        new = f"{one['owner']}:{one['group']} {one['mode']}"
+        row = Row(sign, SETTINGS, "node", subject, old=one["before"] or NONE, new=new, later=one["status"] == "pending")
+        if subject not in found or not found[subject].is_change:
+            found[subject] = row
+    return list(found.values())
+
+
+def _limits(result: dict) -> list:
+    return [
+        Row(
+            SAME if one["status"] == "unchanged" else GIVE if one["status"] == "released" else CHANGE, SETTINGS, "limit", one["name"],
+            old=one["limit_before"] or NONE, new=one["limit"] or NONE, notes=("it has to be restarted",) if one["restart"] else (),
+        ) for one in result.get("memlock") or ()
+    ]
 
 
 def _images(result: dict) -> list:

@@ -22,7 +22,9 @@ _LISTED = re.compile(r"(?<![\w.])(sriov|modules)\[(\d+)\]")
 _ADVICE = re.compile(
     r"(?<![\w.])(force: \[|state: (?:absent|present)\b|(?:now|at_boot|initramfs): (?:true|false)\b|confirm: \d|timeout: \d)"
 )
-_SUBJECT = re.compile(r"^(force|timeout|confirm|platforms|kernel_cmdline|kernel_config|modules|sriov|devices)(?=: | is | must )")
+# A key of an option that is a mapping, up to its end: 'nodes.guests', 'memlock.units.qemu@a.service'.
+_KEYED = re.compile(r"^(nodes|memlock)((?:\.[A-Za-z0-9@_\\:-][A-Za-z0-9@_.\\:-]*)?)(?=: | is | must )")
+_SUBJECT = re.compile(r"^(force|timeout|confirm|platforms|kernel_cmdline|kernel_config|modules|sriov|devices|nodes|memlock|iommu_node)(?=: | is | must )")
 _BOTH = re.compile(r"\bnow and at_boot are both false")
 _NOW = re.compile(r"\bnow is false")
 _TASKS = re.compile(r"; (\w+) is an option of the task, for all of its devices")
@@ -49,6 +51,10 @@ def _line(line: str, variables) -> str:
         places.append(of_item(PREFIX + found[1], (int(found[2]),), variables))
         return f"{PREFIX}{found[1]}[{found[2]}]"
 
+    def keyed(found: re.Match) -> str:
+        places.append(of_item(PREFIX + found[1], tuple(found[2].split(".")[1:2]), variables))
+        return PREFIX + found[0]
+
     def subject(found: re.Match) -> str:
         places.append(of_item(PREFIX + found[1], (), variables))
         return PREFIX + found[1]
@@ -56,11 +62,11 @@ def _line(line: str, variables) -> str:
     line = _ADVICE.sub(rf"{PREFIX}\1", line)
     line = _BOTH.sub(f"{PREFIX}now and {PREFIX}at_boot are both false", line)
     line = _NOW.sub(f"{PREFIX}now is false", line)
-    line = _NOTHING.sub(lambda found: re.sub(r"\b(devices|sriov|modules|kernel_config|kernel_cmdline)\b", rf"{PREFIX}\1", found[0]), line)
+    line = _NOTHING.sub(lambda found: re.sub(r"\b(devices|sriov|modules|kernel_config|kernel_cmdline|nodes|memlock)\b", rf"{PREFIX}\1", found[0]), line)
     line = re.sub(r"^args: ", "kernel_cmdline: ", line)
     line = _TASKS.sub(rf"; {PREFIX}\1 is a variable of the host, for all of its devices", line)
     line = _NO_POLICY.sub(f"{PREFIX}devices: ", line)
-    for pattern, known in ((_ENTRY, entry), (_POLICY, policy), (_LISTED, listed), (_SUBJECT, subject)):
+    for pattern, known in ((_ENTRY, entry), (_POLICY, policy), (_LISTED, listed), (_KEYED, keyed), (_SUBJECT, subject)):
         line = pattern.sub(known, line)
     told = [one for number, one in enumerate(places) if one and one not in places[:number]]
     return line + at(", ".join(told))

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, last_words
+from ansible_collections.vfio.host.plugins.module_utils._host.nodes import Access
 from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import PciBus
 
 
@@ -222,6 +223,50 @@ class Unloaded:
 
 
 @dataclass(frozen=True)
+class NodeAccess:
+    """A device node with its owner and mode. ``number``: of its device, since a node of this name may be another's by then;
+    ``uevent``: the file by which udev is told to look at its rules for it again.
+    """
+
+    path: str
+    number: str
+    uid: int
+    gid: int
+    mode: int
+    uevent: str
+    rank = 8
+
+    @property
+    def what(self) -> str:
+        return f"{self.path} was not put back to owner {self.uid}:{self.gid} and mode {self.mode:04o}"
+
+    def restore(self, host: Edges) -> None:
+        before = Access(self.uid, self.gid, self.mode, self.number)
+        now = host.fs.access(self.path)
+        if now is None or now.number != self.number:
+            return
+        if now != before:
+            host.fs.give(self.path, before)
+        # Its links are those of the rules, which are back by now.
+        host.fs.write(self.uevent, "change")
+
+
+@dataclass(frozen=True)
+class Reread:
+    """A program that reads files of ours when it is told to: the ``command`` that tells it."""
+
+    command: List[str]
+    rank = 2
+
+    @property
+    def what(self) -> str:
+        return f"{' '.join(self.command)} failed, so what was put back is not in force"
+
+    def restore(self, host: Edges) -> None:
+        _run(host.fs, self.command)
+
+
+@dataclass(frozen=True)
 class Commands:
     """What a boot loader's tool keeps, by the commands that derive it from the files again.
 
@@ -273,7 +318,7 @@ class Image:
         images.drop_old(self.path)
 
 
-KINDS: Tuple[Any, ...] = (File, Loaded, Vfs, Binding, Autoprobe, Option, Unloaded, Commands, Image)
+KINDS: Tuple[Any, ...] = (File, Reread, Loaded, Vfs, Binding, Autoprobe, Option, Unloaded, NodeAccess, Commands, Image)
 
 
 def _run(fs: Any, words: List[str]) -> str:
@@ -322,5 +367,5 @@ def _users(fs: Any, module: str) -> List[str]:
 
 
 __all__ = (
-    "Autoprobe", "Binding", "Commands", "Edges", "File", "Image", "KINDS", "Loaded", "Option", "Unloaded", "Vfs",
+    "Autoprobe", "Binding", "Commands", "Edges", "File", "Image", "KINDS", "Loaded", "NodeAccess", "Option", "Reread", "Unloaded", "Vfs",
 )

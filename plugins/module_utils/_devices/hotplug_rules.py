@@ -39,8 +39,8 @@ _PLAIN = re.compile(r"[0-9a-f:.]+\Z")
 _PATTERN = re.compile(r"[0-9a-f:.*?]+\Z")
 # A record is a comment: a word for its kind, and a JSON object. A line that only begins so is a damaged one.
 _RECORD = re.compile(r"# ([a-z.-]+) (\{.*)")
-DEVICE, RELEASE, STANDING, PF, _FILE = "device", "release", "standing", "pf", "vfio.host"
-_KINDS = (DEVICE, RELEASE, STANDING, PF, _FILE)
+DEVICE, RELEASE, STANDING, PF, NODES, _FILE = "device", "release", "standing", "pf", "nodes", "vfio.host"
+_KINDS = (DEVICE, RELEASE, STANDING, PF, NODES, _FILE)
 # VFIO takes no bridge, and one without its driver is a bus without its devices.
 _BRIDGES = "06*"
 
@@ -309,4 +309,4 @@ def _compare_one(value, glob):
     return "yes" if start == glob else "maybe"
 
 
-__all__ = ("DEVICE", "NAME", "PF", "RELEASE", "Standing", "checked", "drafted", "parse", "read_records", "stand_in", "standings")
+__all__ = ("DEVICE", "NAME", "NODES", "PF", "RELEASE", "Standing", "checked", "drafted", "parse", "read_records", "stand_in", "standings")

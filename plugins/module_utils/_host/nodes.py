@@ -14,7 +14,7 @@ import stat
 import struct
 from contextlib import suppress
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 BLOCK, CHARACTER, NAMELESS, OTHER = "block", "character", "nameless", "other"
 
@@ -33,6 +33,15 @@ class Node(NamedTuple):
     """
 
     kind: str
+    number: str
+
+
+class Access(NamedTuple):
+    """Who may open a node: ``mode`` is the twelve bits of chmod(2); ``number``: 'MAJOR:MINOR' of the device, as sysfs writes it."""
+
+    uid: int
+    gid: int
+    mode: int
     number: str
 
 
@@ -58,6 +67,28 @@ def look(path: str) -> Node:
     kind = _KINDS.get(stat.S_IFMT(struct.unpack_from("=H", answer, _MODE)[0]), OTHER)
     major, minor = struct.unpack_from("=II", answer, _RDEV)
     return Node(kind, f"{major}:{minor}")
+
+
+def access(path: str) -> Optional[Access]:
+    """The Access of the character device at ``path``; None where there is none. It is not opened: a VFIO group has one user."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    if not stat.S_ISCHR(found.st_mode):
+        return None
+    return Access(found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}")
+
+
+def give(path: str, wanted: Access) -> None:
+    """Make the node of ``wanted.number`` at ``path`` so. Raises OSError, ESTALE where another one is there."""
+    found = access(path)
+    if found is None or found.number != wanted.number:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
+    # The mode first takes away, so that a new owner never has more than is meant.
+    os.chmod(path, found.mode & wanted.mode)
+    os.chown(path, wanted.uid, wanted.gid, follow_symlinks=False)
+    os.chmod(path, wanted.mode)
 
 
 def _is_private(ask, path):
@@ -154,4 +185,4 @@ def probe_zfs(path, number):
         raise OSError(errno.ENOTTY, path)
 
 
-__all__ = ("BLOCK", "CHARACTER", "NAMELESS", "Node", "OTHER", "claim", "look", "probe_zfs")
+__all__ = ("Access", "BLOCK", "CHARACTER", "NAMELESS", "Node", "OTHER", "access", "claim", "give", "look", "probe_zfs")

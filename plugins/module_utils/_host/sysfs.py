@@ -56,6 +56,8 @@ class Sysfs:
         self.nvme_subsystems = self.root + "/sys/class/nvme-subsystem"
         self.vfio_groups = self.root + "/sys/class/vfio"
         self.misc = self.root + "/sys/class/misc"
+        self.vfio_devices = self.root + "/sys/class/vfio-dev"
+        self.iommu_device = self.root + "/sys/class/misc/iommu"
         self.configfs = self.root + "/sys/kernel/config"
         self.dev_block = self.root + "/sys/dev/block"
         self.disk_links = self.root + "/dev/disk"
@@ -68,7 +70,6 @@ class Sysfs:
         self.graphics = self.root + "/sys/class/graphics"
         self.ttys = self.root + "/sys/class/tty"
         self.udev_data = self.root + "/run/udev/data"
-        self.dev = self.root + "/dev"
         self.virtio_drivers = self.root + "/sys/bus/virtio/drivers"
         self.iommu_groups = self.root + "/sys/kernel/iommu_groups"
         self.modules = self.root + "/sys/module"
@@ -250,6 +251,14 @@ class Sysfs:
             return None
         self._note(path)
         return found
+
+    def access(self, path):
+        """The Access of the character device at ``path`` below the root; None where there is none."""
+        return nodes.access(path)
+
+    def give(self, path, wanted):
+        """Have the node at ``path`` as the Access ``wanted`` says. Raises OSError."""
+        nodes.give(path, wanted)
 
     def claim(self, number, name):
         """The errno that the block device ``number``, called ``name``, answers who wants to be its only user: 0 where it has no

@@ -7,7 +7,7 @@
 """The whole declaration of a host: what it asks of each area, where an area needs to know what the ones before it plan.
 
 The order of areas is that of applying: kernel modules and configuration, command line, numbers of VFs, devices, drivers of VFs
-that nobody declares, images. The code of an area
+that nobody declares, nodes of devices, locked memory, images. The code of an area
 is imported when it is needed: on a host nothing is compiled beforehand, and that is most of what a run with nothing to do
 costs.
 """
@@ -27,6 +27,7 @@ from ansible_collections.vfio.host.plugins.module_utils._passthrough import plat
 # The areas, by the names of their options and results.
 KERNEL, CMDLINE, SRIOV, DEVICES, IMAGES = "modules", "kernel_cmdline", "sriov", "devices", "initramfs"
 PROBES = "sriov_probes"
+NODES, IOMMU_NODE, MEMLOCK = "nodes", "iommu_node", "memlock"
 CONFIG, PLATFORMS = "kernel_config", "platforms"
 
 
@@ -74,6 +75,16 @@ def _device_area(fs, files):
     return DeviceArea(fs, files)
 
 
+def _node_area(fs, files):
+    from ansible_collections.vfio.host.plugins.module_utils._nodes.area import NodeArea
+    return NodeArea(fs, files)
+
+
+def _memlock_area(fs, files):
+    from ansible_collections.vfio.host.plugins.module_utils._memlock.area import MemlockArea
+    return MemlockArea(fs, files)
+
+
 def _image_area(fs, files):
     from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
     from ansible_collections.vfio.host.plugins.module_utils._initramfs.area import ImageArea
@@ -112,7 +123,7 @@ class Declaration:
     @property
     def named(self):
         """The areas that the task names, with something or with nothing in them."""
-        return [name for name in (KERNEL, CONFIG, CMDLINE, SRIOV, DEVICES) if self.options[name] is not None]
+        return [name for name in (KERNEL, CONFIG, CMDLINE, SRIOV, DEVICES, NODES, IOMMU_NODE, MEMLOCK) if self.options[name] is not None]
 
     @property
     def present(self):
@@ -153,6 +164,8 @@ class Declaration:
             SRIOV: (_Late(lambda: _number_area(fs, files)), lambda dummy: self._sriov(files)),
             DEVICES: (_Late(lambda: _device_area(fs, files)), lambda plans: self._devices(plans, found)),
             PROBES: (_Late(lambda: _probe_area(fs, files)), self._probes),
+            NODES: (_Late(lambda: _node_area(fs, files)), lambda plans: self._nodes(plans, fs, files)),
+            MEMLOCK: (_Late(lambda: _memlock_area(fs, files)), lambda dummy: self._memlock(files)),
             IMAGES: (_Late(lambda: _image_area(fs, files)), self._images),
         }
 
@@ -160,7 +173,7 @@ class Declaration:
         platforms.check(self.options[PLATFORMS] or {}, KNOWN_PLATFORMS)
         if self.present and not self.named:
             raise InputError(
-                f"nothing is declared: name at least one of {', '.join((DEVICES, SRIOV, KERNEL, CONFIG, CMDLINE))}"
+                f"nothing is declared: name at least one of {', '.join((DEVICES, SRIOV, KERNEL, CONFIG, CMDLINE, NODES, MEMLOCK))}"
             )
         if not self.present and self.options[CONFIG]:
             raise InputError(
@@ -235,11 +248,29 @@ class Declaration:
             return None
         return plans[SRIOV], [one.device.address for one in plans[DEVICES].devices] if DEVICES in plans else []
 
+    def _nodes(self, plans, fs, files):
+        # Without a plan for the devices nobody can say whose they will be.
+        if self.wants(DEVICES) and DEVICES not in plans:
+            return None
+        is_left = _is_marked(NODES, files)
+        gives = not self.present and self.options[DEVICES] and is_left
+        if not (self.options[NODES] or self.options[IOMMU_NODE] or gives or self._looks(NODES, files) or (self.is_everything and is_left)):
+            return None
+        from ansible_collections.vfio.host.plugins.module_utils._nodes.request import node_request
+        return node_request(self.options, plans.get(DEVICES), _device_area(fs, files).read, gives_all=self.is_everything)
+
+    def _memlock(self, files):
+        # It changes nothing that runs, so a change to be confirmed goes without it.
+        if self.options["confirm"] or not (self.wants(MEMLOCK) or self._looks(MEMLOCK, files)):
+            return None
+        from ansible_collections.vfio.host.plugins.module_utils._memlock.request import memlock_request
+        return memlock_request(self.options, gives_all=self.is_everything)
+
     def _images(self, plans):
         if not self.options[IMAGES] or self.options["confirm"]:
             return None
         ahead = dict(plans[KERNEL].modules.files) if KERNEL in plans else {}
-        for name in (SRIOV, DEVICES):
+        for name in (SRIOV, DEVICES, NODES):
             ahead.update(plans[name].changed_files() if name in plans else {})
         from ansible_collections.vfio.host.plugins.module_utils._initramfs.area import ImageRequest
         return ImageRequest(present=not self.is_everything, ahead=ahead)
@@ -253,6 +284,12 @@ def _is_marked(area, files):
         from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
         boot = BootPaths(files.root)
         paths = [boot.cmdline_record, boot.grub_dropin]
+    elif area == NODES:
+        from ansible_collections.vfio.host.plugins.module_utils._nodes.rules import NAME
+        paths = [f"{directory}/{NAME}" for directory in (files.boot_rules, files.volatile_rules)]
+    elif area == MEMLOCK:
+        from ansible_collections.vfio.host.plugins.module_utils._memlock.records import written
+        return bool(written(files))
     else:
         from ansible_collections.vfio.host.plugins.module_utils._sriov.rules import NUMBERS, PROBES
         paths = [f"{directory}/{name}" for directory in (files.boot_rules, files.volatile_rules) for name in (NUMBERS, PROBES)]
@@ -291,7 +328,7 @@ def result(plans):
         if name == KERNEL:
             found.update({key: own[key] for key in (KERNEL, CONFIG) if key in own})
             found["options_wanted"] = _options_wanted(plan)
-        elif name in (SRIOV, DEVICES, PROBES):
+        elif name in (SRIOV, DEVICES, PROBES, NODES, MEMLOCK):
             found.update(own)
         else:
             found[name] = own

@@ -53,7 +53,8 @@ class Holding(Sysfs):
             found = self.tree.vfio_group(node)
         else:  # a kernel with VFIO_DEVICE_CDEV
             name = node[len("devices/"):]
-            self.tree.device(self.tree.directory(address) / "vfio-dev" / name, "vfio-dev", f"241:{name[len('vfio'):]}", f"vfio/{node}")
+            if f"dev/vfio/{node}" not in self.tree.nodes:
+                self.tree.device(self.tree.directory(address) / "vfio-dev" / name, "vfio-dev", f"241:{name[len('vfio'):]}", f"vfio/{node}")
             found = self.tree.nodes[f"dev/vfio/{node}"]
         self.process(pid, command)
         self.open_file(pid, 0, "/dev/null", Node(CHARACTER, "1:3"))

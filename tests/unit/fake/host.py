@@ -31,7 +31,9 @@ class FakeHost:
         self.files = FakeFiles(self.root, self.faults)
         self.udev = Udev(self.kernel, [self.files.boot_rules, self.files.volatile_rules])
         self.kernel.on_settle = self.udev.catch_up
+        self.kernel.on_reload = self.udev.reload
         self.kernel.on_uevent = self._on_uevent
+        self.kernel.on_node = self._on_node
         self.area = DeviceArea(self.kernel, self.files)
         self._udev_runs = False
         self.tree.install()
@@ -49,6 +51,7 @@ class FakeHost:
         self.udev.add_module("kernel")
         for address in sorted(self.kernel.functions):
             self.udev.add(address)
+        self.udev.all_nodes()
         for name in self.spec.modules_load:
             self.kernel.modprobe(name)
         self.tree.stack()
@@ -66,6 +69,10 @@ class FakeHost:
     def _on_change(self, address):
         if self._udev_runs:
             self.udev.change(address)
+
+    def _on_node(self, directory, action):
+        if self._udev_runs:
+            self.udev.node(directory, action)
 
     def _on_uevent(self, address, words):
         if self._udev_runs:
@@ -116,6 +123,15 @@ class FakeHost:
     def override(self, address):
         """The override that a function has now."""
         return self.kernel.override_of(address)
+
+    def node(self, path):
+        """'owner:group mode' of a node, by numbers: '0:993 0660'; None where there is none."""
+        found = self.kernel.nodes.access(path.lstrip("/"))
+        return None if found is None else f"{found.uid}:{found.gid} {found.mode:04o}"
+
+    def group_node(self, address):
+        """The path of the node of a function's IOMMU group."""
+        return f"/dev/vfio/{self.kernel.functions[address].group}"
 
     def rules(self, policy="p", volatile=False):
         """The text of a policy's rules file; None where there is none."""

@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal
 from ansible_collections.vfio.host.tests.unit.fake.holding import Blocked, Holding
 from ansible_collections.vfio.host.tests.unit.fake.model import Module
+from ansible_collections.vfio.host.tests.unit.fake.nodes import Nodes
 
 _PAGE_SIZE = 4096
 _HARMLESS = ("pcieport", "pci-stub")
@@ -35,6 +36,9 @@ class FakeKernel(Holding):
         super().__init__(tree, run=self._command)
         self.spec = tree.spec
         self.faults = faults
+        self.nodes = Nodes(tree, faults)
+        self.told_systemd = 0  # how often it was told to read its units again
+        self.on_node = lambda directory, action: None  # user space hears of a node of VFIO's, or of /dev/iommu
         self.now = 0.0
         self.functions = {}
         self.refusals = {}  # (driver, address) -> errno that its probe answers
@@ -43,6 +47,7 @@ class FakeKernel(Holding):
         self.fewer = {}  # PF -> how many VFs it makes at most, whatever it is asked for
         self.all_or_none = False  # a PF's driver makes all VFs, whatever it is asked for
         self.on_settle = lambda: None  # somebody waits for udev
+        self.on_reload = lambda: None  # somebody has udev read its rules again
         self.woken = []  # functions that somebody has woken
         self.asynchronous = False  # a freshly loaded module probes in a moment, not at once
         self._later = []
@@ -58,9 +63,15 @@ class FakeKernel(Holding):
         each that a driver binds, ``on_change`` of each whose VFs have come.
         """
         self.tree.boot()
+        self.nodes.boot()
         self.functions, self._dynamic_ids, self._later, self._modules = {}, {}, [], {}
         self.hold_nothing()
         self._on_add = self._on_bind = self._on_change = lambda address: None
+        for unit, (pid, soft, hard) in self.spec.services.items():
+            self.process(pid, unit)
+            # source: fs/proc/base.c proc_pid_limits()
+            line = f"Max locked memory         {soft:<20} {hard:<20} bytes     \n"
+            self.tree.put(self.tree.root / f"proc/{pid}/limits", "Limit  Soft Limit  Hard Limit  Units\n" + line)
         for module in (_PORT_DRIVER,) + self.spec.modules:
             if module.builtin:
                 self._register(module)
@@ -135,10 +146,19 @@ class FakeKernel(Holding):
         except OSError as error:
             return 1, "", error.strerror
         if words[:2] == ["udevadm", "control"]:
+            self.on_reload()
             return 0, "", ""
         if words[:2] == ["udevadm", "settle"]:
             self.on_settle()
             return 0, "", ""
+        if words[0] == "getent":
+            number = self.spec.name_service.get((words[1], words[2]))
+            return (2, "", "") if number is None else (0, f"{words[2]}:x:{number}:\n", "")
+        if words == ["systemctl", "daemon-reload"]:
+            self.told_systemd += 1
+            return 0, "", ""
+        if words[:4] == ["systemctl", "show", "--property=MainPID", "--value"]:
+            return 0, f"{self.spec.services.get(words[-1], (0,))[0]}\n", ""
         if words[0] == "rmmod":
             self.tree.unregister(self._modules.pop(words[-1]))
             return 0, "", ""
@@ -249,7 +269,20 @@ class FakeKernel(Holding):
         self._put(address, "sriov_drivers_autoprobe", value.strip())
 
     def _uevent(self, address, words):
-        self.on_uevent(address, words)
+        if address in self.functions:
+            self.on_uevent(address, words)
+        else:
+            (directory,) = [one for one in self.tree.sys.glob(f"class/*/{address}") if one.parent.name in ("vfio", "vfio-dev", "misc")]
+            self.on_node(str(directory.resolve()), words)
+
+    def access(self, path):
+        """The Access of the node at a path."""
+        return self.nodes.access(path[len(self.root) + 1:])
+
+    def give(self, path, wanted):
+        """Give a node away."""
+        self.faults.step("give", path[len(self.root):], wanted)
+        self.nodes.give(path[len(self.root) + 1:], wanted)
 
     def _numvfs(self, address, value):
         function, driver = self.functions[address], self.driver_of(address)
@@ -340,7 +373,11 @@ class FakeKernel(Holding):
         elif driver not in _HARMLESS and self._is_given_away(function.group):
             refusal = errno.EBUSY
         if not refusal:
+            before = set(self._node_directories())
             self.tree.attach(function, driver, module.is_vfio)
+            for directory in self._node_directories():
+                if directory not in before:
+                    self.on_node(directory, "add")
             self._on_bind(address)
         return refusal
 
@@ -363,6 +400,12 @@ class FakeKernel(Holding):
             raise Blocked(address, f"this would block for ever: it is held by {holders}")
         self._drop_vfs(address)
         self.tree.detach(self.functions[address], self.driver_of(address))
+        self.nodes.forget_gone()
+
+    def _node_directories(self):
+        """The directories in sysfs of VFIO's groups and devices, and of /dev/iommu."""
+        found = [one for place in ("vfio", "vfio-dev", "misc") for one in sorted(self.tree.sys.glob(f"class/{place}/*"))]
+        return [str(one.resolve()) for one in found]
 
     def _drop_vfs(self, address):
         function = self.functions[address]

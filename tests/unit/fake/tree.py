@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK, CHARACTER, Node
+from ansible_collections.vfio.host.tests.unit.fake.nodes import GROUP, PASSWD
 
 _KINDS = ("vendor", "device", "subsystem_vendor", "subsystem_device")
 _EXTENDED = 0x100
@@ -79,6 +80,8 @@ class Tree:
         if spec.pci_ids:
             self.put(self.root / "usr/share/misc/pci.ids", spec.pci_ids)
         (self.root / "etc/udev/rules.d").mkdir(parents=True, exist_ok=True)
+        self.put(self.root / "etc/passwd", PASSWD)
+        self.put(self.root / "etc/group", GROUP)
 
     # What a boot makes anew.
 
@@ -275,8 +278,7 @@ class Tree:
         if is_vfio:
             used = {one.name for one in self.sys.glob("class/vfio-dev/*")}
             name = next(f"vfio{number}" for number in range(1000) if f"vfio{number}" not in used)
-            (directory / "vfio-dev" / name).mkdir(parents=True)
-            self.link(self.sys / "class/vfio-dev" / name, directory / "vfio-dev" / name)
+            self.vfio_device(directory, name)
             if (directory / "iommu_group").exists():
                 self.vfio_group(function.group)
             return
@@ -336,6 +338,18 @@ class Tree:
         """A device node, somewhere below the root."""
         self.put(self.root / path)
         self.nodes[path] = Node(kind, number)
+
+    def vfio_device(self, directory, name):
+        """VFIO's own device below a function, which has a number and a node with VFIO_DEVICE_CDEV alone (source:
+        drivers/vfio/device_cdev.c vfio_init_device_cdev()).
+        """
+        if self.spec.cdev:
+            self.device(directory / "vfio-dev" / name, "vfio-dev", f"241:{name[len('vfio'):]}", f"vfio/devices/{name}")
+        else:
+            self.put(directory / "vfio-dev" / name / "uevent")
+            self.link(directory / "vfio-dev" / name / "subsystem", self.sys / "class/vfio-dev")
+            self.link(self.sys / "class/vfio-dev" / name, directory / "vfio-dev" / name)
+        self.link(directory / "vfio-dev" / name / "device", directory)
 
     def vfio_group(self, name):
         """VFIO's group of a device, with its node (source: drivers/vfio/group.c); the number that it has."""

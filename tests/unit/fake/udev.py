@@ -20,12 +20,14 @@ import re
 from contextlib import suppress
 from fnmatch import fnmatchcase
 
+from ansible_collections.vfio.host.tests.unit.fake.nodes import number_of
+
 _TOKEN = re.compile(r'(?P<key>[A-Z]+)(\{(?P<name>[^}"]+)\})?(?P<op>==|!=|\+=|=)"(?P<value>[^"\\]*)"\Z')
 _MATCHES = ("ACTION", "DEVPATH", "SUBSYSTEM", "KERNEL", "DRIVER", "ATTR", "ENV", "TEST")
 _OTHER = re.compile(r"\[pci/([0-9a-f:.]+)\](.+)")
 _SUBSTITUTION = re.compile(r"\$kernel|%k")
 # What a rule may hold without being a substitution that is not simulated.
-_FORBIDDEN = re.compile(r"[$%](?!kernel)")
+_FORBIDDEN = re.compile(r"[$%](?!kernel)(?!k/)")
 
 
 class RuleSyntaxError(AssertionError):
@@ -43,7 +45,9 @@ def parse_rule(line):
             raise RuleSyntaxError(f"a substitution that is not simulated: {word!r}")
         if found.group("op") in ("==", "!=") and found.group("key") not in _MATCHES:
             raise RuleSyntaxError(f"nothing to match: {word!r}")
-        if found.group("op") not in ("==", "!=") and found.group("key") not in ("ENV", "ATTR", "RUN", "IMPORT"):
+        if found.group("op") not in ("==", "!=") and found.group("key") not in (
+            "ENV", "ATTR", "RUN", "IMPORT", "OWNER", "GROUP", "MODE", "SYMLINK",
+        ):
             raise RuleSyntaxError(f"nothing to assign: {word!r}")
         tokens.append(found.group("key", "name", "op", "value"))
     return tokens
@@ -128,6 +132,20 @@ class Udev:
         self._bound.append((address, action, {f"SYNTH_ARG_{key}": value for key, value in pairs.items()}))
         self._drain()
 
+    def node(self, directory, action):
+        """One event of a node of VFIO's, or of /dev/iommu."""
+        subsystem = os.path.basename(os.path.realpath(f"{directory}/subsystem"))
+        event = _Event(self._kernel, subsystem, os.path.basename(directory), directory, action)
+        if self.is_late:
+            self._waiting.append((event, self._rules))
+        else:
+            self._handle(event, self._rules)
+
+    def all_nodes(self):
+        """The coldplug of a boot."""
+        for directory in self._kernel._node_directories():
+            self.node(directory, "add")
+
     def add_module(self, name):
         """One event of a module: our rules, and what they asked to run."""
         self._handle(_Event(self._kernel, "module", name, f"{self._kernel.modules}/{name}"), self._rules)
@@ -159,13 +177,20 @@ class _Event:
         self._run = []
         self._driver = None
         self._read = {}
+        self._given = {}
+        self._links = set()
 
     def handle(self, rules):
         for rule in rules:
+            if self._is_passed_over(rule):
+                continue
             if all(self._is_match(*token) for token in rule if token[2] in ("==", "!=")):
                 for token in rule:
                     if token[2] not in ("==", "!="):
                         self._assign(*token)
+        if self._subsystem not in ("pci", "module"):
+            name = {"vfio": "vfio/", "vfio-dev": "vfio/devices/"}.get(self._subsystem, "")
+            self._kernel.nodes.handled(f"dev/{name}{self._address}", self._given, self._links)
         for command in self._run:
             words = command.split()
             assert words[:2] == ["kmod", "load"] and len(words) == 3, command
@@ -174,9 +199,25 @@ class _Event:
         if (self._subsystem, self._action) == ("pci", "add"):
             self._kernel.modprobe(self._attribute("modalias"), use_blacklist=True)
 
+    def _is_passed_over(self, rule):
+        """Whether udev takes nothing of a line (source: systemd 258 src/udev/udev-rules.c rule_resolve_user(): not a system user)."""
+        return self._kernel.spec.strict_udev and any(
+            self._number(key, value) > 999 for key, dummy, dummy, value in rule if key in ("OWNER", "GROUP")
+        )
+
+    def _number(self, key, name):
+        number = number_of(self._kernel.tree.root, "passwd" if key == "OWNER" else "group", name)
+        if number is None:
+            number = self._kernel.spec.name_service.get(("passwd" if key == "OWNER" else "group", name))
+        if number is None:
+            raise RuleSyntaxError(f"nobody knows {key} {name}")
+        return number
+
     def _is_match(self, key, name, operator, pattern):
         if key == "TEST":
-            return self._kernel.exists(self._path(pattern)) == (operator == "==")
+            path = pattern.replace("%k", self._address)
+            path = self._kernel.root + path if path.startswith("/") else self._path(path)
+            return self._kernel.exists(path) == (operator == "==")
         value = {
             "ACTION": lambda: self._action,
             "SUBSYSTEM": lambda: self._subsystem,
@@ -214,6 +255,12 @@ class _Event:
         value = _SUBSTITUTION.sub(self._address, value)
         if key == "ENV" and operator == "=":
             self._env[name] = value
+        elif (key, operator) in (("OWNER", "="), ("GROUP", "=")):
+            self._given["uid" if key == "OWNER" else "gid"] = self._number(key, value)
+        elif (key, operator) == ("MODE", "="):
+            self._given["mode"] = int(value, 8)
+        elif (key, operator) == ("SYMLINK", "+="):
+            self._links.add(f"dev/{value}")
         elif (key, name, operator) == ("RUN", "builtin", "+="):
             self._run.append(value)
         elif (key, name, operator) == ("IMPORT", "builtin", "="):

@@ -24,7 +24,8 @@ OPTIONS = SPECS["main"]["options"]
 PAGES = ("README.md", "docs/user-guide.md", "docs/recipes.md", "roles/passthrough/README.md")
 TASKS = (
     "A second graphics card", "Eight VFs on two ports", "See what would change", "Give back everything, or one policy", "Locked out",
-    "refused because of its IOMMU group", "Beside libvirt, Proxmox, Kubernetes", "Rename a policy", "From vfio-pci.ids=", "From driverctl",
+    "Run QEMU as a user", "refused because of its IOMMU group",
+    "Beside libvirt, Proxmox, Kubernetes", "Rename a policy", "From vfio-pci.ids=", "From driverctl",
     "An option of vfio-pci", "By UID on s390, by serial number",
 )
 PREFIX = "vfio.host."

@@ -139,3 +139,14 @@ def test_variables_of_another_entry_point_are_known():
 
 def test_what_is_given_back_need_not_be_well_declared():
     assert _declared.unmeant({"passthrough_devices": {"gpus": None}, "passthrough_state": "absent"}, {}) == []
+
+
+def test_nodes_and_limits_are_looked_at_before_any_host_is():
+    values = {
+        "passthrough_nodes": {"guests": {"mode": "0666"}}, "passthrough_iommu_node": {"groupe": "kvm"},
+        "passthrough_memlock": {"units": {"qemu": "1G"}, "users": {"vm": "lots"}},
+    }
+    found = _declared.unmeant(values, {})
+    assert [one.split(" ")[0].rstrip(":") for one in found] == [
+        "passthrough_nodes.guests", "passthrough_iommu_node", "passthrough_memlock.units", "passthrough_memlock.users.vm",
+    ]

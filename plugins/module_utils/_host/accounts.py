@@ -1,0 +1,74 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Users and groups of the host by name: in its own files, and in what else its name service knows."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, NamedTuple, Optional
+
+# What a name may be made of, so that it is one word in every file that it ends up in (source: useradd(8), systemd
+# src/basic/user-util.c valid_user_group_name()).
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}\Z")
+_LAST_SYSTEM = 999  # (source: systemd meson_options.txt, system-uid-max; useradd's SYS_UID_MAX)
+USER, GROUP = "passwd", "group"
+
+
+class Account(NamedTuple):
+    """A user or a group. ``is_local``: the host's own files have it, so it is known before there is a network."""
+
+    name: str
+    number: int
+    is_local: bool
+
+    @property
+    def is_system(self) -> bool:
+        """Whether its number is one of the system's."""
+        return self.number <= _LAST_SYSTEM
+
+
+class Accounts:
+    """Reads through ``fs``. Files are read once."""
+
+    def __init__(self, fs: Any) -> None:
+        self._fs = fs
+        self._tables: Dict[str, Dict[str, int]] = {}
+
+    def find(self, kind: str, name: str) -> Optional[Account]:
+        """The Account of a user (USER) or a group (GROUP); None where nobody knows the name."""
+        numbers = self._table(kind)
+        if name in numbers:
+            return Account(name, numbers[name], True)
+        status, out, dummy = self._fs.run(["getent", kind, name])
+        number = _number(out.split("\n")[0]) if status == 0 else None
+        return None if number is None else Account(name, number, False)
+
+    def name(self, kind: str, number: int) -> str:
+        """What the host's own files call a user or a group; its number where they do not have it."""
+        return next((name for name, one in self._table(kind).items() if one == number), str(number))
+
+    def _table(self, kind: str) -> Dict[str, int]:
+        """Name -> number of the host's own files; on image-based systems those of the image are in /usr/lib."""
+        if kind not in self._tables:
+            found: Dict[str, int] = {}
+            for directory in ("/usr/lib", "/etc"):
+                data = self._fs.read_file(f"{self._fs.root}{directory}/{kind}") or b""
+                for line in data.decode("utf-8", "replace").split("\n"):
+                    number = _number(line)
+                    if number is not None:
+                        found[line.split(":")[0]] = number
+            self._tables[kind] = found
+        return self._tables[kind]
+
+
+def _number(line: str) -> Optional[int]:
+    """The third field of a line of passwd or group, where it is a number."""
+    fields = line.split(":")
+    return int(fields[2]) if len(fields) > 2 and fields[2].isdecimal() else None
+
+
+__all__ = ("Account", "Accounts", "GROUP", "NAME", "USER")

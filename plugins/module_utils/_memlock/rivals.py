@@ -1,0 +1,109 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Who else sets the limits that are declared, so that ours would not hold: file and line.
+
+systemd merges the drop-ins of a unit by file name, over all directories, and the last one that sets a value wins (source: systemd.unit(5);
+src/shared/dropin.c unit_file_find_dropin_paths()). pam_limits reads limits.conf, then limits.d by file name; of lines for the same domain the
+last one wins (source: Linux-PAM modules/pam_limits/pam_limits.c parse_config_file(), process_limit()).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, Dict, List, Tuple
+
+from ansible_collections.vfio.host.plugins.module_utils._host.foreign import Foreign
+from ansible_collections.vfio.host.plugins.module_utils._memlock.records import DROPIN
+from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import Limit, parse_limit
+
+# The places of units, the one whose files hide those of the same name in the next ones first (source: systemd.unit(5)).
+_PLACES = tuple(f"{place}/systemd/{kind}" for place, kind in (
+    ("/etc", "system.control"), ("/run", "system.control"), ("/run", "transient"), ("/run", "generator.early"), ("/etc", "system"),
+    ("/etc", "system.attached"), ("/run", "system"), ("/run", "system.attached"), ("/run", "generator"), ("/usr/local/lib", "system"),
+    ("/usr/lib", "system"), ("/lib", "system"), ("/run", "generator.late"),
+))
+_SET = re.compile(r"\s*LimitMEMLOCK\s*=\s*(.*?)\s*\Z")
+_SECTION = re.compile(r"\s*\[(.*)\]\s*\Z")
+
+
+def is_unit(foreign: Foreign, unit: str) -> bool:
+    """Whether a service, or the template that it is an instance of, is on the host."""
+    names = {unit, re.sub(r"@.*\.service\Z", "@.service", unit)}
+    return any(name in foreign.names(place) for place in _PLACES for name in names)
+
+
+def later_dropins(foreign: Foreign, unit: str, limit: Limit) -> List[str]:
+    """Where drop-ins that come after ours set another limit for a service: 'PATH:LINE says VALUE'."""
+    found: Dict[str, str] = {}
+    for name in _dropin_names(unit):
+        for place in _PLACES:
+            for file in foreign.names(f"{place}/{name}.d"):
+                if file.endswith(".conf"):
+                    found.setdefault(file, f"{place}/{name}.d/{file}")
+    problems = []
+    for file, path in sorted(found.items()):
+        setting = _last(foreign.text(foreign.root + path))
+        if file > DROPIN and setting is not None and parse_limit(setting[1]) != limit:
+            problems.append(f"{path}:{setting[0]} says {setting[1] or 'nothing'}")
+    return problems
+
+
+def _dropin_names(unit: str) -> List[str]:
+    """The names whose directories of drop-ins count for a service: its own, its template's, the beginnings of it that end in '-', and that of
+    all services.
+    """
+    stem = unit[:-len(".service")]
+    names = [unit]
+    if "@" in stem:
+        names.append(stem.split("@")[0] + "@.service")
+    prefix = stem.split("@")[0]
+    while "-" in prefix.rstrip("-"):
+        prefix = prefix.rstrip("-").rsplit("-", 1)[0] + "-"
+        names.append(prefix + ".service")
+    return [*names, "service"]
+
+
+def _last(text: str) -> Any:
+    """(line, value) of the last LimitMEMLOCK of the section [Service], or None."""
+    section, found = "", None
+    for number, line in enumerate(text.split("\n"), 1):
+        head, setting = _SECTION.match(line), _SET.match(line)
+        section = head.group(1) if head else section
+        if setting and section == "Service":
+            found = number, setting.group(1)
+    return found
+
+
+def later_lines(foreign: Foreign, own: str, user: str, limit: Limit) -> List[str]:
+    """Where lines of pam_limits that come after ours set another limit for a user or group: 'PATH:LINE says VALUE'."""
+    problems = []
+    for path in foreign.paths(("/etc/security/limits.d/*.conf",)):
+        if os.path.basename(path) <= os.path.basename(own):
+            continue
+        for number, words in _lines(foreign.text(path)):
+            if words[0] == user and _is_other(words, limit):
+                problems.append(f"{path[len(foreign.root):]}:{number} says {' '.join(words)}")
+    return problems
+
+
+def _lines(text: str) -> List[Tuple[int, List[str]]]:
+    found = [(number, line.split("#", 1)[0].split()) for number, line in enumerate(text.split("\n"), 1)]
+    return [(number, words) for number, words in found if len(words) >= 2]
+
+
+def _is_other(words: List[str], limit: Limit) -> bool:
+    """Whether a line sets locked memory otherwise; one of two words, 'USER -', takes all limits off."""
+    if len(words) == 2:
+        return words[1] == "-" and limit.size is not None
+    if words[2] != "memlock":
+        return False
+    value = words[3].lower() if len(words) > 3 else ""
+    return ("unlimited" if value in ("-1", "unlimited", "infinity") else value) != limit.kib
+
+
+__all__ = ("is_unit", "later_dropins", "later_lines")

@@ -1,0 +1,106 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The area of VFIO nodes: read, plan, apply. Devices, and who has them, come with the request."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any, Dict, List, Optional, Set
+
+from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import last_address
+from ansible_collections.vfio.host.plugins.module_utils._host.accounts import GROUP, USER, Accounts
+from ansible_collections.vfio.host.plugins.module_utils._nodes import rules
+from ansible_collections.vfio.host.plugins.module_utils._nodes.plan import IOMMU, Found, Plan, Request, State, make_plan
+
+
+class NodeArea:
+    """Access to the VFIO nodes of one host, through ``fs`` (the kernel's files) and ``files`` (configuration)."""
+
+    def __init__(self, fs: Any, files: Any) -> None:
+        self._fs = fs
+        self._files = files
+        self._accounts = Accounts(fs)
+
+    def read(self) -> State:
+        """The nodes as they are now."""
+        require_root(self._fs)
+        fs, files = self._fs, self._files
+        boot, volatile = f"{files.boot_rules}/{rules.NAME}", f"{files.volatile_rules}/{rules.NAME}"
+        texts = {path: files.read(path) for path in (boot, volatile)}
+        entries = {**rules.parse(texts[volatile], volatile), **rules.parse(texts[boot], boot)}
+        links = self._links()
+        groups = {name: self._found(f"/dev/vfio/{name}", links) for name in fs.names(fs.vfio_groups) if name.isdecimal()}
+        cdevs = {}
+        for name in fs.names(fs.vfio_devices):
+            address = last_address(fs.target(f"{fs.vfio_devices}/{name}") or "")
+            # Without VFIO_DEVICE_CDEV there is the device, and no number of a node.
+            if address is not None and fs.read(f"{fs.vfio_devices}/{name}/dev") is not None:
+                cdevs[address] = self._found(f"/dev/vfio/devices/{name}", links)
+        return State(
+            {name: one for name, one in groups.items() if one}, {address: one for address, one in cdevs.items() if one},
+            self._found(IOMMU, {}) if fs.exists(fs.iommu_device) else None, entries, texts, boot, volatile,
+        )
+
+    def _found(self, path: str, links: Dict[str, Set[str]]) -> Optional[Found]:
+        access = self._fs.access(self._fs.root + path)
+        if access is None:
+            return None
+        owner, group = self._accounts.name(USER, access.uid), self._accounts.name(GROUP, access.gid)
+        return Found(path, owner, group, access.mode, frozenset(links.get(path, ())))
+
+    def _links(self) -> Dict[str, Set[str]]:
+        """Path of a node -> the stable links of ours to it, all from the host's root."""
+        fs = self._fs
+        found: Dict[str, Set[str]] = {}
+        top = f"/dev/{rules.LINKS}"
+        for policy in fs.names(fs.root + top):
+            for name in fs.names(f"{fs.root}{top}/{policy}"):
+                for kind in ("group", "cdev"):
+                    path = f"{top}/{policy}/{name}/{kind}"
+                    target = fs.target(fs.root + path)
+                    if target is not None:
+                        found.setdefault(os.path.normpath(os.path.join(os.path.dirname(path), target)), set()).add(path)
+        return found
+
+    def plan(self, state: State, request: Request) -> Plan:
+        """The plan for a request; nothing is touched. Raises InputError, PlanError."""
+        unknown, warnings = self._check_accounts(request)
+        return make_plan(state, replace(request, unknown=request.unknown + tuple(unknown), warnings=request.warnings + tuple(warnings)))
+
+    def _check_accounts(self, request: Request) -> tuple:
+        """(sentences about names that nobody knows, about names that udev may not take)."""
+        unknown: List[str] = []
+        warnings: List[str] = []
+        for policy, wish in request.wishes.items():
+            if wish is None:
+                continue
+            where = "iommu_node" if policy is None else f"nodes.{policy}"
+            for kind, word, key, name in ((USER, "user", "owner", wish.owner), (GROUP, "group", "group", wish.group)):
+                account = self._accounts.find(kind, name)
+                if account is None:
+                    unknown.append(f"{where}: {key}: there is no {word} {name} on this host: make it first, or name another one")
+                elif not account.is_system:
+                    # source: systemd NEWS of 258; pull request 40612, by which they are taken again
+                    warnings.append(
+                        f"{where}: {key}: {name} is no {word} of the system ({account.number} is more than 999): udev 258 and 259 pass over "
+                        "the whole rule then, and later ones discourage it; make a system group (groupadd --system), with the user in it"
+                    )
+                elif not account.is_local:
+                    warnings.append(
+                        f"{where}: {key}: {name} is in none of the host's own files: udev asks for it when it starts, before there is a network"
+                    )
+        return unknown, warnings
+
+    def apply(self, plan: Plan, journal: Any) -> Plan:
+        """Carry the plan out and return it as carried out. Raises ApplyError."""
+        from ansible_collections.vfio.host.plugins.module_utils._nodes.apply import Applier
+        return Applier(self._fs, self._files, self._accounts).apply(plan, journal, self.read)
+
+
+__all__ = ("NodeArea",)

@@ -16,7 +16,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.leaving import fai
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError, Unfinished
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 from ansible_collections.vfio.host.plugins.module_utils._host.lock import one_at_a_time
-from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 _PATIENCE = 10  # seconds to wait for another run, where the module has no option for it
@@ -96,9 +96,10 @@ def _confirmation(fs, files):
 def _check(module):
     """Raise InputError where the task's seconds are none that a run can wait."""
     timeout, confirm, problems = module.params.get("timeout", _PATIENCE), module.params.get("confirm", 0), []
-    if isinstance(timeout, bool) or not 1 <= timeout <= _LONGEST:
+    # ansible-core 2.13 hands on a null as it is.
+    if not is_whole(timeout, 9) or not 1 <= timeout <= _LONGEST:
         problems.append(f"timeout is {shown(timeout)}; it is a number of seconds from 1 to {_LONGEST}")
-    if confirm and not _SHORTEST <= confirm <= _LONGEST:
+    if confirm is None or (confirm and not (is_whole(confirm, 9) and _SHORTEST <= confirm <= _LONGEST)):
         problems.append(
             f"confirm is {shown(confirm)}; it is a number of seconds from {_SHORTEST} to {_LONGEST}, or 0 where nothing has to be confirmed"
         )

@@ -102,7 +102,7 @@ def _nodes(fs: Any, device: Device, is_vfio: bool) -> dict:
         for place in vfio_nodes(fs, fs.device_directory(device.address), device.iommu_group).values():
             kind = {"vfio": "node", "vfio-dev": "cdev"}.get(place.subsystem)
             if kind:
-                found[kind] = dict(fs.access(f"{fs.dev}/{place.name}"), path=f"/dev/{place.name}")
+                found[kind] = dict(fs.owners(f"{fs.dev}/{place.name}"), path=f"/dev/{place.name}")
     return found
 
 

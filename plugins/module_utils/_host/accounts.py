@@ -8,12 +8,8 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Dict, NamedTuple, Optional
 
-# What a name may be made of, so that it is one word in every file that it ends up in (source: useradd(8), systemd
-# src/basic/user-util.c valid_user_group_name()).
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}\Z")
 _LAST_SYSTEM = 999  # (source: systemd meson_options.txt, system-uid-max; useradd's SYS_UID_MAX)
 USER, GROUP = "passwd", "group"
 
@@ -71,4 +67,4 @@ def _number(line: str) -> Optional[int]:
     return int(fields[2]) if len(fields) > 2 and fields[2].isdecimal() else None
 
 
-__all__ = ("Account", "Accounts", "GROUP", "NAME", "USER")
+__all__ = ("Account", "Accounts", "GROUP", "USER")

@@ -270,7 +270,7 @@ class Sysfs:
         except Unfinished:
             return errno.ETIMEDOUT
 
-    def access(self, path):
+    def owners(self, path):
         """{owner, group, mode} of a node, by name where the host has one, the mode as '0660'; each None where there is no node."""
         try:
             status = os.stat(path)

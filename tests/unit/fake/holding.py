@@ -54,7 +54,12 @@ class Holding(Sysfs):
         else:  # a kernel with VFIO_DEVICE_CDEV
             name = node[len("devices/"):]
             if f"dev/vfio/{node}" not in self.tree.nodes:
-                self.tree.device(self.tree.directory(address) / "vfio-dev" / name, "vfio-dev", f"241:{name[len('vfio'):]}", f"vfio/{node}")
+                directory, number = self.tree.directory(address) / "vfio-dev" / name, f"241:{name[len('vfio'):]}"
+                if directory.exists():
+                    self.tree.put(directory / "dev", number + "\n")
+                    self.tree.node(f"dev/vfio/{node}", CHARACTER, number)
+                else:
+                    self.tree.device(directory, "vfio-dev", number, f"vfio/{node}")
             found = self.tree.nodes[f"dev/vfio/{node}"]
         self.process(pid, command)
         self.open_file(pid, 0, "/dev/null", Node(CHARACTER, "1:3"))

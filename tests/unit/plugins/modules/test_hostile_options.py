@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import pytest
 
 # ruff: noqa: E402
@@ -17,7 +15,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.vfio.host.plugins.module_utils._core.area import run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
-from ansible_collections.vfio.host.plugins.module_utils._passthrough.declaration import DEVICES, KERNEL, SRIOV, Declaration
+from ansible_collections.vfio.host.plugins.module_utils._passthrough.declaration import DEVICES, KERNEL, MEMLOCK, NODES, SRIOV, Declaration
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, PF
 from ansible_collections.vfio.host.tests.unit.fake.udev import parse_file
@@ -45,7 +43,15 @@ MATCHES = st.just({"address": NIC}) | st.just({"address": EDU}) | mapping(
 )
 ENTRIES = mapping(match=MATCHES, driver=HARM, fallback=HARM, count=st.just(1), optional=st.booleans(), iommu_group=st.just("extend"))
 POLICIES = st.dictionaries(st.just("p") | HARM, st.lists(ENTRIES, max_size=2) | VALUES, max_size=2)
+ACCESS = mapping(owner=st.just("vm"), group=st.just("kvm"), mode=st.sampled_from(["0660", "0600", "0666"]), symlink=st.booleans())
+LIMITS = st.sampled_from(["64G", "infinity", 8388608])
 OPTIONS = st.fixed_dictionaries({
+    "nodes": st.none() | st.dictionaries(st.just("p") | HARM, ACCESS, max_size=2), "iommu_node": st.none() | ACCESS,
+    "memlock": st.none() | mapping(
+        units=st.dictionaries(st.just("dpdk.service") | HARM, LIMITS | VALUES, max_size=2),
+        users=st.dictionaries(st.sampled_from(["vm", "@kvm"]) | HARM, LIMITS | VALUES, max_size=2),
+    ),
+    "undeclared": st.sampled_from(["report", "release", "ignore"]),
     "devices": st.none() | POLICIES,
     "sriov": st.none() | st.lists(mapping(match=MATCHES, numvfs=st.just(3) | HARM, autoprobe=st.booleans()), max_size=2),
     "modules": st.none() | st.lists(mapping(
@@ -64,12 +70,16 @@ WORDS_OF_MODPROBE = ("options", "blacklist", "install", "#")
 
 def check_plans(plans):
     """The files to come: of rules every line is a rule, and of modprobe.d none has a command that is not ours."""
-    for name in (SRIOV, DEVICES):
+    for name in (SRIOV, DEVICES, NODES):
         for path, text in plans[name].changed_files().items() if name in plans else ():
             assert path.rsplit("/", 1)[0].endswith("/udev/rules.d")
             lines = [line for line in (text or "").split("\n") if line.strip() and not line.startswith("#")]
             assert name == SRIOV or all(parse_file(text or ""))
             assert not any("/bin/sh" in line or "RUN+=" in line for line in lines)
+    for path, text in plans[MEMLOCK].files.items() if MEMLOCK in plans else ():
+        lines = (text or "").splitlines()
+        assert path.endswith("/90-vfio-host.conf") and len(lines) <= 3
+        assert all(line.startswith(("# By the Ansible", "[Service]", "LimitMEMLOCK=", "vm - memlock ", "@kvm - memlock ")) for line in lines)
     for path, text in plans[KERNEL].modules.files.items() if KERNEL in plans else ():
         for line in (text or "").split("\n") if "modprobe.d" in path else ():
             assert not line or line.split(" ")[0] in WORDS_OF_MODPROBE, line
@@ -78,13 +88,16 @@ def check_plans(plans):
 
 def test_whatever_is_declared_is_planned_or_refused(host_path):
     host = WholeHost(host_path / "host", hosts.x86(), line="quiet intel_iommu=on")
+    host.tree.put(host.tree.root / "lib/systemd/system/dpdk.service", "[Service]\n")
     before = host.snapshot()
 
     @SETTINGS
     @hypothesis.given(OPTIONS)
     def one(options):
-        with suppress(VfioHostError):
+        try:
             check_plans(run_areas(Declaration(options).wishes(host.kernel, host.files), True))
+        except VfioHostError as error:
+            assert not any("was not foreseen" in message for message in error.messages), error.messages
 
     one()
     assert host.snapshot() == before

@@ -13,7 +13,16 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
-from ansible_collections.vfio.host.plugins.module_utils._core.resources import KINDS, Binding, Commands, File, Image, Option, Vfs
+from ansible_collections.vfio.host.plugins.module_utils._core.resources import (
+    KINDS,
+    Binding,
+    Commands,
+    File,
+    Image,
+    NodeAccess,
+    Option,
+    Vfs,
+)
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, PF
@@ -107,6 +116,7 @@ def test_a_driver_that_does_not_load_is_named_and_the_next_attempt_loads_it(host
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_each_kind_whose_restoring_fails_is_named_and_the_rest_is_restored(host, journal, monkeypatch, kind):
     restored, texts = [], {"File": ["/x", None], "Image": ["/i", {}, []], "Vfs": [PF, False, []], "Commands": [[["true"]]]}
+    texts.update({"Reread": [["true"]], "NodeAccess": ["/dev/vfio/14", "242:14", 0, 0, 0o600, "/sys/class/vfio/14/uevent"]})
     for one in KINDS:
         fields = texts.get(one.__name__) or [f"{one.__name__}-name", None, None][: 1 if one.__name__ == "Unloaded" else 3]
         if one.__name__ in ("Autoprobe", "Option"):
@@ -184,3 +194,22 @@ def test_a_journal_that_cannot_be_written_remembers_nothing(make_host):
     assert journal.mark() == 0
     journal.remember(files=[host.files.modprobe_conf])
     assert journal.mark() == 1
+
+
+def test_a_node_that_is_another_s_by_now_is_left_alone(host, journal):
+    host.take(NIC)
+    path = host.root + host.group_node(NIC)
+    found = host.kernel.access(path)
+    journal.remember(NodeAccess(path, "242:9999", 5, 5, 0o640, host.kernel.vfio_groups + "/14/uevent"))
+    assert journal.restore() == []
+    assert host.kernel.access(path) == found
+
+
+def test_a_node_comes_back_with_owner_and_mode(host, journal):
+    host.take(NIC)
+    path = host.root + host.group_node(NIC)
+    found = host.kernel.access(path)
+    journal.remember(NodeAccess(path, found.number, found.uid, found.gid, found.mode, host.kernel.vfio_groups + "/14/uevent"))
+    host.kernel.give(path, found._replace(uid=5, mode=0o660))
+    assert journal.restore() == []
+    assert host.kernel.access(path) == found

@@ -52,8 +52,8 @@ def test_what_is_not_asked_for_is_not_read(host, monkeypatch):
     put(host, NIC, resource=RESOURCE, local_cpulist="0-3\n", vpd="x", current_link_speed="8.0 GT/s PCIe\n")
     read = []
     survey = host.survey()
-    monkeypatch.setattr(host.kernel, "read", lambda path: read.append(path))
-    monkeypatch.setattr(host.kernel, "opened", lambda path: read.append(path))
+    monkeypatch.setattr(host.kernel, "read", read.append)
+    monkeypatch.setattr(host.kernel, "opened", read.append)
     found = add(host.kernel, survey, {NIC: survey.facts()["devices"][NIC]}, ())[NIC]
     assert [found[name] for name in FIELDS] == [None] * len(FIELDS) and read == []
 

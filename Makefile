@@ -6,7 +6,7 @@
 # as root, or with sudo, what else is missing is installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint unit cores sanity build molecule benchmark times venv clean
+.PHONY: help demo test test-long lint unit cores sanity build docs molecule benchmark times venv release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -20,7 +20,7 @@ test: ## everything, as CI runs it
 test-long: ## the same, with everything that takes longer
 	@.ci/run --long
 
-lint: ## yamllint, ansible-lint, antsibull, ruff, mypy, shellcheck
+lint: ## yamllint, ansible-lint, antsibull, ruff, mypy, shellcheck, licences, the forge's files
 	@.ci/run lint
 
 unit: ## unit tests with this machine's Python and the newest ansible-core it takes
@@ -35,6 +35,9 @@ sanity: ## ansible-test sanity
 build: ## build, install and import the collection
 	@.ci/run build
 
+docs: ## the documentation as a site, in the cache; says where
+	@.ci/run docs
+
 molecule: ## scenarios on the lab's virtual hosts
 	@.ci/run molecule
 
@@ -47,7 +50,10 @@ times: ## what the last runs of all checks took, by stage and by scenario
 venv: ## make .venv, for use by hand
 	@.ci/with-venv true && echo "now: . .venv/bin/activate"
 
+release: ## VERSION=X.Y.Z: changelog, version, artifact and documentation of a release, from a clean tree
+	@tests/tools/release "$(VERSION)"
+
 clean: ## drop virtualenvs and staged copies; the lab's images stay
 	@rm -rf "$${VFIO_HOST_CACHE:-$$HOME/.cache/vfio.host}/venv" \
-		"$${VFIO_HOST_CACHE:-$$HOME/.cache/vfio.host}/stage" .mypy_cache .pytest_cache .ruff_cache tests/output
+		"$${VFIO_HOST_CACHE:-$$HOME/.cache/vfio.host}/stage" "$${VFIO_HOST_CACHE:-$$HOME/.cache/vfio.host}/docs" .mypy_cache .pytest_cache .ruff_cache tests/output
 	@if [ -L .venv ]; then rm .venv; fi

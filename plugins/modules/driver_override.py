@@ -133,9 +133,10 @@ reboot_reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.vfio.host.plugins.module_utils._core.options import ARGUMENTS
 from ansible_collections.vfio.host.plugins.module_utils._core.task import run_task
 from ansible_collections.vfio.host.plugins.module_utils._devices.area import DeviceArea
-from ansible_collections.vfio.host.plugins.module_utils._devices.options import ARGUMENTS, device_request
+from ansible_collections.vfio.host.plugins.module_utils._devices.options import device_request
 
 
 def main():

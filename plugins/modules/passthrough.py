@@ -458,9 +458,9 @@ reboot_reasons:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.vfio.host.plugins.module_utils._core.options import ARGUMENTS
 from ansible_collections.vfio.host.plugins.module_utils._core.task import run_task
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import CHOICES, REPORT
-from ansible_collections.vfio.host.plugins.module_utils._devices.options import ARGUMENTS
 from ansible_collections.vfio.host.plugins.module_utils._passthrough.declaration import DEVICES, Declaration, result
 
 

@@ -185,8 +185,8 @@ reboot_reasons:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS
+from ansible_collections.vfio.host.plugins.module_utils._core.options import ARGUMENTS
 from ansible_collections.vfio.host.plugins.module_utils._core.task import run_task
-from ansible_collections.vfio.host.plugins.module_utils._devices.options import ARGUMENTS
 from ansible_collections.vfio.host.plugins.module_utils._sriov.area import NumberArea, ProbeArea
 from ansible_collections.vfio.host.plugins.module_utils._sriov.options import number_request
 

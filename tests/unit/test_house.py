@@ -23,11 +23,11 @@ FLOORS = {
     "_boot": {"_core", "_host"},
     "_competitors": {"_core", "_host"},
 }
-AREAS = {"_cmdline", "_devices", "_initramfs", "_kconfig", "_modules", "_sriov"}
-# What areas import of each other: numbers of VFs stand on devices; modules and configuration are one area, with one pair of
+AREAS = {"_cmdline", "_devices", "_initramfs", "_kconfig", "_memlock", "_modules", "_nodes", "_prove", "_sriov"}
+# What areas import of each other: numbers of VFs, nodes and the proof stand on devices; modules and configuration are one area, with one pair of
 # files; which images boot is in the boot loader's entries.
 BETWEEN_AREAS = {
-    ("_sriov", "_devices"), ("_modules.area", "_kconfig.state"), ("_modules.area", "_kconfig.verdict"),
+    ("_sriov", "_devices"), ("_nodes", "_devices"), ("_prove", "_devices"), ("_modules.area", "_kconfig.state"), ("_modules.area", "_kconfig.verdict"),
     ("_kconfig.verdict", "_modules.records"), ("_kconfig.verdict", "_modules.spec"),
     ("_initramfs.area", "_cmdline.loaders.entries"),
 }

@@ -4,48 +4,11 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""The options that all modules taking devices have in common."""
+"""What the options of a task mean for devices."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from ansible.module_utils.common.validation import check_type_int
-
-from ansible_collections.vfio.host.plugins.module_utils._core.force import FORCES
-from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import IGNORE
-
-
-class IntType(str):
-    """The argument type ``int`` whose check fails for an infinite number as it does for every other value that is no integer.
-
-    ansible-core lets the OverflowError through (source: ansible/module_utils/common/validation.py check_type_int). It is the word as well,
-    which the documentation's type is compared with (source: validate-modules, doc-type-does-not-match-spec).
-    """
-
-    __name__ = "int"
-
-    def __call__(self, value: Any) -> int:
-        try:
-            number: int = check_type_int(value)
-        except OverflowError as error:
-            raise TypeError(f"{value!r} cannot be converted to an int") from error
-        return number
-
-
-ARGUMENTS = {
-    "state": {"type": "str", "choices": ["present", "absent", "confirmed"], "default": "present"},
-    "now": {"type": "bool", "default": True},
-    "at_boot": {"type": "bool", "default": True},
-    "force": {"type": "list", "elements": "str", "choices": list(FORCES), "default": []},
-    "timeout": {"type": IntType("int"), "default": 10},
-    "confirm": {"type": IntType("int"), "default": 0},
-}
-
-
-def undeclared(options):
-    """What a task does about what it does not declare; what is given back by name leaves all else alone."""
-    return options.get("undeclared") if options["state"] == "present" else IGNORE
+from ansible_collections.vfio.host.plugins.module_utils._core.options import undeclared
 
 
 def device_request(options, policies, iommu_comes=False, prediction=None):
@@ -63,4 +26,4 @@ def device_request(options, policies, iommu_comes=False, prediction=None):
     )
 
 
-__all__ = ("ARGUMENTS", "device_request", "undeclared")
+__all__ = ("device_request",)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import FORCES, parse_force
+from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match, parse_match
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown
@@ -27,8 +27,6 @@ _MAX_NAME = 64
 _MOST_DIGITS = 9  # no bus has as many devices, and Python does not read numbers of thousands of digits
 _GROUP_WAYS = (REFUSE, EXTEND, IGNORE)
 _BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
-# What is declared once and for all devices, and is looked for in an entry.
-_OF_THE_TASK = ("state", "now", "at_boot", "timeout", "confirm")
 _OPTIONS = ("match", "driver", "fallback", "count", "iommu_group", "optional", "force")
 
 
@@ -136,20 +134,6 @@ def _parse_entry(policy, index, value):
     return Entry(policy, where, match, driver, count, group, optional, fallback, force)
 
 
-def unknown_options(where: str, value: dict, known: tuple) -> list:
-    """One sentence for each key of an entry that is none, with what may have been meant."""
-    found = []
-    for key in value:
-        if key in known:
-            continue
-        near = get_close_matches(str(key), known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        if key in _OF_THE_TASK:
-            hint = f"; {key} is an option of the task, for all of its devices"
-        found.append(f"{where}: unknown option {key!r}; there are: {', '.join(known)}{hint}")
-    return found
-
-
 def _is_driver(value):
     return isinstance(value, str) and bool(_DRIVER.match(value)) and len(value) <= _MAX_NAME
 
@@ -171,5 +155,4 @@ __all__ = (
     "parse_declarations",
     "parse_matches",
     "parse_policy_name",
-    "unknown_options",
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.options import undeclared
+from ansible_collections.vfio.host.plugins.module_utils._core.options import undeclared
 from ansible_collections.vfio.host.plugins.module_utils._memlock.plan import Request
 from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import parse
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.spec import unknown_options
+from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
 
 # A service's name as systemd takes it (source: systemd src/basic/unit-name.c, VALID_CHARS and UNIT_NAME_MAX).
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\-]*)?\.service\Z")

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Optional, Set
 
+from ansible_collections.vfio.host.plugins.module_utils._core.options import undeclared
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import RELEASE
-from ansible_collections.vfio.host.plugins.module_utils._devices.options import undeclared
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import NATIVE
 from ansible_collections.vfio.host.plugins.module_utils._devices.steps import BOUND, PENDING, RELEASED
 from ansible_collections.vfio.host.plugins.module_utils._nodes.plan import Request

@@ -12,7 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.spec import parse_policy_name, unknown_options
+from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
+from ansible_collections.vfio.host.plugins.module_utils._devices.spec import parse_policy_name
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 
 ROOT = "root"

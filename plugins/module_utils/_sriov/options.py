@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS
-from ansible_collections.vfio.host.plugins.module_utils._devices.options import undeclared
+from ansible_collections.vfio.host.plugins.module_utils._core.options import undeclared
 from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import Request
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS, parse_force
+from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match, parse_match
-from ansible_collections.vfio.host.plugins.module_utils._devices.spec import unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown
 

@@ -57,6 +57,7 @@ class Holding(Sysfs):
                 directory, number = self.tree.directory(address) / "vfio-dev" / name, f"241:{name[len('vfio'):]}"
                 if directory.exists():
                     self.tree.put(directory / "dev", number + "\n")
+                    self.tree.put(directory / "uevent", "MAJOR={}\nMINOR={}\nDEVNAME={}\n".format(*number.split(":"), f"vfio/{node}"))
                     self.tree.node(f"dev/vfio/{node}", CHARACTER, number)
                 else:
                     self.tree.device(directory, "vfio-dev", number, f"vfio/{node}")

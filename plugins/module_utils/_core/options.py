@@ -1,0 +1,69 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The options that tasks have in common, whichever areas they are about. Pure."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any
+
+from ansible.module_utils.common.validation import check_type_int
+
+from ansible_collections.vfio.host.plugins.module_utils._core.force import FORCES
+from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import IGNORE
+
+# What is declared once and for all devices, and is looked for in an entry.
+_OF_THE_TASK = ("state", "now", "at_boot", "timeout", "confirm")
+
+
+class IntType(str):
+    """The argument type ``int`` whose check fails for an infinite number as it does for every other value that is no integer.
+
+    ansible-core lets the OverflowError through (source: ansible/module_utils/common/validation.py check_type_int). It is the word as well,
+    which the documentation's type is compared with (source: validate-modules, doc-type-does-not-match-spec).
+    """
+
+    __name__ = "int"
+
+    def __call__(self, value: Any) -> int:
+        try:
+            number: int = check_type_int(value)
+        except OverflowError as error:
+            raise TypeError(f"{value!r} cannot be converted to an int") from error
+        return number
+
+
+ARGUMENTS = {
+    "state": {"type": "str", "choices": ["present", "absent", "confirmed"], "default": "present"},
+    "now": {"type": "bool", "default": True},
+    "at_boot": {"type": "bool", "default": True},
+    "force": {"type": "list", "elements": "str", "choices": list(FORCES), "default": []},
+    "timeout": {"type": IntType("int"), "default": 10},
+    "confirm": {"type": IntType("int"), "default": 0},
+}
+
+
+def undeclared(options):
+    """What a task does about what it does not declare; what is given back by name leaves all else alone."""
+    return options.get("undeclared") if options["state"] == "present" else IGNORE
+
+
+def unknown_options(where: str, value: dict, known: tuple) -> list:
+    """One sentence for each key of an entry that is none, with what may have been meant."""
+    found = []
+    for key in value:
+        if key in known:
+            continue
+        near = get_close_matches(str(key), known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        if key in _OF_THE_TASK:
+            hint = f"; {key} is an option of the task, for all of its devices"
+        found.append(f"{where}: unknown option {key!r}; there are: {', '.join(known)}{hint}")
+    return found
+
+
+__all__ = ("ARGUMENTS", "undeclared", "unknown_options")

@@ -57,7 +57,7 @@ class Sysfs:
         self.vfio_groups = self.root + "/sys/class/vfio"
         self.misc = self.root + "/sys/class/misc"
         self.vfio_devices = self.root + "/sys/class/vfio-dev"
-        self.iommu_device = self.root + "/sys/class/misc/iommu"
+        self.iommu_device = self.misc + "/iommu"
         self.configfs = self.root + "/sys/kernel/config"
         self.dev_block = self.root + "/sys/dev/block"
         self.disk_links = self.root + "/dev/disk"

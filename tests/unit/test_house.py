@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ def imports(path, walk=ast.walk):
     return found
 
 
+@functools.lru_cache(maxsize=None)
 def is_pure(path):
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return docstring.split("\n\n")[0].endswith("Pure.")

@@ -12,6 +12,7 @@ import os
 import re
 from dataclasses import dataclass, field
 
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import last_address
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK, CHARACTER, Node
 
 _NUMBER = re.compile(r"\d+:\d+\Z")
@@ -47,11 +48,52 @@ class Below:
 
 def vfio_nodes(fs, directory, group):
     """The Nodes through which a process can hold the device of a sysfs directory by VFIO: Node -> Place."""
+    groups = _group_names(group)
+    return _nodes_at(fs, [f"{fs.vfio_groups}/{name}" for name in groups] + _own_paths(fs, directory))
+
+
+def _group_names(group):
+    return [] if group is None else [group, f"noiommu-{group}"]
+
+
+def _own_paths(fs, directory):
+    return [f"{directory}/vfio-dev/{name}" for name in fs.names(f"{directory}/vfio-dev")]
+
+
+def _nodes_at(fs, paths):
     found = {}
-    paths = [f"{fs.vfio_groups}/{name}" for name in (group, f"noiommu-{group}") if group is not None]
-    for path in paths + [f"{directory}/vfio-dev/{name}" for name in fs.names(f"{directory}/vfio-dev")]:
+    for path in paths:
         _add(fs, found, path)
     return found
+
+
+class VfioNodes:
+    """vfio_nodes() of many devices at one moment. Most devices of a host are in neither of VFIO's classes, which are read once.
+
+    What is below a device as vfio-dev/NAME is also in the class vfio-dev (source: drivers/vfio/vfio_main.c vfio_init_device()). Where a
+    class cannot be read, any device may be in it.
+    """
+
+    def __init__(self, fs):
+        self._fs = fs
+        self._found = {}
+        groups, own = fs.names(fs.vfio_groups), fs.names(fs.vfio_devices)
+        self._groups = None if fs.refusal(fs.vfio_groups) is not None else frozenset(groups)
+        parents = {last_address(fs.target(f"{fs.vfio_devices}/{name}") or "") for name in own}
+        self._parents = None if fs.refusal(fs.vfio_devices) is not None or None in parents else parents
+
+    def of(self, device):
+        """The Nodes of a device: Node -> Place."""
+        if device.address not in self._found:
+            self._found[device.address] = _nodes_at(self._fs, self._paths(device))
+        return self._found[device.address]
+
+    def _paths(self, device):
+        fs, groups, parents = self._fs, self._groups, self._parents
+        paths = [f"{fs.vfio_groups}/{name}" for name in _group_names(device.iommu_group) if groups is None or name in groups]
+        if parents is None or device.address in parents:
+            paths += _own_paths(fs, fs.device_directory(device.address))
+        return paths
 
 
 def below(fs, address):
@@ -185,4 +227,4 @@ class _Backing:
                 yield f"{base}/{two}"
 
 
-__all__ = ("Below", "Place", "below", "vfio_nodes")
+__all__ = ("Below", "Place", "VfioNodes", "below", "vfio_nodes")

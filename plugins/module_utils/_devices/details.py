@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, Dict, Iterable, List, Optional
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.below import vfio_nodes
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, Device
 from ansible_collections.vfio.host.plugins.module_utils._devices.vpd import identification
 
@@ -95,11 +94,11 @@ FIELDS: Dict[str, Callable[[Any, Device, str], Any]] = {
 }
 
 
-def _nodes(fs: Any, device: Device, is_vfio: bool) -> dict:
+def _nodes(fs: Any, usage: Any, device: Device, is_vfio: bool) -> dict:
     """{node, cdev}: of its group and of itself, {path, owner, group, mode}; owner and mode are None where the node is not there."""
     found: Dict[str, Optional[dict]] = {"node": None, "cdev": None}
     if is_vfio:
-        for place in vfio_nodes(fs, fs.device_directory(device.address), device.iommu_group).values():
+        for place in usage.vfio_nodes.of(device).values():
             kind = {"vfio": "node", "vfio-dev": "cdev"}.get(place.subsystem)
             if kind:
                 found[kind] = dict(fs.owners(f"{fs.dev}/{place.name}"), path=f"/dev/{place.name}")
@@ -120,7 +119,7 @@ def add(fs: Any, survey: Any, facts: Dict[str, dict], fields: Iterable[str]) -> 
         more = dict(
             nothing, functions=[one for one in slots[_slot(device)] if one != address],
             pf_net=None if device.physfn is None else [one["name"] for one in pf.net] if pf else [],
-            vfio=dict(own["vfio"], **_nodes(fs, device, survey.is_vfio(device.driver))),
+            vfio=dict(own["vfio"], **_nodes(fs, survey.usage, device, survey.is_vfio(device.driver))),
         )
         if wanted:
             directory = fs.device_directory(address)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
+from functools import cached_property
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.below import Below, below, vfio_nodes
+from ansible_collections.vfio.host.plugins.module_utils._devices.below import Below, VfioNodes, below, vfio_nodes
 from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import parse_mountinfo
 from ansible_collections.vfio.host.plugins.module_utils._devices.processes import Processes, printable
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
@@ -50,16 +51,21 @@ class Usage:
         self._below = {}
         self._is_settled = False
 
+    @cached_property
+    def vfio_nodes(self):
+        """The VfioNodes of the host."""
+        return VfioNodes(self._fs)
+
     def holders(self, device, is_vfio):
         """The processes that hold a device through VFIO, as the facts show them: [{pid, command}].
 
         ``is_vfio``: a VFIO driver has it, so that a process of which it cannot be told what it has open counts, too.
         """
-        fs, processes = self._fs, self._processes
-        pids = list(processes.having(vfio_nodes(fs, fs.device_directory(device.address), device.iommu_group)))
+        processes = self._processes
+        pids = list(processes.having(self.vfio_nodes.of(device)))
         pids += processes.having_vfio(device.address)
         if is_vfio:
-            pids += self._some_vfio() + processes.untold
+            pids += self._some_vfio + processes.untold
         return [processes.holder(pid) for pid in dict.fromkeys(pids)]
 
     def below(self, device):
@@ -78,6 +84,7 @@ class Usage:
             self._is_settled = True
             let_settle(self._fs, _PATIENCE)
             self._processes = Processes(self._fs)
+            self.__dict__.pop("_some_vfio", None)
             uses = self._of(device, is_vfio, with_disks)
         return uses
 
@@ -86,7 +93,7 @@ class Usage:
         uses = processes_using(self._processes, found, is_vfio=is_vfio)
         pids = {use.pid for use in uses}
         if is_vfio:
-            held = self._processes.having_vfio(device.address) + self._some_vfio()
+            held = self._processes.having_vfio(device.address) + self._some_vfio
             uses += [
                 Use(f"process {pid} ({self._processes.holder(pid)['command']}), which has it open through VFIO", WAITS, pid)
                 for pid in dict.fromkeys(held) if pid not in pids
@@ -95,6 +102,7 @@ class Usage:
             uses += [Use(f"the kernel: {text}", LOSES) for text in self._kernels(found)]
         return uses
 
+    @cached_property
     def _some_vfio(self):
         """The pids that have some device's VFIO file, and no VFIO node whose number would say which device that is."""
         fs, groups = self._fs, {}

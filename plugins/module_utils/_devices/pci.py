@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS
 
 ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
-_SLOT = re.compile(r"/[0-9a-f]{4,8}:[0-9a-f]{2}:([01][0-9a-f]\.[0-7])(?![^/])")
-_ROOT = re.compile(r"/pci([0-9a-f]{4,8}:[0-9a-f]{2})(?=/)")
 _SHORT_ADDRESS = re.compile(r"[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 
 # The ids that tell what a function is; together with the address they pin one device.
@@ -54,17 +52,6 @@ def parse_modalias(modalias):
         "subsystem_device": text[38:42],
         "class": text[44:46] + text[48:50] + text[51:53],
     }
-
-
-def slot_path(sysfs_target):
-    """'06.0-00.0' for '…/pci0000:00/0000:00:06.0/0000:02:00.0': slots and functions from the root, no bus numbers."""
-    return "-".join(_SLOT.findall(sysfs_target))
-
-
-def root_of(sysfs_target):
-    """'0000:00' for '…/pci0000:00/0000:00:06.0/0000:02:00.0': the bus that its path is counted from; None for another shape."""
-    found = _ROOT.findall(sysfs_target)
-    return found[-1] if found else None
 
 
 def last_address(sysfs_target):
@@ -221,6 +208,4 @@ __all__ = (
     "last_address",
     "normalize_address",
     "parse_modalias",
-    "root_of",
-    "slot_path",
 )

@@ -14,14 +14,14 @@ stay (source: drivers/pci/controller/vmd.c vmd_find_free_domain()); its way thro
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import NamedTuple, Optional
-
-from ansible_collections.vfio.host.plugins.module_utils._devices.pci import root_of, slot_path
+from typing import NamedTuple, Optional, Tuple
 
 _FUNCTION = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}):([01][0-9a-f]\.[0-7])\Z")
 _ROOT = re.compile(r"pci([0-9a-f]{4,8}):([0-9a-f]{2})\Z")
 _DEVICES = "/sys/devices/"
+_SLOT = len("00.0")
 # What may stand in a rule as it is: no quote, no glob, no "|".
 _LITERAL = re.compile(r"[A-Za-z0-9_.,:@+=-]+\Z")
 DEVPATH = re.compile(r"/devices/[A-Za-z0-9_.,:@+=?/-]+\Z")
@@ -39,41 +39,67 @@ class Place(NamedTuple):
     devpath: Optional[str]
 
 
+class _Way(NamedTuple):
+    """A part of a sysfs path, from /sys/devices on: what Place has, the addresses of the ``functions`` on the way, and the ``domain``
+    and the ``bus`` that the next part may be of.
+    """
+
+    path: str = ""
+    functions: Tuple[str, ...] = ()
+    root: Optional[str] = None
+    domain: Optional[str] = None
+    bus: Optional[str] = None
+    devpath: Optional[str] = "/devices"
+
+
 def place_of(directory: str) -> Place:
     """The Place of the function at a sysfs ``directory``.
 
     Behind a second host bridge the path goes on with that one's bus: '0000:00/0e.0/e0/06.0-00.0'.
     """
+    at, way = _way_to(directory)
+    slots = "-".join([one[-_SLOT:] for one in way.functions])
+    return Place(way.path, slots, way.root, way.devpath if at >= 0 and way.domain else None)
+
+
+def functions_on(directory: str) -> Tuple[str, ...]:
+    """The addresses of all PCI functions on the way to the one at a sysfs ``directory``, from the root; its own is the last."""
+    return _way_to(directory)[1].functions
+
+
+def _way_to(directory: str) -> Tuple[int, _Way]:
     at = directory.rfind(_DEVICES)
-    parts = directory[at + len(_DEVICES):].split("/") if at >= 0 else directory.split("/")
-    path, pattern = "", []
-    domain = bus = None
-    for part in parts:
-        bridge, function = _ROOT.match(part), _FUNCTION.match(part)
-        if bridge:
-            # Its own domain is a running number where it is not the first.
-            first, bus = domain is None, bridge.group(2)
-            domain = bridge.group(1) if first else "?" * len(bridge.group(1))
-            path += f"{domain}:{bus}/" if first else f"/{bus}/"
-            pattern.append(f"pci{domain}:{bus}")
-        elif function:
-            path += function.group(3) if not path or path.endswith("/") else f"-{function.group(3)}"
-            pattern.append(f"{domain}:{bus or '??'}:{function.group(3)}")
-            bus = None
-        else:
-            pattern.append(part)
-    return Place(path, slot_path(directory), root_of(directory), _devpath(pattern) if at >= 0 and domain else None)
+    return at, _way(directory[at + len(_DEVICES):] if at >= 0 else directory)
 
 
-def _devpath(pattern):
-    """The pattern of a DEVPATH, or None where a part of it is no plain text.
+@functools.lru_cache(maxsize=None)
+def _way(directory: str) -> _Way:
+    """The _Way to a directory. Hundreds of functions are behind one bridge: the way to that is walked once."""
+    above, dummy, part = directory.rpartition("/")
+    way = _way(above) if above else _Way()
+    bridge, function = _ROOT.match(part), _FUNCTION.match(part)
+    if bridge:
+        # Its own domain is a running number where it is not the first.
+        first, number, bus = way.domain is None, bridge.group(1), bridge.group(2)
+        domain = number if first else "?" * len(number)
+        path = way.path + (f"{domain}:{bus}/" if first else f"/{bus}/")
+        return way._replace(path=path, root=f"{number}:{bus}", domain=domain, bus=bus, devpath=_longer(way.devpath, f"pci{domain}:{bus}"))
+    if function:
+        slot = function.group(3)
+        path = way.path + (slot if not way.path or way.path.endswith("/") else f"-{slot}")
+        devpath = _longer(way.devpath, f"{way.domain}:{way.bus or '??'}:{slot}")
+        return way._replace(path=path, functions=(*way.functions, part), bus=None, devpath=devpath)
+    return way._replace(devpath=_longer(way.devpath, part))
+
+
+def _longer(pattern: Optional[str], part: str) -> Optional[str]:
+    """The pattern of a DEVPATH with one more part, or None where a part of it is no plain text.
 
     '?' fits any character, '/' too, since udev compares by fnmatch without FNM_PATHNAME (source: systemd
     src/udev/udev-rules.c token_match_string()). The pattern's length is fixed, and every '?' stands between the ':' of one
     name, so only a name that ends in the middle of an address could make it fit across two; the kernel gives none.
     """
-    plain = all(_LITERAL.match(part.replace("?", "0")) for part in pattern)
-    return "/devices/" + "/".join(pattern) if plain else None
+    return f"{pattern}/{part}" if pattern is not None and _LITERAL.match(part.replace("?", "0")) else None
 
 
 def vf_path(pf_path: str, index: int) -> str:
@@ -102,4 +128,4 @@ def roots_in(devpath: str) -> Optional[str]:
     return found[-1] if found and "?" not in found[-1] else None
 
 
-__all__ = ("DEVPATH", "Place", "beside", "place_of", "roots_in", "vf_path", "vf_slots")
+__all__ = ("DEVPATH", "Place", "beside", "functions_on", "place_of", "roots_in", "vf_path", "vf_slots")

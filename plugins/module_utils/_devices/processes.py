@@ -25,6 +25,7 @@ class Processes:
 
     def __init__(self, fs):
         self._fs = fs
+        self._commands = {}
 
     def having(self, nodes):
         """The processes that have one of ``nodes`` open: pid -> the Nodes, in order."""
@@ -50,8 +51,10 @@ class Processes:
 
     def holder(self, pid):
         """A process as the facts show it: {pid, command}."""
-        command = printable(self._fs.read(f"{self._fs.proc}/{pid}/comm") or "")
-        return {"pid": pid, "command": f"{command}: {_UNTOLD}" if pid in self._open[2] else command}
+        if pid not in self._commands:
+            command = printable(self._fs.read(f"{self._fs.proc}/{pid}/comm") or "")
+            self._commands[pid] = f"{command}: {_UNTOLD}" if pid in self._open[2] else command
+        return {"pid": pid, "command": self._commands[pid]}
 
     @cached_property
     def _open(self):

@@ -21,12 +21,11 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.holders import 
 from ansible_collections.vfio.host.plugins.module_utils._devices.interfaces import interfaces
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import (
     Device,
-    addresses_in,
     has_bridge_class,
     last_address,
     parse_modalias,
 )
-from ansible_collections.vfio.host.plugins.module_utils._devices.place import place_of, vf_path
+from ansible_collections.vfio.host.plugins.module_utils._devices.place import functions_on, place_of, vf_path
 from ansible_collections.vfio.host.plugins.module_utils._devices.stuck import Stuck, sentence
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
 from ansible_collections.vfio.host.plugins.module_utils._host.platform import S390, platform_of, remaps_interrupts
@@ -178,8 +177,9 @@ def _scan(fs, warnings, stuck):
     )
     found = []
     for address in fs.names(fs.pci_devices):
-        device = _read_device(fs, address, around, stuck)
-        unread = _unread(fs, fs.device_directory(address))
+        directory = fs.device_directory(address)
+        device = _read_device(fs, address, directory, around, stuck)
+        unread = _unread(fs, directory) if fs.was_refused else []
         if unread:
             stuck.pop(address, None)
             warnings.append(f"{address} is left out, since what it is or what has it cannot be read: {'; '.join(unread)}")
@@ -204,13 +204,12 @@ def _unread(fs, directory):
     ]
 
 
-def _read_device(fs, address, around, stuck):
-    directory = fs.device_directory(address)
+def _read_device(fs, address, directory, around, stuck):
     modalias = fs.read(directory + "/modalias")
     ids = parse_modalias(modalias) if modalias else None
     if ids is None:
         return None
-    above = tuple(addresses_in(directory)[:-1])
+    above = functions_on(directory)[:-1]
     is_asleep = _is_asleep(fs, directory, above, around.asleep)
     if is_asleep:
         around.asleep.add(address)

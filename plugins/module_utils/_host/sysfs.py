@@ -132,6 +132,11 @@ class Sysfs:
         """
         return self._refusals.get(path)
 
+    @property
+    def was_refused(self):
+        """Whether refusal() has an answer for any path at all."""
+        return bool(self._refusals)
+
     def _note(self, path, error=None):
         """Keep what refusal() says of a look at ``path``, which ended with ``error``."""
         if isinstance(error, OSError) and error.errno not in _ABSENT:
@@ -163,7 +168,8 @@ class Sysfs:
         except _UNREAD as error:
             self._note(path, error)
             return None
-        self._note(path)
+        if self._refusals:
+            self._note(path)
         return data
 
     def read_file(self, path):

@@ -219,3 +219,28 @@ def test_a_device_file_beside_its_group_is_of_that_group(host):
     host.kernel.hold(NIC, 5, "qemu")
     host.kernel.open_file(5, 14, DEVICE[1], DEVICE[0])
     assert holders(host) == [(5, "qemu")] and holders(host, EDU) == []
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES], ids=errno.errorcode.get)
+@pytest.mark.parametrize("name", ["vfio", "vfio-dev"])
+def test_where_a_class_of_vfio_cannot_be_read_every_device_is_asked_for_its_nodes(host, monkeypatch, name, number):
+    host.take(NIC)
+    (own,) = host.kernel.names(host.kernel.device_directory(NIC) + "/vfio-dev")
+    host.kernel.hold(NIC, 7, "a", node=None if name == "vfio" else f"devices/{own}")
+    listdir = os.listdir
+
+    def refuse(path):
+        if path == f"{host.root}/sys/class/{name}":
+            raise OSError(number, os.strerror(number))
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert holders(host) == [(7, "a")]
+
+
+def test_devices_that_vfio_does_not_have_are_not_asked_for_its_nodes(taken, monkeypatch):
+    asked, listdir = [], os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: asked.append(path) or listdir(path))
+    taken.survey()
+    directories = [path for path in asked if path.endswith("/vfio-dev") and "/sys/devices/" in path]
+    assert [path.split("/")[-2] for path in directories] == [NIC]

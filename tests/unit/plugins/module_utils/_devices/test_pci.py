@@ -12,7 +12,6 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.pci import (
     last_address,
     normalize_address,
     parse_modalias,
-    slot_path,
 )
 
 IDS = {"vendor": "8086", "device": "10d3", "subsystem_vendor": "8086", "subsystem_device": "0000", "class": "020000"}
@@ -47,10 +46,6 @@ def test_a_modalias_gives_the_ids():
 @pytest.mark.parametrize("text", ["", "pci:v00008086", "usb:v00008086d000010D3sv00008086sd00000000bc02sc00i00"])
 def test_another_modalias_gives_none(text):
     assert parse_modalias(text) is None
-
-
-def test_a_path_has_slots_and_no_bus_numbers():
-    assert slot_path(BELOW_TWO_BRIDGES) == "0a.0-00.0-01.0"
 
 
 def test_a_path_names_the_functions_on_the_way():

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.place import DEVPATH, beside, place_of, roots_in, vf_path, vf_slots
+from ansible_collections.vfio.host.plugins.module_utils._devices.place import DEVPATH, beside, functions_on, place_of, roots_in, vf_path, vf_slots
 
 EPYC = "/sys/devices/pci0000:40/0000:40:01.1/0000:41:00.0"
 VMD = "/sys/devices/pci0000:00/0000:00:0e.0/pci10000:e0/10000:e0:06.0/10000:e1:00.0"
@@ -40,6 +40,17 @@ def test_a_place_begins_with_the_root_and_has_no_bus_number_behind_it(directory,
     place = place_of(directory)
     assert (place.path, place.devpath) == (path, devpath)
     assert DEVPATH.match(devpath) and fnmatchcase(directory[directory.index("/devices/"):], devpath)
+
+
+@pytest.mark.parametrize("directory, functions, slots", [
+    (EPYC, ("0000:40:01.1", "0000:41:00.0"), "01.1-00.0"),
+    (VMD, ("0000:00:0e.0", "10000:e0:06.0", "10000:e1:00.0"), "0e.0-06.0-00.0"),
+    (ARM, ("0001:00:01.0", "0001:03:00.0"), "01.0-00.0"),
+    # The way of a device whose link in the bus's directory is of another shape.
+    ("/sys/bus/pci/devices/0000:02:00.0", ("0000:02:00.0",), "00.0"),
+])
+def test_the_functions_on_the_way_are_named_from_the_root_and_so_are_their_slots(directory, functions, slots):
+    assert (functions_on(directory), place_of(directory).slots) == (functions, slots)
 
 
 @pytest.mark.parametrize("directories", HOSTS)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.pci import root_of
+from ansible_collections.vfio.host.plugins.module_utils._devices.place import place_of
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.model import Function, Net
@@ -140,4 +140,4 @@ def test_a_list_or_a_glob_of_paths_does_not_say_which_of_them_a_record_is_of(mak
     ("/sys/devices/virtual/x", None),
 ])
 def test_a_device_is_below_the_last_root_on_its_way(target, root):
-    assert root_of(target) == root
+    assert place_of(target).root == root

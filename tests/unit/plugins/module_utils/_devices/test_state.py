@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -329,3 +330,18 @@ def test_a_survey_writes_nothing(host):
     host.survey()
     assert host.snapshot() == before
     assert host.faults.log == []
+
+
+def test_a_survey_reads_no_attribute_of_a_device_twice(host, monkeypatch):
+    host.take(NIC)
+    read, opened = Counter(), os.open
+
+    def count(path, *more, **named):
+        read[path] += 1
+        return opened(path, *more, **named)
+
+    monkeypatch.setattr(os, "open", count)
+    host.survey()
+    attributes = {path: number for path, number in read.items() if "/sys/devices/pci" in path}
+    assert len(attributes) > 20
+    assert {path for path, number in attributes.items() if number > 1} == set()

@@ -34,6 +34,9 @@ class ActionModule(ActionBase):
             return result
         host = task_vars["inventory_hostname"]
         lines = _survey.lines(facts, host=host, width=_screen.width(), verbose=_screen.verbosity() > 0)
+        if self._variable(task_vars, "passthrough_undeclared") != "ignore":
+            declared = self._variable(task_vars, "passthrough_devices")
+            lines += _survey.undeclared(facts, declared if isinstance(declared, dict) else (), width=_screen.width())
         _screen.show(lines)
         result["lines"] = [line.text for line in lines]
         # Thousands of characters that the lines say as well; -vv prints them.
@@ -44,6 +47,10 @@ class ActionModule(ActionBase):
         if draft:
             self._write(draft, facts, host, result)
         return result
+
+    def _variable(self, task_vars: dict, name: str) -> object:
+        """The value of a variable of the role; None where nobody has set it."""
+        return self._templar.template(task_vars[name]) if name in task_vars else None
 
     def _write(self, draft: str, facts: dict, host: str, result: dict) -> None:
         """Have the draft on the controller. Raises AnsibleActionFail where somebody else's file is in the way."""

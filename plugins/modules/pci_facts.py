@@ -202,6 +202,12 @@ ansible_facts:
             "0000:02:00.0":
               policy: guests
               was: {driver: e1000e, net: [{name: enp2s0, mac: "52:54:00:12:34:56"}], serial: null}
+        policies:
+          description: The names of all policies that have a rules file on the host, for every boot or for this one, with devices or without.
+          returned: when O(owners=true)
+          type: list
+          elements: str
+          sample: [guests]
 """
 
 import gc
@@ -253,7 +259,7 @@ def read(module):
     facts, warnings = found.facts(), []
     facts["devices"] = details.add(fs, found, select(found.devices, facts["devices"]), module.params["details"])
     if module.params["owners"]:
-        owned, warnings = owners(Files(fs.root), found.devices)
+        owned, facts["policies"], warnings = owners(Files(fs.root), found.devices)
         facts["owners"] = {address: owner for address, owner in owned.items() if address in facts["devices"]}
     return facts, [printable(one) for one in found.warnings + warnings + taken_by_id(found, facts["devices"])]
 

@@ -16,6 +16,7 @@ description:
     elsewhere. It prints in every callback; where that writes JSON, the lines go to standard error.
   - Devices are listed as free, taken, needed by the host, and not to be had, with the reason. Bridges and what else belongs to the
     chipset are counted; C(-v) lists them. A host's address, ids and names are printed as a C(match) takes them.
+  - Names the policies on the host that the variable C(passthrough_devices) does not, unless C(passthrough_undeclared) is V(ignore).
   - Changes nothing on the host.
 author:
   - vfio.host authors (@vfio-host)

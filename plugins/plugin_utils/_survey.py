@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+from typing import Iterable
 
 from ansible_collections.vfio.host.plugins.plugin_utils._text import (
     BAD,
@@ -117,6 +118,18 @@ def lines(facts: dict, *, host: str, width: int, verbose: bool = False) -> list:
     return found + [Line(text, HEAD) for text in fill(total or ["no PCI device"], width, indent=_INDENT)]
 
 
+def undeclared(facts: dict, declared: Iterable[str], *, width: int) -> list:
+    """What is said of policies on the host that are not among the ``declared`` names, as Lines; nothing where there are none."""
+    names = sorted(set(facts.get("policies") or ()) - set(declared))
+    if not names:
+        return []
+    told = [
+        f"on the host, and not in passthrough_devices: {', '.join(names)}", "declare them (an empty list gives a policy back)",
+        "or say passthrough_undeclared: release",
+    ]
+    return [Line("")] + [Line(text, CHANGE) for text in fill(told, width, indent=_INDENT)]
+
+
 def _section(title: str, devices: list, facts: dict, width: int, style: str) -> list:
     """A title and its devices as Lines; nothing where there are none."""
     if not devices:
@@ -197,5 +210,5 @@ def numbered(facts: dict) -> dict:
 
 
 __all__ = (
-    "CHIPSET", "FREE", "NEEDED", "REFUSED", "TAKEN", "fragments", "is_chipset", "lines", "needs", "numbered", "partners", "state_of", "why_not",
+    "CHIPSET", "FREE", "NEEDED", "REFUSED", "TAKEN", "fragments", "is_chipset", "lines", "needs", "numbered", "partners", "state_of", "undeclared", "why_not",
 )

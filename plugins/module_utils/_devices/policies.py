@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Set, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
@@ -19,13 +19,15 @@ _PREFIX = "60-vfio-host-"
 Owner = Dict[str, Any]
 
 
-def owners(files: Files, devices: Dict[str, Any]) -> Tuple[Dict[str, Owner], List[str]]:
-    """(address -> {policy, was}, warnings) of the ``devices`` (address -> Device) that rules files of policies take.
+def owners(files: Files, devices: Dict[str, Any]) -> Tuple[Dict[str, Owner], List[str], List[str]]:
+    """(address -> {policy, was} of the ``devices`` (address -> Device) that rules files of policies take, the names of all policies
+    that have such a file, warnings).
 
     ``was``: {driver, net, serial} of before, None where a rule took a device that nobody had seen. A file that cannot be read, or that
     no run of ours wrote, is a warning.
     """
     found: Dict[str, Owner] = {}
+    policies: Set[str] = set()
     warnings: List[str] = []
     for directory in (files.volatile_rules, files.boot_rules):
         try:
@@ -35,18 +37,22 @@ def owners(files: Files, devices: Dict[str, Any]) -> Tuple[Dict[str, Owner], Lis
             continue
         for name in names:
             try:
-                _read(files, f"{directory}/{name}", name, devices, found)
+                _read(files, f"{directory}/{name}", name, devices, found, policies)
             except PlanError as error:
                 warnings += error.messages
-    return found, warnings
+    return found, sorted(policies), warnings
 
 
-def _read(files: Files, path: str, name: str, devices: Dict[str, Any], found: Dict[str, Owner]) -> None:
-    """Add the owners that one rules file names. Raises PlanError."""
+def _read(files: Files, path: str, name: str, devices: Dict[str, Any], found: Dict[str, Owner], policies: Set[str]) -> None:
+    """Add the policy of one rules file, and the owners that it names. Raises PlanError."""
     from ansible_collections.vfio.host.plugins.module_utils._devices import hotplug_rules, rules
 
-    policy, text = rules.policy_of(name), files.read(path)
-    if policy is None or text is None:
+    policy = rules.policy_of(name)
+    if policy is None:
+        return
+    policies.add(policy)
+    text = files.read(path)
+    if text is None:
         return
     for record in rules.parse(text, path):
         record = record.located(devices)

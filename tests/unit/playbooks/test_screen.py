@@ -167,6 +167,18 @@ def test_a_survey_is_plain_lines_with_and_without_more_verbosity(play, result_of
     assert misspelt.status == 0 and "did you mean passthrough_draft?" in " ".join((misspelt.screen + misspelt.errors).split())
 
 
+def test_a_survey_asks_the_host_once_and_names_the_policies_that_nobody_declares(play, result_of, host):
+    answer = result_of(host, "pci_facts", owners=True)
+    answer["ansible_facts"]["vfio_host"]["policies"] = ["guests", "left"]
+    played = play("survey", "passthrough_devices: {guests: []}", [answer])
+    assert "not in passthrough_devices: left," in " ".join(played.lines) and len(played.asked) == 1
+    assert [line for line in played.lines if line.startswith("TASK")] == [
+        "TASK [Show what the host has, and what could be taken] *************************"
+    ]
+    ignored = play("survey", "passthrough_devices: {guests: []}\npassthrough_undeclared: ignore", [answer])
+    assert ignored.status == 0 and "not in passthrough_devices" not in ignored.screen
+
+
 def test_a_draft_is_written_once_and_never_over_what_was_edited(play, result_of, host, tmp_path):
     answers = [result_of(host, "pci_facts", owners=True)]
     path = tmp_path / "drafts" / "node1.yml"

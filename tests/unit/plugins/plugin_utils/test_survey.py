@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.vfio.host.plugins.plugin_utils import _draft, _survey
 from ansible_collections.vfio.host.tests.unit.fake import hosts
-from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, NVME, PAIR, PAIR2, PF, ROOT_DISK, UPLINK
+from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, PAIR, PAIR2, PF, ROOT_DISK, UPLINK
 
 
 @pytest.fixture
@@ -125,3 +125,16 @@ def test_a_host_of_thousands_of_functions_is_surveyed_in_a_moment(facts_of, host
     _draft.text(facts, host="node1")
     assert any("VF 4095 of 01:00.0" in text for text in texts)
     assert time.process_time() - begun < 5
+
+
+def test_policies_that_nobody_declares_are_named_with_what_to_do(run_module, host):
+    host.take(NIC)
+    host.run({"spare": [{"match": {"address": EDU}}], "left": [{"match": {"vendor": "ffff"}, "optional": True}]})
+    facts = run_module(host, "pci_facts", owners=True)["ansible_facts"]["vfio_host"]
+    assert "spare" in facts["policies"] and "p" in facts["policies"]
+    told = " ".join(line.text.strip() for line in _survey.undeclared(facts, {"p"}, width=79)).strip()
+    assert told == (
+        f"on the host, and not in passthrough_devices: {', '.join(sorted(set(facts['policies']) - {'p'}))}, "
+        "declare them (an empty list gives a policy back), or say passthrough_undeclared: release"
+    )
+    assert _survey.undeclared(facts, facts["policies"], width=79) == []

@@ -16,7 +16,12 @@ from __future__ import annotations
 import sys
 from importlib.util import spec_from_file_location
 from pkgutil import get_importer
+from typing import TYPE_CHECKING, Optional, Sequence
 from zipimport import zipimporter
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 _OURS = __name__.rpartition(".")[0]
 
@@ -24,10 +29,11 @@ _OURS = __name__.rpartition(".")[0]
 class _Finder:
     """Gives for the files of ours in one zip the specs that zipimport gives."""
 
-    def __init__(self, archive):
+    def __init__(self, archive: str) -> None:
         self._archive = archive
 
-    def find_spec(self, name, path=None, target=None):
+    # Positional, since importlib calls it so (source: Python's Lib/importlib/_bootstrap.py _find_spec()).
+    def find_spec(self, name: str, path: Optional[Sequence[str]] = None, target: Optional[ModuleType] = None) -> Optional[ModuleSpec]:
         """The spec of a module, or None: Python asks the next finder then."""
         if not f"{name}.".startswith(f"{_OURS}.") or path is None or len(path) != 1:
             return None
@@ -44,7 +50,7 @@ class _Finder:
         return spec_from_file_location(name, file, loader=loader, submodule_search_locations=[] if is_package else None)
 
 
-def _has(loader, file):
+def _has(loader: zipimporter, file: str) -> bool:
     try:
         loader.get_data(file)
     except OSError:
@@ -52,10 +58,12 @@ def _has(loader, file):
     return True
 
 
-def install():
-    """Have the finder asked first. Not where this file came otherwise than in a zip, nor where the finder is wrong about it."""
+def install() -> None:
+    """Make the finder the first that Python asks. Not where this file came otherwise than in a zip, nor where the finder is wrong about
+    it.
+    """
     loader = getattr(__spec__, "loader", None)
-    if not isinstance(loader, zipimporter) or any(isinstance(one, _Finder) for one in sys.meta_path):
+    if not isinstance(loader, zipimporter) or any(isinstance(finder, _Finder) for finder in sys.meta_path):
         return
     finder = _Finder(loader.archive)
     known = [(name, sys.modules[name.rpartition(".")[0]].__path__) for name in (_OURS, __name__)]

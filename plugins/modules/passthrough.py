@@ -484,7 +484,7 @@ def main():
         ),
         supports_check_mode=True,
     )
-    run_task(module, Declaration(module.params).wishes, result, proof_for(module) if module.params["prove"] else None)
+    run_task(module, Declaration(module.params).wishes, make_result=result, after=proof_for(module) if module.params["prove"] else None)
 
 
 def proof_for(module):

@@ -201,7 +201,7 @@ def opened(module):
     if module.check_mode:
         return prove(fs, survey(fs), addresses, timeout, module.params["way"], check=True)
     # No other run may take a device away while it is open.
-    with one_at_a_time(Files(fs.root).lock, module._name, timeout):
+    with one_at_a_time(Files(fs.root).lock, module._name, timeout=timeout):
         return prove(fs, survey(fs), addresses, timeout, module.params["way"])
 
 

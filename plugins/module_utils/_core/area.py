@@ -9,39 +9,92 @@
 An area has three verbs: ``read()`` gives its state; ``plan(state, request)`` gives a plan or raises InputError or PlanError
 with every problem it finds; ``apply(plan, journal)`` carries it out and returns the plan as it was carried out, or raises. It
 only goes forward: before it touches a thing it has the journal remember it, and what the journal remembers is restored
-whatever ends the run. A plan has ``changed``, ``diff`` (a list for Ansible), ``reboot_reasons`` and ``warnings`` (sentences),
-and ``result()``, the area's own keys of a task's result.
+whatever ends the run.
 """
 
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told, tried
 from ansible_collections.vfio.host.plugins.module_utils._host import signals
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
-    ApplyError,
-    InputError,
-    PlanError,
-    RolledBack,
-    Unfinished,
-)
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, InputError, PlanError, RolledBack
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+    class Plan(Protocol):
+        """What an area would change. It may have ``failures`` as well, once applied: sentences about what could not be done, and
+        keeps nothing else.
+        """
+
+        @property
+        def changed(self) -> bool:
+            """Whether there is anything to apply."""
+
+        @property
+        def diff(self) -> Iterable[Mapping[str, Any]]:
+            """Mappings for Ansible: before, after, before_header, after_header."""
+
+        @property
+        def reboot_reasons(self) -> Iterable[str]:
+            """Sentences; each is a reason why the host has to boot."""
+
+        @property
+        def warnings(self) -> Iterable[str]:
+            """Sentences."""
+
+        def result(self) -> Mapping[str, Any]:
+            """The area's own keys of a task's result."""
+
+    class Area(Protocol):
+        """State, request and plan are of types that only the area knows."""
+
+        def read(self) -> Any:
+            """The state of the host. Raises PlanError."""
+
+        def plan(self, state: Any, request: Any) -> Plan:
+            """Raises InputError, PlanError."""
+
+        def apply(self, plan: Any, journal: Journal) -> Plan:
+            """The plan as it was carried out. Raises any of ENDINGS."""
+
+    # Name of an area -> its plan, whose type is known to who asks for it by name.
+    Plans = Dict[str, Any]
+    # Name of an area -> (the area, its request, or a function from the plans so far to it).
+    Wishes = Mapping[str, Tuple[Area, Any]]
 
 _ALL_BACK = "everything that this task had changed was put back as it was"
 
 
-def run_areas(wishes, check, open_journal=None, around=None):
-    """Run ``wishes``, name -> (area, request) in the order of applying, and give name -> plan.
+class Unfinished(ApplyError):
+    """All was applied but for single things, which the messages name; nothing is to be restored. ``plans``: name -> plan as applied."""
 
-    A request may be a function of the plans made so far that gives the request, or None where the area has nothing to do
-    and is left out. With ``check`` nothing is applied. ``open_journal``: called where something is to be applied, gives the
-    Journal. ``around``: called then, too, gives a context for that; it gives a function to call when all is applied, which may
-    refuse, and by which the journal is kept.
-    Problems of all areas are raised together, before anything is touched; an area whose plan failed is missing among the
-    plans that a function is given. Raises Unfinished where a plan, applied, has ``failures``: sentences about what could not be done and
-    keeps nothing else.
+    def __init__(self, plans: Plans, *messages: str) -> None:
+        super().__init__(*messages)
+        self.plans = plans
+
+
+def run_areas(
+    wishes: Wishes, check: bool, *, open_journal: Optional[Callable[[], Journal]] = None,
+    around: Optional[Callable[[], ContextManager[Callable[[], None]]]] = None,
+) -> Plans:
+    """Run ``wishes``, in the order of applying, and return name -> plan.
+
+    A function in place of a request returns the request, or None where the area has nothing to do and is left out. With
+    ``check`` nothing is applied. ``open_journal`` is called where something is to be applied. ``around`` is called then, too. Its
+    context gives a function that is called when all is applied; that may refuse, and the journal is kept for it.
+
+    Problems of all areas are raised together, before anything is touched: InputError or PlanError of single areas become one
+    PlanError. An area whose plan failed is missing among the plans that a function is given. Raises RolledBack or ApplyError
+    where applying failed, and Unfinished where a plan, applied, has ``failures``.
     """
-    plans, problems = {}, []
+    plans: Plans = {}
+    problems: List[str] = []
     for name, (area, request) in wishes.items():
         try:
             wanted = request(plans) if callable(request) else request
@@ -56,6 +109,8 @@ def run_areas(wishes, check, open_journal=None, around=None):
     areas, changing = {name: wishes[name][0] for name in plans}, [plan for plan in plans.values() if plan.changed]
     if check or not changing:
         return plans
+    if open_journal is None:
+        raise ValueError("nothing is applied without a journal")
     with signals.held_back(), around() if around else nullcontext() as keep:
         done = _apply_all(areas, plans, open_journal(), keep)
     failures = [message for plan in done.values() for message in getattr(plan, "failures", ())]
@@ -64,9 +119,10 @@ def run_areas(wishes, check, open_journal=None, around=None):
     return done
 
 
-def _apply_all(areas, plans, journal, keep):
+def _apply_all(areas: Mapping[str, Area], plans: Plans, journal: Journal, keep: Optional[Callable[[], None]]) -> Plans:
     """The plans as applied. Raises RolledBack where everything is as before, else ApplyError."""
-    done, doing = {}, ""
+    done: Plans = {}
+    doing = ""
     try:
         for name, plan in plans.items():
             doing = f"{name}: applying the plan"
@@ -90,26 +146,27 @@ def _apply_all(areas, plans, journal, keep):
     return done
 
 
-def _restored(journal):
-    """What could not be restored: sentences."""
+def _restored(journal: Journal) -> List[str]:
+    """Restore everything; a sentence for each thing that could not be."""
     try:
         return journal.restore()
     except ENDINGS as error:
         return told(error, "putting everything back")
 
 
-def require_root(fs):
+def require_root(fs: Sysfs) -> None:
     """Raise InputError where the host's files are not to be written, nor all of them to be read."""
     if not fs.is_root:
         raise InputError("this task reads and changes what only root may: run it with become: true")
 
 
-def report(plans):
-    """The common part of a task's result, of a list of plans: changed, diff, reboot_required, reboot_reasons, warnings."""
+def report(plans: Iterable[Plan]) -> Dict[str, Any]:
+    """The common part of a task's result: changed, diff, reboot_required, reboot_reasons, warnings."""
+    plans = list(plans)
     reasons = [reason for plan in plans for reason in plan.reboot_reasons]
     return {
         "changed": any(plan.changed for plan in plans),
-        "diff": [one for plan in plans for one in plan.diff],
+        "diff": [piece for plan in plans for piece in plan.diff],
         "reboot_required": bool(reasons),
         "reboot_reasons": reasons,
         # What two areas have seen is said once.
@@ -117,4 +174,4 @@ def report(plans):
     }
 
 
-__all__ = ("report", "require_root", "run_areas")
+__all__ = ("Unfinished", "report", "require_root", "run_areas")

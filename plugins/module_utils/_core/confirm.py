@@ -12,16 +12,19 @@ task. Confirmed or taken back, nothing is left of either; of a change that was t
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._core import journal, revert
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told, tried
 from ansible_collections.vfio.host.plugins.module_utils._host import commands
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, InputError, RolledBack
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 _UNIT = "vfio-host-confirm"
 # What the timer stands on: these rooms import from no other.
@@ -35,7 +38,7 @@ revert.main(sysfs.Sysfs(run=commands.run), files.Files())
 class Confirmation:
     """The change of a host that waits for its confirmation, if there is one."""
 
-    def __init__(self, fs, files):
+    def __init__(self, fs: Sysfs, files: Files) -> None:
         self._fs = fs
         self._files = files
         self._record = f"{files.journal}/{revert.RECORD}"
@@ -43,34 +46,34 @@ class Confirmation:
         self.is_asked = False  # whether this task's change waits now
 
     def waits(self) -> Optional[str]:
-        """A sentence where a change waits, else None."""
+        """A sentence where a change waits, else None. Raises PlanError."""
         record = revert.read_record(self._files)
-        if record is None or record["has_failed"]:
+        if record is None or record.has_failed:
             return None
-        left = max(0, round(record["deadline"] - time.monotonic()))
-        return f"a change by {record['task']} waits {left} seconds more for its confirmation, and is taken back then"
+        left = max(0, round(record.deadline - time.monotonic()))
+        return f"a change by {record.task} waits {left} seconds more for its confirmation, and is taken back then"
 
     def taken_back(self) -> Optional[str]:
-        """A sentence where the last change was taken back, else None."""
+        """A sentence where the last change was taken back, else None. Raises PlanError."""
         outcome = revert.read_outcome(self._files)
         if outcome is None:
             return None
-        within = f"within {outcome['seconds']} seconds" if outcome["seconds"] else "in its time"
-        what = f"the last change, by {outcome['task']}"
-        if outcome["is_left"]:
-            return f"{what}, was not confirmed {within}, and could not be taken back at {outcome['time']}: {'; '.join(outcome['problems'])}"
-        end = "; ".join(outcome["problems"]) or "the host is as it was before"
-        return f"{what}, was taken back at {outcome['time']}, since nobody confirmed it {within}: {end}"
+        within = f"within {outcome.seconds} seconds" if outcome.seconds else "in its time"
+        what = f"the last change, by {outcome.task}"
+        if outcome.is_left:
+            return f"{what}, was not confirmed {within}, and could not be taken back at {outcome.time}: {'; '.join(outcome.problems)}"
+        end = "; ".join(outcome.problems) or "the host is as it was before"
+        return f"{what}, was taken back at {outcome.time}, since nobody confirmed it {within}: {end}"
 
     def forget(self) -> None:
-        """Remove the note of a change that was taken back, and the timer that tries again what could not be."""
+        """Remove the note of a change that was taken back, and stop the timer that tries again what could not be. Raises ApplyError."""
         self._files.put(self._outcome, None)
         if revert.read_record(self._files) is not None:
             self._stop()
         else:
             revert.remove_code(self._files)
 
-    def check(self):
+    def check(self) -> None:
         """Raise InputError where there is no timer on this host."""
         if not self._fs.exists(self._fs.systemd):
             raise InputError("confirm needs systemd, whose timer takes the change back, and this host runs without it; leave it out")
@@ -94,9 +97,9 @@ class Confirmation:
     @contextmanager
     def around(self, seconds: int, task: str) -> Iterator[Callable[[], None]]:
         """Have a timer while plans are applied, and for ``seconds`` afterwards, which begin with a call of the function that
-        this gives. Raises ApplyError. The timer stays armed unless the host is as it was.
+        this context gives. Raises ApplyError. The timer stays armed unless the host is as it was.
         """
-        record: Dict[str, Any] = {"v": revert.RECORD_VERSION, "task": task, "seconds": seconds, "deadline": time.monotonic() + seconds}
+        record = revert.Record(task, seconds, time.monotonic() + seconds)
         try:
             self._arm(record)
         except ENDINGS as error:
@@ -106,20 +109,21 @@ class Confirmation:
         except RolledBack as error:
             raise RolledBack(*(error.messages + self._stopped())) from error
         except ENDINGS as error:
-            left = max(0, round(record["deadline"] - time.monotonic()))
+            left = max(0, round(record.deadline - time.monotonic()))
             raise ApplyError(*(told(error, task) + [
                 f"the timer of confirm stays armed: in {left} seconds the host takes back what is not as it was"
             ])) from error
 
-    def _begin(self, record: Dict[str, Any]) -> None:
+    def _begin(self, record: revert.Record) -> None:
         """Give the change its time from now on. Where that cannot be written, the earlier record stays."""
-        self._write(dict(record, deadline=time.monotonic() + record["seconds"]))
+        self._write(record._replace(deadline=time.monotonic() + record.seconds))
         self.is_asked = True
 
-    def _write(self, record: Dict[str, Any]) -> None:
-        self._files.put(self._record, json.dumps(record), 0o600)
+    def _write(self, record: revert.Record) -> None:
+        self._files.put(self._record, record.text(), mode=0o600)
 
-    def _arm(self, record: Dict[str, Any]) -> None:
+    def _arm(self, record: revert.Record) -> None:
+        """Write the record and the code that the timer runs, and start the timer. Raises ApplyError."""
         code = f"{self._files.journal}/{revert.CODE}"
         self._files.own(self._files.journal)
         self._write(record)
@@ -127,10 +131,10 @@ class Confirmation:
             if name.rpartition(".")[0] in (_CORE, _HOST):
                 path = f"{code}/{name.replace('.', '/')}.py"
                 loader: Any = module.__spec__.loader if module.__spec__ else None
-                self._files.put(path, loader.get_source(name), 0o600)
-        self._files.put(f"{code}/start.py", _START, 0o600)
+                self._files.put(path, loader.get_source(name), mode=0o600)
+        self._files.put(f"{code}/start.py", _START, mode=0o600)
         status, dummy, complaint = self._fs.run([
-            "systemd-run", "--quiet", "--collect", f"--unit={_UNIT}", f"--on-active={record['seconds']}",
+            "systemd-run", "--quiet", "--collect", f"--unit={_UNIT}", f"--on-active={record.seconds}",
             "--timer-property=AccuracySec=100ms", "--description=Takes back a change of vfio.host that nobody confirmed",
             sys.executable, "-B", "-E", "-s", f"{code}/start.py",
         ])
@@ -139,7 +143,7 @@ class Confirmation:
 
     def _stopped(self) -> List[str]:
         """Stop the timer where nothing is left to take back; sentences for what did not work."""
-        return [f"the timer of confirm was not cleared away: {one}" for one in tried(self._stop)]
+        return [f"the timer of confirm was not cleared away: {problem}" for problem in tried(self._stop)]
 
     def _stop(self) -> None:
         # The record goes first: without it the timer does nothing.

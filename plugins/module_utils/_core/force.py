@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 # Why the host itself may need a device.
 GUARDS = ("network", "storage", "console")
@@ -17,20 +17,23 @@ UNDECLARED = "driver"
 FORCES = GUARDS + (UNDECLARED,)
 
 
-def parse_force(value: Any, where: str, known: Sequence[str], problems: List[str]) -> Tuple[str, ...]:
-    """The words of an entry's ``force``; ``problems`` gains what is wrong with them. ``known``: those that there are."""
-    words = [word.strip() for word in value.split(",")] if isinstance(value, str) else value or ()
-    if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):
+def parse_force(value: object, where: str, *, known: Sequence[str], problems: List[str]) -> Tuple[str, ...]:
+    """The words of an entry's ``force``, as YAML gives it. ``where`` names the entry; ``known``: the words that there are. Adds to
+    ``problems`` a sentence for what is wrong with it.
+    """
+    items: object = [word.strip() for word in value.split(",")] if isinstance(value, str) else value or ()
+    if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
         problems.append(f"{where}: force must be a list of {', '.join(known)}, not {value!r}")
         return ()
+    words: Tuple[str, ...] = tuple(items)
     unknown = sorted(set(words) - set(known))
     if unknown:
         problems.append(f"{where}: force: {', '.join(unknown)} cannot be forced; there are: {', '.join(known)}")
-    return tuple(words)
+    return words
 
 
-def how_to_force(kind: str, where: Optional[str], variable: str = "passthrough_devices") -> str:
-    """What to write, and where, so that ``kind`` is given up for what an entry selects, or in the whole task.
+def how_to_force(kind: str, where: Optional[str], *, variable: str = "passthrough_devices") -> str:
+    """What to write, and where, so that ``kind`` (of FORCES) is given up for what an entry selects, or in the whole task.
 
     ``where`` names the entry; None: there is none. ``variable``: the role's variable that has it.
     """

@@ -17,15 +17,34 @@ import json
 import os
 import time
 from dataclasses import asdict
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Set,
+    Tuple,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import tried
-from ansible_collections.vfio.host.plugins.module_utils._core.resources import KINDS, Autoprobe, Binding, Edges, File, Vfs
+from ansible_collections.vfio.host.plugins.module_utils._core.resources import KINDS, Autoprobe, Binding, Edges, File, Resource, Vfs
 from ansible_collections.vfio.host.plugins.module_utils._host import signals, versions
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import PciBus
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules
 from ansible_collections.vfio.host.plugins.module_utils._host.versions import words
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 VERSION = 1  # of the format
 _NAME = "journal.json"
@@ -36,11 +55,12 @@ _BY_KIND = {kind.__name__: kind for kind in KINDS}
 class Journal:
     """The journal of one run that calls itself ``task``. ``timeout``: seconds for a driver to let go of a device."""
 
-    def __init__(self, fs: Any, files: Any, task: str = "", timeout: float = _SHORTEST) -> None:
+    def __init__(self, fs: Sysfs, files: Files, *, task: str = "", timeout: float = _SHORTEST) -> None:
         self._edges = Edges(fs, files, PciBus(fs, max(timeout, _SHORTEST), is_bounded=True))
         self._path = f"{files.journal}/{_NAME}"
-        self._head: Dict[str, Any] = {"v": VERSION, "task": task, "time": time.strftime("%Y-%m-%d %H:%M:%S %z")}
-        self._resources: List[Any] = []
+        self._task = task
+        self._begun = time.strftime("%Y-%m-%d %H:%M:%S %z")
+        self._resources: List[Resource] = []
         self._known: Set[Tuple[str, str]] = set()
         self._checks: List[Callable[[List[str]], List[str]]] = []
         # Address -> what a person calls the device, for messages.
@@ -49,22 +69,23 @@ class Journal:
     @property
     def task(self) -> str:
         """The module whose run it is."""
-        return self._head["task"]
+        return self._task
 
     @property
     def begun(self) -> str:
         """When the run began: '2026-11-29 14:02:11 +0000'."""
-        return self._head["time"]
+        return self._begun
 
-    def remember(self, *resources: Any, files: Iterable[str] = ()) -> None:
+    def remember(self, *resources: Resource, files: Iterable[str] = ()) -> None:
         """Keep resources, and ``files`` as they are now, before any of them is touched. What is known already stays as it was
         first. Raises ApplyError, PlanError.
         """
         signals.check()
-        new: Dict[Tuple[str, str], Any] = {}
-        for one in [File.now(self._edges.files, path) for path in files if ("File", path) not in self._known] + list(resources):
-            if _key(one) not in self._known:
-                new.setdefault(_key(one), one)
+        new: Dict[Tuple[str, str], Resource] = {}
+        of_files = [File.now(self._edges.files, path) for path in files if ("File", path) not in self._known]
+        for resource in (*of_files, *resources):
+            if _key(resource) not in self._known:
+                new.setdefault(_key(resource), resource)
         if new:
             end = len(self._resources)
             self._resources += new.values()
@@ -100,13 +121,13 @@ class Journal:
             last_first = [one for one in reversed(chosen) if not _is_told_by(one, remade)]
             order = sorted(last_first, key=lambda one: one.rank)
             files = [one for one in order if isinstance(one, File) and not one.is_last]
-            for one in files:
-                problems += self._problems(one.what, one.restore)
+            for file in files:
+                problems += self._problems(file.what, file.restore)
             if any(isinstance(one, File) and one.path.endswith(".rules") for one in chosen):
                 problems += tried(reload_rules, self._edges.fs)
             # Files but the last ones have the lowest rank.
-            for one in order[len(files):]:
-                problems += self._problems(one.what, one.restore)
+            for resource in order[len(files):]:
+                problems += self._problems(resource.what, resource.restore)
             if since is None:
                 for check in self._checks:
                     problems += check(problems)
@@ -136,15 +157,15 @@ class Journal:
         if text is None:
             return False
         try:
-            record = versions.parsed(text, self._path, VERSION)
-            head = {key: words(record[key]) for key in ("task", "time")}
+            record = versions.parsed(text, self._path, known=VERSION)
+            task, begun = words(record["task"]), words(record["time"])
             self._resources = [_resource(kind, fields) for kind, fields in record["resources"]]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PlanError(
                 f"{self._path}, by which a run that was cut off can be taken back, cannot be read ({type(error).__name__}: {error}): "
                 "remove it, which gives up what it could take back, and run again"
             ) from error
-        self._head.update(head)
+        self._task, self._begun = task, begun
         self._known = {_key(one) for one in self._resources}
         return True
 
@@ -152,37 +173,44 @@ class Journal:
         files = self._edges.files
         files.own(files.journal)
         rows = [[type(one).__name__, asdict(one)] for one in self._resources]
-        files.put(self._path, json.dumps(dict(self._head, resources=rows)), 0o600)
+        files.put(self._path, json.dumps({"v": VERSION, "task": self._task, "time": self._begun, "resources": rows}), mode=0o600)
 
 
-def _resource(kind: str, fields: Dict[str, Any]) -> Any:
+def _resource(kind: str, fields: Dict[str, Any]) -> Resource:
     """A resource as it was written. Raises KeyError, TypeError, ValueError for what is none."""
     cls = _BY_KIND[kind]
     types = get_type_hints(cls)
+    values: Dict[str, Any] = {}
     for name, value in fields.items():
-        if not _fits(value, types[name]):
-            raise ValueError(f"{name} of {kind} is {str(value)[:40]!r}")
-    return cls(**fields)
+        try:
+            values[name] = _as_declared(value, types[name])
+        except ValueError:
+            raise ValueError(f"{name} of {kind} is {str(value)[:40]!r}") from None
+    return cls(**values)
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value of JSON has the type that a resource's field is declared with."""
+def _as_declared(value: Any, hint: Any) -> Any:
+    """A value of JSON as the type that a resource's field is declared with. Raises ValueError where it has another one."""
     kind, inner = get_origin(hint), get_args(hint)
-    if kind is Union:
-        return any(_fits(value, one) for one in inner)
-    if kind is list:
-        return isinstance(value, list) and all(_fits(one, inner[0]) for one in value)
-    if kind is dict:
-        return isinstance(value, dict) and all(_fits(one, inner[1]) for one in value.values())
-    return hint is Any or (isinstance(value, hint) and (hint is bool or not isinstance(value, bool)))
+    if kind is Union:  # of None and one other type
+        return None if value is None else _as_declared(value, inner[0])
+    if kind is list and isinstance(value, list):
+        return [_as_declared(item, inner[0]) for item in value]
+    if kind is tuple and isinstance(value, list) and len(value) == len(inner):
+        return tuple(_as_declared(item, type_) for item, type_ in zip(value, inner))
+    if kind is dict and isinstance(value, dict):
+        return {key: _as_declared(item, inner[1]) for key, item in value.items()}
+    if kind is not None or not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise ValueError
+    return value
 
 
-def _is_told_by(resource: Any, remade: Set[str]) -> bool:
+def _is_told_by(resource: Resource, remade: Set[str]) -> bool:
     """Whether the number of VFs of a PF that is ``remade`` restores this, too."""
     return (isinstance(resource, Binding) and resource.physfn in remade) or (isinstance(resource, Autoprobe) and resource.address in remade)
 
 
-def _key(resource: Any) -> Tuple[str, str]:
+def _key(resource: Resource) -> Tuple[str, str]:
     """What a resource is of: its kind, and its path, address, module or commands, which is its first field."""
     return type(resource).__name__, str(next(iter(vars(resource).values())))
 
@@ -202,8 +230,9 @@ class CutOff(NamedTuple):
         return f"{what}: {'; '.join(self.problems) or 'what it had changed was put back as it was'}"
 
 
-def recover(fs: Any, files: Any, is_check: bool = False) -> Optional[CutOff]:
-    """Restore what a run that was killed has left, before anything is planned; None where none was. Raises PlanError.
+def recover(fs: Sysfs, files: Files, *, is_check: bool = False) -> Optional[CutOff]:
+    """Restore what a run that was killed has left, before anything is planned; None where none was. ``is_check``: only look. Raises
+    PlanError.
 
     What cannot be restored is told, and forgotten: the plan goes on from what is.
     """

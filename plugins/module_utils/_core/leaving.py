@@ -9,20 +9,47 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any, Dict, List, NoReturn, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import told
 from ansible_collections.vfio.host.plugins.module_utils._host import signals
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Run
+
+    class Module(Protocol):
+        """What this collection uses of an AnsibleModule."""
+
+        _name: str
+        check_mode: bool
+        params: Dict[str, Any]
+
+        def run_command(self, args: List[str], *, handle_exceptions: bool) -> Tuple[int, str, str]:
+            """(exit status, standard output, standard error). Raises OSError, ValueError."""
+
+        def warn(self, warning: str) -> None:
+            """Print a warning."""
+
+        def exit_json(self, **kwargs: Any) -> NoReturn:
+            """End the process with a result."""
+
+        def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
+            """End the process with a failure."""
 
 _NOT_STARTED = 127  # as a shell says it
 # How Python holds a byte that is no UTF-8 (source: PEP 383).
 _BYTE, _FIRST = re.compile("[\udc80-\udcff]"), 0xDC00
 
 
-def runner(module):
-    """The module's run_command, which does not leave the module where a program cannot be started, but gives status 127."""
+def runner(module: Module) -> Run:
+    """The module's run_command. Where a program cannot be started it returns status 127, and does not end the module. It raises
+    signals.Interrupted.
+    """
 
-    def run(words):
+    def run(words: List[str]) -> Tuple[int, str, str]:
         signals.check()
         try:
             result = module.run_command(words, handle_exceptions=False)
@@ -37,19 +64,19 @@ def runner(module):
     return run
 
 
-def fail(module, error):
+def fail(module: Module, error: BaseException) -> NoReturn:
     """Leave through fail_json, whatever ended the task: first the cause, then what could not be put back."""
     module.fail_json(msg=printable("\n".join(told(error, module._name))))
 
 
-def printable(value):
-    """A result in which a byte of the host that is no UTF-8 is written as \\xe9: JSON has no other way to carry it."""
+def printable(value: Any) -> Any:
+    """A result, a value of JSON, in which a byte of the host that is no UTF-8 is written as \\xe9: JSON has no other way to carry it."""
     if isinstance(value, str):
         return value if value.isascii() else _BYTE.sub(lambda found: f"\\x{ord(found.group()) - _FIRST:02x}", value)
     if isinstance(value, dict):
-        return {printable(key): printable(one) for key, one in value.items()}
+        return {printable(key): printable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [printable(one) for one in value]
+        return [printable(item) for item in value]
     return value
 
 

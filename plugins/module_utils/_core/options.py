@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ansible.module_utils.common.validation import check_type_int
 
@@ -29,7 +29,7 @@ class IntType(str):
 
     __name__ = "int"
 
-    def __call__(self, value: Any) -> int:
+    def __call__(self, value: object) -> int:
         try:
             number: int = check_type_int(value)
         except OverflowError as error:
@@ -37,7 +37,7 @@ class IntType(str):
         return number
 
 
-ARGUMENTS = {
+ARGUMENTS: Dict[str, Dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent", "confirmed"], "default": "present"},
     "now": {"type": "bool", "default": True},
     "at_boot": {"type": "bool", "default": True},
@@ -47,14 +47,16 @@ ARGUMENTS = {
 }
 
 
-def undeclared(options):
-    """What a task does about what it does not declare; what is given back by name leaves all else alone."""
+def undeclared(options: Mapping[str, Any]) -> Optional[str]:
+    """What a task does about what it does not declare: one of undeclared.CHOICES, None where it has no such option. What is given
+    back by name leaves all else alone.
+    """
     return options.get("undeclared") if options["state"] == "present" else IGNORE
 
 
-def unknown_options(where: str, value: dict, known: tuple) -> list:
-    """One sentence for each key of an entry that is none, with what may have been meant."""
-    found = []
+def unknown_options(where: str, value: Mapping[Any, object], *, known: Sequence[str]) -> List[str]:
+    """One sentence for each key of an entry that is not ``known``, with what may have been meant. ``where`` names the entry."""
+    problems = []
     for key in value:
         if key in known:
             continue
@@ -62,8 +64,8 @@ def unknown_options(where: str, value: dict, known: tuple) -> list:
         hint = f"; did you mean {near[0]}?" if near else ""
         if key in _OF_THE_TASK:
             hint = f"; {key} is an option of the task, for all of its devices"
-        found.append(f"{where}: unknown option {key!r}; there are: {', '.join(known)}{hint}")
-    return found
+        problems.append(f"{where}: unknown option {key!r}; there are: {', '.join(known)}{hint}")
+    return problems
 
 
 __all__ = ("ARGUMENTS", "undeclared", "unknown_options")

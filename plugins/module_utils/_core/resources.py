@@ -12,21 +12,24 @@ order of restoring. All fields are what JSON can hold.
 
 from __future__ import annotations
 
-import filecmp
 import os
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple, Type, Union
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, last_words
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import Access
 from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import PciBus
 
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
 
 class Edges(NamedTuple):
-    """The edges of the host that restoring writes through: Sysfs, Files, PciBus."""
+    """The edges of the host that restoring writes through."""
 
-    fs: Any
-    files: Any
+    fs: Sysfs
+    files: Files
     bus: PciBus
 
 
@@ -41,18 +44,17 @@ class File:
     path: str
     text: Optional[str]
     mode: int = 0o644
-    owner: Optional[List[int]] = None
+    owner: Optional[Tuple[int, int]] = None
     label: Optional[str] = None
     has_directory: bool = True
     is_last: bool = False
     meanwhile: Optional[str] = None
 
     @classmethod
-    def now(cls, files: Any, path: str, is_last: bool = False, meanwhile: Optional[str] = None) -> File:
-        """The file as it is."""
+    def now(cls, files: Files, path: str, *, is_last: bool = False, meanwhile: Optional[str] = None) -> File:
+        """The file as it is. Raises PlanError where it is there and cannot be read."""
         state = files.state(path)
-        owner = None if state.owner is None else list(state.owner)
-        return cls(path, state.text, state.mode, owner, state.label, state.has_directory, is_last, meanwhile)
+        return cls(path, state.text, state.mode, state.owner, state.label, state.has_directory, is_last, meanwhile)
 
     @property
     def rank(self) -> int:
@@ -68,9 +70,9 @@ class File:
             host.files.put(self.path, self.meanwhile)
 
     def restore(self, host: Edges) -> None:
-        if File.now(host.files, self.path, self.is_last, self.meanwhile) == self:
+        if File.now(host.files, self.path, is_last=self.is_last, meanwhile=self.meanwhile) == self:
             return
-        host.files.put(self.path, self.text, self.mode, owner=self.owner, label=self.label)
+        host.files.put(self.path, self.text, mode=self.mode, owner=self.owner, label=self.label)
         if not self.has_directory:
             host.files.drop_directory(os.path.dirname(self.path))
 
@@ -81,7 +83,7 @@ class Loaded:
 
     module: str
     instance: Optional[int]
-    options: List[List[str]] = field(default_factory=list)
+    options: List[Tuple[str, str]] = field(default_factory=list)
     rank = 2
 
     @property
@@ -102,7 +104,7 @@ class Vfs:
 
     address: str
     autoprobe: bool
-    vfs: List[Any]
+    vfs: List[Tuple[str, Optional[str], Optional[str]]]
     rank = 3
 
     @property
@@ -123,7 +125,7 @@ class Vfs:
             for vf, driver, override in self.vfs:
                 if driver is not None:
                     _have_driver(host.fs, vf, driver)
-                    bus.bind_by_name(vf, driver, override)
+                    bus.bind_by_name(vf, driver, override=override)
                 elif override is not None:
                     bus.set_override(vf, override)
         bus.set_autoprobe(self.address, self.autoprobe)
@@ -308,7 +310,7 @@ class Image:
         images = ImageFiles(host.files.root)
         for path, old in self.olds.items():
             try:
-                is_same = filecmp.cmp(path, old, shallow=False)
+                is_same = images.is_same(path, old)
             except FileNotFoundError:
                 is_same = False
             if not is_same:
@@ -318,54 +320,56 @@ class Image:
         images.drop_old(self.path)
 
 
-KINDS: Tuple[Any, ...] = (File, Reread, Loaded, Vfs, Binding, Autoprobe, Option, Unloaded, NodeAccess, Commands, Image)
+Resource = Union[File, Reread, Loaded, Vfs, Binding, Autoprobe, Option, Unloaded, NodeAccess, Commands, Image]
+KINDS: Tuple[Type[Resource], ...] = (File, Reread, Loaded, Vfs, Binding, Autoprobe, Option, Unloaded, NodeAccess, Commands, Image)
 
 
-def _run(fs: Any, words: List[str]) -> str:
-    """A program's output. Raises ApplyError with its own words."""
+def _run(fs: Sysfs, words: List[str]) -> str:
+    """A program's standard output. Raises ApplyError with its own words."""
     status, out, err = fs.run(words)
     if status:
         raise ApplyError(f"{words[0].rsplit('/', 1)[-1]} failed with status {status}: {last_words(out, err)}")
-    return str(out)
+    return out
 
 
-def _have_driver(fs: Any, address: str, driver: str) -> None:
-    """Have a device's driver registered, whose module somebody may have removed since. Raises ApplyError.
+def _have_driver(fs: Sysfs, address: str, driver: str) -> None:
+    """Load the module of a device's driver, which somebody may have unloaded since. Raises ApplyError where the driver is not
+    registered then.
 
-    Most have the name of their module; of others (xhci_hcd, of xhci_pci) the device's alias tells it.
+    Most drivers have the name of their module; of others (xhci_hcd, of xhci_pci) the device's alias tells it.
     """
-    path = f"{fs.pci_drivers}/{driver}"
+    path, alias = f"{fs.pci_drivers}/{driver}", fs.read(f"{fs.pci_devices}/{address}/modalias")
     said: List[str] = []
-    for words in (["--", driver], ["--use-blacklist", "--", fs.read(f"{fs.pci_devices}/{address}/modalias")]):
+    for words in [["--", driver]] + ([["--use-blacklist", "--", alias]] if alias else []):
         if fs.exists(path):
             return
-        if words[-1]:
-            status, out, err = fs.run(["modprobe", *words])
-            said += [f"modprobe failed with status {status}: {last_words(out, err)}"] if status else []
+        status, out, err = fs.run(["modprobe", *words])
+        said += [f"modprobe failed with status {status}: {last_words(out, err)}"] if status else []
     if not fs.exists(path):
         why = "; ".join(dict.fromkeys(said)) or "no module that modprobe loads for it has this driver"
         raise ApplyError(f"driver {driver} is not loaded any more: {why}")
 
 
-def _directory(fs: Any, module: str) -> str:
+def _directory(fs: Sysfs, module: str) -> str:
     return f"{fs.modules}/{module.replace('-', '_')}"
 
 
-def _is_loaded(fs: Any, module: str) -> bool:
-    return bool(fs.exists(f"{_directory(fs, module)}/initstate"))
+def _is_loaded(fs: Sysfs, module: str) -> bool:
+    return fs.exists(f"{_directory(fs, module)}/initstate")
 
 
-def _users(fs: Any, module: str) -> List[str]:
+def _users(fs: Sysfs, module: str) -> List[str]:
     """What uses a loaded module: modules, devices of its drivers, or references that nobody names."""
     directory = _directory(fs, module)
-    found = list(fs.names(f"{directory}/holders"))
+    users = list(fs.names(f"{directory}/holders"))
     for driver in fs.names(f"{directory}/drivers"):
         path = f"{directory}/drivers/{driver}"
-        found += [name for name in fs.names(path) if name != "module" and fs.target(f"{path}/{name}") is not None]
+        users += [name for name in fs.names(path) if name != "module" and fs.target(f"{path}/{name}") is not None]
     references = fs.read(f"{directory}/refcnt")
-    return found or ([] if references == "0" else [f"{references} references"])
+    return users or ([] if references == "0" else [f"{references} references"])
 
 
 __all__ = (
-    "Autoprobe", "Binding", "Commands", "Edges", "File", "Image", "KINDS", "Loaded", "NodeAccess", "Option", "Reread", "Unloaded", "Vfs",
+    "Autoprobe", "Binding", "Commands", "Edges", "File", "Image", "KINDS", "Loaded", "NodeAccess", "Option", "Reread", "Resource", "Unloaded",
+    "Vfs",
 )

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, TypeVar
 
 from ansible_collections.vfio.host.plugins.module_utils._core import journal
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told, tried
@@ -20,6 +20,11 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Plan
 from ansible_collections.vfio.host.plugins.module_utils._host.lock import Busy, one_at_a_time
 from ansible_collections.vfio.host.plugins.module_utils._host.versions import parsed, seconds, words
 
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+_T = TypeVar("_T")
 NAME = "vfio.host, taking back what nobody confirmed"
 RECORD, OUTCOME, CODE = "record.json", "taken-back.json", "code"
 RECORD_VERSION = OUTCOME_VERSION = 1  # of the formats
@@ -28,13 +33,45 @@ _FARTHEST = 2 * 86400  # seconds; no run takes as long, nor is given more than a
 _PATIENCE = 10  # seconds for a driver to let go, and between two attempts where a run goes on
 
 
-def wait_and_revert(fs: Any, files: Any) -> None:
+class Record(NamedTuple):
+    """A change that waits for its confirmation: the module that made it, the seconds that were given, and until when, of
+    time.monotonic(). ``has_failed``: its time is over, and not everything could be restored.
+    """
+
+    task: str
+    seconds: float
+    deadline: float
+    has_failed: bool = False
+
+    def text(self) -> str:
+        """As it is kept."""
+        return json.dumps({"v": RECORD_VERSION, **self._asdict()})
+
+
+class Outcome(NamedTuple):
+    """What became of a change that nobody confirmed in ``seconds`` (0: not known): restored at ``time``, but for ``problems``.
+
+    ``is_left``: the journal was not restored to its end, as where it cannot be read.
+    """
+
+    task: str
+    seconds: float
+    problems: List[str]
+    time: str
+    is_left: bool
+
+    def text(self) -> str:
+        """As it is kept."""
+        return json.dumps({"v": OUTCOME_VERSION, **self._asdict()})
+
+
+def wait_and_revert(fs: Sysfs, files: Files) -> None:
     """Restore when the time is over, as often as it takes; nothing where the change was confirmed meanwhile."""
     left: Optional[float] = 0
     while left is not None:
         time.sleep(left)
         try:
-            with one_at_a_time(files.lock, NAME, _PATIENCE):
+            with one_at_a_time(files.lock, NAME, timeout=_PATIENCE):
                 left = revert_if_due(fs, files)
         except Busy:
             left = 0  # a run goes on, and with its end the time begins again
@@ -44,9 +81,10 @@ def wait_and_revert(fs: Any, files: Any) -> None:
             left = AGAIN
 
 
-def revert_if_due(fs: Any, files: Any) -> Optional[float]:
-    """None when there is nothing to wait for any more, else how many seconds are left."""
-    record, untold = None, []
+def revert_if_due(fs: Sysfs, files: Files) -> Optional[float]:
+    """Restore where the time is over. How many seconds are left until it is to be called again; None where it need not be."""
+    record: Optional[Record] = None
+    untold: List[str] = []
     try:
         record = read_record(files)
         if record is None:
@@ -54,13 +92,14 @@ def revert_if_due(fs: Any, files: Any) -> Optional[float]:
     except VfioHostError as error:
         # The timer was started for that time, so it is about over; a host that nobody reaches is worse than a change that is lost.
         untold = error.messages
-    left = 0 if record is None else record["deadline"] - time.monotonic()
+    left = 0 if record is None else record.deadline - time.monotonic()
     if left > 0:
         return left
-    found, problems, is_left = journal.Journal(fs, files), None, False
+    kept, is_left = journal.Journal(fs, files), False
+    problems: Optional[List[str]] = None
     try:
-        if found.load():
-            problems = found.restore()
+        if kept.load():
+            problems = kept.restore()
     except ENDINGS as error:
         # The journal stays, for whoever can read it, and is tried again.
         problems, is_left = told(error, NAME), True
@@ -69,59 +108,53 @@ def revert_if_due(fs: Any, files: Any) -> Optional[float]:
         files.put(f"{files.journal}/{RECORD}", None)
         return None
     if record is None:
-        record = {"v": RECORD_VERSION, "task": found.task or "a run", "seconds": 0}
-    outcome = {
-        "v": OUTCOME_VERSION, "task": record["task"], "seconds": record["seconds"], "problems": problems,
-        "time": time.strftime("%Y-%m-%d %H:%M:%S %z"), "is_left": is_left,
-    }
-    untold = untold + tried(files.put, f"{files.journal}/{OUTCOME}", json.dumps(outcome), 0o600)
+        record = Record(kept.task or "a run", 0, 0)
+    outcome = Outcome(record.task, record.seconds, problems, time.strftime("%Y-%m-%d %H:%M:%S %z"), is_left)
+    untold = untold + tried(lambda: files.put(f"{files.journal}/{OUTCOME}", outcome.text(), mode=0o600))
     if problems:
         # What the record says by then does not matter: a deadline that has passed is tried at once.
-        untold += tried(
-            files.put, f"{files.journal}/{RECORD}",
-            json.dumps(dict(record, deadline=time.monotonic() + AGAIN, has_failed=True)), 0o600,
-        )
+        failed = record._replace(deadline=time.monotonic() + AGAIN, has_failed=True)
+        untold += tried(lambda: files.put(f"{files.journal}/{RECORD}", failed.text(), mode=0o600))
         _complain(untold + problems)
         return AGAIN
     # Without the record nobody waits any more; without the journal nothing is restored twice.
     files.put(f"{files.journal}/{RECORD}", None)
-    found.drop()
+    kept.drop()
     _complain(untold)
     return None
 
 
-def read_record(files: Any) -> Optional[Dict[str, Any]]:
-    """The deadline of a change: {task, seconds, deadline (of time.monotonic()), has_failed}; None where none is kept. Raises PlanError."""
-    return _read(files, RECORD, RECORD_VERSION, lambda kept: {
-        "v": RECORD_VERSION, "task": words(kept["task"]), "seconds": seconds(kept["seconds"]),
-        "deadline": _deadline(kept["deadline"]), "has_failed": kept.get("has_failed") is True,
-    })
+def read_record(files: Files) -> Optional[Record]:
+    """The change that waits; None where none does. Raises PlanError."""
+    return _read(files, RECORD, RECORD_VERSION, lambda kept: Record(
+        words(kept["task"]), seconds(kept["seconds"]), _deadline(kept["deadline"]), kept.get("has_failed") is True,
+    ))
 
 
-def _deadline(value: Any) -> float:
+def _deadline(value: object) -> float:
+    """A deadline in a record. Raises ValueError."""
     deadline = seconds(value)
     if deadline - time.monotonic() > _FARTHEST:
         raise ValueError("its deadline is later than any that a run sets")
     return deadline
 
 
-def read_outcome(files: Any) -> Optional[Dict[str, Any]]:
-    """What became of a change that nobody confirmed: {task, seconds (0: not known), problems, time, is_left}; ``is_left``: the journal was
-    not restored to its end, as where it cannot be read. None where there is none. Raises PlanError.
-    """
-    return _read(files, OUTCOME, OUTCOME_VERSION, lambda kept: {
-        "task": words(kept["task"]), "seconds": seconds(kept["seconds"]), "problems": [words(one) for one in list(kept["problems"])],
-        "time": words(kept["time"]), "is_left": kept.get("is_left") is True,
-    })
+def read_outcome(files: Files) -> Optional[Outcome]:
+    """What became of the last change that nobody confirmed; None where there is none. Raises PlanError."""
+    return _read(files, OUTCOME, OUTCOME_VERSION, lambda kept: Outcome(
+        words(kept["task"]), seconds(kept["seconds"]), [words(problem) for problem in list(kept["problems"])], words(kept["time"]),
+        kept.get("is_left") is True,
+    ))
 
 
-def _read(files: Any, name: str, known: int, make: Callable[[Dict[str, Any]], Dict[str, Any]]) -> Optional[Dict[str, Any]]:
+def _read(files: Files, name: str, known: int, make: Callable[[Dict[str, Any]], _T]) -> Optional[_T]:
+    """What ``make`` makes of a file's JSON, of a format up to version ``known``; None where it is absent. Raises PlanError."""
     path = f"{files.journal}/{name}"
     text = files.read(path)
     if text is None:
         return None
     try:
-        return make(parsed(text, path, known))
+        return make(parsed(text, path, known=known))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PlanError(f"{path} cannot be read ({type(error).__name__}: {error}): remove it, and run again") from error
 
@@ -132,13 +165,13 @@ def _complain(sentences: List[str]) -> None:
         sys.stderr.write(sentence + "\n")
 
 
-def main(fs: Any, files: Any) -> None:
-    """What the timer runs; nothing is left of it but what it has to say."""
+def main(fs: Sysfs, files: Files) -> None:
+    """What the timer runs. Of its files only the outcome is left."""
     wait_and_revert(fs, files)
     remove_code(files)
 
 
-def remove_code(files: Any) -> None:
+def remove_code(files: Files) -> None:
     """Remove the copy of the code, and the directories where nothing else is in them."""
     top = f"{files.journal}/{CODE}"
     for folder, folders, names in os.walk(top, topdown=False):
@@ -151,6 +184,6 @@ def remove_code(files: Any) -> None:
 
 
 __all__ = (
-    "AGAIN", "CODE", "OUTCOME", "RECORD", "RECORD_VERSION", "main", "read_outcome", "read_record", "remove_code",
-    "revert_if_due", "wait_and_revert",
+    "AGAIN", "CODE", "OUTCOME", "Outcome", "RECORD", "Record", "main", "read_outcome", "read_record", "remove_code", "revert_if_due",
+    "wait_and_revert",
 )

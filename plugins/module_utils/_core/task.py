@@ -9,30 +9,58 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Dict, NoReturn, Optional, Tuple
 
-from ansible_collections.vfio.host.plugins.module_utils._core.area import report, require_root, run_areas
+from ansible_collections.vfio.host.plugins.module_utils._core.area import Unfinished, report, require_root, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS
 from ansible_collections.vfio.host.plugins.module_utils._core.leaving import fail, printable, runner
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError, Unfinished
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 from ansible_collections.vfio.host.plugins.module_utils._host.lock import one_at_a_time
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+if TYPE_CHECKING:
+    from typing import Iterable, List, Mapping, Protocol
+
+    from ansible_collections.vfio.host.plugins.module_utils._core.area import Plans, Wishes
+    from ansible_collections.vfio.host.plugins.module_utils._core.confirm import Confirmation
+    from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+    from ansible_collections.vfio.host.plugins.module_utils._core.leaving import Module
+
+    class Proof(Protocol):
+        """What a look at the host has found, after all was applied."""
+
+        @property
+        def failures(self) -> List[str]:
+            """Sentences. With one, the task fails, and keeps what it did."""
+
+        @property
+        def warnings(self) -> Iterable[str]:
+            """Sentences."""
+
+        def result(self) -> Mapping[str, Any]:
+            """Its own keys of the task's result."""
+
+    MakeWishes = Callable[[Sysfs, Files], Wishes]
+    MakeResult = Callable[[Plans], Mapping[str, Any]]
+    Prove = Callable[[Sysfs, Plans], Proof]
 
 _PATIENCE = 10  # seconds to wait for another run, where the module has no option for it
 _LONGEST = 86400  # seconds that a run may wait for anything
 _SHORTEST = 5  # seconds in which somebody can come back by a new connection; ``true``, which Ansible takes for 1, is a slip
 
 
-def run_task(module, make_wishes, make_result=None, after=None):
+def run_task(
+    module: Module, make_wishes: MakeWishes, *, make_result: Optional[MakeResult] = None, after: Optional[Prove] = None,
+) -> NoReturn:
     """Run a module's task and leave through its exit_json or fail_json.
 
-    ``make_wishes``: called with (Sysfs, Files), gives the wishes as run_areas() takes them. ``make_result``: called with
-    name -> plan, gives the areas' part of the result; without it, what each plan has to say is put side by side. ``after``: called
-    with (Sysfs, name -> plan) when all is applied, before another run may write; it gives what has ``result()``, ``warnings`` and
-    ``failures``, with which the task fails and keeps what it did.
+    ``make_wishes`` returns the wishes of run_areas(). ``make_result`` returns the areas' part of the result; without it, the results
+    of all plans are put side by side. ``after`` is called when all is applied, before another run may write.
     """
-    result = problem = None
+    result: Dict[str, Any] = {}
+    problem: Optional[BaseException] = None
     try:
         result = printable(_run(module, make_wishes, make_result or _side_by_side, after))
     except ENDINGS as error:
@@ -41,11 +69,13 @@ def run_task(module, make_wishes, make_result=None, after=None):
         fail(module, problem)
     for warning in result.pop("warnings", ()):
         module.warn(warning)
-    (module.fail_json if "msg" in result else module.exit_json)(**result)
+    if "msg" in result:
+        module.fail_json(**result)
+    module.exit_json(**result)
 
 
-def _run(module, make_wishes, make_result, after):
-    """The task's result; with ``msg``, that of a task that failed."""
+def _run(module: Module, make_wishes: MakeWishes, make_result: MakeResult, after: Optional[Prove]) -> Dict[str, Any]:
+    """The task's result; with ``msg``, that of a task that failed. Raises any of ENDINGS."""
     _check(module)
     fs, files = Sysfs(run=runner(module)), Files()
     with _alone(module, fs, files):
@@ -54,14 +84,12 @@ def _run(module, make_wishes, make_result, after):
             return {"changed": _confirmation(fs, files).confirm(module.check_mode)}
         if fs.is_root and fs.exists(files.journal):
             _recover(module, fs, files, _confirmation(fs, files))
-        confirmation = _confirmation(fs, files) if module.params.get("confirm") else None
-        if confirmation:
-            confirmation.check()
+        confirmation, around = None, None
+        if module.params.get("confirm"):
+            confirmation, around = _confirmed(module, fs, files)
+        failures: List[str] = []
         try:
-            plans, failures = run_areas(
-                make_wishes(fs, files), module.check_mode, lambda: _journal(module, fs, files),
-                confirmation and (lambda: confirmation.around(module.params["confirm"], module._name)),
-            ), []
+            plans = run_areas(make_wishes(fs, files), module.check_mode, open_journal=lambda: _journal(module, fs, files), around=around)
         except Unfinished as error:
             plans, failures = error.plans, error.messages
         more = after(fs, plans) if after and not failures else None
@@ -69,7 +97,7 @@ def _run(module, make_wishes, make_result, after):
     result.update(make_result(plans))
     if more:
         result.update(more.result())
-        result["warnings"] += more.warnings
+        result["warnings"] += list(more.warnings)
         failures = more.failures
     if failures:
         result["msg"] = "\n".join(failures)
@@ -81,19 +109,26 @@ def _run(module, make_wishes, make_result, after):
 # What only a run with something to change needs is loaded there: most runs have nothing to do.
 
 
-def _journal(module, fs, files):
+def _journal(module: Module, fs: Sysfs, files: Files) -> Journal:
     """The run's journal."""
     from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
-    return Journal(fs, files, module._name, module.params.get("timeout", _PATIENCE))
+    return Journal(fs, files, task=module._name, timeout=module.params.get("timeout", _PATIENCE))
 
 
-def _confirmation(fs, files):
+def _confirmation(fs: Sysfs, files: Files) -> Confirmation:
     """What knows of a change that waits for its confirmation."""
     from ansible_collections.vfio.host.plugins.module_utils._core.confirm import Confirmation
     return Confirmation(fs, files)
 
 
-def _check(module):
+def _confirmed(module: Module, fs: Sysfs, files: Files) -> Tuple[Confirmation, Callable[[], ContextManager[Callable[[], None]]]]:
+    """The confirmation that this task asks for, and what run_areas() takes as ``around``. Raises InputError."""
+    confirmation = _confirmation(fs, files)
+    confirmation.check()
+    return confirmation, lambda: confirmation.around(module.params["confirm"], module._name)
+
+
+def _check(module: Module) -> None:
     """Raise InputError where the task's seconds are none that a run can wait."""
     timeout, confirm, problems = module.params.get("timeout", _PATIENCE), module.params.get("confirm", 0), []
     # ansible-core 2.13 hands on a null as it is.
@@ -107,23 +142,25 @@ def _check(module):
         raise InputError(*problems)
 
 
-def _alone(module, fs, files):
-    """Nobody else writes meanwhile; what was read stays true. Who only reads waits for nobody."""
+def _alone(module: Module, fs: Sysfs, files: Files) -> ContextManager[None]:
+    """A context in which no other run writes, so that what was read stays true. A run that only reads waits for nobody. Raises
+    InputError.
+    """
     if module.check_mode or not fs.is_root:
         return nullcontext()
-    return one_at_a_time(files.lock, module._name, module.params.get("timeout", _PATIENCE))
+    return one_at_a_time(files.lock, module._name, timeout=module.params.get("timeout", _PATIENCE))
 
 
-def _recover(module, fs, files, confirmation):
-    """Say what became of an earlier change, and put back what a run that was killed has left. Raises InputError where a change
-    waits still: this run would not know what to go back to.
+def _recover(module: Module, fs: Sysfs, files: Files, confirmation: Confirmation) -> None:
+    """Say what became of an earlier change, and restore what a run that was killed has left. Raises InputError where a change
+    still waits: this run would not know what to go back to. Raises PlanError where a record cannot be read.
     """
     from ansible_collections.vfio.host.plugins.module_utils._core.journal import recover
     told, waits = confirmation.taken_back(), confirmation.waits()
     if waits and not module.check_mode:
         raise InputError(f"{waits}: confirm it (state: confirmed), or wait")
     try:
-        cut_off = None if waits else recover(fs, files, module.check_mode)
+        cut_off = None if waits else recover(fs, files, is_check=module.check_mode)
     except PlanError as error:
         # What the timer had to say is not forgotten before its journal is.
         raise PlanError(*([told] if told else []) + error.messages) from error
@@ -138,7 +175,7 @@ def _recover(module, fs, files, confirmation):
             module.warn(printable(sentence))
 
 
-def _side_by_side(plans):
+def _side_by_side(plans: Plans) -> Dict[str, Any]:
     return {key: value for plan in plans.values() for key, value in plan.result().items()}
 
 

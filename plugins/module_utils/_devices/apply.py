@@ -57,7 +57,7 @@ def pci_bus(fs, timeout):
 
         return who
 
-    return PciBus(fs, timeout, ask)
+    return PciBus(fs, timeout, holders=ask)
 
 
 class Applier:
@@ -157,7 +157,7 @@ class Applier:
     def _refusal_by_name(self, address, native):
         """Have a VF bound by the name of its native driver; why that refuses it, else ''."""
         try:
-            self._bus.bind_by_name(address, native, None)
+            self._bus.bind_by_name(address, native, override=None)
         except DriverRefusal as error:
             self._bus.set_override(address, None)
             return f": {error.messages[0]}"

@@ -102,7 +102,7 @@ def _parse_entry(policy, index, value):
     where = f"policy {policy}, devices[{index}]"
     if not isinstance(value, dict):
         raise InputError(f"{where}: must be a mapping with 'match', not {value!r}")
-    problems = unknown_options(where, value, _OPTIONS)
+    problems = unknown_options(where, value, known=_OPTIONS)
     match = None
     try:
         match = parse_match(value.get("match"), where)
@@ -128,7 +128,7 @@ def _parse_entry(policy, index, value):
     optional = _BOOLEANS.get(str(value.get("optional", False)).lower())
     if optional is None:
         problems.append(f"{where}: optional {value['optional']!r} must be true or false")
-    force = parse_force(value.get("force"), where, FORCES, problems)
+    force = parse_force(value.get("force"), where, known=FORCES, problems=problems)
     if problems:
         raise InputError(*problems)
     return Entry(policy, where, match, driver, count, group, optional, fallback, force)

@@ -8,7 +8,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, NamedTuple, Optional
+from typing import TYPE_CHECKING, Dict, NamedTuple, Optional
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 _LAST_SYSTEM = 999  # (source: systemd meson_options.txt, system-uid-max; useradd's SYS_UID_MAX)
 USER, GROUP = "passwd", "group"
@@ -28,9 +31,9 @@ class Account(NamedTuple):
 
 
 class Accounts:
-    """Reads through ``fs``. Files are read once."""
+    """Reads through ``fs``. Each file is read once."""
 
-    def __init__(self, fs: Any) -> None:
+    def __init__(self, fs: Sysfs) -> None:
         self._fs = fs
         self._tables: Dict[str, Dict[str, int]] = {}
 
@@ -45,19 +48,19 @@ class Accounts:
 
     def name(self, kind: str, number: int) -> str:
         """What the host's own files call a user or a group; its number where they do not have it."""
-        return next((name for name, one in self._table(kind).items() if one == number), str(number))
+        return next((name for name, known in self._table(kind).items() if known == number), str(number))
 
     def _table(self, kind: str) -> Dict[str, int]:
         """Name -> number of the host's own files; on image-based systems those of the image are in /usr/lib."""
         if kind not in self._tables:
-            found: Dict[str, int] = {}
+            numbers: Dict[str, int] = {}
             for directory in ("/usr/lib", "/etc"):
                 data = self._fs.read_file(f"{self._fs.root}{directory}/{kind}") or b""
                 for line in data.decode("utf-8", "replace").split("\n"):
                     number = _number(line)
                     if number is not None:
-                        found[line.split(":")[0]] = number
-            self._tables[kind] = found
+                        numbers[line.split(":")[0]] = number
+            self._tables[kind] = numbers
         return self._tables[kind]
 
 

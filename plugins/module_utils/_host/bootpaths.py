@@ -9,6 +9,10 @@
 from __future__ import annotations
 
 import os
+from typing import IO, TYPE_CHECKING, Optional
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 # The vendor of the Boot Loader Interface's variables (source: systemd.io/BOOT_LOADER_INTERFACE).
 _LOADER = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
@@ -17,7 +21,7 @@ _LOADER = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 class BootPaths:
     """Paths of the boot's configuration below ``root``."""
 
-    def __init__(self, root="/"):
+    def __init__(self, root: str = "/") -> None:
         self.root = root.rstrip("/")
         etc, boot = self.root + "/etc", self.root + "/boot"
         self.efi = self.root + "/sys/firmware/efi"
@@ -44,17 +48,17 @@ class BootPaths:
         self.cmdline_record = self.root + "/var/lib/vfio-host/kernel-cmdline"
         self.modules = self.root + "/lib/modules"
 
-    def loader_text(self, fs, name):
-        """A variable of the Boot Loader Interface, a text; None where the loader or stub of this boot left none."""
+    def loader_text(self, fs: Sysfs, name: str) -> Optional[str]:
+        """The text of a variable of the Boot Loader Interface; None where the loader or stub of this boot left none."""
         data = fs.read_bytes(f"{self.efi}/efivars/{name}-{_LOADER}")
         # Four bytes of attributes, then UTF-16 with its end.
         return None if data is None else data[4:].decode("utf-16-le", "replace").rstrip("\0")
 
-    def opened(self, path):
-        """A file's bytes, as a stream that can be sought in."""
+    def opened(self, path: str) -> IO[bytes]:
+        """A file's bytes, as a stream that can be sought in. Raises OSError."""
         return open(path, "rb")
 
-    def program(self, name):
+    def program(self, name: str) -> Optional[str]:
         """The path of a program, as root's shell finds it; None where it is not installed."""
         for place in ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"):
             path = f"{self.root}{place}/{name}"

@@ -18,9 +18,11 @@ from ansible_collections.vfio.host.plugins.module_utils._host.watched import Dep
 
 
 class Client:
-    """A process that opens nodes. What it has open is closed when this object is gone, or when a call that it was left behind with
-    ends. Each call raises OSError with the kernel's errno, and watched.Unfinished where it has not ended in ``timeout`` seconds;
-    after that the object is of no use any more.
+    """A process that opens nodes. ``timeout``: seconds for one call.
+
+    Each call raises OSError with the kernel's errno, and watched.Unfinished where it has not ended in its time. After that the
+    object is of no use any more, and its process ends with the call. What the process has open is closed at its end; it ends
+    with this object at the latest.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -31,14 +33,14 @@ class Client:
         """A handle of the character device behind ``path``; ESTALE where its 'major:minor' is not ``number``."""
         return int(self._ask("open", path, number or ""))
 
-    def ioctl(self, handle: int, request: int, value: Union[int, bytes]) -> Tuple[int, bytes]:
+    def ioctl(self, handle: int, request: int, *, value: Union[int, bytes]) -> Tuple[int, bytes]:
         """(what the call returned, the structure ``value`` as the kernel left it, b"" for a number)."""
         words = ("number", str(value)) if isinstance(value, int) else ("structure", value.hex())
         returned, dummy, data = self._ask("ioctl", str(handle), str(request), *words).partition(" ")
         return int(returned), bytes.fromhex(data)
 
-    def read(self, handle: int, length: int, offset: int) -> bytes:
-        """Up to ``length`` bytes from ``offset`` on."""
+    def read(self, handle: int, *, length: int, offset: int) -> bytes:
+        """Up to ``length`` bytes from byte ``offset`` on."""
         return bytes.fromhex(self._ask("read", str(handle), str(length), str(offset)))
 
     def close(self, handle: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import List, Optional
 
 # How much of a tool's words is worth repeating.
 _LAST_LINES = 5
@@ -18,9 +19,9 @@ _LAST_LINES = 5
 class VfioHostError(Exception):
     """Something the user can act on. ``messages`` holds one sentence a finding, all of them at once."""
 
-    def __init__(self, *messages):
+    def __init__(self, *messages: str) -> None:
         super().__init__("; ".join(messages))
-        self.messages = list(messages)
+        self.messages: List[str] = list(messages)
 
 
 class InputError(VfioHostError):
@@ -39,44 +40,38 @@ class RolledBack(ApplyError):
     """A step failed, and all that was changed before it is as it was; nothing is left to take back."""
 
 
-class Unfinished(ApplyError):
-    """All was done but for single things, which the messages name; nothing is to be put back. ``plans``: name -> plan as applied."""
-
-    def __init__(self, plans, *messages):
-        super().__init__(*messages)
-        self.plans = plans
-
-
 class KernelRefusal(VfioHostError):
-    """A write that the kernel answered with an errno (source: the OSError of that write)."""
+    """A write that the kernel answered with ``errno``, that of the write's OSError."""
 
-    def __init__(self, path, value, error):
-        self.errno = error.errno
-        super().__init__(
-            f"writing {value!r} to {path}: {errno_text(error.errno)}"
-        )
+    def __init__(self, path: str, value: str, *, error: OSError) -> None:
+        self.errno: int = error.errno or errno.EIO
+        super().__init__(f"writing {value!r} to {path}: {errno_text(self.errno)}")
 
 
 class KernelStuck(VfioHostError):
-    """A write that the kernel had not ended in its time, and that goes on in process ``pid``."""
+    """A write that did not end in ``timeout`` seconds, and that goes on in process ``pid``."""
 
-    def __init__(self, path, value, timeout, pid):
+    def __init__(self, path: str, value: str, *, timeout: float, pid: int) -> None:
         self.pid = pid
         super().__init__(f"writing {value!r} to {path}: it did not end in {timeout} seconds")
 
 
-def errno_name(number):
-    """'EBUSY' for 16; an unknown number stays one."""
-    return errno.errorcode.get(number, f"errno {number}")
+def errno_name(number: Optional[int]) -> str:
+    """'EBUSY' for 16; 'errno 4711' for a number that has no name. None, of an OSError without one, is EIO."""
+    known = errno.EIO if number is None else number
+    return errno.errorcode.get(known, f"errno {known}")
 
 
-def errno_text(number):
-    """'EBUSY (Device or resource busy)' for 16."""
-    return f"{errno_name(number)} ({os.strerror(number or 0)})"
+def errno_text(number: Optional[int]) -> str:
+    """'EBUSY (Device or resource busy)' for 16. None, of an OSError without an errno, is EIO."""
+    known = errno.EIO if number is None else number
+    return f"{errno_name(known)} ({os.strerror(known)})"
 
 
-def last_words(out, err):
-    """What a program that failed has said: its last lines, after those before them that tell of an error."""
+def last_words(out: str, err: str) -> str:
+    """What a program that failed has said: its last lines, after those before them that tell of an error. ``out``, ``err``: its
+    standard output and standard error.
+    """
     lines = err.strip().splitlines() or out.strip().splitlines() or ["nothing"]
     last = lines[-_LAST_LINES:]
     errors = [line for line in out.splitlines() + err.splitlines() if "error" in line.lower() and line not in last]
@@ -90,7 +85,6 @@ __all__ = (
     "KernelStuck",
     "PlanError",
     "RolledBack",
-    "Unfinished",
     "VfioHostError",
     "errno_name",
     "errno_text",

@@ -13,7 +13,7 @@ import os
 import stat
 import tempfile
 from contextlib import suppress
-from typing import NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._host import signals
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, errno_text
@@ -23,7 +23,9 @@ _UNFINISHED = ".vfio-host-tmp-"
 
 
 class FileState(NamedTuple):
-    """What a file is put back from: text (None: absent), mode, (uid, gid), SELinux label; whether its directory is there."""
+    """A file as it is, by which it can be restored: text (None: absent), mode, (uid, gid), SELinux label; whether its directory is
+    there.
+    """
 
     text: Optional[str]
     mode: int
@@ -35,7 +37,7 @@ class FileState(NamedTuple):
 class Files:
     """The configuration files that this collection owns, below ``root``."""
 
-    def __init__(self, root="/"):
+    def __init__(self, root: str = "/") -> None:
         self.root = root.rstrip("/")
         self.boot_rules = self.root + "/etc/udev/rules.d"
         self.volatile_rules = self.root + "/run/udev/rules.d"
@@ -48,7 +50,7 @@ class Files:
         self.journal = self.root + "/run/vfio-host/journal"
         self.module_options = self.root + "/run/vfio-host/module-options"
 
-    def names(self, directory):
+    def names(self, directory: str) -> List[str]:
         """The names in a directory, sorted; [] where it is absent. Raises PlanError where it is there and cannot be read."""
         try:
             return sorted(os.listdir(directory))
@@ -57,7 +59,7 @@ class Files:
         except OSError as error:
             raise PlanError(f"{directory} cannot be read: {errno_text(error.errno)}") from error
 
-    def read(self, path):
+    def read(self, path: str) -> Optional[str]:
         """The text of a file; None where it is absent. Raises PlanError where it is there and cannot be read."""
         try:
             # With its line ends as they are: what is put back is the same to the byte.
@@ -68,29 +70,31 @@ class Files:
         except OSError as error:
             raise PlanError(f"{path} cannot be read: {errno_text(error.errno)}") from error
 
-    def is_executable(self, path):
+    def is_executable(self, path: str) -> bool:
         """Whether a file is there and can be run."""
         return os.access(path, os.X_OK)
 
     def state(self, path: str) -> FileState:
-        """A file as it is, for putting it back. Raises PlanError where it is there and cannot be read."""
+        """The file as it is. Raises PlanError where it is there and cannot be read."""
         text, has_directory = self.read(path), os.path.isdir(os.path.dirname(path))
         if text is None:
             return FileState(None, 0o644, None, None, has_directory)
         try:
-            found = os.stat(path)
+            status = os.stat(path)
         except OSError as error:
             raise PlanError(f"{path} cannot be read: {errno_text(error.errno)}") from error
-        try:
+        label: Optional[str] = None
+        with suppress(OSError):
             label = os.getxattr(path, _LABEL).decode("ascii", "surrogateescape")
-        except OSError:
-            label = None
-        return FileState(text, stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid), label, has_directory)
+        return FileState(text, stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid), label, has_directory)
 
-    def put(self, path, text, mode=0o644, *, owner=None, label=None):
-        """Make ``path`` hold ``text`` (root's, where ``owner``, (uid, gid), is not given), or not exist where text is None.
+    def put(
+        self, path: str, text: Optional[str], *, mode: int = 0o644, owner: Optional[Tuple[int, int]] = None, label: Optional[str] = None,
+    ) -> None:
+        """Make ``path`` hold ``text``, in one step and on disk; where that is None, remove it.
 
-        Without a ``label`` the old file's SELinux label stays. Raises ApplyError.
+        ``owner``: (uid, gid), root's where it is None. ``label``: of SELinux; where it is None, the old file's stays. Raises
+        ApplyError.
         """
         signals.check()
         try:
@@ -101,18 +105,20 @@ class Files:
         except OSError as error:
             raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
 
-    def own(self, directory):
-        """Have a directory below /run that nobody else can write to, nor its parent, since what is in it will be run. Raises ApplyError."""
+    def own(self, directory: str) -> None:
+        """Make sure of a directory below /run that nobody else can write to, nor to its parent, since what is in it will be run. Raises
+        ApplyError.
+        """
         for path in (os.path.dirname(directory), directory):
             try:
                 os.makedirs(path, mode=0o755, exist_ok=True)
-                found = os.lstat(path)
+                status = os.lstat(path)
             except OSError as error:
                 raise ApplyError(f"{path} cannot be made: {errno_text(error.errno)}") from error
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
                 raise ApplyError(f"{path} is not a directory that only root can write to: remove it, and run again")
 
-    def drop_directory(self, directory):
+    def drop_directory(self, directory: str) -> None:
         """Remove a directory if nothing is in it. Raises ApplyError."""
         try:
             os.rmdir(directory)
@@ -120,9 +126,9 @@ class Files:
             if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
                 raise ApplyError(f"{directory} cannot be removed: {errno_text(error.errno)}") from error
 
-    def swap(self, source, path):
-        """Make ``source``, which a tool has written, take the place of ``path``; where it is absent, the tool has
-        written ``path`` itself, and that is synced. The old file's owner, mode and label stay. Raises ApplyError.
+    def swap(self, source: str, path: str) -> None:
+        """Rename ``source``, which a tool has written, to ``path``; the old file's owner, mode and label stay. Where ``source`` is
+        absent, the tool has written ``path`` itself, and that is synced. Raises ApplyError.
         """
         path = os.path.realpath(path)
         made = source if os.path.lexists(source) else path
@@ -141,7 +147,7 @@ class Files:
         except OSError as error:
             raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
 
-    def _replace(self, path, text, mode, owner, label):
+    def _replace(self, path: str, text: str, mode: int, owner: Optional[Tuple[int, int]], label: Optional[str]) -> None:
         directory = os.path.dirname(path)
         os.makedirs(directory, mode=0o755, exist_ok=True)
         # mkstemp creates with O_EXCL below a random name, and rename replaces a link instead of following it.
@@ -149,7 +155,7 @@ class Files:
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(text.encode("utf-8", "surrogateescape"))
-                if owner is not None and tuple(owner) != (os.geteuid(), os.getegid()):
+                if owner is not None and owner != (os.geteuid(), os.getegid()):
                     os.fchown(stream.fileno(), *owner)
                 os.fchmod(stream.fileno(), mode)
                 if label is None:
@@ -165,7 +171,7 @@ class Files:
             raise
         self._tidy(directory)
 
-    def _remove(self, path):
+    def _remove(self, path: str) -> None:
         try:
             os.unlink(path)
         except FileNotFoundError:
@@ -173,7 +179,7 @@ class Files:
         self._tidy(os.path.dirname(path))
         sync_directory(os.path.dirname(path))
 
-    def _tidy(self, directory):
+    def _tidy(self, directory: str) -> None:
         """Remove what runs that a power cut ended have left here; what is of this boot may be of a run that goes on."""
         mine = _UNFINISHED + this_boot(self.root)
         for name in os.listdir(directory):
@@ -182,8 +188,8 @@ class Files:
                     os.unlink(f"{directory}/{name}")
 
 
-def _make_like(path, handle):
-    """Give the new file the old one's owner, mode and label."""
+def _make_like(path: str, handle: int) -> None:
+    """Give an open file the owner, mode and label of ``path``. Raises OSError."""
     with suppress(FileNotFoundError):
         old = os.stat(path)
         os.fchown(handle, old.st_uid, old.st_gid)
@@ -191,8 +197,8 @@ def _make_like(path, handle):
     copy_label(path, handle)
 
 
-def move(source, path):
-    """Have ``source``, whose content is on disk, in the place of ``path``, on disk too. Raises OSError.
+def move(source: str, path: str) -> None:
+    """Rename ``source``, whose content is on disk, to ``path``, and sync that. Raises OSError.
 
     On FAT a renamed file's place is written with the file and not with the directory, and the old file's blocks are free as
     soon as nobody has it open: so the old one is held, and both are synced, the directory first, before it goes.
@@ -209,8 +215,8 @@ def move(source, path):
             os.close(handle)
 
 
-def copy_label(path, handle):
-    """Give the new file the old one's SELinux label; a new file has its directory's."""
+def copy_label(path: str, handle: int) -> None:
+    """Give an open file the SELinux label of ``path``; where that is absent, the file keeps its directory's. Raises OSError."""
     try:
         os.setxattr(handle, _LABEL, os.getxattr(path, _LABEL, follow_symlinks=False))
     except OSError as error:
@@ -218,7 +224,7 @@ def copy_label(path, handle):
             raise
 
 
-def this_boot(root):
+def this_boot(root: str) -> str:
     """'1a2b3c4d-', for names that no other boot of this host makes; "" where the kernel has no such thing."""
     try:
         with open(root + "/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
@@ -227,8 +233,8 @@ def this_boot(root):
         return ""
 
 
-def sync_directory(directory):
-    """Have a directory's names on disk."""
+def sync_directory(directory: str) -> None:
+    """Write a directory's names to disk. Raises OSError."""
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)

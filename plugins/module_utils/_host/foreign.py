@@ -15,6 +15,7 @@ import errno
 import glob
 import os
 import stat
+from typing import Dict, List, Sequence
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
 
@@ -26,35 +27,35 @@ _UNCHECKED = "so it is not checked for what it decides at boot"
 
 
 class Foreign:
-    """Configuration files of others below ``root``. Each is read once; ``notes``: what could not be checked, in sentences."""
+    """Configuration files of other programs below ``root``. Each is read once. ``notes``: what could not be checked, in sentences."""
 
-    def __init__(self, root="/"):
+    def __init__(self, root: str = "/") -> None:
         self.root = root.rstrip("/")
-        self.notes = []
-        self._texts = {}
-        self._scripts = {}
+        self.notes: List[str] = []
+        self._texts: Dict[str, str] = {}
+        self._scripts: Dict[str, str] = {}
 
     def note(self, sentence: str) -> None:
         """Keep a sentence of what cannot be checked, once."""
         if sentence not in self.notes:
             self.notes.append(sentence)
 
-    def paths(self, patterns, *, is_merged: bool = False) -> list:
+    def paths(self, patterns: Sequence[str], *, is_merged: bool = False) -> List[str]:
         """The paths that fit the glob ``patterns``, from the host's root, in the order of their names.
 
         ``is_merged``: of two files of one name only the one of the first pattern counts, and one that is empty or a link to
         /dev/null counts as none (source: systemd src/basic/conf-files.c, conf_files_list_strv).
         """
-        found: dict = {}
+        by_name: Dict[str, str] = {}
         for pattern in patterns:
             for path in sorted(glob.glob(glob.escape(self.root) + pattern)):
-                found.setdefault(os.path.basename(path) if is_merged else path, path)
-        kept = [path for dummy, path in sorted(found.items()) if not (is_merged and self._is_empty(path))]
+                by_name.setdefault(os.path.basename(path) if is_merged else path, path)
+        kept = [path for dummy, path in sorted(by_name.items()) if not (is_merged and self._is_empty(path))]
         if len(kept) > MOST_FILES:
             self.note(f"{' '.join(patterns)} are {len(kept)} files, and only the first {MOST_FILES} are checked")
         return kept[:MOST_FILES]
 
-    def names(self, directory: str) -> list:
+    def names(self, directory: str) -> List[str]:
         """The names in a directory of the host, sorted; [] where there is none."""
         try:
             return sorted(os.listdir(self.root + directory))
@@ -91,14 +92,14 @@ class Foreign:
             self._scripts[path] = data.decode("utf-8", "backslashreplace")
         return self._scripts.get(path, "")
 
-    def _read(self, path, only=b""):
+    def _read(self, path: str, only: bytes = b"") -> bytes:
         """The bytes of a file; none where it does not begin with ``only``. Raises OSError, ValueError."""
         # A FIFO would block, and a link may point at one.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
-                if stat.S_ISDIR(found.st_mode) or stat.S_ISCHR(found.st_mode):
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                if stat.S_ISDIR(status.st_mode) or stat.S_ISCHR(status.st_mode):
                     return b""
                 raise ValueError("it is no file")
             data = b""
@@ -111,15 +112,15 @@ class Foreign:
             os.close(handle)
         raise ValueError(f"it has more than {MOST_BYTES} bytes")
 
-    def _is_empty(self, path):
+    def _is_empty(self, path: str) -> bool:
         """Whether a file masks those of its name: a link to /dev/null, also below another root, or nothing in it."""
         try:
             if os.path.islink(path) and os.readlink(path) == os.devnull:
                 return True
-            found = os.stat(path)
+            status = os.stat(path)
         except OSError:
             return False
-        return stat.S_ISCHR(found.st_mode) or (stat.S_ISREG(found.st_mode) and not found.st_size)
+        return stat.S_ISCHR(status.st_mode) or (stat.S_ISREG(status.st_mode) and not status.st_size)
 
 
 __all__ = ("Foreign", "MOST_BYTES", "MOST_FILES")

@@ -11,10 +11,12 @@ Of kinds in MERGED only the first file of a name counts, in the order of these g
 
 from __future__ import annotations
 
+from typing import Sequence, Tuple
+
 _SYSTEMD = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
 
 
-def _in(places, rest):
+def _in(places: Sequence[str], rest: str) -> Tuple[str, ...]:
     return tuple(f"{place}/{rest}" for place in places)
 
 

@@ -20,6 +20,7 @@ import subprocess
 import tempfile
 import weakref
 from contextlib import contextmanager, suppress
+from typing import IO, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text
@@ -37,7 +38,7 @@ _CHUNK = 1 << 20
 class ImageFiles(BootPaths):
     """The images below ``root``, and the paths of the tools that make them."""
 
-    def __init__(self, root="/"):
+    def __init__(self, root: str = "/") -> None:
         super().__init__(root)
         etc = self.root + "/etc"
         # What was read in each image: a cache, which any boot empties.
@@ -51,59 +52,61 @@ class ImageFiles(BootPaths):
         self.mkinitcpio_conf = etc + "/mkinitcpio.conf.d/vfio-host.conf"
         self.mkinitcpio_post = [etc + "/initcpio/post", self.root + "/usr/lib/initcpio/post"]
         self.entry_token = etc + "/kernel/entry-token"
-        self._spool = None
+        self._spool: Optional[str] = None
 
-    def kernels(self):
-        """The installed kernels: those with a directory of modules."""
+    def kernels(self) -> List[str]:
+        """The releases of the installed kernels: those with a directory of modules."""
         return [name for name in _names(self.modules) if os.path.isdir(f"{self.modules}/{name}")]
 
-    def kernel_files(self, kernels):
-        """Kernel -> its file in /boot, for those of ``kernels`` that have one there."""
-        found = {}
+    def kernel_files(self, kernels: Sequence[str]) -> Dict[str, str]:
+        """Release of a kernel -> the path of its file in /boot, for those of ``kernels`` that have one there."""
+        files: Dict[str, str] = {}
         for kernel in kernels:
             for name in ("vmlinuz", "vmlinux", "image"):
                 path = f"{self.boot}/{name}-{kernel}"
                 if os.path.exists(path):
-                    found.setdefault(kernel, path)
-        return found
+                    files.setdefault(kernel, path)
+        return files
 
-    def unified_images(self):
-        """Unified kernel images, where boot loaders look for them."""
+    def unified_images(self) -> List[str]:
+        """The paths of unified kernel images, where boot loaders look for them."""
         places = [f"{place}/EFI/Linux" for place in self.boots]
         return [f"{place}/{name}" for place in places for name in _names(place) if name.endswith(".efi")]
 
-    def inner(self, path):
+    def inner(self, path: str) -> str:
         """A path of this host as the host itself writes it, without ``root``."""
         return path[len(self.root):]
 
-    def is_image(self, path):
+    def is_image(self, path: str) -> bool:
         """Whether there is a regular file of this name; a link to one is not counted twice."""
         return os.path.isfile(path) and not os.path.islink(path)
 
-    def stamp(self, path):
-        """What a file cannot change its content without changing: a list to compare; None where it is absent."""
+    def stamp(self, path: str) -> Optional[List[int]]:
+        """Numbers of a file, of which one changes when its content does: [device, inode, bytes, mtime, ctime], both in nanoseconds.
+        None where it is absent.
+        """
         try:
-            found = os.stat(path)
+            status = os.stat(path)
         except FileNotFoundError:
             return None
-        return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+        return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
-    def room(self, path):
-        """(id of the file system, free bytes, whether it can be written to) of the directory ``path``."""
-        found = os.statvfs(path)
-        return os.stat(path).st_dev, found.f_bavail * found.f_frsize, not found.f_flag & os.ST_RDONLY
+    def room(self, path: str) -> Tuple[int, int, bool]:
+        """(number of the file system's device, free bytes, whether it can be written to) of the directory ``path``. Raises OSError."""
+        status = os.statvfs(path)
+        return os.stat(path).st_dev, status.f_bavail * status.f_frsize, not status.f_flag & os.ST_RDONLY
 
-    def spool_room(self):
-        """The same of the file system that the spool will be on; where there is no place for it, building says so."""
+    def spool_room(self) -> Tuple[int, int, bool]:
+        """room() of the file system that the spool will be on; where there is no place for it, building says so."""
         return self.room(self._spool_place())
 
-    def _spool_place(self):
+    def _spool_place(self) -> str:
         path = self.root + "/var/tmp"
         return path if os.path.isdir(path) else self.root + "/"
 
     @contextmanager
-    def part(self, path, offset, length):
-        """The name of a copy of some bytes of a file, which goes afterwards. Raises OSError."""
+    def part(self, path: str, *, offset: int, length: int) -> Iterator[str]:
+        """The name of a copy of ``length`` bytes of a file from ``offset`` on, which is removed afterwards. Raises OSError."""
         with open(path, "rb") as source, tempfile.NamedTemporaryFile(dir=self._spool_place()) as copy:
             source.seek(offset)
             while length:
@@ -115,19 +118,22 @@ class ImageFiles(BootPaths):
             copy.flush()
             yield copy.name
 
-    def is_same(self, path, other):
+    def is_same(self, path: str, other: str) -> bool:
         """Whether two files hold the same bytes. Raises OSError."""
         return os.path.getsize(path) == os.path.getsize(other) and filecmp.cmp(path, other, shallow=False)
 
     @contextmanager
-    def piped(self, words, path, offset):
-        """A stream of what a program makes of ``path`` from ``offset`` on. Raises OSError where it fails."""
+    def piped(self, words: List[str], path: str, *, offset: int) -> Iterator[IO[bytes]]:
+        """The standard output of the program ``words``, whose standard input is ``path`` from byte ``offset`` on. Raises OSError
+        where the program fails.
+        """
         with open(path, "rb", buffering=0) as source:
             source.seek(offset)
             # run_command would hold a whole image in memory; this is read as it comes.
             with subprocess.Popen(  # pylint: disable=ansible-bad-function
                 words, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             ) as process:
+                assert process.stdout is not None and process.stderr is not None  # by the pipes above
                 try:
                     yield process.stdout
                     # What is behind the last archive is padding; a decompressor that still writes it would not end.
@@ -140,8 +146,8 @@ class ImageFiles(BootPaths):
         if process.returncode:
             raise OSError(errno.EIO, f"{words[0]} failed with status {process.returncode}: {complaint}")
 
-    def spool(self):
-        """A directory of this run's own, for images under construction and copies of those that they replace."""
+    def spool(self) -> str:
+        """A directory of this run's own, for images under construction and copies of those that they replace. Raises OSError."""
         if self._spool is None:
             mine = _SPOOL + this_boot(self.root)
             # What a power cut has left is large, and no run of an earlier boot still needs it.
@@ -150,15 +156,15 @@ class ImageFiles(BootPaths):
                 if name.startswith(_SPOOL) and not name.startswith(mine) and os.lstat(path).st_uid == os.geteuid():
                     shutil.rmtree(path, ignore_errors=True)
             self._spool = tempfile.mkdtemp(prefix=mine, dir=self.root + "/var/tmp")
-            # It goes with this object, at the end of the process at the latest: until then all can be put back.
+            # It is removed with this object, at the end of the process at the latest: until then all can be restored.
             weakref.finalize(self, shutil.rmtree, self._spool, ignore_errors=True)
         return self._spool
 
-    def spooled(self):
-        """What is in it."""
+    def spooled(self) -> List[str]:
+        """The names in the spool."""
         return _names(self.spool())
 
-    def replace(self, path, source):
+    def replace(self, path: str, source: str) -> None:
         """Make ``path`` the same as the file ``source``, in one step. Raises ApplyError."""
         directory, name = os.path.split(path)
         temporary = f"{directory}/{_NEW}{name}"
@@ -171,14 +177,15 @@ class ImageFiles(BootPaths):
                 raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
             raise
 
-    def copy(self, source, path):
-        """A copy in the spool. Raises ApplyError."""
+    def copy(self, source: str, path: str) -> None:
+        """Make ``path``, in the spool, a copy of ``source``. Raises ApplyError."""
         try:
             self._copy(source, path, None)
         except OSError as error:
             raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
 
-    def _copy(self, source, target, labelled):
+    def _copy(self, source: str, target: str, labelled: Optional[str]) -> None:
+        """Copy a file, synced, with its mode, and with the SELinux label of ``labelled``. Raises OSError."""
         self.remove(target)
         with open(source, "rb") as origin:
             handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -194,8 +201,8 @@ class ImageFiles(BootPaths):
                 stream.flush()
                 os.fsync(handle)
 
-    def keep_old(self, path):
-        """Give the image a second name until drop_old(); one kept by a run that broke off stays."""
+    def keep_old(self, path: str) -> None:
+        """Give the image a second name until drop_old(); one that an interrupted run kept stays. Raises ApplyError."""
         directory, name = os.path.split(path)
         try:
             os.link(path, f"{directory}/{_OLD}{name}")
@@ -207,24 +214,24 @@ class ImageFiles(BootPaths):
             if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
                 raise ApplyError(f"{path} cannot be kept: {errno_text(error.errno)}") from error
 
-    def is_kept(self, path):
-        """Whether a run broke off between replacing this image and having told the boot loader."""
+    def is_kept(self, path: str) -> bool:
+        """Whether a run was interrupted after it had replaced this image, and before it had told the boot loader."""
         directory, name = os.path.split(path)
         return os.path.lexists(f"{directory}/{_OLD}{name}")
 
-    def drop_old(self, path):
-        """Forget the old image."""
+    def drop_old(self, path: str) -> None:
+        """Remove the second name of the old image."""
         directory, name = os.path.split(path)
         self.remove(f"{directory}/{_OLD}{name}")
         sync_directory(directory)
 
-    def remove(self, path):
-        """Remove a file of ours, if it is there."""
+    def remove(self, path: str) -> None:
+        """Remove a file of ours, if it is there. Raises OSError."""
         with suppress(FileNotFoundError):
             os.unlink(path)
 
 
-def _names(directory):
+def _names(directory: str) -> List[str]:
     try:
         return sorted(os.listdir(directory))
     except (FileNotFoundError, NotADirectoryError):

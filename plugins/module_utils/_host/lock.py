@@ -14,6 +14,7 @@ import os
 import stat
 import time
 from contextlib import contextmanager, suppress
+from typing import Iterator
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, errno_text
 
@@ -25,10 +26,11 @@ class Busy(InputError):
 
 
 @contextmanager
-def one_at_a_time(path, name, timeout):
+def one_at_a_time(path: str, name: str, *, timeout: float) -> Iterator[None]:
     """Hold the lock ``path`` for a run that calls itself ``name``; wait ``timeout`` seconds for the run that has it.
 
-    The kernel lets go of it when the process ends, however it ends. Raises Busy where another run keeps it, InputError.
+    The kernel releases the lock when the process ends, however it ends (source: fs/locks.c locks_remove_flock()). Raises Busy
+    where another run keeps it, InputError where ``path`` cannot be locked.
     """
     handle = _acquire(path, time.monotonic() + timeout, timeout)
     try:
@@ -43,7 +45,8 @@ def one_at_a_time(path, name, timeout):
         os.close(handle)
 
 
-def _acquire(path, deadline, timeout):
+def _acquire(path: str, deadline: float, timeout: float) -> int:
+    """The file descriptor of the lock file, locked. ``deadline``: of time.monotonic(). Raises Busy, InputError."""
     while True:
         handle, is_free = _open(path), True
         try:
@@ -65,22 +68,23 @@ def _acquire(path, deadline, timeout):
         time.sleep(_POLL)
 
 
-def _open(path):
-    """The lock file, open; what somebody else has put there is not used, nor is a link followed. Raises InputError."""
+def _open(path: str) -> int:
+    """The lock file's descriptor. What somebody else has put there is not used, and no link is followed. Raises InputError."""
     try:
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as error:
         problem = "it is a symbolic link" if error.errno == errno.ELOOP else errno_text(error.errno)
         raise InputError(f"{path} cannot be locked: {problem}; remove it, and run again") from error
-    found = os.fstat(handle)
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink > 1:
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink > 1:
         os.close(handle)
         raise InputError(f"{path} cannot be locked: it is no file of root's own; remove it, and run again")
     return handle
 
 
-def _is_current(handle, path):
+def _is_current(handle: int, path: str) -> bool:
+    """Whether the open file is still the one at ``path``."""
     try:
         now = os.lstat(path)
     except FileNotFoundError:

@@ -33,16 +33,18 @@ def permanent_addresses() -> dict[int, tuple[str, str]]:
             link.settimeout(_SECONDS)
             body = _INTERFACE.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
             link.sendto(_HEADER.pack(_HEADER.size + len(body), _RTM_GETLINK, _REQUEST | _DUMP, 1, 0) + body, (0, 0))
-            found: dict[int, tuple[str, str]] = {}
-            while read_dump(link.recv(_BUFFER), found):
+            addresses: dict[int, tuple[str, str]] = {}
+            while read_dump(link.recv(_BUFFER), addresses):
                 pass
-            return found
+            return addresses
     except (OSError, struct.error):
         return {}
 
 
-def read_dump(data: bytes, found: dict[int, tuple[str, str]]) -> bool:
-    """Add one datagram of a dump to ``found``; whether there is more to come. Raises struct.error for what is cut off."""
+def read_dump(data: bytes, addresses: dict[int, tuple[str, str]]) -> bool:
+    """Add one datagram of a dump to ``addresses``, as permanent_addresses() returns them; whether there is more to come. Raises
+    struct.error for what is cut off.
+    """
     while data:
         length, kind, dummy, dummy, dummy = _HEADER.unpack_from(data)
         if kind in (_NLMSG_ERROR, _NLMSG_DONE) or length < _HEADER.size:
@@ -51,27 +53,28 @@ def read_dump(data: bytes, found: dict[int, tuple[str, str]]) -> bool:
             dummy, dummy, index, dummy, dummy = _INTERFACE.unpack_from(data, _HEADER.size)
             attributes = _attributes(data[_HEADER.size + _INTERFACE.size:length])
             if _IFLA_PERM_ADDRESS in attributes:
-                found[index] = _text(attributes.get(_IFLA_ADDRESS, b"")), _text(attributes[_IFLA_PERM_ADDRESS])
+                addresses[index] = _text(attributes.get(_IFLA_ADDRESS, b"")), _text(attributes[_IFLA_PERM_ADDRESS])
         data = data[_aligned(length):]
     return True
 
 
-def _attributes(data):
-    found = {}
+def _attributes(data: bytes) -> dict[int, bytes]:
+    """Type -> value of the attributes (struct rtattr) in ``data``."""
+    values: dict[int, bytes] = {}
     while len(data) >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(data)
         if length < _ATTRIBUTE.size:
             break
-        found[kind] = data[_ATTRIBUTE.size:length]
+        values[kind] = data[_ATTRIBUTE.size:length]
         data = data[_aligned(length):]
-    return found
+    return values
 
 
-def _aligned(length):
+def _aligned(length: int) -> int:
     return (length + 3) & ~3
 
 
-def _text(address):
+def _text(address: bytes) -> str:
     """A hardware address as sysfs prints it."""
     return ":".join(f"{byte:02x}" for byte in address)
 

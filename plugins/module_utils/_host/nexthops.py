@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import List, Optional
+from typing import Iterator, List, Optional, Tuple
 
 # include/uapi/linux/rtnetlink.h, netlink.h: message types, flags and attributes.
 _NEWROUTE, _GETROUTE, _REQUEST, _FIB_MATCH = 24, 26, 0x1, 0x2000
@@ -31,8 +31,8 @@ def interfaces_to(address: bytes) -> Optional[List[str]]:
             line.settimeout(_PATIENCE)
             line.sendto(_HEADER.pack(_HEADER.size + len(body), _GETROUTE, _REQUEST, 1, 0) + body, (0, 0))
             answer = line.recv(_LONGEST)
-        found = parse(answer)
-        return None if found is None else sorted({socket.if_indextoname(index) for index in found})
+        numbers = parse(answer)
+        return None if numbers is None else sorted({socket.if_indextoname(number) for number in numbers})
     except (OSError, struct.error):
         return []
 
@@ -42,21 +42,23 @@ def parse(answer: bytes) -> Optional[List[int]]:
     dummy, kind = _HEADER.unpack_from(answer)[:2]
     if kind != _NEWROUTE:
         return []
-    found, has_id = [], False
+    numbers: List[int] = []
+    has_id = False
     for name, value in _attributes(answer, _HEADER.size + _ROUTE.size):
         has_id = has_id or name == _NEXTHOP_ID
         if name == _OIF:
-            found.append(struct.unpack("=I", value)[0])
+            numbers.append(struct.unpack("=I", value)[0])
         elif name == _MULTIPATH:
             at = 0
             while at + _HOP.size <= len(value):
                 size, dummy, dummy, index = _HOP.unpack_from(value, at)
-                found.append(index)
+                numbers.append(index)
                 at += max(_HOP.size, (size + 3) & ~3)
-    return None if has_id and not found else found
+    return None if has_id and not numbers else numbers
 
 
-def _attributes(data, at):
+def _attributes(data: bytes, at: int) -> Iterator[Tuple[int, bytes]]:
+    """(type, value) of the attributes (struct rtattr) in ``data`` from byte ``at`` on."""
     while at + _ATTRIBUTE.size <= len(data):
         size, name = _ATTRIBUTE.unpack_from(data, at)
         if size < _ATTRIBUTE.size:

@@ -14,7 +14,11 @@ import stat
 import struct
 from contextlib import suppress
 from functools import lru_cache
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, NoReturn, Optional, Tuple
+
+if TYPE_CHECKING:
+    import ctypes
+    Ask = Callable[[bytes, int], "ctypes.Array[ctypes.c_char]"]
 
 BLOCK, CHARACTER, NAMELESS, OTHER = "block", "character", "nameless", "other"
 
@@ -57,11 +61,11 @@ def look(path: str) -> Node:
     The answer is what the kernel has at hand: with AT_STATX_DONT_SYNC neither FUSE nor NFS asks a server, which may never
     answer (source: fs/fuse/dir.c fuse_update_get_attr(), fs/nfs/inode.c nfs_getattr()).
     """
-    path_, ask = os.fsencode(path), _statx()
+    encoded, ask = os.fsencode(path), _statx()
     try:
-        answer = ask(path_, _TYPE_AND_MODE)
+        answer = ask(encoded, _TYPE_AND_MODE)
     except OSError as error:
-        if error.errno in _LOST or (error.errno == errno.EACCES and _is_private(ask, path_)):
+        if error.errno in _LOST or (error.errno == errno.EACCES and _is_private(ask, encoded)):
             return Node(OTHER, "0:0")
         raise
     kind = _KINDS.get(stat.S_IFMT(struct.unpack_from("=H", answer, _MODE)[0]), OTHER)
@@ -72,26 +76,28 @@ def look(path: str) -> Node:
 def access(path: str) -> Optional[Access]:
     """The Access of the character device at ``path``; None where there is none. It is not opened: a VFIO group has one user."""
     try:
-        found = os.lstat(path)
+        status = os.lstat(path)
     except OSError:
         return None
-    if not stat.S_ISCHR(found.st_mode):
+    if not stat.S_ISCHR(status.st_mode):
         return None
-    return Access(found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}")
+    return Access(status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode), f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}")
 
 
 def give(path: str, wanted: Access) -> None:
-    """Make the node of ``wanted.number`` at ``path`` so. Raises OSError, ESTALE where another one is there."""
-    found = access(path)
-    if found is None or found.number != wanted.number:
+    """Give the node of ``wanted.number`` at ``path`` the owner, group and mode of ``wanted``. Raises OSError, ESTALE where another
+    node is there.
+    """
+    now = access(path)
+    if now is None or now.number != wanted.number:
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
     # The mode first takes away, so that a new owner never has more than is meant.
-    os.chmod(path, found.mode & wanted.mode)
+    os.chmod(path, now.mode & wanted.mode)
     os.chown(path, wanted.uid, wanted.gid, follow_symlinks=False)
     os.chmod(path, wanted.mode)
 
 
-def _is_private(ask, path):
+def _is_private(ask: Ask, path: bytes) -> bool:
     """Whether a file is of another user's FUSE, into which even root may not look: only there the kernel answers who asks for
     nothing (source: fs/fuse/dir.c fuse_getattr()). What a user mounts serves no device.
     """
@@ -103,22 +109,26 @@ def _is_private(ask, path):
 
 
 @lru_cache(maxsize=None)
-def _statx():
-    """A function from a path, as bytes, and a mask of what is wanted to the kernel's answer. It raises OSError; ENOSYS where there is no way to ask."""
+def _statx() -> Ask:
+    """A function from a path and a mask of what is wanted to the kernel's struct statx. It raises OSError; ENOSYS where there is no
+    way to ask.
+    """
     try:
         import ctypes  # not at the top: only tasks that look at processes pay for it
     except ImportError:
         return _missing
     library = ctypes.CDLL(None, use_errno=True)
+    call: Any
+    first: Tuple[Any, ...] = ()
     if hasattr(library, "statx"):
-        call, first = library.statx, ()
+        call = library.statx
     elif os.uname().machine in _SYSCALLS and struct.calcsize("P") == 8:
         call, first = library.syscall, (ctypes.c_long(_SYSCALLS[os.uname().machine]),)
     else:
         return _missing
     answer = ctypes.create_string_buffer(_SIZE)
 
-    def ask(path, mask):
+    def ask(path: bytes, mask: int) -> ctypes.Array[ctypes.c_char]:
         if call(*first, _AT_FDCWD, path, _NO_AUTOMOUNT | _DONT_SYNC, mask, answer):
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
@@ -127,7 +137,7 @@ def _statx():
     return ask
 
 
-def _missing(*dummy):
+def _missing(*dummy: object) -> NoReturn:
     raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
 
@@ -151,7 +161,7 @@ def claim(number: str, directory: str, *paths: str) -> None:
         os.unlink(made)
 
 
-def _claim(path, number):
+def _claim(path: str, number: str) -> None:
     handle = os.open(path, os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if _number(os.fstat(handle)) != number:
@@ -160,13 +170,14 @@ def _claim(path, number):
         os.close(handle)
 
 
-def _number(status):
+def _number(status: os.stat_result) -> Optional[str]:
     """'MAJOR:MINOR' of a block device; None for all else."""
     return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}" if stat.S_ISBLK(status.st_mode) else None
 
 
-def probe_zfs(path, number):
-    """Raises ENOTTY where the block device has no label of ZFS, ENODEV where it is another one.
+def probe_zfs(path: str, number: str) -> None:
+    """Return where the block device ``number`` ('MAJOR:MINOR') at ``path`` has a label of ZFS. Raises OSError: ENOTTY where it has
+    none, ENODEV where another device is there.
 
     The first of its four labels is enough: pairs of names and values from 16 KiB on, and from 128 KiB on a ring of blocks that
     begin with a magic number, in either byte order (source: OpenZFS include/sys/vdev_impl.h, uberblock_impl.h).

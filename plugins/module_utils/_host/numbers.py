@@ -8,12 +8,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 _MOST_DIGITS = 40  # that a message repeats
 
 
-def is_whole(value: Any, most_digits: int) -> bool:
+def is_whole(value: object, most_digits: int) -> bool:
     """Whether a YAML value, or the text that a template made of it, is a whole number from 0 in ASCII digits."""
     if isinstance(value, bool) or (isinstance(value, int) and (value < 0 or value >= 10**most_digits)):
         return False
@@ -21,7 +19,7 @@ def is_whole(value: Any, most_digits: int) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= most_digits
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """The value for a message: a number of many digits by how many there are."""
     if isinstance(value, int) and abs(value) >= 10**_MOST_DIGITS:
         return f"a number of more than {_MOST_DIGITS} digits"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 from contextlib import suppress
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional, TypeVar
 
 from ansible_collections.vfio.host.plugins.module_utils._host import signals
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
@@ -20,6 +20,10 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
     errno_text,
 )
 
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+_T = TypeVar("_T")
 _POLL = 0.05  # seconds between two looks at what the kernel is about to change
 _SHORT = 1  # seconds for what ends at once, or not before the device is let go
 _CLEAR = "\n"  # an empty write is a no-op; "(null)" would become a name
@@ -48,7 +52,7 @@ class DriverRefusal(ApplyError):
 class NumberRefusal(ApplyError):
     """A PF did not make the VFs that it was asked for, but ``made``; ``errno``: its driver's answer, None where that was success."""
 
-    def __init__(self, message: str, made: int, errno_: Optional[int]) -> None:
+    def __init__(self, message: str, *, made: int, errno_: Optional[int]) -> None:
         super().__init__(message)
         self.made = made
         self.errno = errno_
@@ -57,13 +61,13 @@ class NumberRefusal(ApplyError):
 class PciBus:
     """The PCI bus of one host. ``timeout``: seconds for an unbind to end and for a change to show.
 
-    ``holders``: called with an address before an unbind, gives a function to call when the unbind did not end: it gives
-    "process 862 (qemu) holds it". ``is_bounded``: each write has that time, since somebody else's write may keep the device's
-    lock; without it, a driver's probe may take as long as it likes.
+    ``holders`` is called with an address before an unbind. It returns a function that is called where the unbind did not end,
+    and that returns the reason: "process 862 (qemu) holds it". ``is_bounded``: each write has ``timeout`` seconds, since
+    somebody else's write may keep the device's lock; without it, a driver's probe may take as long as it likes.
     """
 
     def __init__(
-        self, fs: Any, timeout: float, holders: Optional[Callable[[str], Callable[[], str]]] = None, is_bounded: bool = False,
+        self, fs: Sysfs, timeout: float, *, holders: Optional[Callable[[str], Callable[[], str]]] = None, is_bounded: bool = False,
     ) -> None:
         self._fs = fs
         self._timeout = timeout
@@ -107,7 +111,7 @@ class PciBus:
         the device is let go. Nothing waits for that.
         """
         with suppress(KernelStuck, KernelRefusal):
-            self._fs.write_watched(self._path(address, "driver_override"), value or _CLEAR, _SHORT, address)
+            self._fs.write_watched(self._path(address, "driver_override"), value or _CLEAR, timeout=_SHORT, address=address)
 
     def unbind(self, address: str, driver: str) -> None:
         """Unbind a device from ``driver``. The kernel waits for ever where a process holds the device, and this does not."""
@@ -115,7 +119,7 @@ class PciBus:
             who = self._holders(address)
             signals.check()
             try:
-                self._fs.write_watched(f"{self._fs.pci_drivers}/{driver}/unbind", address, self._timeout, address)
+                self._fs.write_watched(f"{self._fs.pci_drivers}/{driver}/unbind", address, timeout=self._timeout, address=address)
             except KernelStuck as error:
                 raise ApplyError(
                     f"driver {driver} did not let go of it in {self._timeout} seconds: {who()}. The kernel goes on waiting, in "
@@ -157,13 +161,13 @@ class PciBus:
         except KernelRefusal as error:
             # Another driver was loaded since the survey, before the override was set; no driver comes after it.
             other = self.driver(address)
-            if error.errno != errno.EBUSY or other in (None, driver):
+            if error.errno != errno.EBUSY or other is None or other == driver:
                 raise
             self.unbind(address, other)
             self._write(path, address, address)
 
-    def bind_by_name(self, address: str, driver: str, override: Optional[str]) -> None:
-        """Bind a device while its override is the driver's name, and set ``override`` then.
+    def bind_by_name(self, address: str, driver: str, *, override: Optional[str]) -> None:
+        """Bind a device while its driver_override is the driver's name, and then set it to ``override``; None clears it.
 
         No other driver takes it meanwhile, and a VF whose PF keeps drivers off its VFs takes the driver (source:
         drivers/pci/pci-driver.c pci_device_can_probe()).
@@ -180,7 +184,9 @@ class PciBus:
             self._write(f"{self._fs.pci}/drivers_probe", address, address)
 
     def set_number_of_vfs(self, address: str, wanted: int) -> None:
-        """Give a PF so many VFs, without drivers: from one number to another the kernel wants to go through 0."""
+        """Give a PF ``wanted`` VFs, without drivers: the kernel changes a number other than 0 to 0 alone (source:
+        drivers/pci/iov.c sriov_numvfs_store()).
+        """
         if self.number_of_vfs(address):
             self._write_number(address, 0)
         if wanted:
@@ -191,7 +197,7 @@ class PciBus:
         signals.check()
         try:
             # The VFs that there are go, and the kernel waits for whoever holds one.
-            self._fs.write_watched(self._path(address, "sriov_numvfs"), str(number), self._timeout, address)
+            self._fs.write_watched(self._path(address, "sriov_numvfs"), str(number), timeout=self._timeout, address=address)
         except KernelStuck as error:
             raise ApplyError(
                 f"{error.messages[0]}, as it does not while one of its VFs is in use. The kernel goes on waiting, in process "
@@ -228,17 +234,19 @@ class PciBus:
     def _path(self, address: str, name: str = "") -> str:
         return f"{self._fs.pci_devices}/{address}{'/' + name if name else ''}"
 
-    def _read(self, read: Callable[[str], Any], path: str) -> Any:
-        """What is at ``path``. Raises ApplyError where it is there and does not say: nothing may be concluded from that."""
-        found = read(path)
+    def _read(self, read: Callable[[str], _T], path: str) -> _T:
+        """What ``read`` returns for ``path``. Raises ApplyError where the path is there and cannot be read: nothing may be concluded
+        from that.
+        """
+        value = read(path)
         if self._fs.refusal(path) is not None:
             raise ApplyError(f"{path} cannot be read: {errno_text(self._fs.refusal(path))}")
-        return found
+        return value
 
     def _write(self, path: str, value: str, address: str) -> None:
         signals.check()
         if self._is_bounded:
-            self._fs.write_watched(path, value, self._timeout, address)
+            self._fs.write_watched(path, value, timeout=self._timeout, address=address)
         else:
             self._fs.write(path, value)
 

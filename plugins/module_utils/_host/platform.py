@@ -8,13 +8,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Optional
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
 X86, S390, P9, ARM64, OTHER = PLATFORMS = ("x86", "s390", "p9", "arm64", "other")
 
 _ARCHITECTURES = (("x86_64", X86), ("i", X86), ("s390x", S390), ("aarch64", ARM64), ("arm64", ARM64))
 
 
-def platform_of(fs):
-    """One of PLATFORMS. On POWER, bare metal alone is P9: only there the firmware is OPAL, and a guest (pseries) has none."""
+def platform_of(fs: Sysfs) -> str:
+    """One of PLATFORMS. On POWER, bare metal alone is P9: only there the firmware is OPAL, and a guest (pseries) has none (source:
+    arch/powerpc/platforms/powernv/opal.c opal_sysfs_init()).
+    """
     machine = fs.machine
     for start, platform in _ARCHITECTURES:
         if machine.startswith(start):
@@ -24,10 +31,11 @@ def platform_of(fs):
     return OTHER
 
 
-def remaps_interrupts(fs):
-    """Whether the IOMMU of an x86 checks the interrupts of devices; None where this is no question, or nothing tells.
+def remaps_interrupts(fs: Sysfs) -> Optional[bool]:
+    """Whether the IOMMU of an x86 remaps the interrupts of devices; None on other platforms, and where nothing tells.
 
-    The kernel names its interrupt controllers so (source: arch/x86/kernel/apic/io_apic.c, "IR-IO-APIC"; msi.c, "IR-").
+    The kernel names the interrupt controllers that go through the IOMMU "IR-..." (source: arch/x86/kernel/apic/io_apic.c,
+    "IR-IO-APIC"; msi.c, "IR-").
     """
     if platform_of(fs) != X86:
         return None

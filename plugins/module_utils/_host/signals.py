@@ -15,7 +15,7 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import contextmanager
-from typing import Any, Iterator, List
+from typing import Iterator, List
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
 
@@ -77,7 +77,7 @@ def reset() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _note(number: int, dummy: Any) -> None:
+def _note(number: int, dummy: object) -> None:
     _pending.append(signal.Signals(number).name)
 
 

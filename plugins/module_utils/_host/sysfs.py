@@ -16,11 +16,18 @@ import errno
 import os
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._host import netlink, nodes
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal, KernelStuck
 from ansible_collections.vfio.host.plugins.module_utils._host.nexthops import interfaces_to
 from ansible_collections.vfio.host.plugins.module_utils._host.watched import Deputy, Unfinished, started_at
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._host.client import Client
+
+# Starts a program: its words in, (exit status, standard output, standard error) out.
+Run = Callable[[List[str]], Tuple[int, str, str]]
 
 # What reading an attribute answers when it, or the device or process behind it, is not there (any more).
 _ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.ESRCH))
@@ -35,18 +42,18 @@ _TO_DEVICES = "../../../devices/"
 class Sysfs:
     """The kernel's side of a host: /sys, /proc and the modules directory below ``root``.
 
-    ``run`` starts a command: a list of words in, ``(exit status, stdout, stderr)`` out.
+    ``run`` starts a program; it answers status 127 where that cannot be started. Without it, no program can.
     """
 
-    def __init__(self, root="/", run=None):
+    def __init__(self, root: str = "/", run: Optional[Run] = None) -> None:
         self.root = root.rstrip("/")
-        self.run = run
+        self.run: Run = run or _no_program
         self._deputy = Deputy(
             lambda path, value, dummy: _write(path, value), lambda dummy, value, address: _forget(f"{self.stuck}/{address}")
         )
         self._claimer = Deputy(nodes.claim, lambda *dummy: None)
         self._prober = Deputy(nodes.probe_zfs, lambda *dummy: None)
-        self._refusals = {}
+        self._refusals: Dict[str, int] = {}
         self.pci = self.root + "/sys/bus/pci"
         self.pci_devices = self.pci + "/devices"
         self.pci_drivers = self.pci + "/drivers"
@@ -96,22 +103,22 @@ class Sysfs:
         ]
 
     @property
-    def kernel(self):
+    def kernel(self) -> str:
         """The running kernel's release, '6.12.107+deb13-amd64' (source: /proc/sys/kernel/osrelease)."""
         return self.read(self.proc + "/sys/kernel/osrelease") or os.uname().release
 
     @property
-    def machine(self):
+    def machine(self) -> str:
         """The architecture as uname prints it, 'x86_64' (source: /proc/sys/kernel/arch, 6.1 and later, else uname)."""
         return self.read(self.proc + "/sys/kernel/arch") or os.uname().machine
 
     @property
-    def module_tree(self):
+    def module_tree(self) -> str:
         """The directory of the running kernel's modules."""
         return f"{self.root}/lib/modules/{self.kernel}"
 
     @property
-    def kernel_configs(self):
+    def kernel_configs(self) -> List[str]:
         """Where the running kernel's configuration may be, the surest first."""
         return [
             self.proc + "/config.gz",
@@ -121,11 +128,11 @@ class Sysfs:
         ]
 
     @property
-    def is_root(self):
+    def is_root(self) -> bool:
         """Whether this process may read and write everything here."""
         return os.geteuid() == 0
 
-    def refusal(self, path):
+    def refusal(self, path: str) -> Optional[int]:
         """The errno that the last look at ``path`` ended with, where that does not mean absence; else None.
 
         Whoever decides by an absence that something is free asks this, too.
@@ -133,23 +140,23 @@ class Sysfs:
         return self._refusals.get(path)
 
     @property
-    def was_refused(self):
+    def was_refused(self) -> bool:
         """Whether refusal() has an answer for any path at all."""
         return bool(self._refusals)
 
-    def _note(self, path, error=None):
+    def _note(self, path: str, error: Optional[Exception] = None) -> None:
         """Keep what refusal() says of a look at ``path``, which ended with ``error``."""
         if isinstance(error, OSError) and error.errno not in _ABSENT:
-            self._refusals[path] = error.errno
+            self._refusals[path] = error.errno or errno.EIO
         elif self._refusals:
             self._refusals.pop(path, None)
 
-    def read(self, path):
+    def read(self, path: str) -> Optional[str]:
         """The text of ``path`` without surrounding white space; None where it is absent or not to be read."""
         data = self.read_bytes(path)
         return None if data is None else data.strip().decode("utf-8", "surrogateescape")
 
-    def number(self, path):
+    def number(self, path: str) -> Optional[int]:
         """The whole number in ``path``; None where there is none."""
         text = self.read(path)
         try:
@@ -157,7 +164,7 @@ class Sysfs:
         except ValueError:
             return None
 
-    def read_bytes(self, path, limit=65536):
+    def read_bytes(self, path: str, limit: int = 65536) -> Optional[bytes]:
         """Up to ``limit`` bytes of ``path``; None where it is absent or not to be read."""
         try:
             handle = os.open(path, os.O_RDONLY)
@@ -172,7 +179,7 @@ class Sysfs:
             self._note(path)
         return data
 
-    def read_file(self, path):
+    def read_file(self, path: str) -> Optional[bytes]:
         """All bytes of a regular or procfs file that may be large; None where it is absent or not to be read."""
         try:
             with open(path, "rb") as stream:
@@ -183,100 +190,100 @@ class Sysfs:
         self._note(path)
         return data
 
-    def names(self, path):
+    def names(self, path: str) -> List[str]:
         """The names in a directory, sorted; [] where it is absent or not to be read."""
         try:
-            found = sorted(os.listdir(path))
+            names = sorted(os.listdir(path))
         except _UNREAD as error:
             self._note(path, error)
             return []
         self._note(path)
-        return found
+        return names
 
-    def target(self, path):
+    def target(self, path: str) -> Optional[str]:
         """Where a symbolic link points, as written in it; None where there is none, or it is not to be read."""
         try:
-            found = os.readlink(path)
+            target = os.readlink(path)
         except _UNREAD as error:
             self._note(path, error)
             return None
         self._note(path)
-        return found
+        return target
 
-    def link(self, path):
+    def link(self, path: str) -> Optional[str]:
         """The last component of a symbolic link's target ('e1000e' for …/driver); None where there is none."""
         target = self.target(path)
         return None if target is None else target.rsplit("/", 1)[-1]
 
-    def device_directory(self, address):
+    def device_directory(self, address: str) -> str:
         """The sysfs directory of a PCI function by its real path, which the kernel walks faster than the bus's link."""
         target = self.target(f"{self.pci_devices}/{address}")
         if target is None or not target.startswith(_TO_DEVICES):
             return f"{self.pci_devices}/{address}"
         return f"{self.root}/sys/devices/{target[len(_TO_DEVICES):]}"
 
-    def opened(self, path):
+    def opened(self, path: str) -> _Opened:
         """A context that gives a function (length, offset) -> bytes over a binary attribute; b"" where unreadable."""
         return _Opened(path)
 
-    def permanent_addresses(self):
+    def permanent_addresses(self) -> Dict[int, Tuple[str, str]]:
         """Index -> (address in use, permanent address) of network interfaces; {} below another root, whose kernel nobody asks."""
         return {} if self.root else netlink.permanent_addresses()
 
-    def exists(self, path):
+    def exists(self, path: str) -> bool:
         """Whether ``path`` is there."""
         return os.path.exists(path)
 
-    def is_link(self, path):
+    def is_link(self, path: str) -> bool:
         """Whether there is a symbolic link, wherever it points."""
         return os.path.islink(path)
 
-    def is_writable(self, path):
+    def is_writable(self, path: str) -> bool:
         """Whether the kernel takes writes to an attribute: root may open any, so its mode tells."""
         try:
             return bool(os.stat(path).st_mode & 0o200)
         except _UNREAD:
             return False
 
-    def inode(self, path):
+    def inode(self, path: str) -> Optional[int]:
         """The inode number of ``path``, which sysfs gives to no other object in this boot; None where it is absent."""
         try:
             return os.stat(path).st_ino
         except _UNREAD:
             return None
 
-    def look(self, path):
+    def look(self, path: str) -> Optional[nodes.Node]:
         """The Node behind ``path``, links followed; None where there is none, or it is not to be told.
 
         It does not wait for a file system whose server does not answer.
         """
         try:
-            found = nodes.look(path)
+            node = nodes.look(path)
         except _UNREAD as error:
             self._note(path, error)
             return None
         self._note(path)
-        return found
+        return node
 
-    def access(self, path):
-        """The Access of the character device at ``path`` below the root; None where there is none."""
+    def access(self, path: str) -> Optional[nodes.Access]:
+        """The Access of the character device at ``path``; None where there is none."""
         return nodes.access(path)
 
-    def give(self, path, wanted):
-        """Have the node at ``path`` as the Access ``wanted`` says. Raises OSError."""
+    def give(self, path: str, wanted: nodes.Access) -> None:
+        """Give the node at ``path`` the owner, group and mode of ``wanted``. Raises OSError."""
         nodes.give(path, wanted)
 
-    def claim(self, number, name):
-        """The errno that the block device ``number``, called ``name``, answers who wants to be its only user: 0 where it has no
-        such user, EBUSY where it has one, ETIMEDOUT where it does not answer. It is not kept.
+    def claim(self, number: str, name: str) -> int:
+        """Claim the block device ``number`` ('MAJOR:MINOR'), called ``name``, as its only user, and let it go: 0 where it had no such
+        user, EBUSY where it has one, ETIMEDOUT where it does not answer, or another errno.
         """
         paths = f"{self.dev}/{name.replace('!', '/')}", f"{self.dev}/block/{number}"
         try:
-            return self._claimer.call((number, self.dev) + paths, _LOOK)
+            return self._claimer.call((number, self.dev, *paths), _LOOK)
         except Unfinished:
             return errno.ETIMEDOUT
 
-    def owners(self, path):
+    def owners(self, path: str) -> Dict[str, Optional[str]]:
         """{owner, group, mode} of a node, by name where the host has one, the mode as '0660'; each None where there is no node."""
         try:
             status = os.stat(path)
@@ -289,12 +296,12 @@ class Sysfs:
             "mode": f"{status.st_mode & 0o7777:04o}",
         }
 
-    def client(self, timeout):
-        """What opens device nodes in a process of its own, as a program that uses a device does; ``timeout``: seconds for a call."""
+    def client(self, timeout: float) -> Client:
+        """What opens device nodes in a process of its own, as a program does that uses a device; ``timeout``: seconds for a call."""
         from ansible_collections.vfio.host.plugins.module_utils._host.client import Client  # few tasks open any
         return Client(timeout)
 
-    def walk(self, directory):
+    def walk(self, directory: str) -> Iterator[Tuple[str, List[str]]]:
         """(path, names in it) of ``directory`` and of each one below it; links are not followed."""
         todo = [directory]
         while todo:
@@ -309,12 +316,14 @@ class Sysfs:
                 self._note(path, error)
             yield path, names
 
-    def next_hops(self, address):
-        """The interfaces of all next hops to an address, as of nexthops.interfaces_to(). A tree of files alone has none."""
+    def next_hops(self, address: bytes) -> Optional[List[str]]:
+        """The interfaces of all next hops to an address of 4 or 16 bytes, as nexthops.interfaces_to() gives them; [] below another
+        root, whose kernel nobody asks.
+        """
         return [] if self.root else interfaces_to(address)
 
-    def is_zfs_member(self, path, number):
-        """Whether the block device of a node, whose number is 'major:minor', has a label of ZFS; None where that cannot be told.
+    def is_zfs_member(self, path: str, number: str) -> Optional[bool]:
+        """Whether the block device ``number`` ('MAJOR:MINOR') at ``path`` has a label of ZFS; None where that cannot be told.
 
         A process of its own looks, since a disk may never answer.
         """
@@ -324,15 +333,15 @@ class Sysfs:
             return None
         return {0: True, errno.ENOTTY: False}.get(answer)
 
-    def write(self, path, value):
+    def write(self, path: str, value: str) -> None:
         """Write ``value`` to a kernel attribute in one write(2). Raises KernelRefusal with the kernel's errno."""
         try:
             _write(path, value)
         except OSError as error:
-            raise KernelRefusal(path, value, error) from error
+            raise KernelRefusal(path, value, error=error) from error
 
-    def write_watched(self, path, value, timeout, address):
-        """As write(), of what the kernel may block for ever, about the device at ``address``: in a process of its own, which is
+    def write_watched(self, path: str, value: str, *, timeout: float, address: str) -> None:
+        """Do as write() does, where the kernel may block for ever, about the device at ``address``: in a process of its own, which is
         left behind after ``timeout`` seconds. Raises KernelRefusal, KernelStuck.
         """
         try:
@@ -341,11 +350,11 @@ class Sysfs:
                 raise OSError(number, os.strerror(number))
         except Unfinished as unfinished:
             self.remember_stuck(address, unfinished.pid)
-            raise KernelStuck(path, value, timeout, unfinished.pid) from unfinished
+            raise KernelStuck(path, value, timeout=timeout, pid=unfinished.pid) from unfinished
         except OSError as error:
-            raise KernelRefusal(path, value, error) from error
+            raise KernelRefusal(path, value, error=error) from error
 
-    def remember_stuck(self, address, pid):
+    def remember_stuck(self, address: str, pid: int) -> None:
         """Note that process ``pid``, which was left behind, still waits for the device at ``address``; it removes the note."""
         record, start = f"{self.stuck}/{address}", started_at(self.proc, pid)
         with suppress(OSError):
@@ -360,21 +369,21 @@ class Sysfs:
         if started_at(self.proc, pid) is None:
             _forget(record)
 
-    def stuck_writes(self):
-        """Address -> the process that a task has left behind, which still waits for the device there."""
-        found = {}
+    def stuck_writes(self) -> Dict[str, int]:
+        """Address of a device -> number of the process that a task has left behind, and that still waits for it."""
+        pids: Dict[str, int] = {}
         for address in self.names(self.stuck):
             pid, dummy, start = (self.read(f"{self.stuck}/{address}") or "").partition(" ")
             if pid.isdigit() and started_at(self.proc, pid) == start:
-                found[address] = int(pid)
-        return found
+                pids[address] = int(pid)
+        return pids
 
-    def pause(self, seconds):
+    def pause(self, seconds: float) -> None:
         """Wait for the kernel, ``seconds`` long."""
         time.sleep(seconds)
 
 
-def _write(path, value):
+def _write(path: str, value: str) -> None:
     handle = os.open(path, os.O_WRONLY)
     try:
         os.write(handle, value.encode("utf-8", "surrogateescape"))
@@ -382,15 +391,19 @@ def _write(path, value):
         os.close(handle)
 
 
-def _called(look_up, number):
+def _no_program(words: List[str]) -> Tuple[int, str, str]:
+    return 127, "", f"{words[0]} cannot be started: this host is only read"
+
+
+def _called(look_up: Callable[[int], Sequence[Any]], number: int) -> str:
     """The name of a user or group by its number; the number where it has none."""
     try:
-        return look_up(number)[0]
+        return str(look_up(number)[0])
     except KeyError:
         return str(number)
 
 
-def _forget(record):
+def _forget(record: str) -> None:
     """Remove a note, and its directories where nothing else is in them."""
     with suppress(OSError):
         os.unlink(record)
@@ -401,20 +414,20 @@ def _forget(record):
 class _Opened:
     """A file that is open inside a ``with``; contextlib's way takes longer than the system calls in it."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self._path = path
-        self._handle = None
+        self._handle: Optional[int] = None
 
-    def __enter__(self):
+    def __enter__(self) -> Callable[[int, int], bytes]:
         with suppress(*_UNREAD):
             self._handle = os.open(self._path, os.O_RDONLY)
         return self._read_at
 
-    def __exit__(self, *dummy):
+    def __exit__(self, *dummy: object) -> None:
         if self._handle is not None:
             os.close(self._handle)
 
-    def _read_at(self, length, offset):
+    def _read_at(self, length: int, offset: int) -> bytes:
         if self._handle is None:
             return b""
         try:
@@ -423,4 +436,4 @@ class _Opened:
             return b""
 
 
-__all__ = ("Sysfs",)
+__all__ = ("Run", "Sysfs")

@@ -8,10 +8,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
 
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
-def reload_rules(fs):
+
+def reload_rules(fs: Sysfs) -> None:
     """Have udev read its rules again. Raises ApplyError."""
     # Without a running udevd there is nothing to tell; it reads the rules when it starts.
     if fs.exists(fs.udev_control):
@@ -20,7 +25,7 @@ def reload_rules(fs):
             raise ApplyError(f"udev does not read its rules again: udevadm says: {complaint.strip()}")
 
 
-def settle(fs):
+def settle(fs: Sysfs) -> None:
     """Wait until udev has handled every event that has come. Raises ApplyError after udevadm's own 120 seconds."""
     if fs.exists(fs.udev_control):
         status, dummy, complaint = fs.run(["udevadm", "settle"])
@@ -31,8 +36,8 @@ def settle(fs):
             )
 
 
-def let_settle(fs, seconds):
-    """Give udev up to ``seconds`` to handle the events that have come; whether it has then is for the caller to see."""
+def let_settle(fs: Sysfs, seconds: int) -> None:
+    """Wait up to ``seconds`` until udev has handled the events that have come. The caller looks whether it has."""
     if fs.exists(fs.udev_control):
         fs.run(["udevadm", "settle", f"--timeout={seconds}"])
 

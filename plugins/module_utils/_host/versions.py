@@ -31,7 +31,7 @@ class Newer(PlanError):
     """A record whose format this version of the collection does not know yet."""
 
 
-def parsed(text: str, where: str, known: int = FIRST) -> Dict[str, Any]:
+def parsed(text: str, where: str, *, known: int = FIRST) -> Dict[str, Any]:
     """The object of a record whose format has a version up to ``known``.
 
     ``where`` names the record in messages. Raises Newer; ValueError, with the reason, for what no version has written.
@@ -46,7 +46,7 @@ def parsed(text: str, where: str, known: int = FIRST) -> Dict[str, Any]:
         raise ValueError(f"it is no JSON: {error}") from None
     if not isinstance(kept, dict):
         raise ValueError("it is no JSON object")
-    version = kept.get("v", FIRST)
+    version: object = kept.get("v", FIRST)
     if isinstance(version, bool) or not isinstance(version, int) or version < FIRST:
         raise ValueError("v is no version of a format")
     if version > known:
@@ -54,32 +54,32 @@ def parsed(text: str, where: str, known: int = FIRST) -> Dict[str, Any]:
     return kept
 
 
-def check_comments(text: Optional[str], path: str, known: int = FIRST) -> None:
+def check_comments(text: Optional[str], path: str, *, known: int = FIRST) -> None:
     """Raise Newer where a comment in a file's text says that its format is newer than ``known``; PlanError where the comment is damaged."""
     for number, line in enumerate((text or "").split("\n"), 1):
-        found = _COMMENT.match(line)
-        if found:
+        comment = _COMMENT.match(line)
+        if comment:
             try:
-                parsed(found.group(1), path, known)
+                parsed(comment.group(1), path, known=known)
             except ValueError as error:
                 raise PlanError(f"{path}, line {number}: this comment of the collection cannot be read: {error}") from error
 
 
-def seconds(value: Any) -> float:
+def seconds(value: object) -> float:
     """A number of seconds in a record. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{str(value)[:40]!r} is no number of seconds")
     return value
 
 
-def words(value: Any) -> str:
+def words(value: object) -> str:
     """A text in a record. Raises ValueError."""
     if not isinstance(value, str):
         raise ValueError(f"{str(value)[:40]!r} is no text")
     return value
 
 
-def _newer(where: str, version: int, known: int, by: Any) -> str:
+def _newer(where: str, version: int, known: int, by: object) -> str:
     writer = f", which vfio.host {by} and later write" if isinstance(by, str) and _RELEASE.match(by) else ""
     return (
         f"{where} was written by another version of this collection (format {version}{writer}; this one reads formats up to {known}): "

@@ -14,6 +14,7 @@ import select
 import socket
 import time
 from contextlib import suppress
+from typing import Callable, Optional, Sequence, Tuple, Union
 
 from ansible_collections.vfio.host.plugins.module_utils._host import signals
 
@@ -23,46 +24,44 @@ _MOST = 4096  # open files that a module has, and more
 
 
 class Unfinished(Exception):
-    """The call had not ended in its time, and goes on in process ``pid``."""
+    """The call did not end in its time, and goes on in process ``pid``."""
 
-    def __init__(self, pid):
+    def __init__(self, pid: int) -> None:
         super().__init__(pid)
         self.pid = pid
 
 
 class Deputy:
-    """A process that makes calls ``act(*words)`` in place of this one. Words are texts without a NUL, and so is what it gives.
+    """A process that makes calls ``act(*words)`` in place of this one. Words are texts without a NUL, and so is what ``act`` returns.
 
-    It is started for the first call, since to start one takes longer than most calls do, and serves until this object is
-    gone, or until a call does not end in its time. Then it is left behind, and the next call has another. When the call that
-    it was left behind with has ended, it calls ``late`` with the same words.
+    It is started at the first call, since to start a process takes longer than most calls do. It serves until this object is
+    gone, or until a call does not end in its time. Then it is left behind, and the next call has another process. When the call
+    that it was left behind with has ended, it calls ``late`` with the same words.
     """
 
-    def __init__(self, act, late):
+    def __init__(self, act: Callable[..., Optional[str]], late: Callable[..., object]) -> None:
         self._act = act
         self._late = late
-        self._pid = None
-        self._line = None
+        self._pid = 0
+        self._line: Optional[socket.socket] = None
 
-    def __del__(self):
-        if self._line is not None:
-            self._let_go()
+    def __del__(self) -> None:
+        self._let_go()
 
-    def call(self, words, timeout):
-        """The errno that the call ended with, 0 for success. Raises Unfinished."""
+    def call(self, words: Sequence[str], timeout: float) -> int:
+        """The errno that the call ended with, 0 for success. ``timeout``: seconds. Raises Unfinished."""
         return self.ask(words, timeout)[0]
 
-    def ask(self, words, timeout):
-        """(the errno that the call ended with, 0 for success; the text that it gave, or ""). Raises Unfinished."""
-        if self._line is None:
-            self._start()
+    def ask(self, words: Sequence[str], timeout: float) -> Tuple[int, str]:
+        """(the errno that the call ended with, 0 for success; the text that it gave, or ""). ``timeout``: seconds. Raises Unfinished."""
+        line = self._line or self._start()
         poll = select.poll()
-        poll.register(self._line, select.POLLIN)
+        poll.register(line, select.POLLIN)
         deadline = time.monotonic() + timeout
         answer, interrupt = b"", None
-        # Where somebody has killed it: no answer.
+        # Where somebody has killed the process, it gives no answer.
         with suppress(BrokenPipeError, ConnectionResetError):
-            self._line.send("\0".join(words).encode("utf-8", "surrogateescape"))
+            line.send("\0".join(words).encode("utf-8", "surrogateescape"))
             has_ended = False
             while not has_ended:
                 try:
@@ -73,7 +72,7 @@ class Deputy:
                 if not has_ended and time.monotonic() >= deadline:
                     self._let_go()
                     raise Unfinished(self._pid) from interrupt
-            answer = self._line.recv(_LONGEST)
+            answer = line.recv(_LONGEST)
         if not answer:
             self._let_go()
             os.waitpid(self._pid, 0)
@@ -82,21 +81,23 @@ class Deputy:
         number, dummy, text = answer.decode("utf-8", "surrogateescape").partition(" ")
         return (int(number), text) if answer else (errno.EINTR, "")
 
-    def _let_go(self):
-        self._line.close()
-        self._line = None
+    def _let_go(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
 
-    def _start(self):
+    def _start(self) -> socket.socket:
         # Each message arrives whole, and each end sees that the other one is gone.
         self._line, line = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._pid = os.fork()
         if not self._pid:
             self._be_child(line)
         line.close()
+        return self._line
 
-    def _be_child(self, line):
-        """The child's whole life. It has nothing of its parent's open: neither the lock, nor the pipes that Ansible reads to
-        their end.
+    def _be_child(self, line: socket.socket) -> None:
+        """The child's whole life: it does not return. It has nothing of its parent's open, neither the lock, nor the pipes that
+        Ansible reads to their end.
         """
         try:
             os.setsid()
@@ -105,21 +106,21 @@ class Deputy:
             for handle in (0, 1, 2):
                 os.dup2(null, handle)
             os.dup2(line.fileno(), _ANSWER)
-            for name in _open_files():
-                if int(name) > _ANSWER:
+            for handle in _open_files():
+                if handle > _ANSWER:
                     with suppress(OSError):
-                        os.close(int(name))
+                        os.close(handle)
             self._serve(socket.socket(fileno=_ANSWER))
         finally:
             os._exit(0)  # nothing of the parent's way out is the child's
 
-    def _serve(self, line):
+    def _serve(self, line: socket.socket) -> None:
         for message in iter(lambda: line.recv(_LONGEST), b""):
             words = message.decode("utf-8", "surrogateescape").split("\0")
             try:
                 answer = f"0 {self._act(*words) or ''}"
             except OSError as error:
-                answer = str(error.errno)
+                answer = str(error.errno or errno.EIO)  # 0 would be success
             try:
                 line.send(answer.encode("utf-8", "surrogateescape"))
             except BrokenPipeError:
@@ -127,18 +128,19 @@ class Deputy:
                 return
 
 
-def _open_files():
-    """The numbers of this process's open files, or all that may be, where /proc does not show this process."""
+def _open_files() -> Sequence[int]:
+    """The descriptors that this process has open; all that it may have, where /proc does not show this process."""
     try:
-        return os.listdir("/proc/self/fd")
+        return [int(name) for name in os.listdir("/proc/self/fd")]
     except OSError:
         return range(min(os.sysconf("SC_OPEN_MAX"), _MOST))
 
 
-def started_at(proc, pid):
-    """When a process started, in the kernel's ticks: with its number, that names it for good. None where it has ended.
+def started_at(proc: str, pid: Union[int, str]) -> Optional[str]:
+    """When a process started, in clock ticks since the boot, as digits; None where it has ended. With its number, that names it for
+    good. ``proc``: where procfs is.
 
-    The 22nd field, and the command in parentheses, which may hold anything, is the second (source: proc_pid_stat(5)).
+    It is the 22nd field of /proc/PID/stat. The second, the command in parentheses, may hold anything (source: proc_pid_stat(5)).
     """
     try:
         with open(f"{proc}/{pid}/stat", "rb") as stream:

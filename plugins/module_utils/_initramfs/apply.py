@@ -26,7 +26,7 @@ class Builder:
         """Rebuild what is stale. Raises ApplyError."""
         if plan.config_changes:
             journal.remember(files=[plan.host.tool.config_path])
-            self._files.put(plan.host.tool.config_path, plan.config, plan.host.tool.config_mode)
+            self._files.put(plan.host.tool.config_path, plan.config, mode=plan.host.tool.config_mode)
         built = [(image.file, self._build(plan, image.file)) for image in plan.rebuilt]
         for image, output in built:
             self._switch(plan, image, output, journal)

@@ -109,7 +109,7 @@ def read_image(images, path):
             inside = sections(stream).get(".initrd")
         if inside is None:
             return Content({}, False)
-        with images.part(path, *inside) as copy, images.opened(copy) as stream:
+        with images.part(path, offset=inside[0], length=inside[1]) as copy, images.opened(copy) as stream:
             return _read(images, copy, stream)
     except NotUnified as error:
         raise Unreadable(str(error)) from error
@@ -122,7 +122,7 @@ def _read(images, path, stream):
     members.read(source)
     words = _decompressor(source)
     if words:
-        with images.piped(list(words), path, source.offset) as rest:
+        with images.piped(list(words), path, offset=source.offset) as rest:
             source = _Source(rest, can_seek=False)
             members.read(source)
             if source.peek(1):

@@ -63,7 +63,7 @@ class Wishes:
 
 def parse(value: Optional[Dict[str, Any]], present: bool, problems: List[str]) -> Wishes:
     """The Wishes that an option means. Not ``present``: names alone count. ``problems`` gains a sentence for everything that is wrong."""
-    problems += unknown_options("memlock", value or {}, _KEYS)
+    problems += unknown_options("memlock", value or {}, known=_KEYS)
     found: Dict[str, Dict[str, Optional[Limit]]] = {key: {} for key in _KEYS}
     for key in _KEYS:
         entries = (value or {}).get(key)

@@ -40,7 +40,7 @@ class Applier:
             *(
                 Loaded(
                     name, self._modules.instance(name),
-                    [[option, value] for option, value in sorted(by_name[name].before.items()) if value is not None],
+                    [(option, value) for option, value in sorted(by_name[name].before.items()) if value is not None],
                 ) for name in unloaded
             ),
             *(

@@ -218,7 +218,7 @@ def _guarded(state, wishes, force):
             who = "its" if module == wish.module else f"module {module} needs it, whose"
             found.append(
                 f"module {wish.module} is needed by this host: {who} driver has {device}: {' and '.join(some)}; to give it up all the same, "
-                f"{how_to_force(kind, wish.where, 'passthrough_modules')}"
+                f"{how_to_force(kind, wish.where, variable='passthrough_modules')}"
             )
     return found
 

@@ -98,7 +98,7 @@ def _parse_entry(where, entry):
     natives = [_module(native, f"{where}: before", problems) for native in before]
     if name and name in natives:
         problems.append(f"{where}: before names the module itself")
-    force = parse_force(entry.get("force"), where, GUARDS, problems)
+    force = parse_force(entry.get("force"), where, known=GUARDS, problems=problems)
     problems += _contradictions(where, state, options, natives, at_boot)
     if problems:
         raise InputError(*problems)

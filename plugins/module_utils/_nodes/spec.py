@@ -76,7 +76,7 @@ def _wish(policy: Optional[str], where: str, value: Any, problems: List[str]) ->
         problems.append(f"{where} must be a mapping of {', '.join(_KEYS)}, and is {value!r}")
         return None
     keys = _KEYS if policy is not None else _KEYS[:3]
-    problems += unknown_options(where, value, keys)
+    problems += unknown_options(where, value, known=keys)
     given = {key: one for key, one in value.items() if one is not None}
     owner, group = (_account(where, key, given.get(key, ROOT), problems) for key in ("owner", "group"))
     symlink = _BOOLEANS.get(str(given.get("symlink", False)).lower())

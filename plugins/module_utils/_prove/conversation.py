@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union
 
 from ansible_collections.vfio.host.plugins.module_utils._prove import abi
 
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._host.client import Client
+
+_T = TypeVar("_T")
 # The steps, as messages name them.
 CONTAINER, NODE, STATUS, JOIN = "opening the container", "opening its group's node", "VFIO_GROUP_GET_STATUS", "VFIO_GROUP_SET_CONTAINER"
 BACK_END, ATTACH, ENABLE = "VFIO_CHECK_EXTENSION", "VFIO_SET_IOMMU", "VFIO_IOMMU_ENABLE"
@@ -67,7 +71,7 @@ class Conversation:
     Raises Refused, and what the edge raises but OSError; ``step`` then says what was being done.
     """
 
-    def __init__(self, edge: Any, machine: str) -> None:
+    def __init__(self, edge: Client, machine: str) -> None:
         self._edge = edge
         self._machine = machine
         self._handles: List[int] = []
@@ -126,7 +130,7 @@ class Conversation:
     def close(self) -> None:
         """Close everything, the last first."""
         while self._handles:
-            self._do(CLOSE, "", self._edge.close, self._handles.pop())
+            self._do(CLOSE, "", lambda: self._edge.close(self._handles.pop()))
 
     def _attach(self, container: int) -> None:
         offered = [
@@ -146,7 +150,7 @@ class Conversation:
 
     def _read_ids(self, device: int, offset: int) -> None:
         """The first bytes of a configuration space: all ones from a device that does not answer."""
-        ids = self._do(CONFIGURATION, "", self._edge.read, device, len(_DEAD), offset)
+        ids = self._do(CONFIGURATION, "", lambda: self._edge.read(device, length=len(_DEAD), offset=offset))
         if len(ids) < len(_DEAD) or ids == _DEAD:
             raise Refused(CONFIGURATION, None)
 
@@ -162,17 +166,17 @@ class Conversation:
             raise
 
     def _open(self, step: str, node: Tuple[str, Optional[str]]) -> int:
-        handle = self._do(step, node[0], self._edge.open, *node)
+        handle = self._do(step, node[0], lambda: self._edge.open(*node))
         self._handles.append(handle)
         return handle
 
-    def _ioctl(self, step: str, handle: int, call: int, value: Any, at: str = "") -> Tuple[int, bytes]:
-        return self._do(step, at, self._edge.ioctl, handle, abi.number_of(self._machine, call), value)
+    def _ioctl(self, step: str, handle: int, call: int, value: Union[int, bytes], at: str = "") -> Tuple[int, bytes]:
+        return self._do(step, at, lambda: self._edge.ioctl(handle, abi.number_of(self._machine, call), value=value))
 
-    def _do(self, step: str, at: str, call: Callable[..., Any], *arguments: Any) -> Any:
+    def _do(self, step: str, at: str, call: Callable[[], _T]) -> _T:
         self.step = f"{step} ({at})" if at else step
         try:
-            return call(*arguments)
+            return call()
         except OSError as error:
             raise Refused(step, error.errno, at) from error
 

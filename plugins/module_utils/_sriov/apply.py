@@ -49,7 +49,7 @@ class Numbers(_Pfs):
             *(
                 Vfs(
                     one.device.address, one.device.sriov["autoprobe"],
-                    [[vf.address, vf.driver, vf.driver_override] for vf in one.before],
+                    [(vf.address, vf.driver, vf.driver_override) for vf in one.before],
                 ) for one in resized
             ),
             files=[*self._plan.files, *self._plan.last_files],
@@ -65,7 +65,7 @@ class Numbers(_Pfs):
             for address, record in one.bound.items():
                 if not self._modules.is_registered(record.driver):
                     self._modules.load(record.module)
-                self._bus.bind_by_name(address, record.driver, record.driver)
+                self._bus.bind_by_name(address, record.driver, override=record.driver)
         except ENDINGS as error:
             (message, *dummy) = told(error, f"setting the number of its VFs to {len(one.vfs)}")
             hints = self._hints(one.device, len(one.vfs), error) if isinstance(error, NumberRefusal) else []

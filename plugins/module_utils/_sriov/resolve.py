@@ -294,7 +294,7 @@ def _in_use(state, one, request):
         if not state.host.survey.is_vfio(vf.driver):
             found += [
                 f"{change}: {vf.address} is needed by this host: {guard['reason']}; to give it up all the same, "
-                f"{how_to_force(guard['kind'], one.where, 'passthrough_sriov')}" for guard in vf.guards
+                f"{how_to_force(guard['kind'], one.where, variable='passthrough_sriov')}" for guard in vf.guards
                 # What a VF owes to its PF's guards is about taking it: the PF stays as it is without it.
                 if guard["kind"] not in one.force.union(request.force) and guard not in guards_of_vfs(pf.address, pf.guards)
             ]

@@ -54,7 +54,7 @@ def parse_entries(values, key, present):
 def _parse_entry(where, value, present):
     if not isinstance(value, dict):
         raise InputError(f"{where}: must be a mapping with 'match' and 'numvfs', not {value!r}")
-    problems = unknown_options(where, value, _OPTIONS)
+    problems = unknown_options(where, value, known=_OPTIONS)
     match, number = None, value.get("numvfs")
     try:
         match = parse_match(value.get("match"), where)
@@ -68,7 +68,7 @@ def _parse_entry(where, value, present):
     autoprobe = _BOOLEANS.get(str(value.get("autoprobe", False)).lower())
     if autoprobe is None:
         problems.append(f"{where}: autoprobe {value['autoprobe']!r} must be true or false")
-    force = parse_force(value.get("force"), where, GUARDS, problems)
+    force = parse_force(value.get("force"), where, known=GUARDS, problems=problems)
     if problems:
         raise InputError(*problems)
     wanted = None if number is None else MAX if text == MAX else int(number)

@@ -59,7 +59,7 @@ class FakeVfio:
             raise OSError(errno.EBUSY, path)  # one opener a group: vfio_group_fops_open()
         return self._file(kind)
 
-    def ioctl(self, handle, request, value):
+    def ioctl(self, handle, request, *, value):
         kind, plain = self.files[handle], request - self.direction
         self.log.append(f"ioctl {plain:#x}")
         if plain == self.hangs:
@@ -69,7 +69,7 @@ class FakeVfio:
         self._refuse(plain)
         return getattr(self, f"_{kind}")(plain, value)
 
-    def read(self, handle, length, offset):
+    def read(self, handle, *, length, offset):
         assert (self.files[handle] in (DEVICE, CDEV), length, offset) == (True, 4, 7 << 40)  # VFIO_PCI_INDEX_TO_OFFSET
         self.log.append("read")
         self._refuse(READ)

@@ -159,7 +159,7 @@ class Holding(Sysfs):
             raise Blocked(path)
         return super().read_bytes(path, limit)
 
-    def write_watched(self, path, value, timeout, address):
+    def write_watched(self, path, value, *, timeout, address):
         """What blocks goes on in another process, and virtual time passes."""
         try:
             self.write(path, value)
@@ -169,7 +169,7 @@ class Holding(Sysfs):
             if path.endswith("/sriov_numvfs"):  # the other VFs go behind the one that is held
                 self._later_on.append(lambda: self.react(path, value))
             self.remember_stuck(address, pid)
-            raise KernelStuck(path, value, timeout, pid) from blocked
+            raise KernelStuck(path, value, timeout=timeout, pid=pid) from blocked
 
 
 __all__ = ("Blocked", "Holding")

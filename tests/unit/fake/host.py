@@ -97,7 +97,7 @@ class FakeHost:
     def run(self, policies, check=False, timeout=1, **wishes):
         """One task over ``policies`` (name -> device list), as the modules run it; its result."""
         wish = self.area, Request(policies=policies, timeout=timeout, **wishes)
-        plans = list(run_areas({"devices": wish}, check, lambda: Journal(self.kernel, self.files, timeout=timeout)).values())
+        plans = list(run_areas({"devices": wish}, check, open_journal=lambda: Journal(self.kernel, self.files, timeout=timeout)).values())
         result = report(plans)
         for plan in plans:
             result.update(plan.result())

@@ -167,7 +167,7 @@ class ImageHost:
     def run(self, check=False, **wishes):
         """One task; its result."""
         self.reads = 0
-        plans = list(run_areas({"images": (self.area(), ImageRequest(**wishes))}, check, lambda: Journal(self.fs, self.files)).values())
+        plans = list(run_areas({"images": (self.area(), ImageRequest(**wishes))}, check, open_journal=lambda: Journal(self.fs, self.files)).values())
         result = report(plans)
         for plan in plans:
             result.update(plan.result())

@@ -100,7 +100,7 @@ class FakeKernel(Holding):
             self.faults.step("write", path[len(self.root) :], value)
             self.react(path, value)
         except OSError as error:
-            raise KernelRefusal(path, value, error) from error
+            raise KernelRefusal(path, value, error=error) from error
 
     def pause(self, seconds):
         """Virtual time passes, and what is due in it happens."""

@@ -53,7 +53,7 @@ class FakeSysfs(Sysfs):
 
     def write(self, path, value):
         if path.rsplit("/", 1)[-1] in self.refuses or not os.stat(path).st_mode & 0o200:
-            raise KernelRefusal(path, value, OSError(errno.EIO, "refused"))
+            raise KernelRefusal(path, value, error=OSError(errno.EIO, "refused"))
         with open(path) as stream:
             is_bool = stream.read().strip() in ("Y", "N")
         with open(path, "w") as stream:
@@ -203,7 +203,7 @@ class ModuleHost:
     def apply(self, *modules, **request):
         """Plan and apply, and give (plan, area) back."""
         wish = KernelArea(self.kernel, self.files, modules_needed), Request(modules=list(modules), **request)
-        return run_areas({"modules": wish}, False, lambda: Journal(self.kernel, self.files))["modules"], wish[0]
+        return run_areas({"modules": wish}, False, open_journal=lambda: Journal(self.kernel, self.files))["modules"], wish[0]
 
     def snapshot(self):
         """Every file's text, but for inode numbers."""

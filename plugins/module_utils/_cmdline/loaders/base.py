@@ -159,7 +159,7 @@ class Backend:
         resources = self.derived(boot, change)
         if self.record in paths:
             # As on the way there, the record knows of both until the end.
-            resources.append(File.now(self._files, self.record, True, change.files.get(self.record)))
+            resources.append(File.now(self._files, self.record, is_last=True, meanwhile=change.files.get(self.record)))
         journal.remember(*resources, files=[path for path in paths if path != self.record])
 
     def derived(self, dummy_boot, change):

@@ -20,7 +20,7 @@ WISH = {"devices": [{"match": {"address": NIC}}], "timeout": 1}
 
 
 def keep(path, ready):
-    with one_at_a_time(path, "other", 0):
+    with one_at_a_time(path, "other", timeout=0):
         ready.set()
         time.sleep(600)
 

@@ -29,7 +29,7 @@ def host(request, tmp_path):
 
 def run(host, args, undeclared=None, check=False, meant=None, drop=None):
     request = Request(args, undeclared=undeclared, meant=meant or {}, drop=drop or {})
-    plan = run_areas({"cmdline": (host.area, request)}, check, lambda: Journal(host.kernel, host.files))["cmdline"]
+    plan = run_areas({"cmdline": (host.area, request)}, check, open_journal=lambda: Journal(host.kernel, host.files))["cmdline"]
     return dict(report([plan]), **plan.result(), undeclared=list(plan.undeclared))
 
 

@@ -8,13 +8,12 @@ from contextlib import nullcontext
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._core.area import report, run_areas
+from ansible_collections.vfio.host.plugins.module_utils._core.area import Unfinished, report, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import (
     ApplyError,
     InputError,
     PlanError,
     RolledBack,
-    Unfinished,
 )
 
 BACK = "everything that this task had changed was put back as it was"
@@ -74,9 +73,15 @@ def log():
     return []
 
 
+def test_nothing_is_applied_without_a_journal(log):
+    with pytest.raises(ValueError, match="without a journal"):
+        run_areas({"a": (Area(log, "a"), 1)}, False)
+    assert log == ["read a", "plan a"]
+
+
 def run(*areas, check=False, problems=(), error=None, **more):
     journal = Kept(areas[0].log, problems, error)
-    return run_areas({area.name: (area, None) for area in areas}, check, lambda: journal, **more)
+    return run_areas({area.name: (area, None) for area in areas}, check, open_journal=lambda: journal, **more)
 
 
 def test_every_area_is_planned_before_the_first_is_applied(log):
@@ -161,7 +166,7 @@ def test_a_request_can_be_made_of_the_plans_before_it(log):
 
 
 def test_an_area_with_nothing_to_ask_for_is_not_even_read(log):
-    assert list(run_areas({"a": (Area(log, "a"), lambda plans: None), "b": (Area(log, "b"), 1)}, False, lambda: Kept(log))) == ["b"]
+    assert list(run_areas({"a": (Area(log, "a"), lambda plans: None), "b": (Area(log, "b"), 1)}, False, open_journal=lambda: Kept(log))) == ["b"]
     assert "read a" not in log
 
 

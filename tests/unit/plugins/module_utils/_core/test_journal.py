@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from dataclasses import replace
 
@@ -19,11 +20,12 @@ from ansible_collections.vfio.host.plugins.module_utils._core.resources import (
     Commands,
     File,
     Image,
+    Loaded,
     NodeAccess,
     Option,
     Vfs,
 )
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, PF
 
@@ -32,7 +34,7 @@ ADDRESSES = (NIC, NVME, EDU)
 
 @pytest.fixture
 def journal(host):
-    return Journal(host.kernel, host.files, "test")
+    return Journal(host.kernel, host.files, task="test")
 
 
 def bindings(host):
@@ -51,7 +53,7 @@ def test_what_was_remembered_first_counts(host, journal):
 
 def test_a_file_comes_back_with_its_mode_and_its_directory_goes_where_it_was_not_there(host, journal):
     there, absent = host.root + "/etc/there", host.root + "/etc/new/absent"
-    host.files.put(there, "a\r\nb\udce9\n", 0o640)
+    host.files.put(there, "a\r\nb\udce9\n", mode=0o640)
     journal.remember(files=[there, absent])
     host.files.put(there, "other\n")
     host.files.put(absent, "new\n")
@@ -90,7 +92,7 @@ def test_a_driver_whose_module_was_removed_meanwhile_is_loaded_again(host, journ
 def test_a_driver_that_has_another_name_than_its_module_is_loaded_by_the_device_alias(make_host):
     modules = tuple(replace(one, name="lab_card") if one.name == "e1000e" else one for one in hosts.MODULES)
     host = make_host(hosts.x86(modules=modules))
-    journal = Journal(host.kernel, host.files, "test")
+    journal = Journal(host.kernel, host.files, task="test")
     journal.remember(*bindings(host))
     host.take(NIC)
     host.kernel.run(["rmmod", "lab_card"])
@@ -182,6 +184,30 @@ def test_another_process_restores_from_disk(host, journal):
     assert other.restore() == []
     assert [host.driver(one) for one in ADDRESSES] == before
     assert host.files.read(host.files.modprobe_conf) is None
+
+
+def test_what_is_read_again_is_equal_to_what_was_remembered(host, journal):
+    path = host.root + "/etc/there"
+    host.files.put(path, "x\n")
+    rows = [Vfs(PF, True, [("0000:01:10.0", None, "vfio-pci")]), Loaded("e1000e", 7, [("debug", "1")]), File.now(host.files, path)]
+    journal.remember(*rows)
+    other = Journal(host.kernel, host.files)
+    assert other.load()
+    assert other._resources == rows
+
+
+@pytest.mark.parametrize("kind, fields", [
+    ("Vfs", {"address": PF, "autoprobe": True, "vfs": [["0000:01:10.0"]]}),
+    ("Vfs", {"address": PF, "autoprobe": True, "vfs": [[None, "igbvf", None]]}),
+    ("Vfs", {"address": PF, "autoprobe": True, "vfs": ["0000:01:10.0"]}),
+    ("Loaded", {"module": "e1000e", "instance": 1, "options": [["debug"]]}),
+    ("File", {"path": "/etc/x", "text": "x", "owner": [0]}),
+])
+def test_a_journal_with_a_damaged_row_is_refused_before_anything_is_restored(host, journal, kind, fields):
+    head = {"v": 1, "task": "x", "time": "y"}
+    host.files.put(host.files.journal + "/journal.json", json.dumps({**head, "resources": [[kind, fields]]}))
+    with pytest.raises(PlanError, match=f"cannot be read .ValueError: .* of {kind} is .*: remove it"):
+        journal.load()
 
 
 def test_a_journal_that_cannot_be_written_remembers_nothing(make_host):

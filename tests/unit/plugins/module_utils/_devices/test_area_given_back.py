@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.vfio.host.plugins.module_utils._core.area import Unfinished
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import RELEASE, REPORT
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, Unfinished
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, TWIN
 from ansible_collections.vfio.host.tests.unit.fake.model import Module

@@ -23,10 +23,10 @@ GET_FLAGS = 0x5450  # FIONCLEX, which every file answers (source: include/uapi/a
 def test_a_node_is_opened_read_and_closed():
     one = Client(5)
     handle = one.open("/dev/zero", "1:5")
-    assert one.read(handle, 4, 0) == b"\0" * 4
+    assert one.read(handle, length=4, offset=0) == b"\0" * 4
     one.close(handle)
     with pytest.raises(OSError) as caught:
-        one.read(handle, 4, 0)
+        one.read(handle, length=4, offset=0)
     assert caught.value.errno == errno.EBADF
 
 
@@ -62,7 +62,7 @@ def test_a_call_that_the_kernel_refuses_is_its_errno():
     handle = one.open("/dev/null")
     for value in (3, b"\x08\0\0\0"):
         with pytest.raises(OSError) as caught:
-            one.ioctl(handle, 0x3B65, value)
+            one.ioctl(handle, 0x3B65, value=value)
         assert caught.value.errno == errno.ENOTTY
     with pytest.raises(OSError) as caught:
         one.open("/dev/not/there")
@@ -71,8 +71,8 @@ def test_a_call_that_the_kernel_refuses_is_its_errno():
 
 def test_a_call_gives_what_it_returned_and_the_structure():
     one = Client(5)
-    assert one.ioctl(one.open("/dev/null"), GET_FLAGS, 0) == (0, b"")
-    assert one.ioctl(one.open("/dev/null"), GET_FLAGS, b"\1\2") == (0, b"\1\2")
+    assert one.ioctl(one.open("/dev/null"), GET_FLAGS, value=0) == (0, b"")
+    assert one.ioctl(one.open("/dev/null"), GET_FLAGS, value=b"\1\2") == (0, b"\1\2")
 
 
 def test_a_call_that_does_not_end_leaves_its_process_behind_with_what_it_has_open(monkeypatch):
@@ -81,7 +81,7 @@ def test_a_call_that_does_not_end_leaves_its_process_behind_with_what_it_has_ope
     handle = one.open("/dev/null")
     begin = time.monotonic()
     with pytest.raises(Unfinished) as caught:
-        one.ioctl(handle, 1, 0)
+        one.ioctl(handle, 1, value=0)
     assert 0.5 <= time.monotonic() - begin < 5
     pid = caught.value.pid
     assert started_at("/proc", pid) and os.readlink(f"/proc/{pid}/fd/{handle}") == "/dev/null"

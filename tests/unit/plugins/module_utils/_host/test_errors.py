@@ -21,13 +21,18 @@ def test_an_error_keeps_its_messages_apart_and_reads_as_one():
 
 
 def test_a_refusal_names_the_file_the_value_and_the_errno():
-    refusal = KernelRefusal("/sys/x/bind", "0000:02:00.0", OSError(errno.EBUSY, "busy"))
+    refusal = KernelRefusal("/sys/x/bind", "0000:02:00.0", error=OSError(errno.EBUSY, "busy"))
     assert refusal.errno == errno.EBUSY
     assert refusal.messages == ["writing '0000:02:00.0' to /sys/x/bind: EBUSY (Device or resource busy)"]
 
 
 def test_an_unknown_errno_stays_a_number():
     assert errno_text(9999).startswith("errno 9999")
+
+
+def test_an_error_without_an_errno_is_no_success():
+    assert errno_text(OSError("it says no more").errno) == "EIO (Input/output error)"
+    assert KernelRefusal("/sys/x/bind", "x", error=OSError("it says no more")).errno == errno.EIO
 
 
 def test_of_a_tools_words_its_errors_are_told_before_its_last_lines():

@@ -80,12 +80,12 @@ def test_a_file_system_without_links_is_no_obstacle(images, tmp_path, monkeypatc
 
 def test_a_program_that_fails_is_an_error_with_its_words(images, tmp_path):
     words = ["sh", "-c", "echo broken >&2; exit 3"]
-    with pytest.raises(OSError, match="sh failed with status 3: broken"), images.piped(words, str(tmp_path / "new"), 0):
+    with pytest.raises(OSError, match="sh failed with status 3: broken"), images.piped(words, str(tmp_path / "new"), offset=0):
         pass
 
 
 def test_a_program_reads_from_the_offset_on(images, tmp_path):
-    with images.piped(["cat"], str(tmp_path / "new"), 1) as stream:
+    with images.piped(["cat"], str(tmp_path / "new"), offset=1) as stream:
         assert stream.read() == b"ew"
 
 

@@ -25,7 +25,7 @@ def path(tmp_path):
 
 
 def keep(path, ready, ends, seconds):
-    with one_at_a_time(path, "vfio.host.passthrough", 0):
+    with one_at_a_time(path, "vfio.host.passthrough", timeout=0):
         ready.set()
         time.sleep(seconds)
         ends.set()
@@ -58,14 +58,14 @@ def other(path, ends):
 
 def test_a_second_run_waits_for_the_first(path, other, ends):
     other(0.5)
-    with one_at_a_time(path, "x", 60):
+    with one_at_a_time(path, "x", timeout=60):
         assert ends.is_set()
 
 
 def test_a_second_run_does_not_wait_longer_than_it_was_told_and_says_for_whom(path, other):
     process = other(600)
     begin = time.monotonic()
-    with pytest.raises(InputError) as caught, one_at_a_time(path, "x", 1):
+    with pytest.raises(InputError) as caught, one_at_a_time(path, "x", timeout=1):
         raise AssertionError("both have it")
     assert time.monotonic() - begin >= 1
     assert caught.value.messages == [
@@ -78,13 +78,13 @@ def test_a_killed_run_is_in_nobodys_way(path, other):
     process = other(30)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    with one_at_a_time(path, "x", 0):
+    with one_at_a_time(path, "x", timeout=0):
         pass
     assert os.listdir(os.path.dirname(path)) == []
 
 
 def test_nothing_is_left_of_it_also_after_an_error(path):
-    with pytest.raises(ZeroDivisionError), one_at_a_time(path, "x", 0):
+    with pytest.raises(ZeroDivisionError), one_at_a_time(path, "x", timeout=0):
         assert os.stat(path).st_mode & 0o777 == 0o600
         raise ZeroDivisionError
     assert os.listdir(os.path.dirname(path)) == []
@@ -92,7 +92,7 @@ def test_nothing_is_left_of_it_also_after_an_error(path):
 
 def count(path, log, number):
     for dummy in range(number):
-        with one_at_a_time(path, "x", 60):
+        with one_at_a_time(path, "x", timeout=60):
             with open(log, "a", encoding="ascii") as stream:
                 stream.write(f"{os.getpid()} in\n")
             time.sleep(0.001)
@@ -127,7 +127,7 @@ def test_what_somebody_else_has_put_there_is_refused_and_not_touched(path, tmp_p
         os.mkfifo(path)
     else:
         os.link(victim, path)
-    with pytest.raises(InputError, match="cannot be locked: .*; remove it, and run again"), one_at_a_time(path, "x", 0):
+    with pytest.raises(InputError, match="cannot be locked: .*; remove it, and run again"), one_at_a_time(path, "x", timeout=0):
         raise AssertionError("it was used")
     assert victim.read_text() == "precious"
     assert os.path.lexists(path)

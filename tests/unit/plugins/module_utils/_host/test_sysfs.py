@@ -36,6 +36,10 @@ def test_the_real_root_adds_nothing():
     assert Sysfs().pci_devices == "/sys/bus/pci/devices"
 
 
+def test_a_host_that_is_only_read_starts_no_program(fs):
+    assert fs.run(["modprobe", "vfio-pci"]) == (127, "", "modprobe cannot be started: this host is only read")
+
+
 def test_an_attribute_reads_without_its_newline(fs, tmp_path):
     (tmp_path / "a").write_text("0x8086\n")
     assert fs.read(str(tmp_path / "a")) == "0x8086"

@@ -37,7 +37,7 @@ def blocked(fs, tmp_path):
     os.mkfifo(path)
     begin = time.monotonic()
     with pytest.raises(KernelStuck) as caught:
-        fs.write_watched(path, ADDRESS, 0.5, ADDRESS)
+        fs.write_watched(path, ADDRESS, timeout=0.5, address=ADDRESS)
     assert time.monotonic() - begin >= 0.5
     yield path, caught.value.pid
     if started_at("/proc", caught.value.pid):
@@ -68,7 +68,7 @@ def children():
 
 def test_what_does_not_block_is_an_ordinary_write(fs, tmp_path):
     (tmp_path / "unbind").write_text("")
-    fs.write_watched(str(tmp_path / "unbind"), ADDRESS, 5, ADDRESS)
+    fs.write_watched(str(tmp_path / "unbind"), ADDRESS, timeout=5, address=ADDRESS)
     assert (tmp_path / "unbind").read_text() == ADDRESS
     assert fs.stuck_writes() == {}
 
@@ -79,10 +79,10 @@ def test_one_process_makes_all_writes_and_ends_with_the_task(tmp_path):
     (tmp_path / "override").write_text("")
     for value in ("vfio-pci", "\n", "", "caf\udce9"):
         (tmp_path / "override").write_text("")
-        fs.write_watched(str(tmp_path / "override"), value, 5, ADDRESS)
+        fs.write_watched(str(tmp_path / "override"), value, timeout=5, address=ADDRESS)
         assert (tmp_path / "override").read_bytes() == value.encode("utf-8", "surrogateescape")
     with pytest.raises(KernelRefusal, match="ENOENT"):
-        fs.write_watched(str(tmp_path / "absent"), ADDRESS, 5, ADDRESS)
+        fs.write_watched(str(tmp_path / "absent"), ADDRESS, timeout=5, address=ADDRESS)
     (pid,) = children() - before
     del fs
     gc.collect()  # as the end of a task does: its end of the line is closed
@@ -92,13 +92,13 @@ def test_one_process_makes_all_writes_and_ends_with_the_task(tmp_path):
 def test_a_process_that_is_killed_is_an_error_and_has_a_successor(fs, tmp_path):
     before = children()
     (tmp_path / "unbind").write_text("")
-    fs.write_watched(str(tmp_path / "unbind"), "first", 5, ADDRESS)
+    fs.write_watched(str(tmp_path / "unbind"), "first", timeout=5, address=ADDRESS)
     (pid,) = children() - before
     os.kill(pid, signal.SIGKILL)
     stops(pid)
     with pytest.raises(KernelRefusal, match="EINTR"):
-        fs.write_watched(str(tmp_path / "unbind"), "second", 5, ADDRESS)
-    fs.write_watched(str(tmp_path / "unbind"), "third", 5, ADDRESS)
+        fs.write_watched(str(tmp_path / "unbind"), "second", timeout=5, address=ADDRESS)
+    fs.write_watched(str(tmp_path / "unbind"), "third", timeout=5, address=ADDRESS)
     assert (tmp_path / "unbind").read_text() == "third"
     assert pid not in children()
 
@@ -106,7 +106,7 @@ def test_a_process_that_is_killed_is_an_error_and_has_a_successor(fs, tmp_path):
 def test_after_a_write_that_blocks_another_process_makes_the_next(fs, blocked, tmp_path):
     dummy, pid = blocked
     (tmp_path / "override").write_text("")
-    fs.write_watched(str(tmp_path / "override"), "e1000e", 5, ADDRESS)
+    fs.write_watched(str(tmp_path / "override"), "e1000e", timeout=5, address=ADDRESS)
     assert (tmp_path / "override").read_text() == "e1000e"
     assert started_at("/proc", pid)
     assert fs.stuck_writes() == {ADDRESS: pid}
@@ -114,7 +114,7 @@ def test_after_a_write_that_blocks_another_process_makes_the_next(fs, blocked, t
 
 def test_a_refusal_has_the_kernels_errno(fs, tmp_path):
     with pytest.raises(KernelRefusal, match="ENOENT") as caught:
-        fs.write_watched(str(tmp_path / "absent"), ADDRESS, 5, ADDRESS)
+        fs.write_watched(str(tmp_path / "absent"), ADDRESS, timeout=5, address=ADDRESS)
     assert caught.value.errno == errno.ENOENT
 
 
@@ -147,10 +147,10 @@ def test_a_note_of_a_process_that_was_killed_is_not_believed(fs, blocked):
 def test_a_process_that_was_left_behind_has_no_lock(fs, tmp_path):
     lock, path = str(tmp_path / "lock"), str(tmp_path / "unbind")
     os.mkfifo(path)
-    with one_at_a_time(lock, "x", 0), pytest.raises(KernelStuck) as caught:
-        fs.write_watched(path, ADDRESS, 0.1, ADDRESS)
+    with one_at_a_time(lock, "x", timeout=0), pytest.raises(KernelStuck) as caught:
+        fs.write_watched(path, ADDRESS, timeout=0.1, address=ADDRESS)
     try:
-        with one_at_a_time(lock, "y", 0):
+        with one_at_a_time(lock, "y", timeout=0):
             pass
     except InputError as error:
         raise AssertionError(error) from error
@@ -186,8 +186,15 @@ def test_an_interrupt_waits_for_the_answer_which_is_no_other_calls(fs, tmp_path,
     (tmp_path / "a").write_text("")
     monkeypatch.setattr(watched.select, "poll", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fs.write_watched(str(tmp_path / "a"), "x", 5, ADDRESS)
+        fs.write_watched(str(tmp_path / "a"), "x", timeout=5, address=ADDRESS)
     assert (tmp_path / "a").read_text() == "x"
     with pytest.raises(KernelRefusal, match="ENOENT"):
-        fs.write_watched(str(tmp_path / "absent"), "x", 5, ADDRESS)
-    fs.write_watched(str(tmp_path / "a"), "y", 5, ADDRESS)
+        fs.write_watched(str(tmp_path / "absent"), "x", timeout=5, address=ADDRESS)
+    fs.write_watched(str(tmp_path / "a"), "y", timeout=5, address=ADDRESS)
+
+
+def test_a_call_that_fails_without_an_errno_is_no_success():
+    def act(word):
+        raise OSError(f"{word} has no number")
+
+    assert watched.Deputy(act, lambda *dummy: None).ask(("x",), 5) == (errno.EIO, "")

@@ -83,7 +83,7 @@ def test_every_compression_whose_program_is_here_is_read(read, tmp_path, words):
     if program is None:
         pytest.skip(f"{words[0]} is not on this machine")
     (tmp_path / "archive").write_bytes(cpio({RULES[1:]: b"r" * 1000}))
-    with ImageFiles().piped(words + ["-c"], str(tmp_path / "archive"), 0) as stream:
+    with ImageFiles().piped(words + ["-c"], str(tmp_path / "archive"), offset=0) as stream:
         packed = stream.read()
     assert read(packed).held == {RULES: digest("r" * 1000)}
 

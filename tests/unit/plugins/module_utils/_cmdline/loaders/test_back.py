@@ -60,7 +60,7 @@ def host(name, tmp_path):
 
 
 def run(host, args=None, present=True, check=False, drop=None):
-    plans = list(run_areas({"cmdline": (host.area, Request(args, present, drop or {}))}, check, lambda: Journal(host.kernel, host.files)).values())
+    plans = list(run_areas({"cmdline": (host.area, Request(args, present, drop or {}))}, check, open_journal=lambda: Journal(host.kernel, host.files)).values())
     return {**report(plans), **plans[0].result()}
 
 

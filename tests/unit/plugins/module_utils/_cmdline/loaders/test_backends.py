@@ -36,7 +36,7 @@ def host(name, tmp_path):
 
 def run(host, args=None, present=True, check=False, drop=None):
     wish = host.area, Request(ON if args is None else args, present, drop or {})
-    plans = list(run_areas({"cmdline": wish}, check, lambda: Journal(host.kernel, host.files)).values())
+    plans = list(run_areas({"cmdline": wish}, check, open_journal=lambda: Journal(host.kernel, host.files)).values())
     return {**report(plans), **plans[0].result()}
 
 
@@ -213,7 +213,7 @@ def test_what_could_not_be_put_back_is_said(host, name):
     before = area.plan(area.read(), Request(ON)).state.boot.files
     journal = Journal(host.kernel, Stubborn(host.files, before))
     with pytest.raises(ApplyError, match="not put back: .* read-only"):
-        run_areas({"cmdline": (area, Request(ON))}, False, lambda: journal)
+        run_areas({"cmdline": (area, Request(ON))}, False, open_journal=lambda: journal)
 
 
 class Stubborn:

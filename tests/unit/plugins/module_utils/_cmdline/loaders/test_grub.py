@@ -26,7 +26,7 @@ GRUB_CFG = "boot/grub/grub.cfg"
 
 
 def run(host, args, present=True):
-    return run_areas({"cmdline": (host.area, Request(args, present))}, False, lambda: Journal(host.kernel, host.files))["cmdline"]
+    return run_areas({"cmdline": (host.area, Request(args, present))}, False, open_journal=lambda: Journal(host.kernel, host.files))["cmdline"]
 
 
 def test_what_others_set_is_left_out_named_by_place_and_holds_again_afterwards(tmp_path):

@@ -20,7 +20,7 @@ from ansible_collections.vfio.host.tests.unit.fake.bootloaders import OstreeHost
 
 
 def run(host, args=None, present=True, check=False):
-    plans = list(run_areas({"cmdline": (host.area, Request(args, present))}, check, lambda: Journal(host.kernel, host.files)).values())
+    plans = list(run_areas({"cmdline": (host.area, Request(args, present))}, check, open_journal=lambda: Journal(host.kernel, host.files)).values())
     return {**report(plans), **plans[0].result()}
 
 

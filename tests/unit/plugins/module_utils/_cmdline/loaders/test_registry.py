@@ -23,7 +23,7 @@ from ansible_collections.vfio.host.tests.unit.fake.bootloaders import (
 
 
 def run(host, args=None, check=False):
-    return run_areas({"cmdline": (host.area, Request(args or {"iommu": "pt"}))}, check, lambda: Journal(host.kernel, host.files))["cmdline"]
+    return run_areas({"cmdline": (host.area, Request(args or {"iommu": "pt"}))}, check, open_journal=lambda: Journal(host.kernel, host.files))["cmdline"]
 
 
 class Both(SystemdBootHost, GrubHost):

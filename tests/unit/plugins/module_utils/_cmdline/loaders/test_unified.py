@@ -25,7 +25,7 @@ PRESET = "etc/mkinitcpio.d/linux.preset"
 
 
 def take(host, args=None, check=False):
-    plans = list(run_areas({"cmdline": (host.area, Request(args or {"iommu": "pt"}))}, check, lambda: Journal(host.kernel, host.files)).values())
+    plans = list(run_areas({"cmdline": (host.area, Request(args or {"iommu": "pt"}))}, check, open_journal=lambda: Journal(host.kernel, host.files)).values())
     return {**report(plans), **plans[0].result()}
 
 

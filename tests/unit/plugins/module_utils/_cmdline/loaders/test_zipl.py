@@ -19,7 +19,7 @@ HEAD = "[defaultboot]\ndefault=a\n[a]\ntarget=/boot\nimage=/boot/vmlinuz\n"
 
 
 def run(host, args=None, present=True, check=False):
-    plans = list(run_areas({"cmdline": (host.area, Request(args, present))}, check, lambda: Journal(host.kernel, host.files)).values())
+    plans = list(run_areas({"cmdline": (host.area, Request(args, present))}, check, open_journal=lambda: Journal(host.kernel, host.files)).values())
     return {**report(plans), **plans[0].result()}
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
@@ -21,15 +22,16 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _VALID_ARGS = frozenset(("entry_point",))
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """A name of this run of the role, by which its tasks know what is theirs."""
-        result = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
         points, entry = _declared.specs(), self._task.args.get("entry_point")
         if entry not in points:
             raise AnsibleActionFail(f"{self._task.action}: say entry_point, one of {', '.join(points)}")
         options = points[entry]["options"]
-        values = {name: self._templar.template(task_vars[name]) for name in options if name in task_vars}
-        problems = _declared.problems_of(entry, values, task_vars)
+        values = {name: self._templar.template(variables[name]) for name in options if name in variables}
+        problems = _declared.problems_of(entry, values, variables=variables)
         if problems:
             return _problems.failed(result, problems)
         result["run"] = str(uuid.uuid4())

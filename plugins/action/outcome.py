@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
@@ -22,9 +24,9 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _VALID_ARGS = frozenset(("result", "earlier", "verify", "hint"))
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """The lines that were printed. It fails where O(verify) is asked for, and anything differs."""
-        done = super().run(tmp, task_vars)
+        done: dict[str, Any] = super().run(tmp, task_vars)
         given = self._task.args
         if not isinstance(given.get("result"), dict):
             raise AnsibleActionFail("result must be what the module passthrough returned")
@@ -37,10 +39,10 @@ class ActionModule(ActionBase):
             rows = _rows.rows(result)
             if given.get("earlier"):
                 rows = _rows.merged(_rows.rows(given["earlier"]), rows)
-            undeclared = [str(one["reason"]) for one in result.get("undeclared") or []] if verify else []
+            undeclared = [str(row["reason"]) for row in result.get("undeclared") or []] if verify else []
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise AnsibleActionFail(f"result or earlier is not what vfio.host.passthrough returns: {error!r}") from error
-        host, waits = task_vars["inventory_hostname"], tuple(result.get("reboot_reasons") or ())
+        host, waits = (task_vars or {})["inventory_hostname"], tuple(result.get("reboot_reasons") or ())
         lines = _outcome.lines(
             rows, host=host, width=_screen.width(), waits=waits,
             mode=_outcome.VERIFIED if verify else _outcome.PLANNED if self._task.check_mode else _outcome.DONE,
@@ -55,7 +57,7 @@ class ActionModule(ActionBase):
         return done
 
 
-def _refusal(host: str, rows: list, waits: tuple) -> str:
+def _refusal(host: str, rows: list[_rows.Row], waits: tuple[str, ...]) -> str:
     """One line: the differences, shortly; what they are in full stands above it."""
     told = [_outcome.in_short(row) for row in rows if row.is_change]
     if len(told) > _MOST:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible.plugins.action.normal import ActionModule as Normal
 
 from ansible_collections.vfio.host.plugins.plugin_utils import _problems, _screen
@@ -18,9 +20,9 @@ ROLE = "vfio.host.passthrough"
 class ActionModule(Normal):
     """Runs the module of the same name."""
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """The module's result."""
-        result = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         role = self._task._role
         if role is None or role.get_name() != ROLE:
             return result

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible.plugins.action.normal import ActionModule as Normal
 
 from ansible_collections.vfio.host.plugins.plugin_utils import _proof, _screen
@@ -14,9 +16,9 @@ from ansible_collections.vfio.host.plugins.plugin_utils import _proof, _screen
 class ActionModule(Normal):
     """The module of the same name."""
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """The module's result."""
-        result = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         if isinstance(result.get("proof"), list):
             _screen.show(_proof.lines(result["proof"], host=(task_vars or {}).get("inventory_hostname", ""), width=_screen.width()))
             # The lines say the same; -vv prints all of it.

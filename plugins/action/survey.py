@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
@@ -22,9 +23,9 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
     _VALID_ARGS = frozenset(("draft",))
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """The facts, as the module returns them, and the lines that were printed."""
-        result = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         draft = self._task.args.get("draft")
         if draft is not None and not isinstance(draft, str):
             raise AnsibleActionFail(f"draft must be the path of a file on the controller, not {draft!r}")
@@ -32,10 +33,11 @@ class ActionModule(ActionBase):
         facts = (result.get("ansible_facts") or {}).get("vfio_host")
         if result.get("failed") or facts is None:
             return result
-        host = task_vars["inventory_hostname"]
+        variables = task_vars or {}
+        host = variables["inventory_hostname"]
         lines = _survey.lines(facts, host=host, width=_screen.width(), verbose=_screen.verbosity() > 0)
-        if self._variable(task_vars, "passthrough_undeclared") != "ignore":
-            declared = self._variable(task_vars, "passthrough_devices")
+        if self._variable(variables, "passthrough_undeclared") != "ignore":
+            declared = self._variable(variables, "passthrough_devices")
             lines += _survey.undeclared(facts, declared if isinstance(declared, dict) else (), width=_screen.width())
         _screen.show(lines)
         result["lines"] = [line.text for line in lines]
@@ -43,16 +45,16 @@ class ActionModule(ActionBase):
         result["_ansible_verbose_override"] = _screen.verbosity() < 2
         result["changed"] = False
         known = {name for point in _declared.specs().values() for name in point["options"]}
-        result["warnings"] = list(result.get("warnings") or ()) + _declared.unknown_variables(task_vars, known)
+        result["warnings"] = list(result.get("warnings") or ()) + _declared.unknown_variables(variables, known)
         if draft:
             self._write(draft, facts, host, result)
         return result
 
-    def _variable(self, task_vars: dict, name: str) -> object:
+    def _variable(self, task_vars: dict[str, Any], name: str) -> object:
         """The value of a variable of the role; None where nobody has set it."""
         return self._templar.template(task_vars[name]) if name in task_vars else None
 
-    def _write(self, draft: str, facts: dict, host: str, result: dict) -> None:
+    def _write(self, draft: str, facts: dict[str, Any], host: str, result: dict[str, Any]) -> None:
         """Have the draft on the controller. Raises AnsibleActionFail where somebody else's file is in the way."""
         path, text = os.path.abspath(os.path.expanduser(draft)), _draft.text(facts, host=host)
         try:

@@ -22,7 +22,7 @@ display = Display()
 def handover(data: Any, to: Any = None, **options: Any) -> Any:
     """What a consumer of VFIO devices reads, from results of this collection or facts."""
     try:
-        written, warnings = hand_over(_plain(data), _plain(to), _plain(options))
+        written, warnings = hand_over(_plain(data), _plain(to), given=_plain(options))
     except Problem as error:
         raise AnsibleFilterError(f"handover: {error}") from None
     for warning in warnings:

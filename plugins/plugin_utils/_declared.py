@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -22,6 +23,10 @@ from ansible_collections.vfio.host.plugins.plugin_utils._nearest import did_you_
 from ansible_collections.vfio.host.plugins.plugin_utils._places import at, of_item, of_name
 from ansible_collections.vfio.host.plugins.plugin_utils._words import PREFIX, in_inventory
 
+if TYPE_CHECKING:
+    Keys = tuple[str | int, ...]
+    Origin = tuple[str, Mapping[str, Any]]
+
 # What the role sets itself, and what the playbooks know beside the role's variables.
 OWN = ("passthrough_result", "passthrough_before", "passthrough_earlier", "passthrough_checked", "passthrough_confirm_now", "passthrough_proof")
 PLAYBOOKS = ("passthrough_hosts", "passthrough_draft")
@@ -31,18 +36,21 @@ _BOOLEANS = {"true", "yes", "on", "1", "y", "t", "1.0", "false", "no", "off", "0
 _KINDS = {"dict": "a mapping", "list": "a list", "bool": "true or false", "int": "a whole number", "str": "a text"}
 
 
-def specs() -> dict:
+def specs() -> dict[str, dict[str, Any]]:
     """The argument specs of the role: entry point -> spec."""
     with open(_SPECS, encoding="utf-8") as stream:
-        return yaml.safe_load(stream)["argument_specs"]
+        points: dict[str, dict[str, Any]] = yaml.safe_load(stream)["argument_specs"]
+    return points
 
 
-def unknown_variables(variables, options) -> list:
-    """The variables that look like the role's or the playbooks', and are none. ``options``: the names that the role knows."""
-    options = sorted({*options, *PLAYBOOKS})
-    known = {*options, *OWN}
-    problems = []
-    for name in sorted(str(one) for one in variables):
+def unknown_variables(variables: Mapping[str, Any], options: Iterable[str]) -> list[str]:
+    """A sentence for each variable that looks like one of the role or the playbooks, and is none. ``options``: the names that the
+    role knows.
+    """
+    names = sorted({*options, *PLAYBOOKS})
+    known = {*names, *OWN}
+    problems: list[str] = []
+    for name in sorted(str(variable) for variable in variables):
         if name in known or name.startswith("ansible_"):
             continue
         if name == PREFIX[:-1]:
@@ -51,58 +59,66 @@ def unknown_variables(variables, options) -> list:
                 f"{at(of_name(name, variables))}"
             )
         elif name.startswith(PREFIX):
-            near = did_you_mean(name[len(PREFIX):], [one[len(PREFIX):] for one in options])
+            near = did_you_mean(name[len(PREFIX):], [option[len(PREFIX):] for option in names])
             hint = near.replace("mean ", f"mean {PREFIX}") or (
                 "; names that begin with passthrough_ are the role's: where it is one of yours, give it another name"
             )
             problems.append(f"{name}: the role has no such variable{hint}{at(of_name(name, variables))}")
         else:
-            meant = next((one for one in options if is_typo(name, one)), None)
+            meant = next((option for option in names if is_typo(name, option)), None)
             if meant:
                 problems.append(f"{name}: the role has no such variable; did you mean {meant}?{at(of_name(name, variables))}")
     return problems
 
 
-def misfits(options, values, variables) -> list:
-    """Where ``values`` (name -> value, templates resolved) are not what ``options`` (a role's argument spec) asks for."""
-    problems: list = []
+def misfits(options: Mapping[str, dict[str, Any]], values: Mapping[str, Any], *, variables: Mapping[str, Any]) -> list[str]:
+    """A sentence for each place where ``values`` (name -> value, templates resolved) are not what ``options`` (a role's argument spec)
+    asks for. ``variables``: the host's, as they were written.
+    """
+    problems: list[str] = []
     for name, value in values.items():
         _check(options[name], value, name, (), problems, (name, variables))
     return problems
 
 
-def problems_of(entry_point: str, values, variables) -> list:
-    """All that is wrong with the variables of a run of ``entry_point``. ``values``: those of the role, templates resolved."""
+def problems_of(entry_point: str, values: Mapping[str, Any], *, variables: Mapping[str, Any]) -> list[str]:
+    """A sentence for all that is wrong with the variables of a run of ``entry_point``. ``values``: those of the role, templates
+    resolved; ``variables``: all of the host's, as they were written.
+    """
     points = specs()
     options = points[entry_point]["options"]
-    found = unknown_variables(variables, {name for point in points.values() for name in point["options"]})
-    wrong = {name: misfits(options, {name: value}, variables) for name, value in values.items()}
-    found += [problem for problems in wrong.values() for problem in problems]
-    return found + unmeant({name: value for name, value in values.items() if not wrong[name]}, variables)
+    problems = unknown_variables(variables, {name for point in points.values() for name in point["options"]})
+    wrong = {name: misfits(options, {name: value}, variables=variables) for name, value in values.items()}
+    problems += [misfit for of_one in wrong.values() for misfit in of_one]
+    return problems + unmeant({name: value for name, value in values.items() if not wrong[name]}, variables)
 
 
-def _check(option: dict, value, where: str, keys: tuple, problems: list, origin: tuple) -> None:
-    """Add what is wrong with one value; ``keys``: the way to it within the variable."""
+def _check(option: dict[str, Any], value: Any, where: str, keys: Keys, problems: list[str], origin: Origin) -> None:
+    """Add what is wrong with one value. ``where`` names it; ``keys``: the way to it within the variable; ``origin``: the variable's name,
+    and all variables.
+    """
     if value is None:
         return
     kind = option.get("type", "str")
-    told = at(of_item(origin[0], keys, origin[1]))
+    told = at(of_item(origin[0], keys, variables=origin[1]))
     if not _is(kind, value):
         problems.append(f"{where} must be {_KINDS[kind]}, and is {_shown(value)}{told}")
         return
     if kind == "str" and "choices" in option and value not in option["choices"]:
-        choices = [str(one) for one in option["choices"]]
+        choices = [str(choice) for choice in option["choices"]]
         problems.append(f"{where}: {value!r} is none of {', '.join(choices)}{did_you_mean(str(value), choices)}{told}")
     if kind == "list":
-        inner = {key: option[key] for key in ("options", "choices") if key in option}
+        inner: dict[str, Any] = {key: option[key] for key in ("options", "choices") if key in option}
         for index, item in enumerate(_listed(value)):
             _check(dict(inner, type=option.get("elements", "raw")), item, f"{where}[{index}]", (*keys, index), problems, origin)
     elif kind == "dict" and "options" in option:
         _check_keys(option["options"], value, where, keys, problems, origin)
 
 
-def _check_keys(options: dict, value: Mapping, where: str, keys: tuple, problems: list, origin: tuple) -> None:
-    told = at(of_item(origin[0], keys, origin[1]))
+def _check_keys(
+    options: dict[str, dict[str, Any]], value: Mapping[str, Any], where: str, keys: Keys, problems: list[str], origin: Origin,
+) -> None:
+    told = at(of_item(origin[0], keys, variables=origin[1]))
     for key in value:
         if key in options:
             _check(options[key], value[key], f"{where}.{key}", (*keys, key), problems, origin)
@@ -114,7 +130,8 @@ def _check_keys(options: dict, value: Mapping, where: str, keys: tuple, problems
     ]
 
 
-def _is(kind: str, value) -> bool:
+def _is(kind: str, value: object) -> bool:
+    """Whether a value is of a type of argument specs, as far as Ansible converts it."""
     if kind == "dict":
         return isinstance(value, Mapping)
     if kind == "list":
@@ -128,38 +145,36 @@ def _is(kind: str, value) -> bool:
     return True
 
 
-def _listed(value) -> list:
+def _listed(value: Sequence[Any]) -> Sequence[Any]:
     """The items; Ansible takes a text for a list of words, too."""
-    return [one.strip() for one in value.split(",")] if isinstance(value, str) else value
+    return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
 
 
-def _shown(value) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, Mapping):
         return "a mapping"
     return "a list" if isinstance(value, (list, tuple)) else repr(value)
 
 
-def unmeant(values, variables) -> list:
-    """What the modules would refuse of declared devices, VFs, nodes and limits on any host."""
-    problems: list = []
+def unmeant(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+    """A sentence for all that the modules would refuse, on any host, of the declared devices, VFs, nodes and limits."""
     present = values.get("passthrough_state", "present") == "present"
     devices, sriov = values.get("passthrough_devices"), values.get("passthrough_sriov")
-    checks = []
+    checks: list[Callable[[], object]] = []
     if devices and present:
         checks.append(lambda: parse_declarations(devices))
     if sriov:
         checks.append(lambda: parse_entries(sriov, "sriov", present))
-    found: list = []
+    problems: list[str] = []
     if present:
-        parse_nodes(values.get("passthrough_nodes"), values.get("passthrough_iommu_node"), found)
-    parse_memlock(values.get("passthrough_memlock"), present, found)
-    problems += [in_inventory(message, variables) for message in found]
+        parse_nodes(values.get("passthrough_nodes"), values.get("passthrough_iommu_node"), problems)
+    parse_memlock(values.get("passthrough_memlock"), present, problems)
     for check in checks:
         try:
             check()
         except InputError as error:
-            problems += [in_inventory(message, variables) for message in error.messages]
-    return problems
+            problems += error.messages
+    return [in_inventory(problem, variables) for problem in problems]
 
 
 __all__ = ("OWN", "PLAYBOOKS", "misfits", "problems_of", "specs", "unknown_variables", "unmeant")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 _RULES = re.compile(r"/(59|6[01])-vfio-host-[^/]+\.rules\Z")
 # A VF's override is written in the event of its PF, under the VF's own address.
@@ -21,8 +22,8 @@ _DEVPATH = re.compile(r'DEVPATH=="([^"]+)"')
 _RECORD = re.compile(r"# (?:device|pf) (\{.*\})\Z")
 
 
-def readable(diff: list) -> list:
-    """The same pieces; of a rules file, one short line a rule that takes a device or makes VFs. -v shows the text."""
+def readable(diff: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same pieces of a diff; of a rules file, one short line a rule that takes a device or makes VFs. -v shows the text."""
     return [
         dict(piece, before=_summary(piece["before"]), after=_summary(piece["after"]))
         if _RULES.search(str(piece.get("after_header", ""))) else piece
@@ -50,9 +51,9 @@ def _summary(text: str) -> str:
     return "".join(f"{line}\n" for line in lines + [f"({rules} udev rules; -v shows their text)"])
 
 
-def _addresses(text: str) -> dict:
+def _addresses(text: str) -> dict[str, str]:
     """Pattern of a device's path -> its address when the rules were written, from the records of a rules file."""
-    found = {}
+    addresses: dict[str, str] = {}
     for line in text.splitlines():
         record = _RECORD.match(line)
         try:
@@ -60,11 +61,11 @@ def _addresses(text: str) -> dict:
         except ValueError:  # a record that was edited by hand: the module says so, a summary need not
             continue
         if isinstance(values.get("devpath"), str):
-            found[values["devpath"]] = str(values.get("address"))
-    return found
+            addresses[values["devpath"]] = str(values.get("address"))
+    return addresses
 
 
-def _by_place(line: str, addresses: dict) -> str:
+def _by_place(line: str, addresses: dict[str, str]) -> str:
     """What a rule that compares neither name nor UID is about."""
     place = _DEVPATH.search(line)
     if not place:

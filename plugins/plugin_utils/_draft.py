@@ -14,6 +14,7 @@ import os
 import re
 import tempfile
 from collections import Counter
+from typing import Any
 
 from ansible_collections.vfio.host.plugins.plugin_utils._survey import FREE, REFUSED, fragments, numbered, partners, state_of
 from ansible_collections.vfio.host.plugins.plugin_utils._text import fill
@@ -34,7 +35,7 @@ class Refused(Exception):
     """The file is not ours to write; the message says why, and what to do."""
 
 
-def text(facts: dict, *, host: str) -> str:
+def text(facts: dict[str, Any], *, host: str) -> str:
     """The whole draft. It begins with a line that knows the rest by its digest."""
     facts = numbered(facts)
     # What only the IOMMU keeps from VFIO is to be had after the boot that turns it on.
@@ -48,7 +49,7 @@ def _digest(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()[:16]
 
 
-def _policies(free: list, facts: dict) -> str:
+def _policies(free: list[dict[str, Any]], facts: dict[str, Any]) -> str:
     if not free:
         return "# Nothing could be taken of this host by now; vfio.host.survey says why.\n"
     found, seen = ["# passthrough_devices:", "#   guests:"], set()
@@ -68,7 +69,7 @@ def _policies(free: list, facts: dict) -> str:
     return "\n".join(found) + "\n"
 
 
-def _cards(free: list, facts: dict) -> str:
+def _cards(free: list[dict[str, Any]], facts: dict[str, Any]) -> str:
     """The cards that can have VFs: for who wants these instead of the whole card."""
     cards = [one for one in free if one["sriov"]]
     if not cards:
@@ -83,7 +84,7 @@ def _cards(free: list, facts: dict) -> str:
     return "\n".join(found) + "\n"
 
 
-def _counts(facts: dict) -> Counter:
+def _counts(facts: dict[str, Any]) -> Counter[str]:
     """How many devices have a MAC address or a serial number."""
     devices = facts["devices"].values()
     return Counter(
@@ -91,7 +92,7 @@ def _counts(facts: dict) -> Counter:
     )
 
 
-def identity(device: dict, shared: Counter) -> dict:
+def identity(device: dict[str, Any], shared: Counter[str]) -> dict[str, str]:
     """The match that finds a device again best: what is its own, else its place together with its ids.
 
     ``shared``: MAC addresses and serial numbers to how many devices have them.
@@ -109,7 +110,7 @@ def identity(device: dict, shared: Counter) -> dict:
     return {"address": device["address"], "vendor": device["vendor"], "device": device["device"]}
 
 
-def _flow(match: dict) -> str:
+def _flow(match: dict[str, str]) -> str:
     """A mapping of texts as YAML's flow style, which JSON's strings are."""
     return "{" + ", ".join(f"{key}: {json.dumps(str(value))}" for key, value in match.items()) + "}"
 
@@ -118,12 +119,12 @@ def before(path: str, *, host: str) -> str | None:
     """The draft that is there; None where nothing is. Raises Refused where it is another file, edited, or another host's."""
     try:
         with open(path, encoding="utf-8") as stream:
-            found = stream.read()
+            text_ = stream.read()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise Refused(f"{path} cannot be read, so it is left as it is: {error}") from error
-    first, dummy, body = found.partition("\n")
+    first, dummy, body = text_.partition("\n")
     ours = _FIRST.match(first)
     if ours is None:
         raise Refused(f"{path} is no draft of vfio.host.survey, and is left as it is: name another file in passthrough_draft")
@@ -136,7 +137,7 @@ def before(path: str, *, host: str) -> str | None:
         raise Refused(
             f"{path} was edited since the survey wrote it, and is left as it is: name another file in passthrough_draft, or leave it out"
         )
-    return found
+    return text_
 
 
 def write(path: str, content: str) -> None:

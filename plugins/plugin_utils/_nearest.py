@@ -9,13 +9,17 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _MOST = 2  # letters added, lost, changed or swapped that make a typo
 
 
-def did_you_mean(word: str, known) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """'; did you mean match?', or nothing where no known name is near."""
-    plain = {_plain(one): one for one in known}
+    plain = {_plain(name): name for name in known}
     near = get_close_matches(_plain(word), list(plain), n=1, cutoff=0.6)
     return f"; did you mean {plain[near[0]]}?" if near else ""
 
@@ -37,7 +41,7 @@ def _plain(word: str) -> str:
 
 def _distance(one: str, other: str) -> int:
     """The fewest steps from one to the other: a letter added, lost, changed, or two neighbours swapped."""
-    before: list = []
+    before: list[int] = []
     last = list(range(len(other) + 1))
     for row, letter in enumerate(one, 1):
         now = [row]

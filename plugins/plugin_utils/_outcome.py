@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.plugin_utils._rows import DEVICES, FILES, GIVE, NONE, SAME, TAKE, Row
 from ansible_collections.vfio.host.plugins.plugin_utils._text import (
     ADD,
@@ -24,6 +26,9 @@ from ansible_collections.vfio.host.plugins.plugin_utils._text import (
     short,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 LATER = "after a reboot"
 PLANNED, DONE, VERIFIED = "planned", "done", "verified"
 _HEADS = {PLANNED: "plan: nothing is done yet", DONE: "done", VERIFIED: "not as declared: nothing is changed"}
@@ -37,7 +42,9 @@ _STYLES = {TAKE: ADD, GIVE: REMOVE, SAME: PLAIN}
 _TAKEN, _GIVEN, _CHANGED = ("to take", "taken"), ("to give back", "given back"), ("to change", "changed")
 
 
-def lines(rows: list, *, host: str, width: int, mode: str, verbose: bool = False, waits: tuple = (), hint: str = "") -> list:
+def lines(
+    rows: Sequence[Row], *, host: str, width: int, mode: str, verbose: bool = False, waits: tuple[str, ...] = (), hint: str = "",
+) -> list[Line]:
     """The Lines of one host. ``mode``: PLANNED, DONE or VERIFIED; ``waits``: why a reboot is required; ``hint``: what to do for it."""
     changing = [row for row in rows if row.is_change]
     planned = mode != DONE
@@ -58,34 +65,34 @@ def lines(rows: list, *, host: str, width: int, mode: str, verbose: bool = False
     return found
 
 
-def _is_told(reason: str, rows: list) -> bool:
+def _is_told(reason: str, rows: Sequence[Row]) -> bool:
     """Whether a row says already what waits for a reboot."""
     words = set(reason.replace("=", " ").split())
     return any(row.later and words.intersection(row.subject.split()) for row in rows)
 
 
-def _as_declared(rows: list) -> str:
-    counts: dict = {}
+def _as_declared(rows: Sequence[Row]) -> str:
+    counts: dict[str, int] = {}
     for row in rows:
         kind = "device" if row.group == DEVICES else {"VFs": "card with VFs", "argument": "kernel argument"}.get(row.kind, row.kind)
         counts[kind] = counts.get(kind, 0) + 1
     counts.pop("image", None)
-    told = [counted(number, kind, "cards with VFs" if kind == "card with VFs" else "") for kind, number in counts.items()]
+    told = [counted(number, kind, plural="cards with VFs" if kind == "card with VFs" else "") for kind, number in counts.items()]
     return f"as declared: {', '.join(told)}" if told else "as declared"
 
 
-def _sum(rows: list, planned: bool) -> str:
+def _sum(rows: Sequence[Row], planned: bool) -> str:
     """What is done, and what is left for the next boot, in one line."""
     changing = [row for row in rows if row.is_change]
     now, later = [row for row in changing if not row.later], [row for row in changing if row.later]
     same = sum(row.group == DEVICES and not row.is_change for row in rows)
     told = [f"{'Plan' if planned else 'Done'}: {_counts(now, not planned) or 'nothing now'}"]
     told += [f"{LATER}: {_counts(later, False)}"] if later else []
-    told += [f"{counted(same, 'device is', 'devices are')} as declared"] if same else []
+    told += [f"{counted(same, 'device is', plural='devices are')} as declared"] if same else []
     return f"{'; '.join(told)}."
 
 
-def _counts(rows: list, is_done: bool) -> str:
+def _counts(rows: Sequence[Row], is_done: bool) -> str:
     taken = sum(row.group == DEVICES and row.sign == TAKE for row in rows)
     given = sum(row.group == DEVICES and row.sign == GIVE for row in rows)
     files = sum(row.group == FILES for row in rows)
@@ -94,7 +101,7 @@ def _counts(rows: list, is_done: bool) -> str:
     return ", ".join(told + ([counted(files, "file")] if files else []))
 
 
-def _table(rows: list, width: int) -> list:
+def _table(rows: Sequence[Row], width: int) -> list[Line]:
     kinds = min(max((len(row.kind) for row in rows), default=0), _KIND_WIDTH)
     subjects = max((len(_subject(row)) for row in rows if row.group == DEVICES or row.kind == "VFs"), default=0)
     changes = min(max((len(_change(row)) for row in rows), default=0), width // 2)
@@ -105,7 +112,7 @@ def _table(rows: list, width: int) -> list:
     return found
 
 
-def _row(row: Row, width: int, kinds: int, subjects: int, changes: int) -> list:
+def _row(row: Row, width: int, kinds: int, subjects: int, changes: int) -> list[str]:
     """The texts of one row; ``kinds``, ``subjects`` and ``changes`` are the widths of these columns."""
     head = f"  {row.sign} {cut(row.kind, kinds):{kinds}} "
     is_device = row.group == DEVICES or row.kind == "VFs"

@@ -9,6 +9,10 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 try:
     from ansible._internal._datatag._tags import Origin
@@ -16,7 +20,7 @@ except ImportError:  # before 2.19, and where a later release has it elsewhere
     Origin = None
 
 
-def place(value) -> str:
+def place(value: object) -> str:
     """'inventory/host_vars/node1.yml:12' for a value as it was read, '' where nothing tells. No decision hangs on it."""
     path, line = _origin(value)
     if not path:
@@ -26,30 +30,31 @@ def place(value) -> str:
     return f"{path}:{line}" if line else path
 
 
-def _origin(value) -> tuple:
+def _origin(value: object) -> tuple[str | None, int | None]:
+    """(path, line) of a value as it was read; None where that is not known."""
     tag = Origin.get_tag(value) if Origin is not None else None
     if tag is not None:
         return tag.path, tag.line_num
     # ansible-core 2.16 to 2.18 (source: lib/ansible/parsing/yaml/objects.py, AnsibleBaseYAMLObject).
-    found = getattr(value, "ansible_pos", None)
-    return (found[0], found[1]) if isinstance(found, tuple) and len(found) == 3 else (None, None)
+    position = getattr(value, "ansible_pos", None)
+    return (position[0], position[1]) if isinstance(position, tuple) and len(position) == 3 else (None, None)
 
 
-def of_name(name: str, variables) -> str:
+def of_name(name: str, variables: Mapping[str, Any]) -> str:
     """Where a variable was written, by its name, else by its value."""
-    key = next((one for one in variables if one == name), name)
+    key = next((known for known in variables if known == name), name)
     return place(key) or place(variables.get(name))
 
 
-def of_item(name: str, keys: tuple, variables) -> str:
-    """Where an item of a variable was written; of the variable, where the item is a template's."""
-    found = variables.get(name)
+def of_item(name: str, keys: Sequence[str | int], *, variables: Mapping[str, Any]) -> str:
+    """Where an item of a variable was written; of the variable, where the item is a template's. ``keys``: the way to it."""
+    item: Any = variables.get(name)
     for key in keys:
         try:
-            found = found[key]
+            item = item[key]
         except (KeyError, IndexError, TypeError):
             return of_name(name, variables)
-    return place(found) or of_name(name, variables)
+    return place(item) or of_name(name, variables)
 
 
 def at(where: str) -> str:

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible.release import __version__ as core
 
 from ansible_collections.vfio.host.plugins.plugin_utils import _screen
@@ -17,7 +19,7 @@ from ansible_collections.vfio.host.plugins.plugin_utils._text import BAD, Line
 _PRINTS = (2, 19)
 
 
-def failed(result: dict, problems: list) -> dict:
+def failed(result: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     """The result of a task that fails with these problems."""
     told = "\n".join(problems)
     result.update(failed=True, changed=False, msg=told)

@@ -8,7 +8,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ansible_collections.vfio.host.plugins.plugin_utils._text import BAD, CHANGE, GOOD, HEAD, PLAIN, Line, counted, fill, short
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _INDENT = 6
 # Status -> the sign and style of its line, and what the sum calls it.
@@ -18,7 +23,7 @@ _STATUS = {
 }
 
 
-def lines(rows: list, *, host: str, width: int) -> list:
+def lines(rows: Sequence[dict[str, Any]], *, host: str, width: int) -> list[Line]:
     """The Lines of one host. ``rows``: the proof of the module prove; ``width``: columns."""
     if not rows:
         return [Line(text, BAD) for text in fill([f"{host}  no device is on VFIO, so none was opened"], width, indent=_INDENT)]
@@ -36,11 +41,11 @@ def lines(rows: list, *, host: str, width: int) -> list:
     ]
 
 
-def _told(row: dict) -> str:
+def _told(row: dict[str, Any]) -> str:
     if row["status"] != "opened":
         return str(row["reason"])
-    regions = [one for one in row["regions"] if one["size"]]
-    interrupts = [f"{one['name']} {one['count']}" for one in row["interrupts"] if one["name"] in ("intx", "msi", "msix") and one["count"]]
+    regions = [region for region in row["regions"] if region["size"]]
+    interrupts = [f"{kind['name']} {kind['count']}" for kind in row["interrupts"] if kind["name"] in ("intx", "msi", "msix") and kind["count"]]
     told = [f"{row['node']} by {row['back_end']}", counted(len(regions), "region"), " ".join(interrupts) or "no interrupts", str(row["reset"])]
     return ", ".join(told)
 

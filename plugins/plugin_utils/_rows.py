@@ -9,8 +9,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.vfio.host.plugins.plugin_utils._text import name_of, short
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TAKE, GIVE, CHANGE, SAME = "+", "-", "~", "="
 # What rows are counted as in the sum.
@@ -37,10 +41,10 @@ class Row:
     old: str = ""
     new: str = ""
     later: bool = False
-    notes: tuple = ()
+    notes: tuple[str, ...] = ()
 
     @property
-    def key(self) -> tuple:
+    def key(self) -> tuple[str, str | tuple[str, str]]:
         """What the row is of, over several results of one run."""
         return self.group, self.subject if self.group == DEVICES else (self.kind, self.subject)
 
@@ -50,13 +54,13 @@ class Row:
         return self.sign != SAME
 
 
-def rows(result: dict) -> list:
+def rows(result: dict[str, Any]) -> list[Row]:
     """The rows of a result: devices by policy and address, then VFs, modules, kernel arguments, nodes, limits, images and files."""
     found = _devices(result) + _vfs(result) + _modules(result) + _arguments(result) + _nodes(result) + _limits(result) + _images(result)
     return found + _files(result, {row.subject for row in found})
 
 
-def merged(earlier: list, last: list) -> list:
+def merged(earlier: list[Row], last: list[Row]) -> list[Row]:
     """The rows of a run that called the module twice: what was at first, and what is now."""
     now = {row.key: row for row in last}
     found = []
@@ -71,7 +75,7 @@ def merged(earlier: list, last: list) -> list:
     return found + list(now.values())
 
 
-def _devices(result: dict) -> list:
+def _devices(result: dict[str, Any]) -> list[Row]:
     before, found = result.get("vfs_before") or {}, []
     numbers = {
         address: (pf, number) for pf in result.get("sriov") or () for number, address in enumerate(pf["vfs"])
@@ -87,14 +91,14 @@ def _devices(result: dict) -> list:
     return found
 
 
-def _named(identity: dict) -> str:
+def _named(identity: dict[str, Any]) -> str:
     """Ids as match takes them, and the name."""
     ids = f"[{identity['vendor']}:{identity['device']}]"
     name = identity["name"].replace(ids, "").strip()
-    return f"{ids} {name_of(identity, None, None if name == _NAMELESS else name)}"
+    return f"{ids} {name_of(identity, vendor_name=None, device_name=None if name == _NAMELESS else name)}"
 
 
-def _sign(one: dict) -> str:
+def _sign(one: dict[str, Any]) -> str:
     if one["status"] == "unchanged":
         return SAME
     if one["choice"]["source"] == "native":
@@ -102,18 +106,18 @@ def _sign(one: dict) -> str:
     return CHANGE if one["driver_before"] in (_BASE[1], _wanted(one)) else TAKE
 
 
-def _wanted(one: dict) -> str:
+def _wanted(one: dict[str, Any]) -> str:
     """The driver in the end. Of a module that is not loaded nobody knows its driver's name."""
     if one["status"] != "pending":
         return one["driver"] or _of_module(one) or NONE
     return one["choice"]["driver"] or _of_module(one) or "native driver"
 
 
-def _of_module(one: dict) -> str | None:
+def _of_module(one: dict[str, Any]) -> str | None:
     return f"that of {one['choice']['module']}" if one["choice"]["module"] and not one["choice"]["driver"] else None
 
 
-def _why(one: dict) -> tuple:
+def _why(one: dict[str, Any]) -> tuple[str, ...]:
     """Why a device gets this driver, where that is not the default: the base driver by auto, the one that is named, none."""
     choice = one["choice"]
     head, *notes = choice["reason"].split("; ")
@@ -125,7 +129,7 @@ def _why(one: dict) -> tuple:
     return tuple(notes if is_default else [head, *notes])
 
 
-def _vfs(result: dict) -> list:
+def _vfs(result: dict[str, Any]) -> list[Row]:
     before, found = result.get("vfs_before") or {}, []
     for one in result.get("sriov") or ():
         had, has = before.get(one["address"], []), one["vfs"]
@@ -138,13 +142,13 @@ def _vfs(result: dict) -> list:
         if one["autoprobe"] and not one["autoprobe_before"] and one["status"] != "released":
             notes.append("VFs that no policy declares get their native drivers")
         found.append(Row(
-            SAME if one["status"] == "unchanged" else CHANGE, SETTINGS, "VFs", one["address"], name_of({}, None, one["name"]),
+            SAME if one["status"] == "unchanged" else CHANGE, SETTINGS, "VFs", one["address"], name_of({}, vendor_name=None, device_name=one["name"]),
             str(one["numvfs_before"]), str(one["numvfs"]), one["status"] == "pending", tuple(notes),
         ))
     return found
 
 
-def _modules(result: dict) -> list:
+def _modules(result: dict[str, Any]) -> list[Row]:
     # Of a driver that a device has by now the module is loaded, whatever was planned for it alone.
     in_use = {one["choice"]["module"] for one in result.get("devices") or () if one["driver"] and one["driver"] == one["choice"]["driver"]}
     found = []
@@ -173,11 +177,11 @@ def _modules(result: dict) -> list:
     return found
 
 
-def _shown(value) -> str:
+def _shown(value: object) -> str:
     return "(unknown)" if value is None else str(value) or '""'
 
 
-def _arguments(result: dict) -> list:
+def _arguments(result: dict[str, Any]) -> list[Row]:
     found = []
     for name, one in ((result.get("kernel_cmdline") or {}).get("args") or {}).items():
         old, new = _values(one["running"]), _values(one["wanted"])
@@ -189,25 +193,25 @@ def _arguments(result: dict) -> list:
     return found
 
 
-def _values(values: list) -> str:
+def _values(values: Sequence[str | None]) -> str:
     """The values of an argument, of which a bare one has none."""
     return " ".join(value or "(bare)" for value in values) or NONE
 
 
-def _nodes(result: dict) -> list:
+def _nodes(result: dict[str, Any]) -> list[Row]:
     """A row for each node; the devices of one IOMMU group have one."""
-    found: dict = {}
+    by_node: dict[str, Row] = {}
     for one in result.get("nodes") or ():
         subject = one["node"] or one["cdev"] or (short(one["address"]) if one["address"] else "/dev/iommu")
         sign = {"unchanged": SAME, "released": GIVE}.get(one["status"], CHANGE)
         new = f"{one['owner']}:{one['group']} {one['mode']}"
         row = Row(sign, SETTINGS, "node", subject, old=one["before"] or NONE, new=new, later=one["status"] == "pending")
-        if subject not in found or not found[subject].is_change:
-            found[subject] = row
-    return list(found.values())
+        if subject not in by_node or not by_node[subject].is_change:
+            by_node[subject] = row
+    return list(by_node.values())
 
 
-def _limits(result: dict) -> list:
+def _limits(result: dict[str, Any]) -> list[Row]:
     return [
         Row(
             SAME if one["status"] == "unchanged" else GIVE if one["status"] == "released" else CHANGE, SETTINGS, "limit", one["name"],
@@ -216,7 +220,7 @@ def _limits(result: dict) -> list:
     ]
 
 
-def _images(result: dict) -> list:
+def _images(result: dict[str, Any]) -> list[Row]:
     images = (result.get("initramfs") or {}).get("images") or ()
     return [
         Row(
@@ -226,7 +230,7 @@ def _images(result: dict) -> list:
     ]
 
 
-def _files(result: dict, shown: set) -> list:
+def _files(result: dict[str, Any], shown: set[str]) -> list[Row]:
     """Files of configuration; an image that is a row already is none."""
     diff = [one for one in result.get("diff") or () if str(one.get("after_header", "")).startswith("/")]
     return [

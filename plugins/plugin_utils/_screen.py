@@ -8,11 +8,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible import constants
 from ansible.utils.color import stringc
 from ansible.utils.display import Display
 
-from ansible_collections.vfio.host.plugins.plugin_utils._text import ADD, BAD, CHANGE, GOOD, HEAD, REMOVE
+from ansible_collections.vfio.host.plugins.plugin_utils._text import ADD, BAD, CHANGE, GOOD, HEAD, REMOVE, Line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # The names of Ansible's colours for each style: a user who set others in ansible.cfg gets these.
 _COLOURS = {
@@ -31,7 +36,7 @@ def verbosity() -> int:
     return int(Display().verbosity)
 
 
-def show(lines: list) -> None:
+def show(lines: Sequence[Line]) -> None:
     """Print Lines in one piece, so that those of several hosts do not mix. A log file gets them without colours.
 
     A callback that writes JSON has standard output for itself: there the lines go to standard error.

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from typing import Iterable
+from typing import Any, Iterable
 
 from ansible_collections.vfio.host.plugins.plugin_utils._text import (
     BAD,
@@ -17,7 +17,6 @@ from ansible_collections.vfio.host.plugins.plugin_utils._text import (
     GOOD,
     HEAD,
     Line,
-    counted,
     cut,
     fill,
     name_of,
@@ -31,7 +30,7 @@ _CARRIES = re.compile(r"(\S+) carries (.*)\Z")
 _DRIVER_WIDTH, _INDENT = 16, 4
 
 
-def state_of(device: dict, facts: dict) -> str:
+def state_of(device: dict[str, Any], facts: dict[str, Any]) -> str:
     """Which of the survey's sections a device belongs to. What the host needs is never free, whatever it is."""
     if _is_taken(device, facts):
         return TAKEN
@@ -42,13 +41,13 @@ def state_of(device: dict, facts: dict) -> str:
     return REFUSED if why_not(device, facts) else FREE
 
 
-def _is_taken(device: dict, facts: dict) -> bool:
+def _is_taken(device: dict[str, Any], facts: dict[str, Any]) -> bool:
     """Whether a policy has it, an override, or a VFIO driver by other means."""
     drivers = (BASE_DRIVER, device["vfio"]["driver"] or BASE_DRIVER)
     return bool(device["address"] in facts["owners"] or device["driver_override"] or device["driver"] in drivers)
 
 
-def why_not(device: dict, facts: dict) -> str:
+def why_not(device: dict[str, Any], facts: dict[str, Any]) -> str:
     """Why VFIO cannot have a device that the host does not need; "" where it can."""
     if not device["vfio"]["bindable"]:
         return (device["vfio"]["reason"] or "").replace(f"{device['address']} ", "")
@@ -60,30 +59,30 @@ def why_not(device: dict, facts: dict) -> str:
     return ""
 
 
-def is_chipset(device: dict) -> bool:
+def is_chipset(device: dict[str, Any]) -> bool:
     """Whether nobody would give the device to a guest: bridges, system peripherals (class 08), the SMBus (0c05)."""
     return device["header_type"] in (1, 2) or device["class"][:2] in ("06", "08") or device["class"][:4] == "0c05"
 
 
-def needs(device: dict) -> list:
+def needs(device: dict[str, Any]) -> list[str]:
     """Why the host needs a device, without the address of the device itself; what one interface carries, together."""
-    carried: dict = {}
-    others = []
+    carried: dict[str, list[str]] = {}
+    others: list[str] = []
     for guard in device["guards"]:
         reason = re.sub(rf"(\s+(on|over|at))?\s+{re.escape(device['address'])}(?![\w.])", "", guard["reason"])
-        found = _CARRIES.match(reason)
-        if found:
-            what = carried.setdefault(found[1], [])
-            what += [] if found[2] in what else [found[2]]
+        carries = _CARRIES.match(reason)
+        if carries:
+            what = carried.setdefault(carries[1], [])
+            what += [] if carries[2] in what else [carries[2]]
         elif reason not in others:
             others.append(reason)
     return [f"{name} carries {' and '.join(what)}" for name, what in carried.items()] + others
 
 
-def lines(facts: dict, *, host: str, width: int, verbose: bool = False) -> list:
+def lines(facts: dict[str, Any], *, host: str, width: int, verbose: bool = False) -> list[Line]:
     """The survey of one host as Lines of at most ``width`` columns. ``verbose``: the chipset is listed, too."""
     facts = numbered(facts)
-    sections: dict = {}
+    sections: dict[str, list[dict[str, Any]]] = {}
     for address in sorted(facts["devices"]):
         device = facts["devices"][address]
         sections.setdefault(state_of(device, facts), []).append(device)
@@ -98,7 +97,7 @@ def lines(facts: dict, *, host: str, width: int, verbose: bool = False) -> list:
     found += _section("FREE", sections.get(FREE, []), facts, width, GOOD)
     found += _section("TAKEN", sections.get(TAKEN, []), facts, width, CHANGE)
     found += _section("NEEDED BY THE HOST", sections.get(NEEDED, []), facts, width, BAD)
-    refused: dict = {}
+    refused: dict[str, list[dict[str, Any]]] = {}
     for device in sections.get(REFUSED, []):
         refused.setdefault(why_not(device, facts), []).append(device)
     for reason, devices in refused.items():
@@ -108,9 +107,8 @@ def lines(facts: dict, *, host: str, width: int, verbose: bool = False) -> list:
         found += _section("CHIPSET", chipset, facts, width, HEAD)
     found.append(Line(""))
     total = [
-        counted(len(sections.get(state, [])), *words) for state, *words in (
-            (FREE, "free", "free"), (TAKEN, "taken", "taken"), (NEEDED, "needed by the host", "needed by the host"),
-            (REFUSED, "not to be had", "not to be had"),
+        f"{len(sections[state])} {words}" for state, words in (
+            (FREE, "free"), (TAKEN, "taken"), (NEEDED, "needed by the host"), (REFUSED, "not to be had"),
         ) if sections.get(state)
     ]
     if chipset:
@@ -118,7 +116,7 @@ def lines(facts: dict, *, host: str, width: int, verbose: bool = False) -> list:
     return found + [Line(text, HEAD) for text in fill(total or ["no PCI device"], width, indent=_INDENT)]
 
 
-def undeclared(facts: dict, declared: Iterable[str], *, width: int) -> list:
+def undeclared(facts: dict[str, Any], declared: Iterable[str], *, width: int) -> list[Line]:
     """What is said of policies on the host that are not among the ``declared`` names, as Lines; nothing where there are none."""
     names = sorted(set(facts.get("policies") or ()) - set(declared))
     if not names:
@@ -130,7 +128,7 @@ def undeclared(facts: dict, declared: Iterable[str], *, width: int) -> list:
     return [Line("")] + [Line(text, CHANGE) for text in fill(told, width, indent=_INDENT)]
 
 
-def _section(title: str, devices: list, facts: dict, width: int, style: str) -> list:
+def _section(title: str, devices: list[dict[str, Any]], facts: dict[str, Any], width: int, style: str) -> list[Line]:
     """A title and its devices as Lines; nothing where there are none."""
     if not devices:
         return []
@@ -149,9 +147,9 @@ def _section(title: str, devices: list, facts: dict, width: int, style: str) -> 
     return found
 
 
-def fragments(device: dict, facts: dict) -> list:
+def fragments(device: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     """What is told of a device beside address, ids, driver and group, the most telling first. ``facts``: as numbered() gives them."""
-    found = [name_of(device, device["vendor_name"], device["device_name"])]
+    found = [name_of(device, vendor_name=device["vendor_name"], device_name=device["device_name"])]
     found += [f"{one['name']} mac {one['mac']}" for one in device["net"]]
     found += device["block"] + needs(device)
     owner = facts["owners"].get(device["address"]) or {}
@@ -187,7 +185,7 @@ def fragments(device: dict, facts: dict) -> list:
     return found
 
 
-def partners(device: dict, facts: dict) -> list:
+def partners(device: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     """The other endpoints of a device's IOMMU group: they go to user space together."""
     members = facts["iommu"]["groups"].get(device["iommu_group"], ())
     return sorted(
@@ -196,12 +194,12 @@ def partners(device: dict, facts: dict) -> list:
     )
 
 
-def numbered(facts: dict) -> dict:
+def numbered(facts: dict[str, Any]) -> dict[str, Any]:
     """The facts with ``vf_numbers``, address -> the VF's number.
 
     VFs of one PF have rising addresses (source: drivers/pci/iov.c pci_iov_virtfn_devfn()).
     """
-    cards: dict = {}
+    cards: dict[str | None, list[str]] = {}
     for address in sorted(facts["devices"]):
         cards.setdefault(facts["devices"][address]["physfn"], []).append(address)
     return dict(facts, vf_numbers={

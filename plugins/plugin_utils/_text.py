@@ -11,6 +11,10 @@ from __future__ import annotations
 import re
 import textwrap
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 # What a line tells, from which its colour follows.
 PLAIN, HEAD, GOOD, ADD, REMOVE, CHANGE, BAD = "plain", "head", "good", "add", "remove", "change", "bad"
@@ -43,14 +47,14 @@ def cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[:max(width - 1, 0)].rstrip() + "…"
 
 
-def name_of(ids: dict, vendor_name: str | None, device_name: str | None) -> str:
-    """What a person calls a device: by pci.ids, else the kind that its class tells."""
+def name_of(ids: Mapping[str, Any], *, vendor_name: str | None, device_name: str | None) -> str:
+    """What a person calls a device: by its names in pci.ids, else by the kind that the class in ``ids`` (six hex digits) tells."""
     if device_name:
         return _COMPANIES.sub("", f"{vendor_name or ''} {device_name}").strip()
     return _KINDS.get(str(ids.get("class") or "")[:2], "device")
 
 
-def fill(fragments: list, width: int, *, indent: int, first: int = 0) -> list:
+def fill(fragments: Sequence[str], width: int, *, indent: int, first: int = 0) -> list[str]:
     """The fragments, separated by commas, in lines of ``width`` columns; ``first`` of the first line's are taken already.
 
     A fragment is broken only where a whole line is too short for it. Every line but the first begins with ``indent`` blanks.
@@ -72,9 +76,9 @@ def fill(fragments: list, width: int, *, indent: int, first: int = 0) -> list:
     return lines[:1] + [" " * indent + line for line in lines[1:]]
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """'1 device', '2 devices'."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+def counted(number: int, singular: str, *, plural: str = "") -> str:
+    """'1 device', '2 devices'. Without ``plural``, that is the singular with an s."""
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
 __all__ = (

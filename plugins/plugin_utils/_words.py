@@ -9,8 +9,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.vfio.host.plugins.plugin_utils._places import at, of_item
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PREFIX = "passthrough_"
 
@@ -31,33 +35,33 @@ _TASKS = re.compile(r"; (\w+) is an option of the task, for all of its devices")
 _NOTHING = re.compile(r"name at least one of [a-z_, ]+")
 
 
-def in_inventory(message: str, variables) -> str:
+def in_inventory(message: str, variables: Mapping[str, Any]) -> str:
     """The message, line by line, with the role's variables for the module's options, and the place of what it names."""
     return "\n".join(_line(line, variables) for line in message.splitlines())
 
 
-def _line(line: str, variables) -> str:
-    places: list = []
+def _line(line: str, variables: Mapping[str, Any]) -> str:
+    places: list[str] = []
 
-    def entry(found: re.Match) -> str:
-        places.append(of_item(f"{PREFIX}devices", (found[1], int(found[2])), variables))
+    def entry(found: re.Match[str]) -> str:
+        places.append(of_item(f"{PREFIX}devices", (found[1], int(found[2])), variables=variables))
         return f"{PREFIX}devices.{found[1]}[{found[2]}]"
 
-    def policy(found: re.Match) -> str:
-        places.append(of_item(f"{PREFIX}devices", (found[1],), variables))
+    def policy(found: re.Match[str]) -> str:
+        places.append(of_item(f"{PREFIX}devices", (found[1],), variables=variables))
         return f"{PREFIX}devices.{found[1]}: "
 
-    def listed(found: re.Match) -> str:
-        places.append(of_item(PREFIX + found[1], (int(found[2]),), variables))
+    def listed(found: re.Match[str]) -> str:
+        places.append(of_item(PREFIX + found[1], (int(found[2]),), variables=variables))
         return f"{PREFIX}{found[1]}[{found[2]}]"
 
-    def keyed(found: re.Match) -> str:
-        places.append(of_item(PREFIX + found[1], tuple(found[2].split(".")[1:2]), variables))
-        return PREFIX + found[0]
+    def keyed(found: re.Match[str]) -> str:
+        places.append(of_item(PREFIX + found[1], tuple(found[2].split(".")[1:2]), variables=variables))
+        return f"{PREFIX}{found[0]}"
 
-    def subject(found: re.Match) -> str:
-        places.append(of_item(PREFIX + found[1], (), variables))
-        return PREFIX + found[1]
+    def subject(found: re.Match[str]) -> str:
+        places.append(of_item(PREFIX + found[1], (), variables=variables))
+        return f"{PREFIX}{found[1]}"
 
     line = _ADVICE.sub(rf"{PREFIX}\1", line)
     line = _BOTH.sub(f"{PREFIX}now and {PREFIX}at_boot are both false", line)
@@ -68,7 +72,7 @@ def _line(line: str, variables) -> str:
     line = _NO_POLICY.sub(f"{PREFIX}devices: ", line)
     for pattern, known in ((_ENTRY, entry), (_POLICY, policy), (_LISTED, listed), (_KEYED, keyed), (_SUBJECT, subject)):
         line = pattern.sub(known, line)
-    told = [one for number, one in enumerate(places) if one and one not in places[:number]]
+    told = dict.fromkeys(place for place in places if place)
     return line + at(", ".join(told))
 
 

@@ -42,8 +42,10 @@ CONSUMERS: dict[str, Consumer] = {
 }
 
 
-def hand_over(data: Any, to: Any, given: Mapping[str, Any]) -> tuple[Any, list[str]]:
-    """(what the consumer reads, warnings). All values consist of the JSON types. Raises Problem with all that is wrong."""
+def hand_over(data: Any, to: Any, *, given: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    """(what the consumer ``to`` reads, warnings). ``given``: the filter's options by name. All values consist of the JSON types. Raises
+    Problem with all that is wrong.
+    """
     if not isinstance(to, str) or to not in CONSUMERS:
         raise Problem(f"option 'to' must be one of {', '.join(CONSUMERS)}; it is {to!r}")
     consumer = CONSUMERS[to]

@@ -17,7 +17,7 @@ from ansible_collections.vfio.host.plugins.plugin_utils._handover.options import
 
 def write(wanted: Wanted) -> dict[str, dict[str, str]]:
     """A mapping of device names to their options. A GPU brings the other functions of its card along."""
-    name = name_for("Incus", wanted.options.get("name", "vfio"), r"[A-Za-z0-9][A-Za-z0-9_.-]{0,50}", "a name without '/'")
+    name = name_for("Incus", wanted.options.get("name", "vfio"), pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]{0,50}", words="a name without '/'")
     found: list[dict[str, str]] = []
     for unit in wanted.units:
         if unit[0].is_of(DISPLAY):

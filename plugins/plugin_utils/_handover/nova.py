@@ -37,7 +37,7 @@ def _value(value: Any) -> str:
 
 def _aliases(wanted: Wanted) -> list[dict[str, str]]:
     """An alias for each kind of device; those of one name are alternatives, so further functions of a card have their own name."""
-    name = name_for("Nova", wanted.options["name"], r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", "a name without '/'")
+    name = name_for("Nova", wanted.options["name"], pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", words="a name without '/'")
     found: dict[tuple[str, str, str], str] = {}
     problems = []
     for unit in wanted.units:

@@ -124,8 +124,10 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def name_for(title: str, value: str, pattern: str, words: str) -> str:
-    """The option ``name`` where it has the form that one consumer asks for. Raises Problem."""
+def name_for(title: str, value: str, *, pattern: str, words: str) -> str:
+    """The option ``name`` where it has the form that one consumer asks for. ``title``: the consumer's; ``pattern``: of the form, which
+    ``words`` describes. Raises Problem.
+    """
     if not re.fullmatch(pattern, value):
         raise Problem(f"option 'name' must be {words} for {title}; it is {value!r}")
     return value

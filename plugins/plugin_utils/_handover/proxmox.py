@@ -22,7 +22,7 @@ MOVING = (
 
 def write(wanted: Wanted) -> str:
     """The section. Each line is one card; where there are several, a guest gets one that is free."""
-    name = name_for("Proxmox VE", wanted.options["name"], r"[A-Za-z][A-Za-z0-9_-]+", "a letter, then letters, digits, '_' and '-'")
+    name = name_for("Proxmox VE", wanted.options["name"], pattern=r"[A-Za-z][A-Za-z0-9_-]+", words="a letter, then letters, digits, '_' and '-'")
     problems = _drivers(wanted)
     lines = [name]
     for unit in wanted.units:

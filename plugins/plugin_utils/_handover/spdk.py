@@ -19,7 +19,7 @@ from ansible_collections.vfio.host.plugins.plugin_utils._handover.options import
 
 def write(wanted: Wanted) -> dict[str, Any]:
     """A mapping: ``environment``, and ``config`` with one controller for each NVMe."""
-    name = name_for("SPDK", wanted.options.get("name", "Nvme"), r"[A-Za-z0-9][A-Za-z0-9_.-]{0,50}", "a name without '/'")
+    name = name_for("SPDK", wanted.options.get("name", "Nvme"), pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]{0,50}", words="a name without '/'")
     disks = [one for one in wanted.devices if one.is_of(NVME)]
     attach = [
         {

@@ -31,7 +31,7 @@ PREFIX = "intel.com"  # what the plugin adds where nothing else is said (source:
 
 def write(wanted: Wanted) -> dict[str, Any]:
     """A mapping: ``config`` as the plugin reads it, ``config_map`` with that as JSON, ``network_attachment_definition`` or None."""
-    name = name_for("the SR-IOV network device plugin", wanted.options["name"], NAME, "a name of letters, digits and '_', or DOMAIN/NAME,")
+    name = name_for("the SR-IOV network device plugin", wanted.options["name"], pattern=NAME, words="a name of letters, digits and '_', or DOMAIN/NAME,")
     prefix, dummy, short = name.rpartition("/")
     kind = _kind(wanted)
     resource: dict[str, Any] = {"resourceName": short}

@@ -133,7 +133,7 @@ def test_a_question_is_about_a_variable_of_the_role_and_every_answer_is_one_that
         answers = [[one] for one in item["choices"]] if item["type"] == "multiselect" else item["choices"]
     for answer in answers:
         assert refused_as_answer(item, answer) is None
-        assert _declared.misfits(options, {variable: answer}, {}) == []
+        assert _declared.misfits(options, {variable: answer}, variables={}) == []
     if "choices" in option and item["type"] == "multiselect":
         assert item["choices"] == option["choices"]
 

@@ -58,7 +58,7 @@ def test_every_host_is_declared_as_the_roles_argument_spec_asks(given):
 @pytest.mark.parametrize("given", HOSTS)
 def test_the_roles_own_check_finds_nothing(given):
     values = {name: value for name, value in given.items() if name in OPTIONS}
-    assert _declared.problems_of("main", values, given) == []
+    assert _declared.problems_of("main", values, variables=given) == []
 
 
 @pytest.mark.parametrize(("name", "value", "problem"), [
@@ -69,7 +69,7 @@ def test_the_roles_own_check_finds_nothing(given):
 def test_a_mistake_in_a_sample_would_be_found(name, value, problem):
     given = dict(hosts_of(ROOT / "docs/examples/gpu-box")["workstation.example.com"], **{name: value})
     values = {key: one for key, one in given.items() if key in OPTIONS}
-    assert problem in "\n".join(_declared.problems_of("main", values, given))
+    assert problem in "\n".join(_declared.problems_of("main", values, variables=given))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "examples").iterdir()), ids=lambda path: path.name)

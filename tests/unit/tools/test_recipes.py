@@ -45,7 +45,7 @@ def listed(language):
 def check_variables(values):
     assert _declared.unknown_variables(values, OPTIONS) == []
     known = {name: value for name, value in values.items() if name in OPTIONS}
-    assert _declared.misfits(OPTIONS, known, known) == []
+    assert _declared.misfits(OPTIONS, known, variables=known) == []
     assert _declared.unmeant(known, known) == []
 
 

@@ -22,7 +22,7 @@ def unknown(*names):
 
 
 def misfits(**values):
-    return _declared.misfits(OPTIONS, values, values)
+    return _declared.misfits(OPTIONS, values, variables=values)
 
 
 @pytest.mark.parametrize("name, meant", [
@@ -129,12 +129,12 @@ def test_devices_and_vfs_are_looked_at_before_any_host_is():
 
 def test_what_is_wrong_with_one_variable_does_not_hide_the_others():
     values = {"passthrough_force": ["netwrk"], "passthrough_devices": {"gpus": [{"match": {"vendr": "10de"}}]}}
-    found = _declared.problems_of("main", values, dict(values, passthrough_nwo=True))
+    found = _declared.problems_of("main", values, variables=dict(values, passthrough_nwo=True))
     assert [one.split(":")[0] for one in found] == ["passthrough_nwo", "passthrough_force[0]", "passthrough_devices.gpus[0]"]
 
 
 def test_variables_of_another_entry_point_are_known():
-    assert _declared.problems_of("release", {}, {"passthrough_confirm": 30, "passthrough_devices": {}}) == []
+    assert _declared.problems_of("release", {}, variables={"passthrough_confirm": 30, "passthrough_devices": {}}) == []
 
 
 def test_what_is_given_back_need_not_be_well_declared():

@@ -493,7 +493,7 @@ def proof_for(module):
     def proof(fs, plans):
         # Only tasks that ask for it load it.
         from ansible_collections.vfio.host.plugins.module_utils._prove.prove import prove_plan
-        return prove_plan(fs, plans.get(DEVICES), module.params["timeout"], module.check_mode)
+        return prove_plan(fs, plans.get(DEVICES), timeout=module.params["timeout"], check=module.check_mode)
 
     return proof
 

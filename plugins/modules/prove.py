@@ -199,10 +199,10 @@ def opened(module):
     fs = Sysfs(run=runner(module))
     require_root(fs)
     if module.check_mode:
-        return prove(fs, survey(fs), addresses, timeout, module.params["way"], check=True)
+        return prove(fs, survey(fs), addresses=addresses, timeout=timeout, way=module.params["way"], check=True)
     # No other run may take a device away while it is open.
     with one_at_a_time(Files(fs.root).lock, module._name, timeout=timeout):
-        return prove(fs, survey(fs), addresses, timeout, module.params["way"])
+        return prove(fs, survey(fs), addresses=addresses, timeout=timeout, way=module.params["way"])
 
 
 def wanted(devices):

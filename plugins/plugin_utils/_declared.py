@@ -167,8 +167,8 @@ def unmeant(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str
         checks.append(lambda: parse_entries(sriov, "sriov", present))
     problems: list[str] = []
     if present:
-        parse_nodes(values.get("passthrough_nodes"), values.get("passthrough_iommu_node"), problems)
-    parse_memlock(values.get("passthrough_memlock"), present, problems)
+        parse_nodes(values.get("passthrough_nodes"), values.get("passthrough_iommu_node"), problems=problems)
+    parse_memlock(values.get("passthrough_memlock"), present, problems=problems)
     for check in checks:
         try:
             check()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._core.resources import Reread
@@ -21,6 +21,11 @@ from ansible_collections.vfio.host.plugins.module_utils._memlock import records,
 from ansible_collections.vfio.host.plugins.module_utils._memlock.plan import Plan, Request, Running, State, make_plan
 from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import Limit
 
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
 _RELOAD = ["systemctl", "daemon-reload"]
 _LOCKED = re.compile(r"^Max locked memory +(\d+|unlimited) +(\d+|unlimited) +bytes", re.MULTILINE)
 
@@ -28,7 +33,7 @@ _LOCKED = re.compile(r"^Max locked memory +(\d+|unlimited) +(\d+|unlimited) +byt
 class MemlockArea:
     """Limits of locked memory on one host, through ``fs`` (the kernel's files) and ``files`` (configuration)."""
 
-    def __init__(self, fs: Any, files: Any) -> None:
+    def __init__(self, fs: Sysfs, files: Files) -> None:
         self._fs = fs
         self._files = files
 
@@ -56,14 +61,14 @@ class MemlockArea:
                 continue
             if not rivals.is_unit(foreign, unit):
                 absent.append(f"memlock.units.{unit}: there is no such service on this host: install it first, or correct the name")
-            found[f"memlock.units.{unit}"] = rivals.later_dropins(foreign, unit, limit)
+            found[f"memlock.units.{unit}"] = rivals.later_dropins(foreign, unit, limit=limit)
         for user, limit in wishes.users.items():
             if limit is None:
                 continue
             kind, word = (GROUP, "group") if user.startswith("@") else (USER, "user")
             if accounts.find(kind, user.lstrip("@")) is None:
                 absent.append(f"memlock.users.{user}: there is no {word} {user.lstrip('@')} on this host: make it first, or correct the name")
-            found[f"memlock.users.{user}"] = rivals.later_lines(foreign, self._files.limits, user, limit)
+            found[f"memlock.users.{user}"] = rivals.later_lines(foreign, self._files.limits, user=user, limit=limit)
         notes = list(foreign.notes)
         running = {} if not state.has_systemd else self._running(sorted({*wishes.units, *state.units}), notes)
         return make_plan(replace(state, rivals=found, absent=tuple(absent), running=running, notes=tuple(notes)), request)
@@ -89,7 +94,7 @@ class MemlockArea:
         words = _LOCKED.search((data or b"").decode("ascii", "replace"))
         return None if words is None else Running(pid, *(None if one == "unlimited" else int(one) for one in words.groups()))
 
-    def apply(self, plan: Plan, journal: Any) -> Plan:
+    def apply(self, plan: Plan, journal: Journal) -> Plan:
         """Carry the plan out and return it as carried out. Raises ApplyError."""
         journal.remember(*([Reread(list(_RELOAD))] if plan.tells_systemd else []), files=plan.files)
         for path, text in plan.files.items():

@@ -101,7 +101,7 @@ class Plan:
     warnings: List[str]
     undeclared: List[Dict[str, str]] = field(default_factory=list)
     # What waits is a restart of services, and no reboot.
-    reboot_reasons: tuple = ()
+    reboot_reasons: Tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:

@@ -12,10 +12,13 @@ Each is its own record: what is in it is what was declared.
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Dict, List, Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import Limit, parse_limit
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 
 DROPIN = "90-vfio-host.conf"
 
@@ -64,7 +67,7 @@ def parse_limits(text: Optional[str], path: str) -> Dict[str, Limit]:
     return found
 
 
-def written(files: Any) -> List[str]:
+def written(files: Files) -> List[str]:
     """The paths of all files of ours that are there."""
     found = [
         dropin_path(directory, name[:-len(".d")]) for directory in (files.units, files.volatile_units)

@@ -19,7 +19,7 @@ def memlock_request(options: Dict[str, Any], *, gives_all: bool) -> Request:
     """The Request that a module's option ``memlock`` means; what is wrong with it is in it. ``gives_all``: everything goes."""
     problems: List[str] = []
     return Request(
-        parse(options["memlock"], options["state"] == "present", problems), problems=problems, now=options["now"], at_boot=options["at_boot"],
+        parse(options["memlock"], options["state"] == "present", problems=problems), problems=problems, now=options["now"], at_boot=options["at_boot"],
         undeclared=undeclared(options), gives_all=gives_all,
     )
 

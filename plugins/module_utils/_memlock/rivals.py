@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._host.foreign import Foreign
 from ansible_collections.vfio.host.plugins.module_utils._memlock.records import DROPIN
@@ -37,7 +37,7 @@ def is_unit(foreign: Foreign, unit: str) -> bool:
     return any(name in foreign.names(place) for place in _PLACES for name in names)
 
 
-def later_dropins(foreign: Foreign, unit: str, limit: Limit) -> List[str]:
+def later_dropins(foreign: Foreign, unit: str, *, limit: Limit) -> List[str]:
     """Where drop-ins that come after ours set another limit for a service: 'PATH:LINE says VALUE'."""
     found: Dict[str, str] = {}
     for name in _dropin_names(unit):
@@ -68,18 +68,19 @@ def _dropin_names(unit: str) -> List[str]:
     return [*names, "service"]
 
 
-def _last(text: str) -> Any:
-    """(line, value) of the last LimitMEMLOCK of the section [Service], or None."""
-    section, found = "", None
+def _last(text: str) -> Optional[Tuple[int, str]]:
+    """(number of the line, value) of the last LimitMEMLOCK of the section [Service]; None where there is none."""
+    section = ""
+    last: Optional[Tuple[int, str]] = None
     for number, line in enumerate(text.split("\n"), 1):
         head, setting = _SECTION.match(line), _SET.match(line)
         section = head.group(1) if head else section
         if setting and section == "Service":
-            found = number, setting.group(1)
-    return found
+            last = number, setting.group(1)
+    return last
 
 
-def later_lines(foreign: Foreign, own: str, user: str, limit: Limit) -> List[str]:
+def later_lines(foreign: Foreign, own: str, *, user: str, limit: Limit) -> List[str]:
     """Where lines of pam_limits that come after ours set another limit for a user or group: 'PATH:LINE says VALUE'."""
     problems = []
     for path in foreign.paths(("/etc/security/limits.d/*.conf",)):

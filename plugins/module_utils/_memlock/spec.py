@@ -61,7 +61,7 @@ class Wishes:
     users: Dict[str, Optional[Limit]] = field(default_factory=dict)
 
 
-def parse(value: Optional[Dict[str, Any]], present: bool, problems: List[str]) -> Wishes:
+def parse(value: Optional[Dict[str, Any]], present: bool, *, problems: List[str]) -> Wishes:
     """The Wishes that an option means. Not ``present``: names alone count. ``problems`` gains a sentence for everything that is wrong."""
     problems += unknown_options("memlock", value or {}, known=_KEYS)
     found: Dict[str, Dict[str, Optional[Limit]]] = {key: {} for key in _KEYS}
@@ -79,7 +79,7 @@ def parse(value: Optional[Dict[str, Any]], present: bool, problems: List[str]) -
     return Wishes(found["units"], found["users"])
 
 
-def _is_name(key: str, name: Any, problems: List[str]) -> bool:
+def _is_name(key: str, name: object, problems: List[str]) -> bool:
     if key == "units":
         if isinstance(name, str) and _UNIT.match(name) and len(name) <= _LONGEST and not name.startswith((".", "@")):
             return True
@@ -91,7 +91,7 @@ def _is_name(key: str, name: Any, problems: List[str]) -> bool:
     return False
 
 
-def _limit(where: str, value: Any, problems: List[str]) -> Optional[Limit]:
+def _limit(where: str, value: object, problems: List[str]) -> Optional[Limit]:
     limit = parse_limit(value)
     if limit is None:
         problems.append(f'{where} must be infinity, a number of bytes, or a size such as "64G" (K, M, G, T, P or E, of 1024), and is {value!r}')
@@ -100,7 +100,7 @@ def _limit(where: str, value: Any, problems: List[str]) -> Optional[Limit]:
     return limit
 
 
-def parse_limit(value: Any) -> Optional[Limit]:
+def parse_limit(value: object) -> Optional[Limit]:
     """The Limit that a value means; None for what is none."""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return None

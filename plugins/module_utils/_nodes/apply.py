@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, NamedTuple, Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._core.resources import NodeAccess
 from ansible_collections.vfio.host.plugins.module_utils._host.accounts import GROUP, USER, Accounts
@@ -19,6 +19,12 @@ from ansible_collections.vfio.host.plugins.module_utils._host.nodes import Acces
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules, settle
 from ansible_collections.vfio.host.plugins.module_utils._nodes.plan import RELEASED, Found, Plan, Row, State, disagreements, files_of
 from ansible_collections.vfio.host.plugins.module_utils._nodes.spec import Wish
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 
 class _Target(NamedTuple):
@@ -34,12 +40,12 @@ class _Target(NamedTuple):
 class Applier:
     """Applies one plan through ``fs`` and ``files``."""
 
-    def __init__(self, fs: Any, files: Any, accounts: Accounts) -> None:
+    def __init__(self, fs: Sysfs, files: Files, accounts: Accounts) -> None:
         self._fs = fs
         self._files = files
         self._accounts = accounts
 
-    def apply(self, plan: Plan, journal: Any, read: Callable[[], State]) -> Plan:
+    def apply(self, plan: Plan, journal: Journal, *, read: Callable[[], State]) -> Plan:
         """Do all of it; ``read`` gives the nodes as they are. Raises ApplyError. Gives the plan as it was carried out.
 
         Devices have been bound by now, so there are nodes that the plan did not know.
@@ -50,7 +56,7 @@ class Applier:
         if plan.request.reread is not None:
             plan = self._settled(plan, plan.request.reread())
         groups = {address: self._group(address) for address in plan.request.owners}
-        problems = disagreements(plan.entries, plan.request.owners, groups)
+        problems = disagreements(plan.entries, plan.request.owners, groups=groups)
         if problems:
             raise ApplyError(*problems)
         targets = self._targets(plan, read(), groups) if plan.request.now else []
@@ -66,13 +72,13 @@ class Applier:
         self._prove(targets)
         return replace(plan, warnings=plan.warnings + self._without(plan, targets, groups))
 
-    def _settled(self, plan: Plan, devices: Any) -> Plan:
+    def _settled(self, plan: Plan, devices: Mapping[str, Device]) -> Plan:
         """The plan with the rules for VFs as they have come."""
         request = replace(plan.request, devices=devices)
         gone = sorted(set(request.owners) - set(devices))
         if gone:
             raise ApplyError(f"{', '.join(gone)} went away meanwhile; run again")
-        return replace(plan, files=files_of(plan.state, request, plan.entries))
+        return replace(plan, files=files_of(plan.state, request, entries=plan.entries))
 
     def _group(self, address: str) -> Optional[str]:
         return self._fs.link(f"{self._fs.device_directory(address)}/iommu_group")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Any, Dict, List, Optional, Set
+from typing import TYPE_CHECKING, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import last_address
@@ -18,11 +18,16 @@ from ansible_collections.vfio.host.plugins.module_utils._host.accounts import GR
 from ansible_collections.vfio.host.plugins.module_utils._nodes import rules
 from ansible_collections.vfio.host.plugins.module_utils._nodes.plan import IOMMU, Found, Plan, Request, State, make_plan
 
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
 
 class NodeArea:
     """Access to the VFIO nodes of one host, through ``fs`` (the kernel's files) and ``files`` (configuration)."""
 
-    def __init__(self, fs: Any, files: Any) -> None:
+    def __init__(self, fs: Sysfs, files: Files) -> None:
         self._fs = fs
         self._files = files
         self._accounts = Accounts(fs)
@@ -73,7 +78,7 @@ class NodeArea:
         unknown, warnings = self._check_accounts(request)
         return make_plan(state, replace(request, unknown=request.unknown + tuple(unknown), warnings=request.warnings + tuple(warnings)))
 
-    def _check_accounts(self, request: Request) -> tuple:
+    def _check_accounts(self, request: Request) -> Tuple[List[str], List[str]]:
         """(sentences about names that nobody knows, about names that udev may not take)."""
         unknown: List[str] = []
         warnings: List[str] = []
@@ -97,10 +102,10 @@ class NodeArea:
                     )
         return unknown, warnings
 
-    def apply(self, plan: Plan, journal: Any) -> Plan:
+    def apply(self, plan: Plan, journal: Journal) -> Plan:
         """Carry the plan out and return it as carried out. Raises ApplyError."""
         from ansible_collections.vfio.host.plugins.module_utils._nodes.apply import Applier
-        return Applier(self._fs, self._files, self._accounts).apply(plan, journal, self.read)
+        return Applier(self._fs, self._files, self._accounts).apply(plan, journal, read=self.read)
 
 
 __all__ = ("NodeArea",)

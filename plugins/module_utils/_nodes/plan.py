@@ -9,12 +9,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import RELEASE, REPORT, remedy
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._nodes.rules import Entry, link, render
 from ansible_collections.vfio.host.plugins.module_utils._nodes.spec import Wish
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
 
 UNCHANGED, CHANGED, PENDING, RELEASED = "unchanged", "changed", "pending", "released"
 _NOTHING = "(none)"
@@ -63,7 +66,7 @@ class Request:
     """
 
     wishes: Mapping[Optional[str], Optional[Wish]]
-    devices: Mapping[str, Any]
+    devices: Mapping[str, Device]
     owners: Mapping[str, str]
     policies: FrozenSet[str]
     coming: FrozenSet[str] = frozenset()
@@ -74,7 +77,7 @@ class Request:
     at_boot: bool = True
     undeclared: Optional[str] = None
     gives_all: bool = False
-    reread: Optional[Callable[[], Mapping[str, Any]]] = None
+    reread: Optional[Callable[[], Mapping[str, Device]]] = None
     unknown: Tuple[str, ...] = ()
     warnings: Tuple[str, ...] = ()
 
@@ -167,7 +170,7 @@ def make_plan(state: State, request: Request) -> Plan:
     kept = _kept(state, request)
     wishes.update({name: entry.wish for name, entry in kept.items()})
     entries = {name: Entry(wish, _addresses(name, request)) for name, wish in wishes.items()}
-    problems += disagreements(entries, request.owners, {one.address: one.iommu_group for one in request.devices.values()})
+    problems += disagreements(entries, request.owners, groups={one.address: one.iommu_group for one in request.devices.values()})
     if problems:
         raise PlanError(*problems)
     undeclared, told = _undeclared(kept, request)
@@ -180,10 +183,10 @@ def make_plan(state: State, request: Request) -> Plan:
                 f"iommu_node: there is no {IOMMU} on this host now: its kernel has no iommufd (IOMMUFD), or the module is not loaded"
             )
     rows += _given_back(state, request, entries)
-    return Plan(state, request, rows, files_of(state, request, entries), entries, warnings, undeclared)
+    return Plan(state, request, rows, files_of(state, request, entries=entries), entries, warnings, undeclared)
 
 
-def files_of(state: State, request: Request, entries: Mapping[Optional[str], Entry]) -> Dict[str, Optional[str]]:
+def files_of(state: State, request: Request, *, entries: Mapping[Optional[str], Entry]) -> Dict[str, Optional[str]]:
     """Path -> text or None of the rules files that change. Raises PlanError for what udev would not read."""
     ends: Dict[str, Optional[str]] = {state.boot_path: None, state.volatile_path: None}
     ends[state.boot_path if request.at_boot else state.volatile_path] = render(dict(entries), dict(request.devices))
@@ -216,7 +219,7 @@ def _undeclared(kept: Mapping[Optional[str], Entry], request: Request) -> Tuple[
 
 
 def disagreements(
-    entries: Mapping[Optional[str], Entry], owners: Mapping[str, str], groups: Mapping[str, Optional[str]],
+    entries: Mapping[Optional[str], Entry], owners: Mapping[str, str], *, groups: Mapping[str, Optional[str]],
 ) -> List[str]:
     """Why a node could not be as declared: devices of one IOMMU group have one node, and who opens it has all of them.
 
@@ -250,7 +253,7 @@ def _row(state: State, request: Request, wish: Wish, address: str) -> Row:
     device = request.devices[address]
     number = device.iommu_group
     group, cdev = state.groups.get(number or ""), state.cdevs.get(address)
-    links = tuple(f"/dev/{link(wish.policy or '', device, kind)}" for kind in ("group", "cdev")) if wish.symlink else ()
+    links = tuple(f"/dev/{link(wish.policy or '', device, kind=kind)}" for kind in ("group", "cdev")) if wish.symlink else ()
     changes = _changes(group, wish, links[:1]) + _changes(cdev, wish, links[1:])
     is_coming = address in request.coming and group is None
     if is_coming and number is not None:
@@ -272,8 +275,8 @@ def _changes(node: Optional[Found], wish: Wish, links: Tuple[str, ...]) -> Tuple
     return () if before == after else ((node.path, before, after),)
 
 
-def _ending(one: Any, links: Tuple[str, ...]) -> str:
-    return " ".join((one.words,) + links)
+def _ending(node: Union[Found, Wish], links: Tuple[str, ...]) -> str:
+    return " ".join((node.words, *links))
 
 
 def _iommu_row(state: State, request: Request, wish: Wish) -> Row:
@@ -309,7 +312,7 @@ def _given_back(state: State, request: Request, entries: Mapping[Optional[str], 
     return rows
 
 
-def _back(wish: Wish, address: Optional[str], number: Optional[str], found: tuple, request: Request) -> Row:
+def _back(wish: Wish, address: Optional[str], number: Optional[str], found: Tuple[Optional[Found], Optional[Found]], request: Request) -> Row:
     changes = tuple(
         (one.path, _ending(one, tuple(sorted(one.links))), wish.words) for one in found
         if one is not None and (one.words != wish.words or one.links)

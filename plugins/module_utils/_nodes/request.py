@@ -19,7 +19,7 @@ from ansible_collections.vfio.host.plugins.module_utils._nodes.spec import Wish,
 
 
 def node_request(
-    options: Dict[str, Any], plan: Any, read: Callable[[], Any], *, gives_all: bool,
+    options: Dict[str, Any], plan: Any, *, read: Callable[[], Any], gives_all: bool,
 ) -> Request:
     """The Request that a module's options ``nodes`` and ``iommu_node`` mean; what is wrong with them is in it.
 
@@ -29,9 +29,9 @@ def node_request(
     problems: List[str] = []
     wishes: Dict[Optional[str], Optional[Wish]] = {}
     if present:
-        wishes.update(parse(options["nodes"], options["iommu_node"], problems))
+        wishes.update(parse(options["nodes"], options["iommu_node"], problems=problems))
     else:
-        wishes.update(parse(dict.fromkeys([*(options["nodes"] or ()), *(options["devices"] or ())]), None, problems))
+        wishes.update(parse(dict.fromkeys([*(options["nodes"] or ()), *(options["devices"] or ())]), None, problems=problems))
         wishes.update({None: None} if options["iommu_node"] else {})
     host = read() if plan is None else plan.host
     found = _Holding(host)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import NODES, checked, read_records
 from ansible_collections.vfio.host.plugins.module_utils._devices.lines import joined
@@ -29,6 +29,9 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDR
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import beside
 from ansible_collections.vfio.host.plugins.module_utils._nodes.spec import Wish
 from ansible_collections.vfio.host.plugins.module_utils._nodes.spec import parse as parse_wishes
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
 
 NAME = "70-vfio-host-nodes.rules"
 LINKS = "vfio/by-policy"
@@ -50,7 +53,7 @@ class Entry:
     addresses: Tuple[str, ...] = ()
 
 
-def link(policy: str, device: Any, kind: str) -> str:
+def link(policy: str, device: Device, *, kind: str) -> str:
     """The link to a node of a device, below /dev: 'vfio/by-policy/guests/0000:00-06.0-00.0/group'. ``kind``: group or cdev.
 
     It has the device's path, which stays where addresses move, and no address.
@@ -58,13 +61,13 @@ def link(policy: str, device: Any, kind: str) -> str:
     return f"{LINKS}/{policy}/{_UNFIT.sub('-', _name(device))}/{kind}"
 
 
-def _name(device: Any) -> str:
+def _name(device: Device) -> str:
     if device.pin:
         return "-".join(f"{key}-{value}" for key, value in device.pin.items())
     return device.path or device.address
 
 
-def render(entries: Dict[Optional[str], Entry], devices: Dict[str, Any]) -> Optional[str]:
+def render(entries: Dict[Optional[str], Entry], devices: Mapping[str, Device]) -> Optional[str]:
     """The text of the file; None where it would say nothing. ``devices``: address -> Device."""
     if not entries:
         return None
@@ -76,7 +79,8 @@ def render(entries: Dict[Optional[str], Entry], devices: Dict[str, Any]) -> Opti
             lines.append(f'ACTION=="add|change", SUBSYSTEM=="misc", KERNEL=="iommu", {_access(entry.wish)}')
         for address in entry.addresses:
             lines += _device_rules(entry.wish, devices[address], devices)
-    return joined(lines, "nodes", "declare fewer devices in one policy")
+    text: str = joined(lines, "nodes", "declare fewer devices in one policy")
+    return text
 
 
 def _comment(entry: Entry) -> str:
@@ -92,9 +96,9 @@ def _access(wish: Wish) -> str:
     return f'OWNER="{wish.owner}", GROUP="{wish.group}", MODE="{wish.mode:04o}"'
 
 
-def _device_rules(wish: Wish, device: Any, devices: Dict[str, Any]) -> List[str]:
+def _device_rules(wish: Wish, device: Device, devices: Mapping[str, Device]) -> List[str]:
     links = {
-        kind: f', SYMLINK+="{link(wish.policy or "", device, kind)}"' if wish.symlink else "" for kind in ("group", "cdev")
+        kind: f', SYMLINK+="{link(wish.policy or "", device, kind=kind)}"' if wish.symlink else "" for kind in ("group", "cdev")
     }
     ids = ", ".join(f'ATTR{{{{}}{key}}}=="0x{device.ids[key]}"' for key in IDENTITY)
     group = [
@@ -107,15 +111,16 @@ def _device_rules(wish: Wish, device: Any, devices: Dict[str, Any]) -> List[str]
     return [", ".join(group), ", ".join(cdev)]
 
 
-def _place(device: Any, devices: Dict[str, Any]) -> List[str]:
+def _place(device: Device, devices: Mapping[str, Device]) -> List[str]:
     """Matches by which the function at the device's address is the one of the plan, beside its ids."""
     if device.pin:
         return _pinned(device.pin, f"[pci/{device.address}]")
     # What has no pattern is known by its address alone, as in the policy's own rules.
-    return [] if device.devpath is None else [f'TEST=="/sys{place_now(device, devices)}"']
+    place = place_now(device, devices)
+    return [] if place is None else [f'TEST=="/sys{place}"']
 
 
-def _parent(device: Any) -> List[str]:
+def _parent(device: Device) -> List[str]:
     """Matches by which the parent of a device's node is the one of the plan, beside its ids."""
     if device.pin:
         return _pinned(device.pin, "device/")
@@ -132,21 +137,24 @@ def _pinned(pin: Dict[str, str], prefix: str) -> List[str]:
     return unique + [f'ATTR{{{prefix}{key}}}=="{value}"']
 
 
-def place_now(device: Any, devices: Dict[str, Any]) -> str:
-    """Where a function is in this boot: its DEVPATH with bus numbers, '/devices/pci0000:00/0000:00:06.0/0000:02:00.0'.
+def place_now(device: Device, devices: Mapping[str, Device]) -> Optional[str]:
+    """Where a function is in this boot: its DEVPATH with bus numbers, '/devices/pci0000:00/0000:00:06.0/0000:02:00.0'; None where it has
+    no pattern of one. ``devices``: address -> Device.
 
     A VF that is to come hangs from where its PF does. What fits no function stays as the pattern has it, which no path of sysfs is.
     """
-    pf = devices.get(device.physfn) if device.vf is not None else None
-    owner, found = pf or device, []
+    if device.devpath is None:
+        return None
+    pf = devices.get(device.physfn or "") if device.vf is not None else None
+    owner, parts = pf or device, []
     way = [*owner.above, owner.address]
     for part in device.devpath.split("/"):
         root = _ROOT.match(part)
         if way and _FUNCTION.match(part):
-            found.append(way.pop(0))
+            parts.append(way.pop(0))
         else:
-            found.append(f"pci{way[0].split(':')[0]}:{root.group(2)}" if root and way else part)
-    now = "/".join(found)
+            parts.append(f"pci{way[0].split(':')[0]}:{root.group(2)}" if root and way else part)
+    now = "/".join(parts)
     return now if device.vf is None else beside(now, device.address)
 
 
@@ -161,7 +169,7 @@ def _entry(kept: Dict[str, Any]) -> Entry:
     value = {key: kept[key] for key in ("owner", "group", "mode")}
     problems: List[str] = []
     named = {policy: dict(value, symlink=kept["symlink"])} if policy is not None else None
-    wish = parse_wishes(named, None if named else value, problems).get(policy)
+    wish = parse_wishes(named, None if named else value, problems=problems).get(policy)
     if wish is None or problems:
         raise ValueError("; ".join(problems) or "it says nothing")
     return Entry(wish, tuple(checked(ADDRESS, one) for one in kept["addresses"]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import parse_policy_name
@@ -38,7 +38,7 @@ class Wish:
     symlink: bool = False
 
     @property
-    def access(self) -> tuple:
+    def access(self) -> Tuple[str, str, int]:
         """What two policies have to agree on."""
         return self.owner, self.group, self.mode
 
@@ -49,7 +49,7 @@ class Wish:
 
 
 def parse(
-    nodes: Optional[Dict[str, Any]], iommu: Optional[Dict[str, Any]], problems: List[str],
+    nodes: Optional[Dict[str, Any]], iommu: Optional[Dict[str, Any]], *, problems: List[str],
 ) -> Dict[Optional[str], Optional[Wish]]:
     """Policy -> its Wish, None for /dev/iommu where anything is said of it. Who declares a policy with nothing in it, gives its nodes back:
     then the value is None.
@@ -69,7 +69,7 @@ def parse(
     return found
 
 
-def _wish(policy: Optional[str], where: str, value: Any, problems: List[str]) -> Optional[Wish]:
+def _wish(policy: Optional[str], where: str, value: object, problems: List[str]) -> Optional[Wish]:
     if value is None or value == {}:
         return None
     if not isinstance(value, dict):
@@ -86,7 +86,7 @@ def _wish(policy: Optional[str], where: str, value: Any, problems: List[str]) ->
     return Wish(policy, owner, group, mode, symlink is True)
 
 
-def _account(where: str, key: str, value: Any, problems: List[str]) -> str:
+def _account(where: str, key: str, value: object, problems: List[str]) -> str:
     if isinstance(value, str) and _ACCOUNT.match(value):
         return value
     kind = "user" if key == "owner" else "group"
@@ -94,7 +94,7 @@ def _account(where: str, key: str, value: Any, problems: List[str]) -> str:
     return ROOT
 
 
-def _mode(where: str, value: Any, problems: List[str]) -> int:
+def _mode(where: str, value: object, problems: List[str]) -> int:
     if not isinstance(value, str) or not _MODE.match(value):
         problems.append(f'{where}: mode must be a text of four octal digits, such as "0660" in quotes, and is {value!r}')
         return 0o600

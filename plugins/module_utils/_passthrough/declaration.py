@@ -257,7 +257,7 @@ class Declaration:
         if not (self.options[NODES] or self.options[IOMMU_NODE] or gives or self._looks(NODES, files) or (self.is_everything and is_left)):
             return None
         from ansible_collections.vfio.host.plugins.module_utils._nodes.request import node_request
-        return node_request(self.options, plans.get(DEVICES), _device_area(fs, files).read, gives_all=self.is_everything)
+        return node_request(self.options, plans.get(DEVICES), read=_device_area(fs, files).read, gives_all=self.is_everything)
 
     def _memlock(self, files):
         # It changes nothing that runs, so a change to be confirmed goes without it.

@@ -13,7 +13,7 @@ and their fields stand where they stand without padding.
 from __future__ import annotations
 
 import struct
-from typing import List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 # _IO(';', n) is the type in bits 8 to 15, n below, and above them a direction and a size of nothing. "Nothing" is 0 (source:
 # include/uapi/asm-generic/ioctl.h), but 1 << 29 where the architecture has its own asm/ioctl.h: there the direction has three
@@ -104,7 +104,7 @@ def region_info(index: int) -> bytes:
     return _REGION_INFO.pack(_REGION_INFO.size, 0, index, 0, 0, 0)
 
 
-def parse_region_info(answer: bytes) -> Tuple[dict, int]:
+def parse_region_info(answer: bytes) -> Tuple[Dict[str, Any], int]:
     """({index, name, size in bytes, flags}, the offset in the device's file)."""
     dummy, flags, index, dummy, size, offset = _REGION_INFO.unpack(answer)
     return {"index": index, "name": _name(REGIONS, index), "size": size, "flags": _named(flags, _REGION_FLAGS)}, offset
@@ -115,7 +115,7 @@ def irq_info(index: int) -> bytes:
     return _IRQ_INFO.pack(_IRQ_INFO.size, 0, index, 0)
 
 
-def parse_irq_info(answer: bytes) -> dict:
+def parse_irq_info(answer: bytes) -> Dict[str, Any]:
     """{index, name, count, flags}."""
     dummy, flags, index, count = _IRQ_INFO.unpack(answer)
     return {"index": index, "name": _name(INTERRUPTS, index), "count": count, "flags": _named(flags, _INTERRUPT_FLAGS)}
@@ -133,7 +133,8 @@ def ioas() -> bytes:
 
 def parse_ioas(answer: bytes) -> int:
     """The id of the new address space."""
-    return _IOAS_ALLOC.unpack(answer)[2]
+    number: int = _IOAS_ALLOC.unpack(answer)[2]
+    return number
 
 
 def attach(address_space: int) -> bytes:

@@ -42,7 +42,7 @@ class Surroundings:
     is_root: bool = True
 
 
-def cause(step: str, number: Optional[int], around: Surroundings) -> str:
+def cause(step: str, number: Optional[int], *, around: Surroundings) -> str:
     """A sentence about why ``step`` was refused with errno ``number``, None where the answer itself said no."""
     for told in (_of_opening, _of_group, _of_domain, _of_device, _of_kernel):
         found = told(step, number, around)

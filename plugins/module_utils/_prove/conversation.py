@@ -48,8 +48,8 @@ class Opened:
     """What a client was told: the back end; regions and interrupts as abi.parse_*_info() gives them; ``reset``: what became of it."""
 
     back_end: Optional[str] = None
-    regions: List[dict] = field(default_factory=list)
-    interrupts: List[dict] = field(default_factory=list)
+    regions: List[Dict[str, Any]] = field(default_factory=list)
+    interrupts: List[Dict[str, Any]] = field(default_factory=list)
     can_reset: Optional[bool] = None
     reset: str = ""
 
@@ -78,7 +78,7 @@ class Conversation:
         self.step = ""
         self.found = Opened()
 
-    def by_group(self, address: str, container: Tuple[str, Optional[str]], node: Tuple[str, Optional[str]]) -> int:
+    def by_group(self, address: str, *, container: Tuple[str, Optional[str]], node: Tuple[str, Optional[str]]) -> int:
         """The device's handle, by container and group; each a (path, 'major:minor' or None)."""
         holder = self._open(CONTAINER, container)
         group = self._open(NODE, node)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import iommu
 from ansible_collections.vfio.host.plugins.module_utils._devices.below import vfio_nodes
@@ -27,6 +27,9 @@ from ansible_collections.vfio.host.plugins.module_utils._prove import conversati
 from ansible_collections.vfio.host.plugins.module_utils._prove.causes import Surroundings, cause
 from ansible_collections.vfio.host.plugins.module_utils._prove.conversation import Conversation, Refused
 
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
 OPENED, IN_USE, NOT_OPENED, FAILED = "opened", "in_use", "not_opened", "failed"
 AUTO, GROUP, CDEV = WAYS = ("auto", "group", "cdev")
 CHECK_MODE = "check mode opens nothing, since opening a device resets it"
@@ -42,7 +45,7 @@ _NONE: Dict[str, Any] = {
 class Proof:
     """What became of all devices: ``rows``, one mapping each; ``failures`` and ``warnings``, sentences."""
 
-    rows: List[dict]
+    rows: List[Dict[str, Any]]
     failures: List[str] = field(default_factory=list)
     warnings: List[str] = field(default_factory=list)
 
@@ -51,7 +54,7 @@ class Proof:
         return {"proof": self.rows}
 
 
-def prove(fs: Any, found: Survey, addresses: Iterable[str], timeout: float, way: str = AUTO, check: bool = False) -> Proof:
+def prove(fs: Sysfs, found: Survey, *, addresses: Iterable[str], timeout: float, way: str = AUTO, check: bool = False) -> Proof:
     """Open each of ``addresses``, one after the other. ``timeout``: seconds for each step; ``check``: open none."""
     rows, failures, warnings = [], [], []
     prover = _Prover(fs, found, timeout, way)
@@ -69,11 +72,11 @@ def prove(fs: Any, found: Survey, addresses: Iterable[str], timeout: float, way:
     return Proof(rows, failures, warnings)
 
 
-def prove_plan(fs: Any, plan: Any, timeout: float, check: bool) -> Proof:
+def prove_plan(fs: Sysfs, plan: Any, *, timeout: float, check: bool) -> Proof:
     """The Proof of what a plan of devices, applied, has for VFIO; one that waits for a boot is not opened. ``plan``: or None."""
     taken = [one for one in plan.devices if one.choice.source != NATIVE and not one.gives_back] if plan else []
     now = [one.device.address for one in taken if one.status != PENDING]
-    proof = prove(fs, plan.host.survey if check else survey(fs), now, timeout, check=check) if now else Proof([])
+    proof = prove(fs, plan.host.survey if check else survey(fs), addresses=now, timeout=timeout, check=check) if now else Proof([])
     later = [
         dict(_NONE, address=one.device.address, driver=one.device.driver, status=NOT_OPENED, reason=WAITS)
         for one in taken if one.status == PENDING
@@ -84,14 +87,14 @@ def prove_plan(fs: Any, plan: Any, timeout: float, check: bool) -> Proof:
 class _Prover:
     """What is the same for all devices of a run."""
 
-    def __init__(self, fs: Any, found: Survey, timeout: float, way: str) -> None:
+    def __init__(self, fs: Sysfs, found: Survey, timeout: float, way: str) -> None:
         self._fs = fs
         self._survey = found
         self._timeout = timeout
         self._way = way
         self._obstacles = obstacles(fs, found.devices.values(), found.is_vfio)
 
-    def row(self, address: str, check: bool) -> dict:
+    def row(self, address: str, check: bool) -> Dict[str, Any]:
         """What became of one device."""
         device = self._survey.devices.get(address)
         start = dict(_NONE, address=address, driver=device.driver if device else None)
@@ -107,14 +110,13 @@ class _Prover:
 
     def _why_not(self, address: str, device: Optional[Device]) -> Tuple[Optional[str], Optional[str]]:
         """(status, reason) of a device that is not to be opened; (None, None) for one that is."""
-        is_vfio = self._survey.is_vfio
         if device is None:
             return FAILED, "there is no such device"
         if address in self._survey.stuck:
             return FAILED, self._survey.stuck[address]
-        if device.driver is not None and device.driver == device.driver_override and not is_vfio(device.driver):
+        if device.driver is not None and device.driver == device.driver_override and not self._survey.is_vfio(device.driver):
             return NOT_OPENED, f"driver {device.driver}, which it is overridden with, is none of VFIO's"
-        if not is_vfio(device.driver):
+        if not self._survey.is_vfio(device.driver):
             return FAILED, f"driver {device.driver or '(none)'} has it, which is none of VFIO's"
         if device.is_dead:
             return FAILED, iommu.DEAD
@@ -126,7 +128,7 @@ class _Prover:
             held = self._users(one)
             if held:
                 return NOT_OPENED, f"that would reset its VF {one.address}, which is in use by {', '.join(held)}"
-            if one.driver is not None and not is_vfio(one.driver):
+            if one.driver is not None and not self._survey.is_vfio(one.driver):
                 return NOT_OPENED, f"that would reset its VF {one.address}, which driver {one.driver} of the host has"
         return None, None
 
@@ -158,14 +160,14 @@ class _Prover:
         missing = " and ".join(wanted[one] for one in (GROUP, CDEV) if self._way in (AUTO, one))
         return f"this kernel's VFIO has {missing} for it, in /sys/class/vfio or {device.address}/vfio-dev"
 
-    def _open(self, device: Device, way: str, node: Tuple[str, str]) -> dict:
+    def _open(self, device: Device, way: str, node: Tuple[str, str]) -> Dict[str, Any]:
         """status, and what else a row has of a device that was opened, or was to be."""
         fs, edge = self._fs, self._fs.client(self._timeout)
         talk = Conversation(edge, fs.machine)
         try:
             try:
                 if way == GROUP:
-                    handle = talk.by_group(device.address, (f"{fs.dev}/vfio/vfio", self._number("vfio")), node)
+                    handle = talk.by_group(device.address, container=(f"{fs.dev}/vfio/vfio", self._number("vfio")), node=node)
                 else:
                     handle = talk.by_cdev(node, (f"{fs.dev}/iommu", self._number("iommu")))
                 talk.look(handle, device.reset_methods)
@@ -186,7 +188,7 @@ class _Prover:
         """The number of a node of the kernel's; None where its module is not loaded yet, which opening the node does."""
         return self._fs.read(f"{self._fs.misc}/{name}/dev")
 
-    def _refused(self, device: Device, refused: Refused) -> dict:
+    def _refused(self, device: Device, refused: Refused) -> Dict[str, Any]:
         about = f"{refused.step} ({refused.at})" if refused.at else refused.step
         known: Dict[str, Any] = {"step": refused.step, "errno": None if refused.number is None else errno_name(refused.number)}
         # Somebody may have come in between, and the kernel's errno for that depends on the step.
@@ -199,7 +201,7 @@ class _Prover:
         if refused.number == errno.EBUSY and refused.step == steps.NODE:
             return dict(known, status=IN_USE, reason="in use by a process that is not to be seen here")
         around = self._around(device)
-        told = cause(refused.step, refused.number, around)
+        told = cause(refused.step, refused.number, around=around)
         if refused.number == errno.EACCES and around.pf and refused.step in (steps.DEVICE, steps.BIND):
             return dict(known, status=NOT_OPENED, reason=told)
         answer = "the answer is no" if refused.number is None else errno_text(refused.number)

@@ -41,9 +41,13 @@ def test_what_fits_no_function_is_a_path_that_sysfs_does_not_have():
     assert "??" in place_now(replace(NIC, above=()), {})
 
 
+def test_what_has_no_pattern_of_a_path_has_no_place():
+    assert place_now(replace(NIC, devpath=None), {}) is None
+
+
 def test_links_of_two_devices_are_two():
-    assert link("guests", VF, "group") == "vfio/by-policy/guests/0000:00-06.0-00.0-vf1/group"
-    assert link("guests", replace(NIC, zpci={"uid": "0x12", "uid_is_unique": True, "function_id": "0x5"}), "cdev") == (
+    assert link("guests", VF, kind="group") == "vfio/by-policy/guests/0000:00-06.0-00.0-vf1/group"
+    assert link("guests", replace(NIC, zpci={"uid": "0x12", "uid_is_unique": True, "function_id": "0x5"}), kind="cdev") == (
         "vfio/by-policy/guests/uid-0x12/cdev"
     )
 

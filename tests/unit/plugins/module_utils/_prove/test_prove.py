@@ -31,7 +31,7 @@ class Proving:
         host.kernel.client = vfio.client
 
     def proof(self, **options):
-        return prove(self.host.kernel, self.host.survey(), self.addresses, 10, **options)
+        return prove(self.host.kernel, self.host.survey(), addresses=self.addresses, timeout=10, **options)
 
     def row(self, **options):
         (row,) = self.proof(**options).rows
@@ -173,7 +173,7 @@ def test_who_came_in_between_is_named(proving):
     survey = proving.host.survey()
     proving.host.kernel.hold(NIC, 863, "dpdk-testpmd")
     proving.vfio.refuses = {(kernel.OPEN, proving.path("vfio/14")): errno.EBUSY}
-    (row,) = prove(proving.host.kernel, survey, [NIC], 10).rows
+    (row,) = prove(proving.host.kernel, survey, addresses=[NIC], timeout=10).rows
     assert (row["status"], row["reason"]) == ("in_use", "in use by process 863 (dpdk-testpmd)")
 
 
@@ -307,7 +307,7 @@ def test_a_pf_is_not_opened_where_that_would_reset_a_vf_that_somebody_has(make_h
         found.devices[VF] = found.devices[VF].knowing(holders=[{"pid": 870, "command": "qemu"}])
     vfio = FakeVfio(PF)
     host.kernel.client = vfio.client
-    proof = prove(host.kernel, found, [PF], 10)
+    proof = prove(host.kernel, found, addresses=[PF], timeout=10)
     assert (proof.rows[0]["status"], proof.rows[0]["reason"], vfio.log, proof.failures) == ("not_opened", words, [], [])
 
 
@@ -316,7 +316,7 @@ def test_a_vf_whose_pf_is_on_vfio_is_not_opened_since_it_needs_a_token(make_host
     vfio = FakeVfio(VF)
     vfio.refuses = {kernel.GET_DEVICE_FD: errno.EACCES}
     host.kernel.client = vfio.client
-    proof = prove(host.kernel, found, [VF], 10)
+    proof = prove(host.kernel, found, addresses=[VF], timeout=10)
     assert (proof.rows[0]["status"], proof.rows[0]["errno"]) == ("not_opened", "EACCES")
     assert f"its PF {PF} is on VFIO itself, so a client needs the VF token" in proof.rows[0]["reason"]
     assert proof.failures == [] and len(proof.warnings) == 1 and vfio.files == {}

@@ -13,27 +13,31 @@ tmpfiles.d(5), types w and w+; driverctl(8); Debian's dpdk, /etc/dpdk/interfaces
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import OVERRIDE, Claim
 from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import addresses_in, write
 
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Fits
 
-def sysfs_conf_claims(text: str, path: str) -> list:
+
+def sysfs_conf_claims(text: str, path: str) -> list[Claim]:
     """``class/net/eth0/device/sriov_numvfs = 4``: a path below /sys, and a value (source: sysfsutils, sysfs.conf)."""
-    found = []
+    claims = []
     for number, line in enumerate(text.split("\n"), 1):
         name, equals, value = line.partition("#")[0].partition("=")
         words = name.split()
         if equals and len(words) == 1:
             place = words[0] if words[0].startswith("/sys/") else f"/sys/{words[0]}"
-            claim = write(f"{path}:{number}", place, value.strip(), f"'{' '.join(line.split())}'")
-            found += [claim] if claim else []
-    return found
+            claim = write(place, value.strip(), where=f"{path}:{number}", says=f"'{' '.join(line.split())}'")
+            claims += [claim] if claim else []
+    return claims
 
 
-def tmpfiles_claims(text: str, path: str) -> list:
+def tmpfiles_claims(text: str, path: str) -> list[Claim]:
     """``w /sys/... - - - - 4``: what comes after the first six words is written; a path may be a glob."""
-    found = []
+    claims = []
     for number, raw in enumerate(text.split("\n"), 1):
         line = raw.strip()
         if not line.startswith(("w", "f", "F")):
@@ -42,12 +46,12 @@ def tmpfiles_claims(text: str, path: str) -> list:
         if len(words) < 7 or not re.match(r"[wfF][+!=~^$?-]*\Z", words[0]):
             continue
         value = line.split(None, 6)[6].strip("\"'").replace("\\n", "").replace("%%", "%")
-        claim = write(f"{path}:{number}", words[1].strip("\"'"), value, f"'{' '.join(words)}'")
-        found += [claim] if claim else []
-    return found
+        claim = write(words[1].strip("\"'"), value, where=f"{path}:{number}", says=f"'{' '.join(words)}'")
+        claims += [claim] if claim else []
+    return claims
 
 
-def driverctl_claims(text: str, path: str, *, name: str) -> list:
+def driverctl_claims(text: str, path: str, *, name: str) -> list[Claim]:
     """A file that has the name of a device, in newer versions with the bus before it, and its driver in it."""
     driver, address = text.strip(), name[len("pci-"):] if name.startswith("pci-") else name
     if not driver:
@@ -56,17 +60,18 @@ def driverctl_claims(text: str, path: str, *, name: str) -> list:
     return [Claim(path, OVERRIDE, driver, "driverctl", lambda target: target.address == address, remedy)]
 
 
-def dpdk_claims(text: str, path: str) -> list:
+def dpdk_claims(text: str, path: str) -> list[Claim]:
     """``pci 0000:04:00.0 vfio-pci``: DPDK's service binds each at boot."""
-    found = []
+    claims = []
     for number, line in enumerate(text.split("\n"), 1):
         words = line.partition("#")[0].split()
         if len(words) == 3 and words[0] == "pci":
-            named = addresses_in(words[1])
-            found.append(Claim(
-                f"{path}:{number}", OVERRIDE, words[2], f"'{' '.join(words)}'", lambda target, named=named: target.address in named,
-            ))
-    return found
+            claims.append(Claim(f"{path}:{number}", OVERRIDE, words[2], f"'{' '.join(words)}'", _is_one_of(addresses_in(words[1]))))
+    return claims
+
+
+def _is_one_of(addresses: set[str]) -> Fits:
+    return lambda target: target.address in addresses
 
 
 __all__ = ("dpdk_claims", "driverctl_claims", "sysfs_conf_claims", "tmpfiles_claims")

@@ -14,7 +14,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Callable, Collection, Iterable, Mapping, Optional, Tuple
+
+    # Whether something is about a Target; None: it may be.
+    Fits = Callable[["Target"], Optional[bool]]
+    # From the path of a program to its text, "" where it is no script.
+    Script = Callable[[str], str]
+    # Takes a sentence about what is not understood.
+    Note = Callable[[str], None]
+    # The text of a file, and its path.
+    Text = Tuple[str, str]
 
 # What a claim is about. OVERRIDE: a driver, "" for none; NUMBER: how many VFs; AT_MOST: how many VFs there can be; AUTOPROBE:
 # "0" or "1"; UNBIND, BIND, NEW_ID: a driver's name, "" for whatever it has; EARLY: a module that is loaded before the rules;
@@ -55,19 +67,19 @@ class Target:
 
     address: str
     name: str
-    ids: dict
+    ids: Mapping[str, str]
     modalias: str = ""
-    driver: Optional[str] = None
-    policy: Optional[str] = None
-    wanted: Optional[str] = None
-    module: Optional[str] = None
-    natives: frozenset = frozenset()
-    nets: tuple = ()
-    ancestors: tuple = ()
-    vfio: frozenset = frozenset()
-    physfn: Optional[str] = None
-    pf_names: tuple = ()
-    numvfs: Optional[int] = None
+    driver: str | None = None
+    policy: str | None = None
+    wanted: str | None = None
+    module: str | None = None
+    natives: frozenset[str] = frozenset()
+    nets: tuple[tuple[str, str], ...] = ()
+    ancestors: tuple[tuple[str, Mapping[str, str] | None], ...] = ()
+    vfio: frozenset[str] = frozenset()
+    physfn: str | None = None
+    pf_names: tuple[str, ...] = ()
+    numvfs: int | None = None
     autoprobe: bool = False
 
     @property
@@ -97,42 +109,42 @@ class Claim:
 
     where: str
     verb: str
-    value: Optional[str]
+    value: str | None
     says: str
-    fits: Callable
+    fits: Fits
     remedy: str = "remove it there"
     is_sure: bool = True
 
 
-def all_of(answers):
+def all_of(answers: Iterable[bool | None]) -> bool | None:
     """False where one is, else None where one is, else True."""
-    found = True
-    for one in answers:
-        if one is False:
+    together: bool | None = True
+    for answer in answers:
+        if answer is False:
             return False
-        if one is None:
-            found = None
-    return found
+        if answer is None:
+            together = None
+    return together
 
 
-def any_of(answers):
+def any_of(answers: Iterable[bool | None]) -> bool | None:
     """True where one is, else None where one is, else False."""
-    found = False
-    for one in answers:
-        if one:
+    together: bool | None = False
+    for answer in answers:
+        if answer:
             return True
-        if one is None:
-            found = None
-    return found
+        if answer is None:
+            together = None
+    return together
 
 
-def contradicts(claim: Claim, target: Target):
+def contradicts(claim: Claim, target: Target) -> bool | None:
     """Whether what a claim says, taken to be about a target, is otherwise than declared: True, False, or None."""
     rule = _OF_VFS.get(claim.verb) if target.numvfs is not None else _OF_DEVICES.get(claim.verb)
     return False if rule is None else rule(claim.value, target)
 
 
-def _is_wanted(driver, target):
+def _is_wanted(driver: str, target: Target) -> bool:
     """Whether a driver of this name is the declared one; the native one may have any name of the modules that take it."""
     if target.wanted is not None:
         return driver == target.wanted
@@ -142,7 +154,7 @@ def _is_wanted(driver, target):
     return driver not in target.vfio and (name in target.natives or driver == target.driver)
 
 
-def _override(value, target):
+def _override(value: str | None, target: Target) -> bool | None:
     if value is None:
         return None
     if value.strip() in _UNSET:
@@ -150,29 +162,29 @@ def _override(value, target):
     return not _is_wanted(value, target)
 
 
-def _unbind(value, target):
+def _unbind(value: str | None, target: Target) -> bool | None:
     if not value:
         return None
     return _is_wanted(value, target)
 
 
-def _new_id(value, target):
+def _new_id(value: str | None, target: Target) -> bool | None:
     """A device with an override is not taken by id (source: linux drivers/pci/pci-driver.c, pci_match_device)."""
     if not target.is_native:
         return False
     return None if value is None else not _is_wanted(value, target)
 
 
-def _early(value, target):
+def _early(value: str | None, target: Target) -> bool | None:
     return False if target.is_native or value == target.module else value in target.natives and None
 
 
-def whole(text):
+def whole(text: str | None) -> int | None:
     """The number of a text of digits; None for any other, or for more digits than any number of VFs has."""
     return int(text) if text is not None and text.isdecimal() and len(text) <= _MOST_DIGITS else None
 
 
-def _number(value, target):
+def _number(value: str | None, target: Target) -> bool | None:
     """As the kernel reads it: 0x10 and 010 are 16 and 8 (source: linux lib/kstrtox.c, kstrtou16 with base 0)."""
     text = (value or "").strip().lower()
     if not re.match(r"\+?(?:0x[0-9a-f]{1,8}|[0-9]{1,9})\Z", text):
@@ -185,16 +197,16 @@ def _number(value, target):
         return None
 
 
-def _at_most(value, target):
+def _at_most(value: str | None, target: Target) -> bool | None:
     number = whole(value)
-    return None if number is None else number < target.numvfs
+    return None if number is None else number < (target.numvfs or 0)
 
 
-def _autoprobe(value, target):
+def _autoprobe(value: str | None, target: Target) -> bool | None:
     return None if value not in ("0", "1") else (value == "1") != target.autoprobe
 
 
-def _pf_override(value, target):
+def _pf_override(value: str | None, target: Target) -> bool | None:
     """A PF has VFs only by its native driver."""
     if not target.numvfs:
         return False
@@ -203,29 +215,29 @@ def _pf_override(value, target):
     return value.strip() not in _UNSET and not (value not in target.vfio and value.replace("-", "_") in target.natives)
 
 
-def _needs_pf(dummy, target):
+def _needs_pf(dummy: str | None, target: Target) -> bool | None:
     return None if target.numvfs else False
 
 
-_OF_DEVICES = {
+_OF_DEVICES: dict[str, Callable[[Optional[str], Target], Optional[bool]]] = {
     OVERRIDE: _override, BIND: _override, UNBIND: _unbind, NEW_ID: _new_id, EARLY: _early,
     REMOVE: lambda *dummy: True, PROGRAM: lambda *dummy: None, MANAGED: lambda *dummy: None,
     BARRED: lambda value, target: target.is_native and value in target.natives,
 }
-_OF_VFS = {
+_OF_VFS: dict[str, Callable[[Optional[str], Target], Optional[bool]]] = {
     NUMBER: _number, AT_MOST: _at_most, AUTOPROBE: _autoprobe, OVERRIDE: _pf_override, BIND: _pf_override,
     UNBIND: _needs_pf, MANAGED: _needs_pf, REMOVE: lambda *dummy: True, PROGRAM: lambda *dummy: None,
     BARRED: lambda value, target: bool(target.numvfs) and value in target.natives,
-    INDEX: lambda value, target: (whole(value) or 0) >= target.numvfs,
+    INDEX: lambda value, target: (whole(value) or 0) >= (target.numvfs or 0),
 }
 
 
-def sentences(claims, targets) -> list:
+def sentences(claims: Iterable[Claim], targets: Collection[Target]) -> list[str]:
     """One sentence for each claim that contradicts what is declared, surely, and one for what it may."""
-    found = []
+    messages = []
     for claim in claims:
-        sure: list = []
-        may: list = []
+        sure: list[str] = []
+        may: list[str] = []
         for target in targets:
             answer = all_of((claim.fits(target), contradicts(claim, target), claim.is_sure or None))
             if answer is not False:
@@ -233,17 +245,17 @@ def sentences(claims, targets) -> list:
         for subjects, words in ((sure, _WORDS[claim.verb][0]), (may, _WORDS[claim.verb][1])):
             if subjects:
                 text = words.format(subjects=", and ".join(subjects), value=_shown(claim))
-                found.append(f"{claim.where}: {claim.says} {text}; {claim.remedy}")
-    return list(dict.fromkeys(found))
+                messages.append(f"{claim.where}: {claim.says} {text}; {claim.remedy}")
+    return list(dict.fromkeys(messages))
 
 
-def _shown(claim):
+def _shown(claim: Claim) -> str:
     if claim.value is None:
         return {NUMBER: "other", AT_MOST: "other", AUTOPROBE: "another value"}.get(claim.verb, "another driver")
     return claim.value.strip() or ("its native driver" if claim.verb == OVERRIDE else "nothing")
 
 
-def fits_pattern(pattern, values):
+def fits_pattern(pattern: str, values: Iterable[str]) -> bool | None:
     """Whether a glob fits one of some values, as fnmatch(3) does it; a pattern with a variable is one that may."""
     if "$" in pattern or "`" in pattern:
         return None
@@ -253,26 +265,26 @@ def fits_pattern(pattern, values):
         return None  # [z-a]
 
 
-def _regex(pattern):
+def _regex(pattern: str) -> str:
     """fnmatch(3) with no flags: '!' and '^' negate a set, a backslash quotes."""
-    found, place = "", 0
+    regex, place = "", 0
     while place < len(pattern):
         char, place = pattern[place], place + 1
         end = pattern.find("]", place + 1) if char == "[" else -1
         if char in "*?":
-            found += ".*" if char == "*" else "."
+            regex += ".*" if char == "*" else "."
         elif end > 0:
             inner = pattern[place:end].replace("\\", "\\\\").replace("[", "\\[")
-            found += f"[{'^' + inner[1:] if inner[0] in '!^' else inner}]"
+            regex += f"[{'^' + inner[1:] if inner[0] in '!^' else inner}]"
             place = end + 1
         elif char == "\\" and place < len(pattern):
-            found, place = found + re.escape(pattern[place]), place + 1
+            regex, place = regex + re.escape(pattern[place]), place + 1
         else:
-            found += re.escape(char)
-    return f"(?s:{found})\\Z"
+            regex += re.escape(char)
+    return f"(?s:{regex})\\Z"
 
 
-def by_interface(target, patterns):
+def by_interface(target: Target, patterns: Iterable[str]) -> bool | None:
     """Whether a target has an interface whose name fits one of the globs ``patterns``."""
     names = [name for name, dummy in target.nets]
     if not names:
@@ -280,14 +292,14 @@ def by_interface(target, patterns):
     return any_of(fits_pattern(pattern, names) for pattern in patterns)
 
 
-def by_pf_interface(target, patterns):
+def by_pf_interface(target: Target, patterns: Iterable[str]) -> bool | None:
     """Whether a target is a VF of a card that has an interface whose name fits one of the globs ``patterns``."""
     if target.physfn is None:
         return False
-    return any_of(fits_pattern(one, target.pf_names) for one in patterns) if target.pf_names else None
+    return any_of(fits_pattern(pattern, target.pf_names) for pattern in patterns) if target.pf_names else None
 
 
-def by_mac(target, macs):
+def by_mac(target: Target, macs: Iterable[str]) -> bool | None:
     """Whether a target has one of these MAC addresses."""
     known = [mac.lower() for dummy, mac in target.nets]
     if not known:
@@ -295,10 +307,10 @@ def by_mac(target, macs):
     return any(mac.lower().replace("-", ":") in known for mac in macs)
 
 
-def by_driver(target, patterns):
+def by_driver(target: Target, patterns: Iterable[str]) -> bool | None:
     """Whether the native driver of a target fits one of the globs ``patterns``; a module's name stands for its driver's."""
-    known = {target.driver} - target.vfio - {None} or set(target.natives)
-    return any_of(fits_pattern(pattern.replace("-", "_"), [one.replace("-", "_") for one in known]) for pattern in patterns)
+    known = set(target.natives) if target.driver is None or target.driver in target.vfio else {target.driver}
+    return any_of(fits_pattern(pattern.replace("-", "_"), [driver.replace("-", "_") for driver in known]) for pattern in patterns)
 
 
 __all__ = (

@@ -13,59 +13,65 @@ A native driver that is loaded so has its devices before the rules: they rebind 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import EARLY, NEW_ID, Claim
 from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import ids_in
+
+if TYPE_CHECKING:
+    from typing import Iterable
+
+    from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Fits
 
 _DRACUT = re.compile(r"""^\s*(force_drivers)\s*\+?=\s*("[^"]*"|'[^']*'|\S*)""")
 _ARRAY = re.compile(r"""^\s*MODULES\s*\+?=\s*(\([^)]*\)|"[^"]*"|'[^']*')""", re.MULTILINE)
 
 
-def dracut_claims(text: str, path: str) -> list:
+def dracut_claims(text: str, path: str) -> list[Claim]:
     """``force_drivers+=" e1000e "``: loaded before udev. What add_drivers names is in the image, and loads as ever."""
-    found = []
+    claims: list[Claim] = []
     for number, line in enumerate(text.split("\n"), 1):
         one = _DRACUT.match(line)
         if one:
-            found += _modules(f"{path}:{number}", one.group(2).strip("\"'").split(), one.group(1))
-    return found
+            claims += _modules(f"{path}:{number}", one.group(2).strip("\"'").split(), one.group(1))
+    return claims
 
 
-def initramfs_tools_claims(text: str, path: str) -> list:
+def initramfs_tools_claims(text: str, path: str) -> list[Claim]:
     """/etc/initramfs-tools/modules: a module a line, with its options."""
-    found = []
+    claims: list[Claim] = []
     for number, line in enumerate(text.split("\n"), 1):
         words = line.partition("#")[0].split()
         if not words:
             continue
         where = f"{path}:{number}"
-        found += _modules(where, words[:1], " ".join(words))
+        claims += _modules(where, words[:1], " ".join(words))
         for option in words[1:]:
             if option.startswith("ids=") and words[0].replace("-", "_") == "vfio_pci":
                 named = ids_in(option[len("ids="):].replace(",", " , "))
-                found.append(Claim(where, NEW_ID, "vfio-pci", f"'{' '.join(words)}'", _named(named)))
-    return found
+                claims.append(Claim(where, NEW_ID, "vfio-pci", f"'{' '.join(words)}'", _named(named)))
+    return claims
 
 
-def mkinitcpio_claims(text: str, path: str) -> list:
+def mkinitcpio_claims(text: str, path: str) -> list[Claim]:
     """``MODULES=(vfio_pci amdgpu)``: loaded in this order, before devices are triggered; the last assignment counts."""
-    found: list = []
+    claims: list[Claim] = []
     for one in _ARRAY.finditer(text):
         number = text.count("\n", 0, one.start(1)) + 1
         body = "\n".join(line.partition("#")[0] for line in one.group(1).strip("()\"'").split("\n"))
         mine = _modules(f"{path}:{number}", body.split(), "MODULES")
-        found = found + mine if "+=" in one.group(0) else mine
-    return found
+        claims = claims + mine if "+=" in one.group(0) else mine
+    return claims
 
 
-def _modules(where, names, says):
+def _modules(where: str, names: Iterable[str], says: str) -> list[Claim]:
     remedy = "remove it there, so that udev loads it by the device"
     return [
         Claim(where, EARLY, name.rstrip("?").replace("-", "_"), says, lambda target: True, remedy, is_sure=False) for name in names
     ]
 
 
-def _named(ids):
+def _named(ids: set[tuple[str, str]]) -> Fits:
     return lambda target: (target.ids["vendor"], target.ids["device"]) in ids
 
 

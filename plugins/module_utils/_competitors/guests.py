@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 from xml.parsers import expat
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors import ini
@@ -29,6 +30,11 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors.claim impor
     fits_pattern,
 )
 
+if TYPE_CHECKING:
+    from typing import Iterable, Mapping
+
+    from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Fits, Note, Target
+
 _UNMANAGED = "say managed='no' there"
 _HOSTPCI = re.compile(r"hostpci\d+:\s*(?P<value>\S.*)")
 _SLOT = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([01][0-9a-f])(?:\.([0-7]))?\Z", re.I)
@@ -38,27 +44,27 @@ _YES = ("yes", "true", "1", "on")
 class _Reader:
     """Reads one XML file of libvirt's for what is managed."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self._path = path
         self._parser = expat.ParserCreate()
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.EntityDeclHandler = self._refuse
-        self._names = []
-        self._scope = None  # (depth, says, where) of what is managed
-        self.claims = []
+        self._names: list[str] = []
+        self._scope: tuple[int, str, str] | None = None  # (depth, says, where) of what is managed
+        self.claims: list[Claim] = []
 
-    def read(self, text):
+    def read(self, text: str) -> None:
         """Collect the Claims of a text. Raises ValueError where it is no XML that libvirt writes."""
         try:
             self._parser.Parse(text.encode("utf-8", "replace"), True)
         except expat.ExpatError as error:
             raise ValueError(str(error)) from error
 
-    def _refuse(self, *dummy):
+    def _refuse(self, *dummy: object) -> None:
         raise ValueError("it declares entities")
 
-    def _start(self, name, attributes):
+    def _start(self, name: str, attributes: Mapping[str, str]) -> None:
         self._names.append(name)
         is_pci = name == "hostdev" and attributes.get("type", "pci") == "pci"
         is_interface = name == "interface" and attributes.get("type") == "hostdev"
@@ -66,40 +72,38 @@ class _Reader:
         if (is_pci or is_interface or is_pool) and attributes.get("managed") == "yes" and self._scope is None:
             self._scope = len(self._names), f"managed='yes' of <{name}>", f"{self._path}:{self._parser.CurrentLineNumber}"
         elif self._scope and name == "address" and (self._names[-2] == "source" or self._names[-2] == "forward"):
-            self._at_address(attributes)
+            self._add(self._scope, _at_address(attributes))
         elif self._scope and name == "pf" and attributes.get("dev"):
-            self._add(_of_pf(attributes["dev"]))
+            self._add(self._scope, _of_pf(attributes["dev"]))
 
-    def _end(self, dummy):
+    def _end(self, dummy: str) -> None:
         if self._scope and len(self._names) == self._scope[0]:
             self._scope = None
         self._names.pop()
 
-    def _at_address(self, attributes):
-        try:
-            parts = [int(attributes.get(key, "0"), 0) for key in ("domain", "bus", "slot", "function")]
-        except ValueError:
-            self._add(lambda target: None)
-            return
-        self._add(_at("{:04x}:{:02x}:{:02x}.{:x}".format(*parts)))
-
-    def _add(self, fits):
-        dummy, says, where = self._scope
+    def _add(self, scope: tuple[int, str, str], fits: Fits) -> None:
+        dummy, says, where = scope
         self.claims.append(Claim(where, MANAGED, None, says, fits, _UNMANAGED))
 
 
-def _at(address):
+def _at_address(attributes: Mapping[str, str]) -> Fits:
+    """Target -> whether an <address> is its own; None where that is not understood."""
+    try:
+        parts = [int(attributes.get(key, "0"), 0) for key in ("domain", "bus", "slot", "function")]
+    except ValueError:
+        return lambda target: None
+    address = "{:04x}:{:02x}:{:02x}.{:x}".format(*parts)
     return lambda target: target.address == address
 
 
-def _of_pf(name):
+def _of_pf(name: str) -> Fits:
     """Target -> whether it is a VF of the card of this interface: all of these are in the pool, and the card is not (source:
     libvirt src/network/bridge_driver.c, networkCreateInterfacePool).
     """
     return lambda target: by_pf_interface(target, [name])
 
 
-def libvirt_claims(text: str, path: str, *, note) -> list:
+def libvirt_claims(text: str, path: str, *, note: Note) -> list[Claim]:
     """The Claims of one domain or network of libvirt."""
     if "managed" not in text:
         return []
@@ -111,9 +115,9 @@ def libvirt_claims(text: str, path: str, *, note) -> list:
     return reader.claims
 
 
-def nova_claims(text: str, path: str, *, note) -> list:
+def nova_claims(text: str, path: str, *, note: Note) -> list[Claim]:
     """nova.conf: [pci] device_spec, in older releases passthrough_whitelist; managed is yes where it is not said."""
-    found = []
+    claims = []
     for one in ini.parse(text, path):
         if one.section != "pci" or one.name not in ("device_spec", "passthrough_whitelist"):
             continue
@@ -126,14 +130,14 @@ def nova_claims(text: str, path: str, *, note) -> list:
             if not isinstance(spec, dict):
                 note(f"{one.where}: {one.name} is not understood, not checked")
             elif str(spec.get("managed", "yes")).lower() in _YES:
-                found.append(Claim(one.where, MANAGED, None, f"{one.name} of Nova", _of_spec(spec), 'say "managed": "no" there'))
-    return found
+                claims.append(Claim(one.where, MANAGED, None, f"{one.name} of Nova", _of_spec(spec), 'say "managed": "no" there'))
+    return claims
 
 
-def _of_spec(spec):
+def _of_spec(spec: Mapping[str, object]) -> Fits:
     """Target -> whether a device_spec is about it (source: nova/pci/devspec.py)."""
-    def fits(target):
-        answers = []
+    def fits(target: Target) -> bool | None:
+        answers: list[bool | None] = []
         for key, own in (("vendor_id", "vendor"), ("product_id", "device")):
             if key in spec:
                 answers.append(str(spec[key]).lower() in ("*", target.ids[own]))
@@ -149,21 +153,21 @@ def _of_spec(spec):
     return fits
 
 
-def _is_spec_address(address, target):
+def _is_spec_address(address: str, target: Target) -> bool | None:
     """``*:0a:00.*``, also 0a:00.0 and 0a:00, where * stands for what is left out."""
-    found = re.match(r"(?:([0-9a-f*]+):)?([0-9a-f*]+):([0-9a-f*]+)(?:\.([0-7*]))?\Z", address)
-    if found is None:
+    shape = re.match(r"(?:([0-9a-f*]+):)?([0-9a-f*]+):([0-9a-f*]+)(?:\.([0-7*]))?\Z", address)
+    if shape is None:
         return None
-    domain, bus, slot, function = (one or "*" for one in found.groups())
+    domain, bus, slot, function = (part or "*" for part in shape.groups())
     return fits_pattern(f"{domain}:{bus}:{slot}.{function}", [target.address])
 
 
-def proxmox_claims(text: str, path: str, *, mappings) -> list:
+def proxmox_claims(text: str, path: str, *, mappings: Mapping[str, list[str]]) -> list[Claim]:
     """A guest of Proxmox VE: ``hostpci0: 0000:02:00,pcie=1``. Its start binds vfio-pci, or with driver=keep nothing.
 
     ``mappings``: name -> paths of a mapping. Sections behind the first are snapshots.
     """
-    found = []
+    claims = []
     for number, line in enumerate(text.split("\n"), 1):
         if line.startswith("["):
             break
@@ -175,26 +179,26 @@ def proxmox_claims(text: str, path: str, *, mappings) -> list:
             continue
         hosts = mappings.get(options["mapping"], []) if "mapping" in options else options.get("host", "").split(";")
         says = f"'{line.strip()}'"
-        found.append(Claim(f"{path}:{number}", BIND, "vfio-pci", says, _of_hosts(hosts), "say driver=keep there, or declare vfio-pci"))
-    return found
+        claims.append(Claim(f"{path}:{number}", BIND, "vfio-pci", says, _of_hosts(hosts), "say driver=keep there, or declare vfio-pci"))
+    return claims
 
 
-def mapping_paths(text: str) -> dict:
+def mapping_paths(text: str) -> dict[str, list[str]]:
     """Name -> paths of /etc/pve/mapping/pci.cfg."""
-    found: dict = {}
+    paths: dict[str, list[str]] = {}
     name = None
     for line in text.split("\n"):
         words = line.split()
         if line and not line[0].isspace():
             name = words[0].rstrip(":") if words else None
         elif name and words[:1] == ["map"]:
-            found.setdefault(name, []).extend(
+            paths.setdefault(name, []).extend(
                 path for part in " ".join(words[1:]).split(",") if part.startswith("path=") for path in part[5:].split(";")
             )
-    return found
+    return paths
 
 
-def _of_hosts(hosts):
+def _of_hosts(hosts: Iterable[str]) -> Fits:
     """Target -> whether one of these is its address, or its slot without a function."""
     patterns = []
     for one in hosts:

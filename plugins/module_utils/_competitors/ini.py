@@ -22,7 +22,7 @@ class Setting:
     where: str
 
 
-def parse(text: str, path: str, *, start: str = "") -> list:
+def parse(text: str, path: str, *, start: str = "") -> list[Setting]:
     """The Settings of a text. ``start``: the section of lines before the first one, for files that have none.
 
     Comments begin with # or ; and a backslash at the end joins a line with the next (source: systemd.syntax(7)).

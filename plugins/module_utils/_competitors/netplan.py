@@ -15,6 +15,7 @@ netplan_cli/cli/sriov.py, set_numvfs_for_pf, _get_vf_number_per_pf, bind_vfs; nm
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import (
     NUMBER,
@@ -27,29 +28,37 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors.claim impor
     whole,
 )
 
+if TYPE_CHECKING:
+    from typing import Dict, Iterable, Iterator, Tuple
+
+    from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Fits, Note, Target, Text
+
+    # What netplan says of one card: a key, with dots -> (value, where).
+    Card = Dict[str, Tuple[str, str]]
+
 _KEY = re.compile(r"""(?P<indent>\s*(?:-\s+)?)(?P<key>"[^"]*"|'[^']*'|[^\s:#{}\[\]"'][^:#{}]*?)\s*:(?:\s+(?P<value>.*))?\Z""")
 _NEEDLES = re.compile(r"virtual-function-count|embedded-switch-mode|delay-virtual-functions-rebind|\blink:|total-vfs")
 _SAME = "remove it there, or declare the same number"
 
 
-def _lines(text):
-    """(line, indent, key, value) of each line that has a key; None for one that has more than that."""
+def _lines(text: str) -> Iterator[tuple[int, int | None, str, str]]:
+    """(number, indent, key, value) of each line that has a key; (number, None, the line, "") of one that has more than that."""
     for number, raw in enumerate(text.split("\n"), 1):
         line = re.sub(r"(?:^|\s)#.*$", "", raw.replace("\t", " ")).rstrip()
         if not line.strip() or line.strip() in ("---", "..."):
             continue
-        found = _KEY.match(line)
-        if found is None:
-            yield number, None, line, None
+        parts = _KEY.match(line)
+        if parts is None:
+            yield number, None, line, ""
             continue
-        value = (found.group("value") or "").strip()
-        yield number, len(found.group("indent")), found.group("key").strip("\"'"), value.strip("\"'")
+        value = (parts.group("value") or "").strip()
+        yield number, len(parts.group("indent")), parts.group("key").strip("\"'"), value.strip("\"'")
 
 
-def netplan_claims(files, *, note) -> list:
+def netplan_claims(files: Iterable[Text], *, note: Note) -> list[Claim]:
     """The Claims of netplan's files, [(text, path)] in netplan's order: a key of a later file counts."""
-    cards: dict = {}
-    links: dict = {}
+    cards: dict[str, Card] = {}
+    links: dict[str, list[str]] = {}
     for text, path in files:
         if _NEEDLES.search(text):
             _read(text, path, cards, links, note)
@@ -61,10 +70,10 @@ def netplan_claims(files, *, note) -> list:
         if count and whole(count[0]) is None:
             note(f"{count[1]}: virtual-function-count {count[0]!r} is not understood, not checked")
         elif (count or several) and max(int(count[0]) if count else 0, len(several)):
-            value = max(int(count[0]) if count else 0, len(several))
-            where = count[1] if count and int(count[0]) == value else several[-1]
-            says = f"virtual-function-count {value}" if count and int(count[0]) == value else f"link: {name}, of {value} VFs,"
-            found.append(Claim(where, NUMBER, str(value), says, fits, _SAME))
+            number = max(int(count[0]) if count else 0, len(several))
+            where = count[1] if count and int(count[0]) == number else several[-1]
+            says = f"virtual-function-count {number}" if count and int(count[0]) == number else f"link: {name}, of {number} VFs,"
+            found.append(Claim(where, NUMBER, str(number), says, fits, _SAME))
         for key in ("embedded-switch-mode", "delay-virtual-functions-rebind"):
             if key in card:
                 value, where = card[key]
@@ -72,7 +81,7 @@ def netplan_claims(files, *, note) -> list:
     return found
 
 
-def _read(text, path, cards, links, note):
+def _read(text: str, path: str, cards: dict[str, Card], links: dict[str, list[str]], note: Note) -> None:
     """Collect (value, where) by card and key, and where each card is named by ``link``."""
     for where, keys, value in _leaves(text, path, note):
         if len(keys) < 3 or keys[0] != "network" or keys[1] != "ethernets":
@@ -84,9 +93,9 @@ def _read(text, path, cards, links, note):
                 links.setdefault(value, []).append(where)
 
 
-def _leaves(text, path, note):
+def _leaves(text: str, path: str, note: Note) -> Iterator[tuple[str, tuple[str, ...], str]]:
     """(where, the keys from the top, value) of each line with a key."""
-    above = []
+    above: list[tuple[int, str]] = []
     for number, indent, key, value in _lines(text):
         if indent is None or (value and value[0] in "{[&*|>"):
             if _NEEDLES.search(f"{key}: {value}"):
@@ -98,12 +107,12 @@ def _leaves(text, path, note):
         yield f"{path}:{number}", tuple(one for dummy, one in above), value
 
 
-def _of_card(name, card):
+def _of_card(name: str, card: Card) -> Fits:
     """Target -> whether a netplan definition is for an interface of it: its match, or its name where it has none."""
     matches = {key[len("match."):]: value for key, (value, dummy) in card.items() if key.startswith("match.")}
-    set_name = card.get("set-name", (None,))[0]
+    set_name = card["set-name"][0] if "set-name" in card else None
 
-    def fits(target):
+    def fits(target: Target) -> bool | None:
         if not target.is_network:
             return False
         if not matches:
@@ -116,9 +125,10 @@ def _of_card(name, card):
     return fits
 
 
-def nmstate_claims(text: str, path: str, *, note) -> list:
+def nmstate_claims(text: str, path: str, *, note: Note) -> list[Claim]:
     """The Claims of one file that nmstate applies at boot: ``total-vfs`` of the interface whose ``name`` is above it."""
-    found, name = [], None
+    claims: list[Claim] = []
+    name = None
     for number, indent, key, value in _lines(text):
         where = f"{path}:{number}"
         if indent is None or value.startswith("{"):
@@ -127,12 +137,12 @@ def nmstate_claims(text: str, path: str, *, note) -> list:
         elif key == "name":
             name = value
         elif key == "total-vfs":
-            known = name
-            found.append(Claim(
-                where, NUMBER, value, f"total-vfs: {value}", lambda target, known=known: by_interface(target, [known]) if known else None,
-                _SAME, is_sure=False,
-            ))
-    return found
+            claims.append(Claim(where, NUMBER, value, f"total-vfs: {value}", _of_interface(name), _SAME, is_sure=False))
+    return claims
+
+
+def _of_interface(name: str | None) -> Fits:
+    return lambda target: by_interface(target, [name]) if name else None
 
 
 __all__ = ("netplan_claims", "nmstate_claims")

@@ -14,6 +14,7 @@ Of .link files only the first that matches applies; the number is SR-IOVVirtualF
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors import ini
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import (
@@ -29,13 +30,18 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors.claim impor
     whole,
 )
 
+if TYPE_CHECKING:
+    from typing import Iterable
+
+    from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Fits, Target, Text
+
 _KERNEL_NAME = re.compile(r"eth[\d*?\[]")
 
 
-def link_claims(files) -> list:
+def link_claims(files: Iterable[list[Text]]) -> list[Claim]:
     """The Claims of .link files: [[(text, path) of the file, then of its drop-ins]], in systemd's order."""
-    found: list = []
-    before: list = []
+    claims: list[Claim] = []
+    before: list[_Match] = []
     for parts in files:
         settings = [one for text, path in parts for one in ini.parse(text, path)]
         match = _Match([one for one in settings if one.section == "Match"])
@@ -44,15 +50,15 @@ def link_claims(files) -> list:
         number = _number(settings)
         if number is not None:
             value, where, says = number
-            found.append(Claim(where, NUMBER, value, says, _first(match, tuple(before)), "remove it there, or declare the same number"))
+            claims.append(Claim(where, NUMBER, value, says, _first(match, tuple(before)), "remove it there, or declare the same number"))
         before.append(match)
-    return found
+    return claims
 
 
-def network_claims(files) -> list:
+def network_claims(files: Iterable[list[Text]]) -> list[Claim]:
     """The Claims of .network files, which are as for link_claims()."""
-    found: list = []
-    before: list = []
+    claims: list[Claim] = []
+    before: list[_Match] = []
     for parts in files:
         settings = [one for text, path in parts for one in ini.parse(text, path)]
         match = _Match([one for one in settings if one.section == "Match"], is_late=True)
@@ -60,17 +66,17 @@ def network_claims(files) -> list:
             continue
         for one in settings:
             if one.section == "SR-IOV" and one.name == "VirtualFunction" and whole(one.value) is not None:
-                found.append(Claim(
+                claims.append(Claim(
                     one.where, INDEX, one.value, f"VirtualFunction={one.value} of [SR-IOV]", _first(match, tuple(before)),
                     "declare more VFs, or remove it there",
                 ))
         before.append(match)
-    return found
+    return claims
 
 
-def _first(match, before):
+def _first(match: _Match, before: tuple[_Match, ...]) -> Fits:
     """Only the first file that matches counts, and one before it that may match leaves a doubt."""
-    def fits(target):
+    def fits(target: Target) -> bool | None:
         answer = match.fits(target)
         if answer is False:
             return False
@@ -80,7 +86,7 @@ def _first(match, before):
     return fits
 
 
-def _number(settings):
+def _number(settings: list[ini.Setting]) -> tuple[str, str, str] | None:
     """(value, where, how it reads); None where a file says nothing of VFs."""
     explicit = [one for one in settings if one.section == "Link" and one.name == "SR-IOVVirtualFunctions"]
     last = next((one for one in reversed(explicit) if whole(one.value) is not None or not one.value), None)
@@ -98,8 +104,8 @@ def _number(settings):
 class _Match:
     """A [Match] section: every setting has to hold, each with one of its values; a '!' before the first turns it around."""
 
-    def __init__(self, settings, *, is_late=False):
-        self._wanted = {}
+    def __init__(self, settings: Iterable[ini.Setting], *, is_late: bool = False) -> None:
+        self._wanted: dict[str, list[str]] = {}
         self._is_late = is_late
         for one in settings:
             if one.value:
@@ -108,23 +114,23 @@ class _Match:
                 self._wanted.pop(one.name, None)  # an empty value takes the ones before it back
 
     @property
-    def is_empty(self):
+    def is_empty(self) -> bool:
         """systemd ignores a file that matches by nothing."""
         return not self._wanted
 
-    def fits(self, target):
+    def fits(self, target: Target) -> bool | None:
         """Whether an interface of the target matches."""
         if not target.is_network:
             return False
         return all_of(self._one(target, name, words) for name, words in self._wanted.items())
 
-    def _one(self, target, name, words):
+    def _one(self, target: Target, name: str, words: list[str]) -> bool | None:
         is_inverted = words[0].startswith("!")
         words = [words[0][1:]] + words[1:] if is_inverted else words
         answer = self._plain(target, name, words)
         return answer if answer is None or not is_inverted else not answer
 
-    def _plain(self, target, name, words):
+    def _plain(self, target: Target, name: str, words: list[str]) -> bool | None:
         if name in ("MACAddress", "PermanentMACAddress"):
             return by_mac(target, [_mac(one) for one in words])
         if name == "Path":
@@ -144,17 +150,17 @@ class _Match:
         return None
 
 
-def _words(value):
+def _words(value: str) -> list[str]:
     return [one.strip("\"'") for one in value.split()]
 
 
-def _mac(text):
+def _mac(text: str) -> str:
     """aa:bb:cc:dd:ee:ff, of that, of aa-bb-… and of aabb.ccdd.eeff."""
     digits = re.sub(r"[.:-]", "", text.lower())
     return ":".join(digits[place:place + 2] for place in range(0, len(digits), 2))
 
 
-def _path(target, words):
+def _path(target: Target, words: Iterable[str]) -> bool | None:
     """ID_PATH is pci-ADDRESS, with a port after it where a function has more than one."""
     own = f"pci-{target.address}"
     return any_of(

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors import ini, shell
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import (
@@ -23,11 +24,16 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors.claim impor
     fits_pattern,
 )
 
+if TYPE_CHECKING:
+    from typing import Iterator, Mapping
+
+    from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Fits, Script, Target
+
 _SAME = "remove it there, or declare the same number"
 _TRUE, _FALSE = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
 
 
-def keyfile_claims(text: str, path: str) -> list:
+def keyfile_claims(text: str, path: str) -> list[Claim]:
     """A keyfile of NetworkManager: [sriov] total-vfs= and autoprobe-drivers= (source: nm-settings-keyfile(5), sriov)."""
     settings = ini.parse(text, path)
     mine = [one for one in settings if one.section == "sriov"]
@@ -36,27 +42,27 @@ def keyfile_claims(text: str, path: str) -> list:
     last = {f"{one.section}.{one.name}": one.value for one in settings}
     fits = _of_profile(last)
     is_sure = last.get("connection.autoconnect", "true").lower() not in _FALSE
-    found = []
+    claims: list[Claim] = []
     for one in mine:
         if one.name == "total-vfs":
-            found.append(Claim(one.where, NUMBER, one.value, f"[sriov] total-vfs={one.value}", fits, _SAME, is_sure))
+            claims.append(Claim(one.where, NUMBER, one.value, f"[sriov] total-vfs={one.value}", fits, _SAME, is_sure))
         elif one.name == "autoprobe-drivers" and one.value.lower() in _TRUE + _FALSE:
             value = "1" if one.value.lower() in _TRUE else "0"
-            found.append(Claim(one.where, AUTOPROBE, value, f"[sriov] {one.name}={one.value}", fits, is_sure=is_sure))
-    return found
+            claims.append(Claim(one.where, AUTOPROBE, value, f"[sriov] {one.name}={one.value}", fits, is_sure=is_sure))
+    return claims
 
 
-def _of_profile(settings):
+def _of_profile(settings: Mapping[str, str]) -> Fits:
     """Target -> whether a profile is for an interface of it; one that names none is for whatever is free."""
     name, mac = settings.get("connection.interface-name"), settings.get("ethernet.mac-address") or settings.get("802-3-ethernet.mac-address")
     names = [one for one in re.split(r"[;,\s]+", settings.get("match.interface-name", "")) if one]
     paths = [one for one in settings.get("match.path", "").split(";") if one]
     drivers = [one for one in settings.get("match.driver", "").split(";") if one]
 
-    def fits(target):
+    def fits(target: Target) -> bool | None:
         if not target.is_network:
             return False
-        answers = []
+        answers: list[bool | None] = []
         if name:
             answers.append(by_interface(target, [name]))
         if mac:
@@ -72,47 +78,48 @@ def _of_profile(settings):
     return fits
 
 
-def ifcfg_claims(text: str, path: str) -> list:
+def ifcfg_claims(text: str, path: str) -> list[Claim]:
     """An ifcfg file: SRIOV_TOTAL_VFS=, SRIOV_AUTOPROBE_DRIVERS= (source: nm-settings-ifcfg-rh(5))."""
     settings = ini.parse(text, path)
     last = {one.name.upper(): one.value.strip("\"'") for one in settings}
     mac = last.get("HWADDR")
     device = last.get("DEVICE") or (None if mac else path.rpartition("/ifcfg-")[2])
 
-    def fits(target):
+    def fits(target: Target) -> bool | None:
         answers = ([by_interface(target, [device])] if device else []) + ([by_mac(target, [mac])] if mac else [])
         return all_of(answers) if answers else None
 
     is_sure = last.get("ONBOOT", "yes").lower() not in _FALSE
-    found = []
+    claims: list[Claim] = []
     for one in settings:
         value = one.value.strip("\"'")
         if one.name.upper() == "SRIOV_TOTAL_VFS":
-            found.append(Claim(one.where, NUMBER, value, f"SRIOV_TOTAL_VFS={value}", fits, _SAME, is_sure))
+            claims.append(Claim(one.where, NUMBER, value, f"SRIOV_TOTAL_VFS={value}", fits, _SAME, is_sure))
         elif one.name.upper() == "SRIOV_AUTOPROBE_DRIVERS" and value.lower() in _TRUE + _FALSE:
             number = "1" if value.lower() in _TRUE else "0"
-            found.append(Claim(one.where, AUTOPROBE, number, f"{one.name}={value}", fits, is_sure=is_sure))
-    return found
+            claims.append(Claim(one.where, AUTOPROBE, number, f"{one.name}={value}", fits, is_sure=is_sure))
+    return claims
 
 
 _STANZA = re.compile(r"(iface|mapping|auto|allow-\S+|source\S*|rename|template|no-auto-down|no-scripts)\b\s*(\S+)?")
 _COMMAND = re.compile(r"(pre-up|up|post-up|down|pre-down|post-down)\s+(.*)")
 
 
-def ifupdown_claims(text: str, path: str, *, script) -> list:
+def ifupdown_claims(text: str, path: str, *, script: Script) -> list[Claim]:
     """/etc/network/interfaces and what it sources: the commands of each interface (source: interfaces(5))."""
-    found, name = [], None
+    claims: list[Claim] = []
+    name = None
     for number, line in _joined(text):
         stanza, command = _STANZA.match(line), _COMMAND.match(line)
         if stanza:
             name = stanza.group(2) if stanza.group(1) == "iface" else None
         elif command and not command.group(1).endswith("down"):
             body = re.sub(r"\$\{?IFACE\}?", name, command.group(2)) if name else command.group(2)
-            found += shell.claims(body, f"{path}:{number}", first=0, script=script, says=f"'{line}'")
-    return found
+            claims += shell.claims(body, f"{path}:{number}", first=0, script=script, says=f"'{line}'")
+    return claims
 
 
-def _joined(text):
+def _joined(text: str) -> Iterator[tuple[int, str]]:
     kept, first = "", 0
     for number, raw in enumerate(text.split("\n"), 1):
         line = raw.strip()

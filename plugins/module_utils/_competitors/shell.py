@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import (
     NEW_ID,
@@ -26,6 +27,11 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors.claim impor
     by_interface,
 )
 from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import addresses_in, ids_in, write
+
+if TYPE_CHECKING:
+    from typing import Iterator, Mapping
+
+    from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Fits, Script, Target
 
 # echo VALUE > PATH, also through tee, printf, with quotes.
 _ECHO = re.compile(
@@ -62,13 +68,13 @@ def speaks_of_devices(text: str) -> bool:
     return bool(_SYS.search(text) or _TOOLS.search(text) or _MODPROBE.search(text) or _MAKES_VFS.search(text))
 
 
-def claims(text: str, place: str, *, first: int = 1, script=None, says: str = "") -> list:
+def claims(text: str, place: str, *, first: int = 1, script: Script | None = None, says: str = "") -> list[Claim]:
     """The Claims of a shell's text. ``place``: its path, or path and line; then ``first`` is 0.
 
     ``script``: path -> text of a script that a line may run, or ""; ``says``: how the line reads, else the line itself.
     """
-    found: list = []
-    blocks: list = []
+    found: list[Claim] = []
+    blocks: list[str] = []
     variables = _variables(text)
     for number, line in _lines(text):
         is_sure = not _is_conditional(line, blocks)
@@ -81,8 +87,8 @@ def claims(text: str, place: str, *, first: int = 1, script=None, says: str = ""
         if not mine and _SYS.search(line):
             mine = [Claim(where, PROGRAM, None, said, _about(line, text))]
         found += mine if is_sure else map(_as_may, mine)
-        for path in re.findall(r"(?<![\w./$}-])/[\w./@+-]+", line) if script else ():
-            inner = script(path)
+        for path in re.findall(r"(?<![\w./$}-])/[\w./@+-]+", line):
+            inner = script(path) if script else ""
             if inner and speaks_of_devices(inner):
                 # Its own arguments are in this line.
                 found += [_as_may(one) for one in claims(inner, path)] or [
@@ -91,7 +97,7 @@ def claims(text: str, place: str, *, first: int = 1, script=None, says: str = ""
     return found
 
 
-def _is_conditional(line, blocks):
+def _is_conditional(line: str, blocks: list[str]) -> bool:
     """Whether a line is done only under a condition. ``blocks``: the words that begin what it is in, kept up to date."""
     for word in _BLOCK.findall(_QUOTED.sub("", line)):
         if word in _ENDS and blocks:
@@ -101,16 +107,16 @@ def _is_conditional(line, blocks):
     return any(word != "for" for word in blocks) or bool(_CONDITION.search(line))
 
 
-def _as_may(claim):
+def _as_may(claim: Claim) -> Claim:
     return replace(claim, is_sure=False)
 
 
-def _short(line):
+def _short(line: str) -> str:
     text = " ".join(line.split())
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def _lines(text):
+def _lines(text: str) -> Iterator[tuple[int, str]]:
     """(number from 0, line) without comments; a backslash joins a line with the next."""
     number = 0
     for line in text.replace("\\\n", "\\\0").split("\n"):
@@ -120,9 +126,9 @@ def _lines(text):
         number += 1 + line.count("\\\0")
 
 
-def _variables(text):
+def _variables(text: str) -> dict[str, list[str]]:
     """Name -> the texts that it may have, of what is set by plain words."""
-    found = {}
+    found: dict[str, list[str]] = {}
     for name, value in _ASSIGNMENT.findall(text):
         found.setdefault(name, []).append(value.strip("\"'"))
     for name, values in _LOOP.findall(text):
@@ -131,29 +137,32 @@ def _variables(text):
     return found
 
 
-def _expand(text, variables):
+def _expand(text: str, variables: Mapping[str, list[str]]) -> list[str]:
     """The texts that one with variables may be; where one is not known it stays."""
     names = {one or other for one, other in _USE.findall(text)} & set(variables)
     if not names:
         return [text]
-    choices, found = [[(name, value) for value in variables[name]] for name in sorted(names)], []
-    for chosen in itertools.islice(itertools.product(*choices), _MOST + 1):
-        values = dict(chosen)
-        found.append(_USE.sub(lambda use, known=values: known.get(use.group(1) or use.group(2), use.group()), text))
-    return found if len(found) <= _MOST else [text]
+    choices = [[(name, value) for value in variables[name]] for name in sorted(names)]
+    texts = [_filled(text, dict(chosen)) for chosen in itertools.islice(itertools.product(*choices), _MOST + 1)]
+    return texts if len(texts) <= _MOST else [text]
 
 
-def _plain(text):
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    """A text with the values of its variables, as far as they are known."""
+    return _USE.sub(lambda use: values.get(use.group(1) or use.group(2), use.group()), text)
+
+
+def _plain(text: str) -> str:
     return text.replace('"', "").replace("'", "")
 
 
-def _writes(line, where, text, variables, says):
+def _writes(line: str, where: str, text: str, variables: Mapping[str, list[str]], says: str) -> list[Claim]:
     found = []
     for one in _ECHO.finditer(line):
         value, path = _plain(one.group("value")), _plain(one.group("path"))
         for place, content in itertools.product(_expand(path, variables), _expand(value, variables)):
             content = content.replace("\\n", "")
-            claim = write(where, place, content, says, values=text if "$" in content else None)
+            claim = write(place, content, where=where, says=says, values=text if "$" in content else None)
             if claim is not None and "$" in place:
                 claim = replace(claim, fits=_about(line, text))
             elif claim is not None and re.search(r"[*?\[]", place):
@@ -166,13 +175,13 @@ def _writes(line, where, text, variables, says):
     return found
 
 
-def _verb(path):
+def _verb(path: str) -> str:
     if path.endswith("sriov_numvfs"):
         return NUMBER
     return OVERRIDE if path.endswith("driver_override") else PROGRAM
 
 
-def _tools(line, where, text, says):
+def _tools(line: str, where: str, text: str, says: str) -> list[Claim]:
     found = []
     for one in _DRIVERCTL.finditer(line):
         driver = one.group("driver") if one.group("verb") == "set-override" else ""
@@ -181,30 +190,36 @@ def _tools(line, where, text, says):
         driver = one.group("driver")
         found.append(Claim(where, OVERRIDE, None if "$" in driver else driver, says, _about(line, text)))
     for one in _MODPROBE.finditer(line):
-        named = ids_in(one.group("ids").replace(",", " , "))
-        found.append(Claim(where, NEW_ID, "vfio-pci", says, lambda target, named=named: (
-            target.ids["vendor"], target.ids["device"]) in named))
+        found.append(Claim(where, NEW_ID, "vfio-pci", says, _of_ids(ids_in(one.group("ids").replace(",", " , ")))))
     for one in _MAKES_VFS.finditer(line):
         module = one.group("module").replace("-", "_")
-        found.append(Claim(where, NUMBER, one.group("number"), says, lambda target, module=module: module in target.natives, is_sure=False))
+        found.append(Claim(where, NUMBER, one.group("number"), says, _of_module(module), is_sure=False))
     if not found and _TOOLS.search(line):
         found.append(Claim(where, PROGRAM, None, says, _about(line, text)))
     return found
 
 
-def _about(line, text):
+def _of_ids(ids: set[tuple[str, str]]) -> Fits:
+    return lambda target: (target.ids["vendor"], target.ids["device"]) in ids
+
+
+def _of_module(module: str) -> Fits:
+    return lambda target: module in target.natives
+
+
+def _about(line: str, text: str) -> Fits:
     """Target -> whether a line of a text is about it."""
     here, there, ids = addresses_in(line), addresses_in(text), ids_in(text)
     is_open = bool(re.search(r"[$*?`]", line)) or not here
     searches = bool(_SEARCHES.search(text)) or not (there or ids or "/net/" in text)
 
-    def fits(target):
+    def fits(target: Target) -> bool | None:
         if target.address in here:
             return True
         if not is_open:
             return False
         is_named = target.address in there or (target.ids["vendor"], target.ids["device"]) in ids
-        named = [is_named or None if is_named or searches else False]
+        named: list[bool | None] = [is_named or None if is_named or searches else False]
         if "/net/" in text:
             named += [by_interface(target, [name]) and None for name in re.findall(r"/net/([\w.*?-]+)/", text)]
         return any_of(named) and None

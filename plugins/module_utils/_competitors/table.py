@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors import (
     attributes,
@@ -29,30 +30,36 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors.udev import
 from ansible_collections.vfio.host.plugins.module_utils._host import foreignpaths
 from ansible_collections.vfio.host.plugins.module_utils._host.foreign import Foreign
 
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Claim, Script, Text
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
 _SOURCE = re.compile(r"^\s*(source|source-directory)\s+(\S+)", re.MULTILINE)
 
 
-def _texts(foreign, kind):
+def _texts(foreign: Foreign, kind: str) -> list[Text]:
     """[(text, path)] of the files of a kind that count."""
     paths = foreign.paths(foreignpaths.PATTERNS[kind], is_merged=kind in foreignpaths.MERGED)
     return [(foreign.text(path), path) for path in paths if not path.endswith(foreignpaths.BACKUPS)]
 
 
-def _each(kind, parse):
+def _each(kind: str, parse: Callable[[Foreign, str, str], list[Claim]]) -> Callable[[Foreign], list[Claim]]:
     """A row whose files are read one by one: parse(foreign, text, path) gives Claims."""
     return lambda foreign: [one for text, path in _texts(foreign, kind) if text for one in parse(foreign, text, path)]
 
 
-def _udev(foreign, text, path):
+def _udev(foreign: Foreign, text: str, path: str) -> list[Claim]:
     name = os.path.basename(path)
     if udev.OURS.match(name):
         return []
     return udev.claims(text, path, name=name, script=foreign.script, note=foreign.note)
 
 
-def _with_dropins(foreign, kind):
+def _with_dropins(foreign: Foreign, kind: str) -> list[list[Text]]:
     """[[(text, path)] of each file with its drop-ins] (source: systemd.unit(5): by name, the first directory's counts)."""
-    found = []
+    found: list[list[Text]] = []
     for text, path in _texts(foreign, kind):
         name = os.path.basename(path)
         patterns = [f"{place}/{name}.d/*.conf" for place in foreignpaths.NETWORK_PLACES]
@@ -61,11 +68,11 @@ def _with_dropins(foreign, kind):
     return found
 
 
-def _netplan(foreign):
+def _netplan(foreign: Foreign) -> list[Claim]:
     return netplan.netplan_claims(_texts(foreign, foreignpaths.NETPLAN), note=foreign.note)
 
 
-def _ifupdown(foreign):
+def _ifupdown(foreign: Foreign) -> list[Claim]:
     """/etc/network/interfaces, and what it sources by names that are globs."""
     texts = {path: text for text, path in _texts(foreign, foreignpaths.IFUPDOWN)}
     for text in list(texts.values()):
@@ -76,9 +83,9 @@ def _ifupdown(foreign):
     return [one for path, text in texts.items() for one in networks.ifupdown_claims(text, path, script=foreign.script)]
 
 
-def _scripts(foreign):
+def _scripts(foreign: Foreign) -> list[Claim]:
     """Scripts that the system runs at boot, where they may be run."""
-    found = []
+    found: list[Claim] = []
     for text, path in _texts(foreign, foreignpaths.SCRIPT):
         # Hooks of mkinitcpio are sourced.
         if not (foreign.is_executable(path) or "/initcpio/" in path):
@@ -94,7 +101,7 @@ def _scripts(foreign):
     return found
 
 
-def _units(foreign):
+def _units(foreign: Foreign) -> list[Claim]:
     """Services of the administrator's, and drop-ins of any."""
     directory = foreignpaths.UNITS
     names = foreign.names(directory)
@@ -103,7 +110,7 @@ def _units(foreign):
     }
     services = {name for name in names if name.endswith(".service")}
     services |= {name[:-2] for name in names if name.endswith(".service.d")}
-    found = []
+    found: list[Claim] = []
     for name in sorted(services):
         paths = foreign.paths([f"{directory}/{name}"], is_merged=True) + foreign.paths([f"{directory}/{name}.d/*.conf"])
         if name in names and not any(path.endswith(f"/{name}") for path in paths):
@@ -114,8 +121,8 @@ def _units(foreign):
     return found
 
 
-def _proxmox(foreign):
-    mappings = {}
+def _proxmox(foreign: Foreign) -> list[Claim]:
+    mappings: dict[str, list[str]] = {}
     for text, dummy in _texts(foreign, foreignpaths.PROXMOX_MAPPING):
         mappings.update(guests.mapping_paths(text))
     return [
@@ -124,7 +131,7 @@ def _proxmox(foreign):
     ]
 
 
-ROWS = (
+ROWS: tuple[Callable[[Foreign], list[Claim]], ...] = (
     _each(foreignpaths.UDEV, _udev),
     lambda foreign: networkd.link_claims(_with_dropins(foreign, foreignpaths.LINK)),
     lambda foreign: networkd.network_claims(_with_dropins(foreign, foreignpaths.NETWORK)),
@@ -150,18 +157,18 @@ ROWS = (
 class Competitors:
     """What other programs of a host decide at boot. Files are read when they are first asked for, and once."""
 
-    def __init__(self, fs):
+    def __init__(self, fs: Sysfs) -> None:
         self._fs = fs
         self._foreign = Foreign(fs.root)
-        self._claims = None
+        self._claims: list[Claim] | None = None
 
     @property
-    def notes(self) -> list:
+    def notes(self) -> list[str]:
         """What could not be checked, in sentences."""
         return self._foreign.notes
 
     @property
-    def script(self):
+    def script(self) -> Script:
         """A function from the path of a program to its text, "" where it is no script."""
         return self._foreign.script
 
@@ -169,18 +176,18 @@ class Competitors:
         """The texts of the scripts that a command names."""
         return "\n".join(map(self.script, re.findall(r"/[\w./@+-]+", command)))
 
-    def above(self, address: str) -> tuple:
+    def above(self, address: str) -> tuple[str, ...]:
         """The names of what is above a function in sysfs, the nearest first: functions, and the root bus last."""
         target = self._fs.target(f"{self._fs.pci_devices}/{address}") or ""
         return tuple(reversed(target.partition("devices/")[2].split("/")[:-1]))
 
-    def claims(self) -> list:
+    def claims(self) -> list[Claim]:
         """The Claims of all rows."""
         if self._claims is None:
             self._claims = [claim for row in ROWS for claim in row(self._foreign)]
         return self._claims
 
-    def overrides(self) -> list:
+    def overrides(self) -> list[Claim]:
         """The Claims of driverctl, of which devices of policies are told in words of their own (_devices/competitors.py)."""
         return [
             one for text, path in _texts(self._foreign, foreignpaths.DRIVERCTL)

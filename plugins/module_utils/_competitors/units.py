@@ -13,16 +13,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors import ini, shell
+
+if TYPE_CHECKING:
+    from typing import Iterable
+
+    from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Claim, Script, Text
 
 _COMMANDS = ("ExecStart", "ExecStartPre", "ExecStartPost", "ExecCondition")
 _PREFIX = re.compile(r"[-@:+!|]*")
 
 
-def claims(parts, *, is_enabled: bool, script) -> list:
+def claims(parts: Iterable[Text], *, is_enabled: bool, script: Script) -> list[Claim]:
     """The Claims of one unit: ``parts`` are (text, path) of it and of its drop-ins, in systemd's order."""
-    commands: dict = {}
+    commands: dict[str, list[ini.Setting]] = {}
     for text, path in parts:
         for one in ini.parse(text, path):
             if one.section != "Service" or one.name not in _COMMANDS:
@@ -31,7 +37,7 @@ def claims(parts, *, is_enabled: bool, script) -> list:
                 commands.setdefault(one.name, []).append(one)
             else:
                 commands.pop(one.name, None)  # an empty value takes the ones before it back
-    found = []
+    found: list[Claim] = []
     for one in (command for several in commands.values() for command in several):
         # $$ is a dollar sign, %% a percent sign; the shell has its words in quotes of systemd's.
         line = _PREFIX.sub("", one.value, count=1).replace("$$", "$").replace("%%", "%")

@@ -64,7 +64,7 @@ def warnings_of_vfs(host, targets):
         return []
     modules = {module for target in targets for module in target.natives}
     options = module_options.claims(
-        host.survey.modules.settings, lambda module: _disabling(host.survey.modules, module), modules
+        modules, settings=host.survey.modules.settings, disabling=lambda module: _disabling(host.survey.modules, module),
     )
     return _warnings(host, targets, host.competitors.overrides() + options)
 

@@ -29,7 +29,7 @@ class Choices:
     def choice(self, modalias):
         """The Choice for a device; its ``driver`` is None while the variant's module is not loaded."""
         if modalias not in self._known:
-            found = choose(self._aliases, modalias, self._modules.disabled())
+            found = choose(self._aliases, modalias, disabled=self._modules.disabled())
             if found.driver is None:
                 registered = self._modules.drivers(found.module)
                 found = replace(found, driver=registered[0] if len(registered) == 1 else None)

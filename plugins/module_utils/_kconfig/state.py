@@ -12,10 +12,16 @@ import gzip
 import re
 import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._kconfig import table
 from ansible_collections.vfio.host.plugins.module_utils._kernel import kmod
+
+if TYPE_CHECKING:
+    from typing import Mapping
+
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 UNKNOWN = "unknown"
 
@@ -38,31 +44,32 @@ class Value:
     is_below: bool = False
 
 
-def parse_config(text):
+def parse_config(text: str) -> dict[str, str]:
     """Symbol -> value of a kernel's .config."""
-    return {found.group(1) or found.group(3): found.group(2) or "n" for found in _LINE.finditer(text)}
+    return {line.group(1) or line.group(3): line.group(2) or "n" for line in _LINE.finditer(text)}
 
 
-def parse_wanted(options):
+def parse_wanted(options: Mapping[object, object]) -> dict[str, tuple[str, ...]]:
     """Symbol without CONFIG_ -> tuple of accepted values, from the user's mapping. Raises InputError."""
-    problems, found = [], {}
+    problems: list[str] = []
+    wanted: dict[str, tuple[str, ...]] = {}
     for name, value in options.items():
         symbol = name[len(_PREFIX):] if isinstance(name, str) and name.startswith(_PREFIX) else name
         if not isinstance(symbol, str) or not _SYMBOL.match(symbol):
             problems.append(f"options: {name!r} is no Kconfig symbol: letters, digits and '_' only, such as VFIO_PCI")
             continue
-        if symbol in found:
+        if symbol in wanted:
             problems.append(f"options: {symbol} is declared twice, with and without {_PREFIX}")
-        accepted = tuple(_value(one) for one in (value if isinstance(value, (list, tuple)) else [value]))
-        if not accepted or None in accepted:
+        values = [_value(word) for word in (value if isinstance(value, (list, tuple)) else [value])]
+        if not values or None in values:
             problems.append(f"options: {name}: {value!r} must be y, m or n, or a list of them")
-        found[symbol] = accepted
+        wanted[symbol] = tuple(word for word in values if word is not None)
     if problems:
         raise InputError(*problems)
-    return found
+    return wanted
 
 
-def _value(value):
+def _value(value: object) -> str | None:
     """'y', 'm' or 'n' for what YAML, a template or a user makes of it; None for anything else."""
     text = str(value).strip().lower()
     text = _WORDS.get(text, text)
@@ -72,20 +79,20 @@ def _value(value):
 class Config:
     """The values of symbols on one host. ``source`` is the file they come from; None where there is none."""
 
-    def __init__(self, fs, modules):
+    def __init__(self, fs: Sysfs, modules: kmod.Modules) -> None:
         self._modules = modules
         self.machine = fs.machine
         self.architecture = table.architecture(fs.machine)
         self.source, self._values = _read(fs)
 
-    def value(self, symbol):
+    def value(self, symbol: str) -> Value:
         """The Value of a symbol."""
         row = table.row(symbol)
         if self.source is None:
-            return self._by_module(symbol, row)
+            return self._by_module(row)
         if symbol in self._values:
             return Value(self._values[symbol], self.source)
-        former = table.FORMERLY.get(symbol)
+        former = table.FORMERLY.get(symbol, "")
         if former in self._values:
             return Value(self._values[former], self.source, f"it is called {former} in this kernel")
         elsewhere = self.elsewhere(row)
@@ -93,7 +100,7 @@ class Config:
             return Value("n", self.source, elsewhere)
         if table.is_below_vfio(symbol) and self._values.get(table.VFIO) == "n":
             return Value("n", self.source, table.WITHOUT_VFIO, is_below=True)
-        if row.implied_by and self._is_implied(symbol, row):
+        if row.implied_by and self._is_implied(symbol, row.implied_by):
             return Value("y", self.source, f"this kernel has no such option: it is always a part of {row.implied_by}")
         if row.gone:
             return Value("n", self.source, row.gone)
@@ -101,14 +108,14 @@ class Config:
             "n", self.source, "the configuration does not mention it: this kernel does not offer it, or it is misspelt"
         )
 
-    def _is_implied(self, symbol, row):
+    def _is_implied(self, symbol: str, implied_by: str) -> bool:
         """A kernel that knows VFIO_GROUP as an option mentions it; then its absence means n for what depends on it."""
         newer = ("VFIO_GROUP", "VFIO_CONTAINER", "VFIO_DEVICE_CDEV")
-        return self._values.get(row.implied_by, "n") != "n" and not any(
-            one in self._values for one in newer if one != symbol and self._values.get(one) == "n"
+        return self._values.get(implied_by, "n") != "n" and not any(
+            self._values.get(other) == "n" for other in newer if other != symbol
         )
 
-    def _by_module(self, symbol, row):
+    def _by_module(self, row: table.Row) -> Value:
         elsewhere = self.elsewhere(row)
         if elsewhere:
             return Value("n", "architecture", elsewhere)
@@ -119,7 +126,7 @@ class Config:
             return Value("m", f"module {row.module}")
         return Value(UNKNOWN, None, "this host has no configuration of its kernel to read")
 
-    def elsewhere(self, row):
+    def elsewhere(self, row: table.Row) -> str:
         """Why this architecture never has a symbol; '' where it may have it."""
         if row.only and self.architecture not in row.only:
             return f"it exists on {', '.join(row.only)} only, and this is {self.machine}"
@@ -128,7 +135,7 @@ class Config:
         return ""
 
 
-def _read(fs):
+def _read(fs: Sysfs) -> tuple[str | None, dict[str, str]]:
     for path in fs.kernel_configs:
         data = fs.read_file(path)
         if data and data.startswith(b"\x1f\x8b"):

@@ -28,7 +28,7 @@ class Switch:
     key: str
     value: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.key}={self.value}"
 
 
@@ -45,13 +45,13 @@ class Row:
 
     source: str
     module: str | None = None
-    off: tuple | None = None
-    on: tuple | None = None
-    yes: tuple = ()
-    no: tuple = ()
+    off: tuple[str, str, str] | None = None
+    on: tuple[str, str, str] | None = None
+    yes: tuple[Switch, ...] = ()
+    no: tuple[Switch, ...] = ()
     built: bool = False
-    only: tuple = ()
-    never: tuple = ()
+    only: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
     implied_by: str | None = None
     gone: str = ""
 
@@ -154,17 +154,17 @@ WITHOUT_VFIO = (
 )
 
 
-def is_below_vfio(symbol):
+def is_below_vfio(symbol: str) -> bool:
     """Whether a symbol is offered only where VFIO is on (source: 'if VFIO' in drivers/vfio/Kconfig, and its own depends)."""
     return symbol in ROWS and symbol != VFIO and VFIO in symbol
 
 
-def row(symbol):
+def row(symbol: str) -> Row:
     """The row of a symbol; one without any equivalent where the table has none."""
     return ROWS.get(symbol, Row(""))
 
 
-def architecture(machine):
+def architecture(machine: str) -> str | None:
     """The Kconfig name of the architecture that uname calls ``machine``; None for one that no row speaks of."""
     for start, name in _MACHINES:
         if machine.startswith(start):

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._kconfig import state as kconfig
 from ansible_collections.vfio.host.plugins.module_utils._kconfig import table
@@ -16,6 +17,9 @@ from ansible_collections.vfio.host.plugins.module_utils._kernel import kmod
 from ansible_collections.vfio.host.plugins.module_utils._kernel.modprobe import split_options
 from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import same
 from ansible_collections.vfio.host.plugins.module_utils._modules import records, spec
+
+if TYPE_CHECKING:
+    from typing import Iterable
 
 CONFIG, MODULE, OPTION, CMDLINE = "config", "module", "option", "cmdline"
 
@@ -25,16 +29,16 @@ class Verdict:
     """One symbol. ``wishes``: what on the running host has to be so; ``args``: kernel arguments that would meet it."""
 
     symbol: str
-    wanted: tuple
+    wanted: tuple[str, ...]
     value: str
-    source: str
+    source: str | None
     met: bool
     by: str | None = None
     reason: str = ""
-    wishes: tuple = ()
-    args: dict = field(default_factory=dict)
+    wishes: tuple[spec.Wish, ...] = ()
+    args: dict[str, str] = field(default_factory=dict)
 
-    def facts(self):
+    def facts(self) -> dict[str, object]:
         """The verdict as a task returns it."""
         return {
             "wanted": list(self.wanted), "value": self.value, "source": self.source, "met": self.met,
@@ -42,12 +46,12 @@ class Verdict:
         }
 
 
-def judge(config, modules, command_line, symbol, wanted):
+def judge(symbol: str, wanted: tuple[str, ...], *, config: kconfig.Config, modules: kmod.Modules, command_line: str) -> Verdict:
     """The Verdict of a symbol, as if every wish in it were fulfilled."""
     names = table.BECAME.get(symbol)
     if names is None:
-        return _judge_one(config, modules, command_line, symbol, wanted)
-    parts = [_judge_one(config, modules, command_line, name, wanted) for name in names]
+        return _judge_one(symbol, wanted, config, modules, command_line)
+    parts = [_judge_one(name, wanted, config, modules, command_line) for name in names]
     values = {one.value for one in parts}
     return Verdict(
         symbol, wanted, values.pop() if len(values) == 1 else ", ".join(f"{one.symbol}={one.value}" for one in parts),
@@ -59,99 +63,99 @@ def judge(config, modules, command_line, symbol, wanted):
     )
 
 
-def arguments_of(symbol: str) -> set:
+def arguments_of(symbol: str) -> set[str]:
     """The names of kernel arguments that decide a symbol."""
     rows = [table.row(name) for name in table.BECAME.get(symbol) or (symbol,)]
     return {switch.key for row in rows for switch in (*row.yes, *row.no)}
 
 
-def _judge_one(config, modules, command_line, symbol, wanted):
-    row, found = table.row(symbol), config.value(symbol)
+def _judge_one(symbol: str, wanted: tuple[str, ...], config: kconfig.Config, modules: kmod.Modules, command_line: str) -> Verdict:
+    row, value = table.row(symbol), config.value(symbol)
     where = f"{symbol}: {'/'.join(wanted)}"
-    base = Verdict(symbol, wanted, found.value, found.source, False, reason=_said(found))
+    base = Verdict(symbol, wanted, value.value, value.source, False, reason=_said(value))
     if row.yes or row.no:
         return _by_command_line(base, config, command_line, row)
-    if found.value in wanted:
+    if value.value in wanted:
         state = spec.ENABLED if "y" in wanted else spec.CLEAR
-        return replace(base, met=True, by=CONFIG, wishes=_as_built(row, where, found.value, modules, state))
-    if found.is_below:
+        return replace(base, met=True, by=CONFIG, wishes=_as_built(row, where, value.value, modules, state))
+    if value.is_below:
         return base
     if row.module and not config.elsewhere(row):
-        return _by_module(base, modules, row, where)
+        return _by_module(base, modules, row.module, where)
     if row.off and "n" in wanted:
-        return _by_option(base, modules, row, where)
+        return _by_option(base, modules, row.off, where)
     if config.elsewhere(row) or row.gone:
         return base
     return replace(base, reason=_hopeless(base))
 
 
-def _hopeless(base):
+def _hopeless(base: Verdict) -> str:
     if base.value == kconfig.UNKNOWN:
         return f"{base.reason}: provide it, for example as /boot/config-RELEASE"
     return f"{base.reason}; only a kernel with {_spelled(base.symbol, base.wanted)} would meet it"
 
 
-def _said(found):
-    text = f"it is {found.value} in {found.source}" if found.source else f"it is {kconfig.UNKNOWN}"
-    return f"{text}: {found.note}" if found.note else text
+def _said(value: kconfig.Value) -> str:
+    text = f"it is {value.value} in {value.source}" if value.source else f"it is {kconfig.UNKNOWN}"
+    return f"{text}: {value.note}" if value.note else text
 
 
-def _spelled(symbol, wanted):
+def _spelled(symbol: str, wanted: tuple[str, ...]) -> str:
     return " or ".join(
-        f"'# CONFIG_{symbol} is not set'" if one == "n" else f"CONFIG_{symbol}={one}" for one in wanted
+        f"'# CONFIG_{symbol} is not set'" if value == "n" else f"CONFIG_{symbol}={value}" for value in wanted
     )
 
 
-def _patch(module, where, state, options=None, implied=()):
+def _patch(module: str, where: str, state: str | None, options: dict[str, str] | None = None, implied: Iterable[str] = ()) -> spec.Wish:
     return spec.Wish(
         records.KERNEL_CONFIG, module, where, state, options or {}, implied=frozenset(implied), patch=True
     )
 
 
-def _as_built(row, where, value, modules, state):
+def _as_built(row: table.Row, where: str, value: str, modules: kmod.Modules, state: str) -> tuple[spec.Wish, ...]:
     """What earlier tasks did to the contrary is taken back where the kernel itself is as wanted."""
-    found = []
+    wishes = []
     if row.module and value == "m" and modules.kind(row.module) == kmod.LOADABLE:
-        found.append(_patch(row.module, where, state))
+        wishes.append(_patch(row.module, where, state))
     for module, name, option_value in ([row.on] if row.on else []):
         if value != "n" and modules.kind(module) != kmod.ABSENT:
-            found.append(_patch(module, where, None, {name: option_value}, (name,)))
+            wishes.append(_patch(module, where, None, {name: option_value}, (name,)))
     if row.off and not row.on and value != "n" and modules.kind(row.off[0]) != kmod.ABSENT:
-        found.append(_patch(row.off[0], where, None, implied=(row.off[1],)))
-    return tuple(found)
+        wishes.append(_patch(row.off[0], where, None, implied=(row.off[1],)))
+    return tuple(wishes)
 
 
-def _by_module(base, modules, row, where):
-    symbol, wanted, state = base.symbol, base.wanted, modules.kind(row.module)
+def _by_module(base: Verdict, modules: kmod.Modules, module: str, where: str) -> Verdict:
+    symbol, wanted, state = base.symbol, base.wanted, modules.kind(module)
     if base.value in ("m", kconfig.UNKNOWN) and state == kmod.LOADABLE:
         for value, wanted_state, how in (
             ("y", spec.LOADED, "is loaded at boot"), ("n", spec.DISABLED, "is disabled"),
         ):
             if value in wanted:
                 return replace(
-                    base, met=True, by=MODULE, reason=f"{base.reason}; module {row.module} {how}",
-                    wishes=(_patch(row.module, where, wanted_state),),
+                    base, met=True, by=MODULE, reason=f"{base.reason}; module {module} {how}",
+                    wishes=(_patch(module, where, wanted_state),),
                 )
     if base.value in ("m", kconfig.UNKNOWN) and "n" in wanted and state == kmod.ABSENT:
         return replace(
             base, met=True, by=MODULE,
-            reason=f"{base.reason}; this host has no module {row.module}, neither built in nor as a file",
+            reason=f"{base.reason}; this host has no module {module}, neither built in nor as a file",
         )
     if base.value == "m" and "y" in wanted:
         return replace(
             base,
-            reason=f"{base.reason}; the file of module {row.module} is not installed: install the package that has it",
+            reason=f"{base.reason}; the file of module {module} is not installed: install the package that has it",
         )
     if base.value == "y" and "n" in wanted:
         return replace(
-            base, reason=f"{base.reason}; module {row.module} is built in and cannot be disabled: "
+            base, reason=f"{base.reason}; module {module} is built in and cannot be disabled: "
             f"only a kernel with {_spelled(symbol, wanted)} would meet it",
         )
     return replace(base, reason=_hopeless(base))
 
 
-def _by_option(base, modules, row, where):
-    module, name, value = row.off
+def _by_option(base: Verdict, modules: kmod.Modules, off: tuple[str, str, str], where: str) -> Verdict:
+    module, name, value = off
     if modules.kind(module) == kmod.ABSENT:
         return replace(
             base, met=True, by=MODULE,
@@ -169,7 +173,7 @@ def _by_option(base, modules, row, where):
     )
 
 
-def _by_command_line(base, config, command_line, row):
+def _by_command_line(base: Verdict, config: kconfig.Config, command_line: str, row: table.Row) -> Verdict:
     elsewhere = config.elsewhere(row)
     if elsewhere:
         met = "n" in base.wanted
@@ -193,29 +197,28 @@ def _by_command_line(base, config, command_line, row):
     return replace(base, reason=_hopeless(base))
 
 
-def _switches(row, value):
+def _switches(row: table.Row, value: str) -> tuple[table.Switch, ...]:
     return {"y": row.yes, "n": row.no}.get(value, ())
 
 
-def _proposed(switches, architecture):
+def _proposed(switches: Iterable[table.Switch], architecture: str | None) -> table.Switch | None:
     """The generic argument, but iommu=pt where everybody says so."""
-    if architecture == table.X86:
-        switches = sorted(switches, key=lambda one: one.key != "iommu")
-    return switches[0] if switches else None
+    in_order = sorted(switches, key=lambda switch: architecture == table.X86 and switch.key != "iommu")
+    return in_order[0] if in_order else None
 
 
-def _last_switch(command_line, row):
+def _last_switch(command_line: str, row: table.Row) -> tuple[str, str] | None:
     """('y' or 'n', the argument) of the last argument that decides; None where none does."""
     last = None
     for name, value in split_options(command_line):
         for word in (value or "").split(","):
             for answer, switches in (("y", row.yes), ("n", row.no)):
-                if any(one.key == name and same(word, one.value, _kind(one)) for one in switches):
+                if any(switch.key == name and same(word, switch.value, kind=_kind(switch)) for switch in switches):
                     last = (answer, f"{name}={value}")
     return last
 
 
-def _kind(switch):
+def _kind(switch: table.Switch) -> str:
     return "bool" if switch.value in ("0", "1") else ""
 
 

@@ -10,6 +10,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Collection, Iterable
 
 VFIO = "vfio_pci:"
 NATIVE = "pci:"
@@ -23,10 +27,10 @@ BASE_DRIVER = "vfio-pci"
 _FIELDS = re.compile(r"v(\S*?)d(\S*?)sv(\S*?)sd(\S*?)bc(\S*?)sc(\S*?)i(\S*)")
 
 
-def _fields(text):
+def _fields(text: str) -> tuple[str, ...] | None:
     """The seven values of what follows the prefix of an alias or a modalias; None for another shape."""
-    found = _FIELDS.match(text)
-    return found and found.groups()
+    shape = _FIELDS.match(text)
+    return shape.groups() if shape else None
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Alias:
     module: str
     source: str
 
-    def fields(self):
+    def fields(self) -> tuple[str, ...] | None:
         """The seven values, of which '*' fits every one; None for a pattern of another shape.
 
         depmod ends every alias in '*', so the last value of an ordinary one may be '02*'. There it means '02', to kmod. The
@@ -60,69 +64,67 @@ class Choice:
     driver: str | None
     source: str
     alias: str | None = None
-    ties: list = field(default_factory=list)
-    blacklisted: list = field(default_factory=list)
+    ties: list[str] = field(default_factory=list)
+    blacklisted: list[str] = field(default_factory=list)
     reason: str = ""
     undeclared: str = ""
 
-    def facts(self):
+    def facts(self) -> dict[str, object]:
         """The evidence as a task returns it."""
-        found = dict(vars(self))
-        del found["undeclared"]
-        return found
+        return {name: value for name, value in vars(self).items() if name != "undeclared"}
 
 
-def parse_modules_alias(text, prefix, source="modules.alias"):
-    """The aliases of ``prefix`` in the text of a modules.alias file, in its order."""
+def parse_modules_alias(text: str, prefix: str, *, source: str = "modules.alias") -> list[Alias]:
+    """The aliases of ``prefix`` in the text of a modules.alias file, in its order. ``source``: where a message says that they are."""
     text = "\n" + text
     needle = "\nalias " + prefix
-    found = []
+    aliases = []
     start = text.find(needle)
     while start >= 0:
         end = text.find("\n", start + 1)
         words = text[start:end if end >= 0 else len(text)].split()
         if len(words) == 3:
-            found.append(Alias(words[1], words[2].replace("-", "_"), source))
+            aliases.append(Alias(words[1], words[2].replace("-", "_"), source))
         start = text.find(needle, start + 1)
-    return found
+    return aliases
 
 
-def lines_of_modules(table, modules):
+def lines_of_modules(table: bytes, modules: Iterable[str]) -> str:
     """The text of those lines of a modules.alias file's bytes that end in one of ``modules``: found without reading all."""
-    table, found = table + b"\n", []
+    table, lines = table + b"\n", []
     for module in sorted(modules):
         needle = f" {module}\n".encode()
         start = table.find(needle)
         while start >= 0:
-            found.append(table[table.rfind(b"\n", 0, start) + 1:start + len(needle)])
+            lines.append(table[table.rfind(b"\n", 0, start) + 1:start + len(needle)])
             start = table.find(needle, start + 1)
-    return b"".join(found).decode("utf-8", "replace")
+    return b"".join(lines).decode("utf-8", "replace")
 
 
-def lines_of_prefixes(table, prefixes):
+def lines_of_prefixes(table: bytes, prefixes: Iterable[str]) -> str:
     """The text of those lines of a modules.alias file's bytes whose pattern begins with one of ``prefixes``, in its order."""
-    table, found = b"\n" + table, []
+    table, places = b"\n" + table, []
     for prefix in prefixes:
         needle = b"\nalias " + prefix.encode()
         start = table.find(needle)
         while start >= 0:
             end = table.find(b"\n", start + 1)
-            found.append((start, table[start + 1:end if end >= 0 else len(table)]))
+            places.append((start, table[start + 1:end if end >= 0 else len(table)]))
             start = table.find(needle, start + 1)
-    return b"\n".join(line for dummy, line in sorted(found)).decode("utf-8", "replace")
+    return b"\n".join(line for dummy, line in sorted(places)).decode("utf-8", "replace")
 
 
-def parse_builtin_modinfo(blob, prefix, source="modules.builtin.modinfo"):
+def parse_builtin_modinfo(blob: bytes, prefix: str, *, source: str = "modules.builtin.modinfo") -> list[Alias]:
     """The aliases of ``prefix`` in the bytes of a modules.builtin.modinfo file: NUL-separated module.key=value."""
-    found = []
+    aliases = []
     for record in blob.decode("utf-8", "replace").split("\0"):
         key, separator, value = record.partition("=")
         if separator and key.endswith(".alias") and value.startswith(prefix):
-            found.append(Alias(value, key[: -len(".alias")].replace("-", "_"), source))
-    return found
+            aliases.append(Alias(value, key[: -len(".alias")].replace("-", "_"), source))
+    return aliases
 
 
-def matching(aliases, modalias):
+def matching(aliases: Iterable[Alias], modalias: str) -> list[tuple[int, Alias]]:
     """The aliases that match a device, as (number of '*', alias), in the table's order.
 
     The rule: the device's modalias with its prefix replaced is compared value by value; one fits when the pattern has '*'
@@ -135,12 +137,12 @@ def matching(aliases, modalias):
     found = []
     for alias in aliases:
         fields = alias.fields()
-        if fields and all(one in ("*", other) for one, other in zip(fields, wanted)):
+        if fields and all(value in ("*", own) for value, own in zip(fields, wanted)):
             found.append((fields.count("*"), alias))
     return found
 
 
-def choose(aliases, modalias, disabled=()):
+def choose(aliases: Iterable[Alias], modalias: str, *, disabled: Collection[str] = ()) -> Choice:
     """The best VFIO driver for a device as a Choice whose ``driver`` is still None for a variant.
 
     The fewest '*' wins, on a tie the first line; nothing matched means the base driver.

@@ -15,7 +15,11 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Iterable, Iterator, Mapping
 
 CMDLINE = "/proc/cmdline"
 
@@ -24,7 +28,7 @@ _BLANKS = re.compile(r"[\t ]+")
 _KEEPS_LOADING = re.compile(r"modprobe\b.*\s(--ignore-install|-[a-zA-Z]*i[a-zA-Z]*)\b")
 
 
-def module_name(name):
+def module_name(name: str) -> str:
     """'vfio_pci' for 'vfio-pci': the kernel and kmod hold '-' and '_' for one."""
     return name.replace("-", "_")
 
@@ -44,11 +48,11 @@ class Setting:
     """A module's option as some file or the command line sets it; ``value`` is None for a bare flag."""
 
     name: str
-    value: str
+    value: str | None
     where: str
 
 
-def logical_lines(text):
+def logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """(number of its first line, line) for each line; a backslash at a line's end joins it with the next."""
     number = 1
     for line in text.replace("\0", "").replace("\\\n", "\\\0").split("\n"):
@@ -56,20 +60,20 @@ def logical_lines(text):
         number += 1 + line.count("\\\0")
 
 
-def parse_conf(text, path):
+def parse_conf(text: str, path: str) -> list[Directive]:
     """The directives of one modprobe.d file, in its order. Lines that kmod does not understand are left out."""
-    found = []
+    directives = []
     for number, line in logical_lines(text):
         words = _BLANKS.split(line.strip("\t "), 2)
         if line.startswith("#") or len(words) < 2:
             continue
         rest = words[2] if len(words) > 2 else ""
-        found.append(Directive(words[0], module_name(words[1]), rest, f"{path}:{number}"))
-    return found
+        directives.append(Directive(words[0], module_name(words[1]), rest, f"{path}:{number}"))
+    return directives
 
 
-def split_options(text):
-    """[(name, value)] of a module's or the kernel's parameters (source: linux lib/cmdline.c next_arg)."""
+def split_options(text: str) -> list[tuple[str, str | None]]:
+    """(name, value) of each of a module's or the kernel's parameters; None is the value of a bare name (source: linux lib/cmdline.c next_arg)."""
     words, word, quoted = [], "", False
     for char in text:
         if char == '"':
@@ -80,57 +84,57 @@ def split_options(text):
         else:
             word += char
     words.append(word)
-    found = []
-    for one in words:
-        if one.startswith('"'):
-            one = one[1:-1] if one.endswith('"') and len(one) > 1 else one[1:]
-        name, equals, value = one.partition("=")
+    arguments: list[tuple[str, str | None]] = []
+    for argument in words:
+        if argument.startswith('"'):
+            argument = argument[1:-1] if argument.endswith('"') and len(argument) > 1 else argument[1:]
+        name, equals, value = argument.partition("=")
         if value.startswith('"'):
             value = value[1:-1] if value.endswith('"') and len(value) > 1 else value[1:]
         if name:
-            found.append((name, value if equals else None))
-    return found
+            arguments.append((name, value if equals else None))
+    return arguments
 
 
-def parse_cmdline(text):
+def parse_cmdline(text: str) -> list[Directive]:
     """The directives that a kernel command line gives to kmod and the kernel's module loader."""
-    found = []
+    directives = []
     for name, value in split_options(text):
         if name == "modprobe.blacklist":
-            found += [Directive("blacklist", module_name(one), "", CMDLINE) for one in (value or "").split(",") if one]
+            directives += [Directive("blacklist", module_name(one), "", CMDLINE) for one in (value or "").split(",") if one]
         elif name == "module_blacklist":
-            found += [Directive("forbid", module_name(one), "", CMDLINE) for one in (value or "").split(",") if one]
+            directives += [Directive("forbid", module_name(one), "", CMDLINE) for one in (value or "").split(",") if one]
         elif "." in name:
             module, dummy, parameter = name.partition(".")
             setting = parameter if value is None else f"{parameter}={value}"
-            found.append(Directive("options", module_name(module), setting, CMDLINE))
-    return found
+            directives.append(Directive("options", module_name(module), setting, CMDLINE))
+    return directives
 
 
-def soft_dependencies(text):
+def soft_dependencies(text: str) -> tuple[list[str], list[str]]:
     """(modules before, modules after) of a softdep line's rest."""
-    found = {"pre:": [], "post:": []}
+    modules: dict[str, list[str]] = {"pre:": [], "post:": []}
     current = None
     for word in _BLANKS.split(text.strip("\t ")):
-        if word in found:
-            current = found[word]
+        if word in modules:
+            current = modules[word]
         elif word and current is not None:
             current.append(module_name(word))
-    return found["pre:"], found["post:"]
+    return modules["pre:"], modules["post:"]
 
 
-def parse_load(text, path):
-    """{module: where} of one modules-load.d file, or of /etc/modules."""
-    found = {}
+def parse_load(text: str, path: str) -> dict[str, str]:
+    """Module -> where it stands, of one modules-load.d file, or of /etc/modules."""
+    modules: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
         name = line.strip()
         if name and name[0] not in "#;":
-            found.setdefault(module_name(name.split()[0]), f"{path}:{number}")
-    return found
+            modules.setdefault(module_name(name.split()[0]), f"{path}:{number}")
+    return modules
 
 
-def parse_cmdline_load(text):
-    """{module: where} of the modules that the command line has systemd load."""
+def parse_cmdline_load(text: str) -> dict[str, str]:
+    """Module -> where it stands, of the modules that the command line has systemd load."""
     return {
         module_name(module): CMDLINE
         for name, value in split_options(text)
@@ -143,10 +147,10 @@ def parse_cmdline_load(text):
 class Configuration:
     """What everybody but this collection has configured. ``directives`` in kmod's order; ``loads``: module -> where."""
 
-    directives: tuple = ()
-    loads: dict | None = None
+    directives: tuple[Directive, ...] = ()
+    loads: Mapping[str, str] = field(default_factory=dict)
 
-    def settings(self, module, builtin=False):
+    def settings(self, module: str, builtin: bool = False) -> list[Setting]:
         """Every setting of a module's options, in kmod's order; of a built-in module only the command line counts."""
         return [
             Setting(module_name(name), value, one.where)
@@ -155,29 +159,29 @@ class Configuration:
             for name, value in split_options(one.rest)
         ]
 
-    def blacklisted(self, module):
+    def blacklisted(self, module: str) -> list[str]:
         """Where a module is kept from loading by alias and at boot."""
         return [one.where for one in self.directives if one.verb == "blacklist" and one.module == module]
 
-    def forbidden(self, module):
+    def forbidden(self, module: str) -> list[str]:
         """Where the kernel is told to refuse a module (source: linux kernel/module/main.c, module_blacklist=)."""
         return [one.where for one in self.directives if one.verb == "forbid" and one.module == module]
 
-    def install(self, module):
+    def install(self, module: str) -> Directive | None:
         """The install line that stands in for loading a module; None where there is none, or it loads the module."""
         for one in self.directives:
             if one.verb == "install" and one.rest.strip() and fnmatch.fnmatchcase(module, one.module):
                 return None if _KEEPS_LOADING.search(one.rest) else one
         return None
 
-    def softdep(self, module):
+    def softdep(self, module: str) -> Directive | None:
         """The first softdep line of a module, which is the only one that counts; None where there is none."""
         for one in self.directives:
             if one.verb == "softdep" and fnmatch.fnmatchcase(module, one.module):
                 return one
         return None
 
-    def disabled(self, names=()):
+    def disabled(self, names: Iterable[str] = ()) -> frozenset[str]:
         """The modules that do not load by alias, or not at all; of ``names`` also those that an install line's glob fits."""
         installs = [one.module for one in self.directives if one.verb == "install"]
         is_glob = any(_GLOB.search(one) for one in installs)
@@ -186,11 +190,11 @@ class Configuration:
             name for name in set(installs).union(names if is_glob else ()) if does_nothing(self.install(name))
         ))
 
-    def disabling(self, module):
+    def disabling(self, module: str) -> list[str]:
         """Where it is said that a module does not load by alias, or not at all."""
         return [one.where for one in self.against(module)]
 
-    def against(self, module):
+    def against(self, module: str) -> list[Directive]:
         """The Directives that say so."""
         install = self.install(module)
         return [
@@ -198,7 +202,7 @@ class Configuration:
             if (one.verb in ("blacklist", "forbid") and one.module == module) or (one is install and does_nothing(one))
         ]
 
-    def alias(self, module):
+    def alias(self, module: str) -> Directive | None:
         """The alias line that has another module load under this one's name; None where there is none.
 
         Aliases of the configuration come before the modules themselves (source: libkmod-module.c, kmod_module_new_from_lookup).
@@ -210,7 +214,7 @@ class Configuration:
         return None
 
 
-def does_nothing(directive):
+def does_nothing(directive: Directive | None) -> bool:
     """Whether an install line, or None, runs /bin/true or /bin/false, and so loads nothing."""
     command = directive.rest.split() if directive is not None else []
     return bool(command) and command[0].rstrip(";").rsplit("/", 1)[-1] in ("false", "true", ":", "exit")

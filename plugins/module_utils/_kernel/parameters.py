@@ -28,7 +28,7 @@ class Parameter:
     type: str = ""
 
 
-def truth(text):
+def truth(text: str) -> bool | None:
     """True or False as the kernel reads it, None for neither (source: linux lib/kstrtox.c kstrtobool)."""
     head = text[:1].lower()
     if head in ("y", "t", "1"):
@@ -38,7 +38,7 @@ def truth(text):
     return {"on": True, "of": False}.get(text[:2].lower())
 
 
-def as_text(value):
+def as_text(value: object) -> str:
     """The text that a user's YAML value means; raises ValueError for a mapping, a list or nothing."""
     if value is True or value is False:
         return "Y" if value else "N"
@@ -47,7 +47,7 @@ def as_text(value):
     raise ValueError(value)
 
 
-def fitting(text, kind):
+def fitting(text: str, kind: str) -> str | None:
     """``text`` as a parameter of type ``kind`` takes it on every kernel; None where it takes no such value."""
     if kind in BOOLEANS:
         on = truth(text)
@@ -60,34 +60,36 @@ def fitting(text, kind):
     return text
 
 
-def as_shown(text, kind):
+def as_shown(text: str, kind: str) -> str:
     """``text`` as the kernel prints it of a parameter of type ``kind``."""
     if kind in BOOLEANS and truth(text) is not None:
         return "Y" if truth(text) else "N"
     return text
 
 
-def same(one, other, kind=""):
-    """Whether two values (None: a bare flag, or unset) mean the same to a parameter of type ``kind``."""
-    one, other = (_plain(value) for value in (one, other))
-    if one == other:
+def same(value: str | None, other: str | None, *, kind: str = "") -> bool:
+    """Whether two values (None: a bare flag, or unset) mean the same to a parameter of type ``kind``; '' is an unknown type."""
+    text, other_text = _plain(value), _plain(other)
+    if text == other_text:
         return True
     if kind in BOOLEANS:
-        return truth(one or "Y") is not None and truth(one or "Y") == truth(other or "Y")
-    return _number(one) is not None and _number(one) == _number(other)
+        return truth(text or "Y") is not None and truth(text or "Y") == truth(other_text or "Y")
+    return _number(text) is not None and _number(text) == _number(other_text)
 
 
-def _plain(value):
-    return "" if value in (None, "(null)") else value.strip()
+def _plain(value: str | None) -> str:
+    return "" if value is None or value == "(null)" else value.strip()
 
 
-def _number(text):
-    found = _NUMBER.match(text)
-    if found is None:
+def _number(text: str) -> int | None:
+    """The whole number that the kernel reads of a text; None where it is none."""
+    parts = _NUMBER.match(text)
+    if parts is None:
         return None
-    base = 16 if found.group(2) else 8 if found.group(3).startswith("0") else 10
+    sign, prefix, digits = parts.groups()
+    base = 16 if prefix else 8 if digits.startswith("0") else 10
     try:
-        return int(found.group(1) + found.group(3), base)
+        return int(sign + digits, base)
     except ValueError:
         return None
 

@@ -8,21 +8,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._core.resources import Loaded, Option, Unloaded
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
 from ansible_collections.vfio.host.plugins.module_utils._kernel import kmod
 from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import same
 from ansible_collections.vfio.host.plugins.module_utils._modules import hidden_options
 
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import Modules
+    from ansible_collections.vfio.host.plugins.module_utils._modules.plan import ModulesPlan
+
 
 class Applier:
     """Applies one plan through ``files`` and the kernel's ``modules``."""
 
-    def __init__(self, files, modules):
+    def __init__(self, files: Files, modules: Modules) -> None:
         self._files = files
         self._modules = modules
 
-    def apply(self, plan, journal):
+    def apply(self, plan: ModulesPlan, journal: Journal) -> None:
         """Do all of it. Raises ApplyError."""
         journal.remember(files=[*plan.files, self._files.module_options])
         for path, text in plan.files.items():
@@ -31,7 +39,7 @@ class Applier:
         self._prove(plan)
         self._remember(plan)
 
-    def _change(self, plan, journal):
+    def _change(self, plan: ModulesPlan, journal: Journal) -> None:
         by_name = {one.demand.module: one for one in plan.modules}
         order = self._modules.loaded_order(by_name)
         unloaded = [name for name in reversed(order) if by_name[name].unload]
@@ -44,8 +52,8 @@ class Applier:
                 ) for name in unloaded
             ),
             *(
-                Option(self._modules.parameter_path(name, option), old)
-                for name in order for option, dummy, old in by_name[name].sets
+                Option(path, old) for name in order for option, dummy, old in by_name[name].sets
+                for path in [self._modules.parameter_path(name, option)] if path is not None and old is not None
             ),
             *(
                 Unloaded(one, one == name)
@@ -56,31 +64,31 @@ class Applier:
             self._modules.unload(name)
         for name in order:
             for option, value, dummy in by_name[name].sets:
-                self._modules.set_live(name, option, value)
+                self._modules.set_live(name, option, value=value)
         for name in loaded:
-            self._modules.load(name, by_name[name].load)
+            self._modules.load(name, by_name[name].load or ())
 
-    def _prove(self, plan):
+    def _prove(self, plan: ModulesPlan) -> None:
         problems = []
         for one in plan.modules:
             name = one.demand.module
             if not one.changes:
                 continue
             if one.demand.kind != kmod.BUILTIN and self._modules.is_loaded(name) != one.loaded:
-                found = "not" if one.loaded else "still"
-                problems.append(f"module {name} is {found} loaded, after all steps succeeded")
+                state = "not" if one.loaded else "still"
+                problems.append(f"module {name} is {state} loaded, after all steps succeeded")
                 continue
-            written = {option for option, dummy, dummy in one.sets}
-            for option, value in one.demand.options.items():
+            written = {option for option, *dummy in one.sets}
+            for option, wanted in one.demand.options.items():
                 live = self._modules.live(name, option)[0]
                 if live is None or not (one.load is not None or option in written):
                     continue
-                if not same(live, value, one.demand.types[option]):
-                    problems.append(f"module {name}: option {option} reads back {live!r}, not {value!r}")
+                if not same(live, wanted, kind=one.demand.types[option]):
+                    problems.append(f"module {name}: option {option} reads back {live!r}, not {wanted!r}")
         if problems:
             raise ApplyError(*problems)
 
-    def _remember(self, plan):
+    def _remember(self, plan: ModulesPlan) -> None:
         path = self._files.module_options
         before = self._files.read(path)
         remembered = hidden_options.parse(before)
@@ -91,8 +99,8 @@ class Applier:
             }
             instance = self._modules.instance(name) if one.loaded and hidden else None
             if instance is not None:
-                old = remembered.get(name, (None, {}))
-                remembered[name] = (instance, dict(old[1] if old[0] == instance else {}, **hidden))
+                old_instance, old = remembered.get(name, (None, {}))
+                remembered[name] = (instance, dict(old if old_instance == instance else {}, **hidden))
             elif one.demand.options or not one.loaded:
                 remembered.pop(name, None)
         text = hidden_options.render(remembered)

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Callable, Dict, List, Tuple
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._core.force import how_to_force
@@ -21,6 +21,19 @@ from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import Modu
 from ansible_collections.vfio.host.plugins.module_utils._modules import hidden_options, records, report
 from ansible_collections.vfio.host.plugins.module_utils._modules import plan as planning
 from ansible_collections.vfio.host.plugins.module_utils._modules.spec import ABSENT, CLEAR, DISABLED, ENABLED, UNLOADED, parse_wishes
+from ansible_collections.vfio.host.plugins.module_utils._modules.state import Host
+
+if TYPE_CHECKING:
+    from typing import Callable, Dict, List, Tuple
+
+    from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+    from ansible_collections.vfio.host.plugins.module_utils._kconfig.verdict import Verdict
+    from ansible_collections.vfio.host.plugins.module_utils._modules.spec import Wish
+
+    # Module -> (guard, device, reason) of each device that the host needs and that the module's driver has.
+    Needs = Dict[str, List[Tuple[str, str, str]]]
 
 
 @dataclass(frozen=True)
@@ -34,18 +47,18 @@ class Request:
     declared; None: nothing.
     """
 
-    modules: list | None = None
-    config: dict | None = None
+    modules: list[object] | None = None
+    config: dict[object, object] | None = None
     present: bool = True
     enforce: bool = True
     now: bool = True
     carries_args: bool = False
-    force: tuple = ()
+    force: tuple[str, ...] = ()
     config_key: str = "options"
     undeclared: str | None = None
 
     @property
-    def owners(self) -> set:
+    def owners(self) -> set[str]:
         """The owners of records that the task declares all modules of."""
         asked = {records.KERNEL_MODULE: self.modules, records.KERNEL_CONFIG: self.config}
         return {owner for owner, declared in asked.items() if declared is not None}
@@ -53,14 +66,14 @@ class Request:
 
 @dataclass(frozen=True)
 class State:
-    """The host as it is: ``host`` for the modules, ``config`` for the symbols; ``needed``: gives module -> (guard, device, reason) of
-    what the host needs it for.
+    """The host as it is: ``host`` for the modules, ``config`` for the symbols; ``needed``: gives
+    the Needs.
     """
 
-    host: planning.Host
+    host: Host
     config: Config
     command_line: str
-    needed: Callable[[], Dict[str, List[Tuple[str, str, str]]]]
+    needed: Callable[[], Needs]
 
 
 @dataclass(frozen=True)
@@ -68,23 +81,23 @@ class KernelPlan:
     """One plan for modules and symbols."""
 
     modules: planning.ModulesPlan
-    verdicts: list
+    verdicts: list[Verdict]
     request: Request
-    cmdline_args: dict = field(default_factory=dict)
-    undeclared: list = field(default_factory=list)
+    cmdline_args: dict[str, str] = field(default_factory=dict)
+    undeclared: list[dict[str, str]] = field(default_factory=list)
 
     @property
-    def changed(self):
+    def changed(self) -> bool:
         """Whether applying it changes anything."""
         return self.modules.changed
 
     @property
-    def diff(self):
+    def diff(self) -> list[dict[str, str]]:
         """Modules and files, before and after, as Ansible shows them."""
         return report.diff(self.modules)
 
     @property
-    def reboot_reasons(self):
+    def reboot_reasons(self) -> list[str]:
         """One sentence for each thing that waits for the next boot."""
         waiting = [
             f"{one.symbol} is met by the kernel argument {key}={value} from the next boot on"
@@ -93,7 +106,7 @@ class KernelPlan:
         return self.modules.reboot_reasons + waiting
 
     @property
-    def warnings(self):
+    def warnings(self) -> list[str]:
         """Arguments that options of built-in modules need, where nobody in this run writes them, and what nobody declares."""
         reported = [one["reason"] for one in self.undeclared]
         if self.request.carries_args:
@@ -105,17 +118,17 @@ class KernelPlan:
         ]
 
     @property
-    def arguments_meant(self) -> set:
+    def arguments_meant(self) -> set[str]:
         """The names of kernel arguments that what is declared may rest on, whether they are needed by now or not."""
-        found = {f"{one.demand.module}.{option}" for one in self.modules.modules for option in one.demand.options}
-        return found.union(*(arguments_of(one.symbol) for one in self.verdicts))
+        arguments = {f"{one.demand.module}.{option}" for one in self.modules.modules for option in one.demand.options}
+        return arguments.union(*(arguments_of(one.symbol) for one in self.verdicts))
 
-    def result(self):
+    def result(self) -> dict[str, object]:
         """The area's own part of a task's result."""
-        found = {"cmdline_args": self.cmdline_args, "modules": report.modules(self.modules)}
+        result: dict[str, object] = {"cmdline_args": self.cmdline_args, "modules": report.modules(self.modules)}
         if self.request.config is not None:
-            found[self.request.config_key] = {one.symbol: one.facts() for one in self.verdicts}
-        return found
+            result[self.request.config_key] = {one.symbol: one.facts() for one in self.verdicts}
+        return result
 
 
 class KernelArea:
@@ -124,12 +137,12 @@ class KernelArea:
     ``needed``: called with ``fs``, where a module is to leave the kernel, gives what State.needed gives.
     """
 
-    def __init__(self, fs, files, needed):
+    def __init__(self, fs: Sysfs, files: Files, needed: Callable[[Sysfs], Needs]) -> None:
         self._fs = fs
         self._files = files
         self._needed = needed
 
-    def read(self):
+    def read(self) -> State:
         """The host as it is now."""
         require_root(self._fs)
         modules = Modules(self._fs)
@@ -138,9 +151,9 @@ class KernelArea:
         kept = self._files.read(self._files.module_options)
         hidden_options.check(kept, self._files.module_options)
         remembered = hidden_options.parse(kept)
-        host = planning.Host(
+        host = Host(
             modules=modules, release=self._fs.kernel, foreign=modules.configuration(paths), texts=texts,
-            records=records.parse_records(texts[paths[0]], paths[0], texts[paths[1]], paths[1]),
+            records=records.parse_records(texts[paths[0]], texts[paths[1]], modprobe_path=paths[0], load_path=paths[1]),
             modprobe_path=paths[0], load_path=paths[1],
             remembered={
                 module: options for module, (instance, options) in remembered.items()
@@ -151,13 +164,15 @@ class KernelArea:
             host, Config(self._fs, modules), self._fs.read(f"{self._fs.proc}/cmdline") or "", lambda: self._needed(self._fs)
         )
 
-    def plan(self, state, request):
+    def plan(self, state: State, request: Request) -> KernelPlan:
         """The plan for a Request; nothing is touched. Raises InputError, PlanError."""
         wishes, wanted = _parse(request, _declared(state, request))
         problems = _problems(state, wishes, request)
         verdicts = [
             self._settled(
-                state, judge(state.config, state.host.modules, state.command_line, symbol, values), request,
+                state, judge(
+                    symbol, values, config=state.config, modules=state.host.modules, command_line=state.command_line,
+                ), request,
                 wishes if request.enforce else [], problems,
             )
             for symbol, values in wanted.items()
@@ -171,14 +186,14 @@ class KernelArea:
         left = _left(state, request, wishes)
         if request.undeclared == RELEASE:
             wishes = parse_wishes([{"name": name, "state": ABSENT} for name in left]) + wishes
-        modules = planning.make_plan(state.host, wishes, request.now)
+        modules = planning.make_plan(state.host, wishes, now=request.now)
         args = {key: value for one in verdicts for key, value in one.args.items()}
         return KernelPlan(
             modules, verdicts, request, cmdline_args=dict(args, **modules.cmdline_args),
             undeclared=_reports(left, state) if request.undeclared == REPORT else [],
         )
 
-    def _settled(self, state, verdict, request, others, problems):
+    def _settled(self, state: State, verdict: Verdict, request: Request, others: list[Wish], problems: list[str]) -> Verdict:
         """The verdict, once it is known whether what it rests on can be done, or without ``enforce`` is so already.
 
         ``others``: wishes of the same call; ``problems``: what is wrong with these by themselves.
@@ -186,7 +201,7 @@ class KernelArea:
         if verdict.args and request.carries_args and request.enforce:
             return replace(verdict, met=True, by=CMDLINE)
         try:
-            made = planning.make_plan(state.host, others + _asked(verdict, request.enforce), request.now)
+            made = planning.make_plan(state.host, others + _asked(verdict, request.enforce), now=request.now)
         except PlanError as error:
             own = [message for message in error.messages if message not in problems]
             return replace(verdict, met=False, reason=f"{verdict.reason}, but: {'; '.join(own)}") if own else verdict
@@ -196,62 +211,64 @@ class KernelArea:
         reasons = [reason for one in made.modules if one.demand.module in mine for reason in one.reasons]
         return replace(verdict, reason="; ".join([verdict.reason] + reasons))
 
-    def apply(self, made, journal):
+    def apply(self, made: KernelPlan, journal: Journal) -> KernelPlan:
         """Carry the plan out and return it. Raises ApplyError."""
         from ansible_collections.vfio.host.plugins.module_utils._modules.apply import Applier
         Applier(self._files, Modules(self._fs)).apply(made.modules, journal)
         return made
 
 
-def _guarded(state, wishes, force):
+def _guarded(state: State, wishes: list[Wish], force: tuple[str, ...]) -> list[str]:
     """Why modules that are to leave the kernel, or not to come again, must not: their drivers serve what the host needs."""
     modules = state.host.modules
     leaving = [wish for wish in wishes if wish.state in (UNLOADED, DISABLED) and modules.is_loaded(wish.module)]
-    needed, found = state.needed() if leaving else {}, []
+    needed = state.needed() if leaving else {}
+    messages = []
     for wish in leaving:
-        reasons = {}
+        reasons: dict[tuple[str, str, str], list[str]] = {}
         for module in _with_users(modules, wish.module):
             for kind, device, reason in needed.get(module, ()):
                 if kind not in wish.force and kind not in force:
                     reasons.setdefault((kind, module, device), []).append(reason)
         for (kind, module, device), some in reasons.items():
             who = "its" if module == wish.module else f"module {module} needs it, whose"
-            found.append(
+            messages.append(
                 f"module {wish.module} is needed by this host: {who} driver has {device}: {' and '.join(some)}; to give it up all the same, "
                 f"{how_to_force(kind, wish.where, variable='passthrough_modules')}"
             )
-    return found
+    return messages
 
 
-def _with_users(modules, module):
+def _with_users(modules: Modules, module: str) -> list[str]:
     """A module, and all modules that need it to be loaded."""
-    found, new = set(), {module}
+    users: set[str] = set()
+    new = {module}
     while new:
-        found |= new
-        new = {holder for one in new for holder in modules.users(one).holders} - found
-    return sorted(found)
+        users |= new
+        new = {holder for name in new for holder in modules.users(name).holders} - users
+    return sorted(users)
 
 
-def _sentences(unmet):
+def _sentences(unmet: list[Verdict]) -> list[str]:
     """Why verdicts are not met: one sentence each, or one for all that have the same reason."""
-    by_reason = {}
+    by_reason: dict[str, list[str]] = {}
     for one in unmet:
         by_reason.setdefault(one.reason, []).append(f"{one.symbol}: wanted {' or '.join(one.wanted)}")
     return [f"{', '.join(symbols)}: {reason}" for reason, symbols in by_reason.items()]
 
 
-def _left(state, request, wishes) -> list:
+def _left(state: State, request: Request, wishes: list[Wish]) -> list[str]:
     """The names of modules that our files have lines about, all of them of owners that the task declares, and that no wish names."""
     if not request.present or request.undeclared not in MOVES:
         return []
-    owners: dict = {}
+    owners: dict[str, set[str]] = {}
     for record in state.host.records:
         owners.setdefault(record.module, set()).add(record.owner)
     named = {wish.module for wish in wishes}
     return sorted(module for module, some in owners.items() if module not in named and some <= request.owners)
 
 
-def _reports(left, state) -> list:
+def _reports(left: list[str], state: State) -> list[dict[str, str]]:
     """A mapping for each module that nobody declares any more."""
     return [
         {"kind": "module", "name": module, "reason": (
@@ -262,23 +279,23 @@ def _reports(left, state) -> list:
     ]
 
 
-def _asked(verdict, enforce):
+def _asked(verdict: Verdict, enforce: bool) -> list[Wish]:
     """The wishes of a verdict. A line of ours that is only not needed any more is nothing that a symbol lacks."""
     return [
         replace(one, state=ENABLED) if one.state == CLEAR and not enforce else one for one in verdict.wishes
     ]
 
 
-def _problems(state, wishes, request):
+def _problems(state: State, wishes: list[Wish], request: Request) -> list[str]:
     """What is wrong with the declared modules by themselves."""
     try:
-        planning.make_plan(state.host, wishes, request.now)
+        planning.make_plan(state.host, wishes, now=request.now)
     except PlanError as error:
         return error.messages
     return []
 
 
-def _declared(state, request):
+def _declared(state: State, request: Request) -> object:
     """The user's list of modules; to take back, an entry for each name in it, or in our files."""
     if request.present:
         return request.modules or []
@@ -287,8 +304,10 @@ def _declared(state, request):
     return [{"name": one.get("name"), "state": ABSENT} if isinstance(one, dict) else one for one in request.modules]
 
 
-def _parse(request, declared):
-    problems, wishes, wanted = [], [], {}
+def _parse(request: Request, declared: object) -> tuple[list[Wish], dict[str, tuple[str, ...]]]:
+    problems: list[str] = []
+    wishes: list[Wish] = []
+    wanted: dict[str, tuple[str, ...]] = {}
     try:
         wishes = parse_wishes(declared)
     except InputError as error:

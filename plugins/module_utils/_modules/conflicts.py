@@ -10,43 +10,52 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._kernel import kmod, modprobe
 from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import fitting, same
 from ansible_collections.vfio.host.plugins.module_utils._modules.records import Record
 from ansible_collections.vfio.host.plugins.module_utils._modules.spec import ABSENT, CLEAR, DISABLED, ENABLED, LOADED, UNLOADED
 
+if TYPE_CHECKING:
+    from typing import Iterator
+
+    from ansible_collections.vfio.host.plugins.module_utils._modules.spec import Wish
+    from ansible_collections.vfio.host.plugins.module_utils._modules.state import Host
+
 
 @dataclass(frozen=True)
 class Demand:
-    """What all wishes together want of one module. ``types``: option -> the parameter's type, '' where unknown.
+    """What all wishes together want of one module. ``state`` None: as it is.
 
+    ``persists``: option -> whether it is for boots, too. ``types``: option -> the parameter's type, '' where it is not known.
     ``elsewhere``: options that another file or the command line sets to the wanted value, -> where.
     """
 
     module: str
     kind: str
-    state: str
-    options: dict
+    state: str | None
+    options: dict[str, str]
     at_boot: bool
-    persists: dict
-    types: dict = field(default_factory=dict)
-    elsewhere: dict = field(default_factory=dict)
-    cmdline_args: dict = field(default_factory=dict)
+    persists: dict[str, bool]
+    types: dict[str, str] = field(default_factory=dict)
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    cmdline_args: dict[str, str] = field(default_factory=dict)
 
 
-def settle(host, wishes):
+def settle(host: Host, wishes: list[Wish]) -> tuple[list[Demand], list[Record], list[str]]:
     """(list of Demand, records of ours as they have to be, problems)."""
-    problems, known = [], []
+    problems: list[str] = []
+    known: list[Wish] = []
     for wish in wishes:
-        found = list(_impossible(host, wish))
-        problems += found
+        impossible = list(_impossible(host, wish))
+        problems += impossible
         if wish.state != ABSENT and host.modules.kind(wish.module) == kmod.ABSENT:
             continue
         fitted = _fitted(host, wish, problems)
-        if not found:
+        if not impossible:
             known.append(fitted)
-    by_module = {}
+    by_module: dict[str, list[Wish]] = {}
     for wish in known:
         by_module.setdefault(wish.module, []).append(wish)
     records = {(one.owner, one.module): one for one in host.records}
@@ -65,7 +74,7 @@ def settle(host, wishes):
     return demands, [one for dummy, one in sorted(records.items()) if not one.is_empty], problems
 
 
-def _impossible(host, wish):
+def _impossible(host: Host, wish: Wish) -> Iterator[str]:
     """Why a wish cannot be met on this kernel, whatever is configured."""
     if wish.state == ABSENT:
         return
@@ -89,19 +98,19 @@ def _impossible(host, wish):
             )
 
 
-def _like(host, name):
+def _like(host: Host, name: str) -> str:
     close = difflib.get_close_matches(name, host.modules.all_names(), 5, 0.5)
     return f"; there are: {', '.join(close)}" if close else ""
 
 
-def _fitted(host, wish, problems):
+def _fitted(host: Host, wish: Wish, problems: list[str]) -> Wish:
     """The wish with its values as the parameters' types take them."""
     if not wish.options or _is_met_visibly(host, wish):
         return wish
     known = host.modules.parameters(wish.module)
     if known is None:
         return wish
-    options = dict(wish.options)
+    options: dict[str, str | None] = {**wish.options}
     for name, value in wish.options.items():
         if name not in known:
             problems.append(
@@ -114,22 +123,22 @@ def _fitted(host, wish, problems):
     return replace(wish, options={name: value for name, value in options.items() if value is not None})
 
 
-def _is_met_visibly(host, wish):
+def _is_met_visibly(host: Host, wish: Wish) -> bool:
     """Whether the options are all live as wanted, and ours already: then nobody has to ask modinfo."""
     mine = {name: value for one in host.records if one.module == wish.module for name, value in one.options}
     return all(
         mine.get(name) == value
-        and same(host.modules.live(wish.module, name)[0], value, kind_of(host, wish.module, name))
+        and same(host.modules.live(wish.module, name)[0], value, kind=kind_of(host, wish.module, name=name))
         for name, value in wish.options.items()
     )
 
 
-def kind_of(host, module, name):
+def kind_of(host: Host, module: str, *, name: str) -> str:
     """A parameter's type as its live value shows it: the kernel prints every boolean as Y or N."""
     return "bool" if host.modules.live(module, name)[0] in ("Y", "N") else ""
 
 
-def _renew(records, wish, builtin):
+def _renew(records: dict[tuple[str, str], Record], wish: Wish, builtin: bool) -> None:
     """Put what a wish wants at boot into the records. What is built in has none: modprobe never sees it."""
     if wish.state == ABSENT:
         for key in [key for key in records if key[1] == wish.module]:
@@ -152,17 +161,19 @@ def _renew(records, wish, builtin):
     )
 
 
-def _demand(host, module, wishes, problems):
-    states = {wish.state: wish.where for wish in wishes if wish.state not in (None, CLEAR, ENABLED, ABSENT)}
+def _demand(host: Host, module: str, wishes: list[Wish], problems: list[str]) -> Demand:
+    states = {wish.state: wish.where for wish in wishes if wish.state is not None and wish.state not in (CLEAR, ENABLED, ABSENT)}
     if len(states) > 1:
         problems.append(
             f"module {module} cannot be {' and '.join(sorted(states))}: " + ", ".join(sorted(states.values()))
         )
     types = _types(host, module, [pair for wish in wishes for pair in wish.options.items()])
-    options, persists, owners = {}, {}, {}
+    options: dict[str, str] = {}
+    persists: dict[str, bool] = {}
+    owners: dict[str, str] = {}
     for wish in wishes:
         for name, value in wish.options.items():
-            if name in options and not same(options[name], value, types[name]):
+            if name in options and not same(options[name], value, kind=types[name]):
                 problems.append(
                     f"{wish.where}: option {name} cannot be {value!r} and {options[name]!r}, which {owners[name]} wants"
                 )
@@ -177,24 +188,24 @@ def _demand(host, module, wishes, problems):
     return demand
 
 
-def _types(host, module, options):
+def _types(host: Host, module: str, options: list[tuple[str, str]]) -> dict[str, str]:
     """Name -> the parameter's type; modinfo is asked only where a value is not live already."""
-    shown = {name: kind_of(host, module, name) for name, dummy in options}
-    if all(same(host.modules.live(module, name)[0], value, shown[name]) for name, value in options):
+    shown = {name: kind_of(host, module, name=name) for name, dummy in options}
+    if all(same(host.modules.live(module, name)[0], value, kind=shown[name]) for name, value in options):
         return shown
     known = host.modules.parameters(module) or {}
     return {name: known[name].type if name in known else kind for name, kind in shown.items()}
 
 
-def _cmdline_args(host, demand):
+def _cmdline_args(host: Host, demand: Demand) -> dict[str, str]:
     last = {one.name: one.value for one in host.foreign.settings(demand.module, builtin=True)}
     return {
         f"{demand.module}.{name}": value for name, value in demand.options.items()
-        if demand.persists[name] and not (name in last and same(last[name], value, demand.types[name]))
+        if demand.persists[name] and not (name in last and same(last[name], value, kind=demand.types[name]))
     }
 
 
-def _settings(host, demand, wishes, records):
+def _settings(host: Host, demand: Demand, wishes: list[Wish], records: dict[tuple[str, str], Record]) -> list[modprobe.Setting]:
     """What others set of the module's options, the last effective: other owners, foreign files, command line."""
     foreign = host.foreign.settings(demand.module)
     owners = {wish.owner for wish in wishes}
@@ -206,7 +217,7 @@ def _settings(host, demand, wishes, records):
     return ours + foreign
 
 
-def _contradicted(host, demand, wishes, records):
+def _contradicted(host: Host, demand: Demand, wishes: list[Wish], records: dict[tuple[str, str], Record]) -> Iterator[str]:
     """Which lines of others undo what is wanted."""
     if demand.kind == kmod.BUILTIN:
         return
@@ -216,11 +227,11 @@ def _contradicted(host, demand, wishes, records):
         mine = [one for one in settings if one.name == name]
         if not demand.persists[name] or not mine:
             continue
-        if same(mine[-1].value, value, demand.types[name]):
+        if same(mine[-1].value, value, kind=demand.types[name]):
             demand.elsewhere[name] = mine[-1].where
             continue
         for one in mine:
-            if not same(one.value, value, demand.types[name]):
+            if not same(one.value, value, kind=demand.types[name]):
                 yield (
                     f"module {module}: option {name}={value} is wanted, and {one.where} sets {name}={one.value}: "
                     "remove it there, or declare the same value"
@@ -228,7 +239,7 @@ def _contradicted(host, demand, wishes, records):
     yield from _loading_undone(host, demand, wishes, records)
 
 
-def _loading_undone(host, demand, wishes, records):
+def _loading_undone(host: Host, demand: Demand, wishes: list[Wish], records: dict[tuple[str, str], Record]) -> Iterator[str]:
     module, owners = demand.module, {wish.owner for wish in wishes}
     others = [one for one in records.values() if one.module == module and one.owner not in owners]
     install = host.foreign.install(module)
@@ -259,7 +270,7 @@ def _loading_undone(host, demand, wishes, records):
         )
 
 
-def _needed(host, demands, records):
+def _needed(host: Host, demands: list[Demand], records: dict[tuple[str, str], Record]) -> Iterator[str]:
     """Modules that are to be loaded, and others that they need and that are not to be."""
     leaving = {one.module: f"is to be {one.state}" for one in demands if one.state in (UNLOADED, DISABLED)}
     barred = {one.module: f"is disabled in {host.modprobe_path}" for one in records.values() if one.disabled}
@@ -275,7 +286,7 @@ def _needed(host, demands, records):
                 yield f"module {one.module} is to be loaded, and needs module {module}, which {why}"
 
 
-def _drop_second_truths(host, demand, records):
+def _drop_second_truths(host: Host, demand: Demand, records: dict[tuple[str, str], Record]) -> None:
     """Take from our records what somebody else's configuration already says, so that it stands in one place."""
     for key, one in list(records.items()):
         if one.module != demand.module:
@@ -289,7 +300,7 @@ def _drop_second_truths(host, demand, records):
         )
 
 
-def _softdep_problems(host, wishes, records):
+def _softdep_problems(host: Host, wishes: list[Wish], records: dict[tuple[str, str], Record]) -> Iterator[str]:
     """modprobe reads only the first softdep line of a module (source: libkmod kmod_module_get_softdeps)."""
     for wish in wishes:
         for native in wish.before:

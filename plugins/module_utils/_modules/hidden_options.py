@@ -13,15 +13,19 @@ options; one without '=' is not set, whatever modprobe.d says by now.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.versions import check_comments
 from ansible_collections.vfio.host.plugins.module_utils._kernel.modprobe import split_options
 
+if TYPE_CHECKING:
+    from typing import Mapping
+
 _LINE = re.compile(r"([A-Za-z0-9_]+) ([0-9]{1,20}) (\S.*)\Z")
 
 
-def check(text, path):
+def check(text: str | None, path: str) -> None:
     """Raise PlanError, naming ``path``, where a text (None: absent) is not as a run writes it: what was remembered is lost then."""
     check_comments(text, path)
     lines = (text or "").split("\n")
@@ -33,13 +37,13 @@ def check(text, path):
             )
 
 
-def parse(text):
+def parse(text: str | None) -> dict[str, tuple[int, dict[str, str | None]]]:
     """Module -> (instance, options) of a text; None is an absent file. Lines of another shape are left out: see check()."""
     fits = [_LINE.match(line) for line in (text or "").split("\n")]
     return {fit.group(1): (int(fit.group(2)), dict(split_options(fit.group(3)))) for fit in fits if fit}
 
 
-def render(remembered):
+def render(remembered: Mapping[str, tuple[int, Mapping[str, str | None]]]) -> str | None:
     """The text; None where there is nothing to remember."""
     return "".join(
         "{0} {1} {2}\n".format(module, instance, " ".join(

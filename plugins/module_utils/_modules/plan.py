@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._kernel import kmod
@@ -16,6 +17,12 @@ from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters impor
 from ansible_collections.vfio.host.plugins.module_utils._modules import records as module_records
 from ansible_collections.vfio.host.plugins.module_utils._modules.conflicts import Demand, settle
 from ansible_collections.vfio.host.plugins.module_utils._modules.spec import DISABLED, LOADED, UNLOADED
+
+if TYPE_CHECKING:
+    from typing import Mapping
+
+    from ansible_collections.vfio.host.plugins.module_utils._modules.spec import Wish
+    from ansible_collections.vfio.host.plugins.module_utils._modules.state import Host
 
 UNCHANGED, CHANGED, PENDING = "unchanged", "changed", "pending"
 
@@ -25,25 +32,9 @@ _READ_AT_LOAD = frozenset((("vfio_pci", "nointxmask"), ("vfio_pci", "disable_idl
 
 
 @dataclass(frozen=True)
-class Host:
-    """What a plan is made from. ``records`` and ``texts`` (path -> text): what is ours; ``foreign``: what is not.
-
-    ``remembered``: module -> options that this boot's load of it has and does not show.
-    """
-
-    modules: object
-    release: str
-    foreign: object
-    records: list
-    texts: dict
-    modprobe_path: str
-    load_path: str
-    remembered: dict
-
-
-@dataclass(frozen=True)
 class ModulePlan:
-    """What happens to one module. ``sets``: (option, value, value before).
+    """What happens to one module. ``before``: option -> value, None: not set; ``load``: the options to load it with; ``sets``: (option, value,
+    value before).
 
     ``hidden``: options that it has in the end and that neither sysfs nor a file of modprobe.d tells; these are
     remembered.
@@ -52,27 +43,27 @@ class ModulePlan:
     demand: Demand
     loaded_before: bool
     loaded: bool
-    before: dict
+    before: dict[str, str | None]
     unload: bool = False
-    load: tuple | None = None
-    sets: tuple = ()
-    reasons: tuple = ()
-    hidden: dict = field(default_factory=dict)
+    load: tuple[tuple[str, str], ...] | None = None
+    sets: tuple[tuple[str, str, str | None], ...] = ()
+    reasons: tuple[str, ...] = ()
+    hidden: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
-    def changes(self):
+    def changes(self) -> bool:
         """Whether the running kernel changes."""
         return self.unload or self.load is not None or bool(self.sets)
 
     @property
-    def after(self):
+    def after(self) -> dict[str, str | None]:
         """Options as they read when the plan is done; None: not known."""
-        found = dict(self.before)
+        after = dict(self.before)
         if self.load is not None:
-            found.update(self.demand.options)
-        found.update({name: value for name, value, dummy in self.sets})
+            after.update(self.demand.options)
+        after.update({name: value for name, value, dummy in self.sets})
         types = self.demand.types
-        return {name: value if value is None else as_shown(value, types.get(name)) for name, value in found.items()}
+        return {name: value if value is None else as_shown(value, types.get(name, "")) for name, value in after.items()}
 
 
 @dataclass(frozen=True)
@@ -80,27 +71,27 @@ class ModulesPlan:
     """The whole of a run. ``files``: path -> text or None, each file that changes."""
 
     host: Host
-    modules: list
-    files: dict
-    named: tuple = ()
+    modules: list[ModulePlan]
+    files: dict[str, str | None]
+    named: tuple[str, ...] = ()
 
     @property
-    def changed(self):
+    def changed(self) -> bool:
         """Whether applying it changes anything."""
         return bool(self.files) or any(one.changes for one in self.modules)
 
     @property
-    def reboot_reasons(self):
+    def reboot_reasons(self) -> list[str]:
         """One sentence for each thing that waits for the next boot."""
         return [reason for one in self.modules for reason in one.reasons]
 
     @property
-    def cmdline_args(self):
+    def cmdline_args(self) -> dict[str, str]:
         """Kernel arguments that options of built-in modules need, and that this boot does not have."""
         return {name: value for one in self.modules for name, value in one.demand.cmdline_args.items()}
 
 
-def make_plan(host, wishes, now):
+def make_plan(host: Host, wishes: list[Wish], *, now: bool) -> ModulesPlan:
     """The ModulesPlan for a list of Wish. Raises PlanError with every problem."""
     demands, records, problems = settle(host, wishes)
     free = _free(host, demands) if now else set()
@@ -115,19 +106,20 @@ def make_plan(host, wishes, now):
     return ModulesPlan(host, modules, files, tuple(wish.module for wish in wishes))
 
 
-def _believed(host, module, name):
+def _believed(host: Host, module: str, name: str) -> str | None:
     """The value that an option without a file in sysfs has: as remembered, else as modprobe.d had it when it loaded."""
     remembered = host.remembered.get(module, {})
     if name in remembered:
         return remembered[name]
-    found = [value for one in host.records if one.module == module for option, value in one.options if option == name]
-    found += [one.value for one in host.foreign.settings(module) if one.name == name]
-    return found[-1] if found else None
+    values: list[str | None] = [value for one in host.records if one.module == module for option, value in one.options if option == name]
+    values += [one.value for one in host.foreign.settings(module) if one.name == name]
+    return values[-1] if values else None
 
 
-def _stale(host, demand):
+def _stale(host: Host, demand: Demand) -> tuple[dict[str, str | None], dict[str, str | None]]:
     """(options to be written now, options that only a load sets) of a module in the kernel: name -> value it has."""
-    writable, others = {}, {}
+    writable: dict[str, str | None] = {}
+    others: dict[str, str | None] = {}
     for name, value in demand.options.items():
         live, takes_writes = host.modules.live(demand.module, name)
         known = live
@@ -135,7 +127,7 @@ def _stale(host, demand):
             known = _believed(host, demand.module, name)
         elif live is None:
             known = None if f"{demand.module}.{name}" in demand.cmdline_args else value
-        if same(known, value, demand.types[name]) and (known is not None or value == ""):
+        if same(known, value, kind=demand.types[name]) and (known is not None or value == ""):
             continue
         if takes_writes and (demand.module, name) not in _READ_AT_LOAD:
             writable[name] = live
@@ -144,29 +136,29 @@ def _stale(host, demand):
     return writable, others
 
 
-def _wants_unload(host, demand):
+def _wants_unload(host: Host, demand: Demand) -> bool:
     """Whether the module has to leave the kernel, for good or to be loaded with other options."""
     if demand.kind == kmod.BUILTIN or not host.modules.is_loaded(demand.module):
         return False
     return demand.state in (UNLOADED, DISABLED) or bool(_stale(host, demand)[1])
 
 
-def _free(host, demands):
+def _free(host: Host, demands: list[Demand]) -> set[str]:
     """The modules that can leave the kernel: nothing uses them but modules that leave before them."""
     waiting = {one.module: host.modules.users(one.module) for one in demands if _wants_unload(host, one)}
-    free = set()
+    free: set[str] = set()
     while True:
-        found = {
+        leaving = {
             module for module, users in waiting.items()
             if module not in free and users.references is not None and not users.devices
             and set(users.holders) <= free and users.references <= len(users.holders)
         }
-        if not found:
+        if not leaving:
             return free
-        free |= found
+        free |= leaving
 
 
-def _plan_module(host, demand, now, free, problems):
+def _plan_module(host: Host, demand: Demand, now: bool, free: set[str], problems: list[str]) -> ModulePlan:
     module = demand.module
     loaded = host.modules.is_loaded(module)
     if demand.kind == kmod.BUILTIN:
@@ -177,15 +169,17 @@ def _plan_module(host, demand, now, free, problems):
     if demand.state in (UNLOADED, DISABLED):
         return _plan_leaving(host, demand, now, free, problems, before, loaded)
     if not loaded:
-        arguments = tuple(sorted((name, value) for name, value in demand.options.items() if not demand.persists[name]))
+        passing = {name: value for name, value in demand.options.items() if not demand.persists[name]}
         if demand.state != LOADED:
             return ModulePlan(demand, False, False, before)
         if now:
-            return ModulePlan(demand, False, True, before, load=arguments, hidden=dict(arguments))
+            return ModulePlan(demand, False, True, before, load=tuple(sorted(passing.items())), hidden=passing)
         return ModulePlan(demand, False, False, before, reasons=(f"module {module} is loaded at the next boot",))
     writable, others = _stale(host, demand)
     if others and now and module in free:
-        arguments = dict(host.remembered.get(module, {}), **demand.options)
+        # What is remembered as not set is left out: modprobe takes its value from modprobe.d, as at every load.
+        remembered = {name: value for name, value in host.remembered.get(module, {}).items() if value is not None}
+        arguments = {**remembered, **demand.options}
         passing = {name: value for name, value in arguments.items() if not demand.persists.get(name)}
         return ModulePlan(
             demand, True, True, before, unload=True, load=tuple(sorted(arguments.items())), hidden=passing,
@@ -204,7 +198,7 @@ def _plan_module(host, demand, now, free, problems):
     )
 
 
-def _plan_leaving(host, demand, now, free, problems, before, loaded):
+def _plan_leaving(host: Host, demand: Demand, now: bool, free: set[str], problems: list[str], before: dict[str, str | None], loaded: bool) -> ModulePlan:
     module = demand.module
     if not loaded:
         return ModulePlan(demand, False, False, before)
@@ -218,7 +212,7 @@ def _plan_leaving(host, demand, now, free, problems, before, loaded):
     return ModulePlan(demand, True, True, before, reasons=(f"module {module} stays loaded until the next boot: {why}",))
 
 
-def _plan_builtin(host, demand, now):
+def _plan_builtin(host: Host, demand: Demand, now: bool) -> ModulePlan:
     module = demand.module
     before = {name: host.modules.live(module, name)[0] for name in demand.options}
     writable, others = _stale(host, demand)
@@ -237,7 +231,7 @@ def _plan_builtin(host, demand, now):
     return ModulePlan(demand, True, True, before, sets=sets, reasons=tuple(reasons))
 
 
-def _hidden(host, demand):
+def _hidden(host: Host, demand: Demand) -> dict[str, str | None]:
     """The options that a module in the kernel has, does not show, and has otherwise than the files will say."""
     believed = {
         name: _believed(host, demand.module, name)
@@ -245,24 +239,24 @@ def _hidden(host, demand):
     }
     return {
         name: value for name, value in believed.items()
-        if not demand.persists[name] or not same(value, demand.options[name], demand.types[name])
+        if not demand.persists[name] or not same(value, demand.options[name], kind=demand.types[name])
     }
 
 
-def _in_use(host, module):
+def _in_use(host: Host, module: str) -> str:
     users = host.modules.users(module)
-    found = []
+    reasons = []
     if users.devices:
-        found.append(f"its driver has {', '.join(users.devices)}")
+        reasons.append(f"its driver has {', '.join(users.devices)}")
     if users.holders:
-        found.append(f"{', '.join(users.holders)} need{'s' if len(users.holders) == 1 else ''} it")
+        reasons.append(f"{', '.join(users.holders)} need{'s' if len(users.holders) == 1 else ''} it")
     if users.unread:
-        found.append(f"{', '.join(users.unread)} cannot be read, so it may be in use")
+        reasons.append(f"{', '.join(users.unread)} cannot be read, so it may be in use")
     elif users.references is None:
-        found.append("this kernel cannot unload modules")
+        reasons.append("this kernel cannot unload modules")
     elif users.references > len(users.holders):
-        found.append("something holds it open")
-    return "; ".join(found) or "modules that need it stay"
+        reasons.append("something holds it open")
+    return "; ".join(reasons) or "modules that need it stay"
 
 
-__all__ = ("CHANGED", "Host", "ModulePlan", "ModulesPlan", "PENDING", "UNCHANGED", "make_plan")
+__all__ = ("CHANGED", "ModulePlan", "ModulesPlan", "PENDING", "UNCHANGED", "make_plan")

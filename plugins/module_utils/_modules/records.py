@@ -13,11 +13,16 @@ the records of its own that it names; so tasks do not forget what others declare
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.versions import check_comments
 from ansible_collections.vfio.host.plugins.module_utils._kernel import modprobe
+
+if TYPE_CHECKING:
+    from typing import Callable, Iterable
 
 KERNEL_CONFIG, KERNEL_MODULE = "kernel_config", "kernel_module"
 OWNERS = (KERNEL_CONFIG, KERNEL_MODULE)
@@ -40,28 +45,38 @@ class Record:
 
     owner: str
     module: str
-    options: tuple = ()
+    options: tuple[tuple[str, str], ...] = ()
     load: bool = False
     disabled: bool = False
-    before: tuple = ()
+    before: tuple[str, ...] = ()
 
     @property
-    def is_empty(self):
+    def is_empty(self) -> bool:
         """Whether nothing has to be written for it."""
         return not (self.options or self.load or self.disabled or self.before)
 
 
-def render_modprobe(records):
+@dataclass
+class _Lines:
+    """What the lines of one owner say of one module, as they are read one after the other. ``disabled``: the verbs that do it."""
+
+    options: dict[str, str] = field(default_factory=dict)
+    load: bool = False
+    before: set[str] = field(default_factory=set)
+    disabled: set[str] = field(default_factory=set)
+
+
+def render_modprobe(records: Iterable[Record]) -> str | None:
     """The text of our modprobe.d file; None where it has nothing to say."""
     return _render(records, _modprobe_lines)
 
 
-def render_load(records):
+def render_load(records: Iterable[Record]) -> str | None:
     """The text of our modules-load.d file; None where it has nothing to say."""
     return _render(records, lambda mine: [one.module for one in mine if one.load])
 
 
-def _render(records, lines_of):
+def _render(records: Iterable[Record], lines_of: Callable[[list[Record]], list[str]]) -> str | None:
     text = ""
     for owner in OWNERS:
         lines = lines_of([one for one in records if one.owner == owner])
@@ -70,8 +85,9 @@ def _render(records, lines_of):
     return _HEADER + text if text else None
 
 
-def _modprobe_lines(records):
-    lines, before = [], {}
+def _modprobe_lines(records: list[Record]) -> list[str]:
+    lines: list[str] = []
+    before: dict[str, list[str]] = {}
     for one in records:
         if one.options:
             lines.append(f"options {one.module} " + " ".join(f"{name}={value}" for name, value in one.options))
@@ -83,59 +99,65 @@ def _modprobe_lines(records):
     return lines + [f"softdep {native} pre: {' '.join(sorted(modules))}" for native, modules in before.items()]
 
 
-def parse_records(modprobe_text, modprobe_path, load_text, load_path):
+def parse_records(modprobe_text: str | None, load_text: str | None, *, modprobe_path: str, load_path: str) -> list[Record]:
     """The records in the texts of our two files (None: absent). Raises PlanError where a line is not of ours."""
     for text, path in ((modprobe_text, modprobe_path), (load_text, load_path)):
         check_comments(text, path)
-    found, problems = {}, _unknown(modprobe_text or "", modprobe_path) + _unknown(load_text or "", load_path)
+    by_module: dict[tuple[str, str], _Lines] = {}
+    problems = _unknown(modprobe_text or "", modprobe_path) + _unknown(load_text or "", load_path)
 
-    def record(owner, module):
-        return found.setdefault((owner, module), {"options": (), "load": False, "before": (), "disabled": set()})
+    def record(owner: str, module: str) -> _Lines:
+        return by_module.setdefault((owner, module), _Lines())
 
     for owner, text in _sections(modprobe_text or ""):
-        for one in modprobe.parse_conf(text, modprobe_path):
-            if not _take(one, lambda module, owner=owner: record(owner, module)):
-                problems.append(_foreign(one.where, one.verb))
+        for directive in modprobe.parse_conf(text, modprobe_path):
+            if not _take(directive, partial(record, owner)):
+                problems.append(_foreign(directive.where, directive.verb))
     for owner, text in _sections(load_text or ""):
         for module, where in modprobe.parse_load(text, load_path).items():
             if MODULE.match(module):
-                record(owner, module)["load"] = True
+                record(owner, module).load = True
             else:
                 problems.append(_foreign(where, module))
-    for (dummy, module), fields in found.items():
-        if len(fields["disabled"]) == 1:
+    for (dummy, module), lines in by_module.items():
+        if len(lines.disabled) == 1:
             problems.append(
                 f"{modprobe_path}: module {module} has a blacklist or an install line, and not both, which this "
                 "collection never writes: remove it, or move it to a file of yours"
             )
-        fields["disabled"] = bool(fields["disabled"])
     problems = problems or [
         f"{path}: the file ends in the middle of a line, so lines of this collection may be missing: restore it, or remove that line"
         for text, path in ((modprobe_text, modprobe_path), (load_text, load_path)) if text and not text.endswith("\n")
     ]
     if problems:
         raise PlanError(*problems)
-    return [Record(owner, module, **fields) for (owner, module), fields in sorted(found.items())]
+    return [
+        Record(
+            owner, module, options=tuple(sorted(lines.options.items())), load=lines.load, disabled=bool(lines.disabled),
+            before=tuple(sorted(lines.before)),
+        )
+        for (owner, module), lines in sorted(by_module.items())
+    ]
 
 
-def _foreign(where, word):
+def _foreign(where: str, word: str) -> str:
     return f"{where}: {word!r}... was not written by this collection: move that line to a file of yours"
 
 
-def _unknown(text, path):
+def _unknown(text: str, path: str) -> list[str]:
     """Problems with sections of owners that this version does not know."""
-    found = []
+    problems = []
     for number, line in enumerate(text.split("\n"), 1):
         section = _SECTION.match(line)
         if section and section.group(1) not in OWNERS:
-            found.append(
+            problems.append(
                 f"{path}:{number}: this version of the collection does not know whose lines follow {line!r}: update the collection on the "
                 "controller, or move them to a file of yours"
             )
-    return found
+    return problems
 
 
-def _sections(text):
+def _sections(text: str) -> list[tuple[str, str]]:
     """(owner, text) for each owner, where lines of other owners are blank, so that line numbers stay."""
     lines, owner, owners = [], KERNEL_MODULE, []
     for line in text.split("\n"):
@@ -145,30 +167,29 @@ def _sections(text):
         lines.append(line)
         owners.append(owner)
     return [
-        (one, "\n".join(line if mine == one else "" for line, mine in zip(lines, owners))) for one in OWNERS
+        (owner, "\n".join(line if mine == owner else "" for line, mine in zip(lines, owners))) for owner in OWNERS
     ]
 
 
-def _take(directive, record):
-    """Put a line of ours into its record; whether it was one."""
+def _take(directive: modprobe.Directive, lines_of: Callable[[str], _Lines]) -> bool:
+    """Put a line of ours where ``lines_of`` its module says; whether it was one."""
     if not MODULE.match(directive.module):
         return False
     if directive.verb == "options":
-        options = modprobe.split_options(directive.rest)
-        if not all(OPTION.match(name) and value is not None and VALUE.match(value) for name, value in options):
-            return False
-        fields = record(directive.module)
-        merged = dict(fields["options"], **{modprobe.module_name(name): value for name, value in options})
-        fields["options"] = tuple(sorted(merged.items()))
+        ours = {}
+        for name, value in modprobe.split_options(directive.rest):
+            if value is None or not (OPTION.match(name) and VALUE.match(value)):
+                return False
+            ours[modprobe.module_name(name)] = value
+        lines_of(directive.module).options.update(ours)
     elif directive.verb == "softdep":
         before, after = modprobe.soft_dependencies(directive.rest)
         if after or not before or not all(MODULE.match(name) for name in before):
             return False
         for module in before:
-            fields = record(module)
-            fields["before"] = tuple(sorted(set(fields["before"]) | {directive.module}))
+            lines_of(module).before.add(directive.module)
     elif (directive.verb, directive.rest) in (("blacklist", ""), ("install", _NOTHING)):
-        record(directive.module)["disabled"].add(directive.verb)
+        lines_of(directive.module).disabled.add(directive.verb)
     else:
         return False
     return True

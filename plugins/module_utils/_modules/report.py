@@ -8,19 +8,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._kernel import kmod
 from ansible_collections.vfio.host.plugins.module_utils._modules.records import parse_records
 
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._modules.plan import ModulePlan, ModulesPlan
 
-def modules(plan):
+
+def modules(plan: ModulesPlan) -> list[dict[str, object]]:
     """One mapping for each module of the plan, in the order of its name."""
     rows = [_module(plan, one) for one in plan.modules]
     known = {row["name"] for row in rows}
     rows += [_left(plan, name) for name in sorted(set(plan.named) - known)]
-    return sorted(rows, key=lambda row: row["name"])
+    return sorted(rows, key=lambda row: str(row["name"]))
 
 
-def _module(plan, one):
+def _module(plan: ModulesPlan, one: ModulePlan) -> dict[str, object]:
     demand = one.demand
     changed = one.changes or _file_lines(plan, demand.module)
     return {
@@ -38,7 +43,7 @@ def _module(plan, one):
     }
 
 
-def _left(plan, name):
+def _left(plan: ModulesPlan, name: str) -> dict[str, object]:
     """A module of which nothing is wanted any more."""
     kind, loaded = plan.host.modules.kind(name), plan.host.modules.is_loaded(name)
     return {
@@ -49,38 +54,40 @@ def _left(plan, name):
     }
 
 
-def _state(kind, loaded):
+def _state(kind: str, loaded: bool) -> str:
     if kind in (kmod.BUILTIN, kmod.ABSENT):
         return kind
     return "loaded" if loaded else "unloaded"
 
 
-def _file_lines(plan, name):
+def _file_lines(plan: ModulesPlan, name: str) -> bool:
     """Whether a module's lines in our files change."""
     host = plan.host
     ends = dict(host.texts, **plan.files)
-    after = parse_records(ends.get(host.modprobe_path), host.modprobe_path, ends.get(host.load_path), host.load_path)
+    after = parse_records(
+        ends.get(host.modprobe_path), ends.get(host.load_path), modprobe_path=host.modprobe_path, load_path=host.load_path,
+    )
     return {one for one in host.records if one.module == name} != {one for one in after if one.module == name}
 
 
-def diff(plan):
+def diff(plan: ModulesPlan) -> list[dict[str, str]]:
     """The modules' state in one piece, then each file."""
-    found = []
+    pieces = []
     changing = [one for one in plan.modules if one.changes]
     if changing:
-        found.append(_piece(
+        pieces.append(_piece(
             "kernel modules",
             "".join(_line(one, one.loaded_before, one.before) for one in changing),
             "".join(_line(one, one.loaded, one.after) for one in changing),
         ))
-    return found + [_piece(path, plan.host.texts.get(path) or "", text or "") for path, text in plan.files.items()]
+    return pieces + [_piece(path, plan.host.texts.get(path) or "", text or "") for path, text in plan.files.items()]
 
 
-def _piece(header, before, after):
+def _piece(header: str, before: str, after: str) -> dict[str, str]:
     return {"before_header": header, "after_header": header, "before": before, "after": after}
 
 
-def _line(one, loaded, options):
+def _line(one: ModulePlan, loaded: bool, options: dict[str, str | None]) -> str:
     shown = "".join(f" {name}={value}" for name, value in sorted(options.items()) if loaded and value is not None)
     return f"{one.demand.module} {_state(one.demand.kind, loaded)}{shown}\n"
 

@@ -8,22 +8,28 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ansible.module_utils.common.validation import check_type_dict
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS, parse_force
+from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._kernel.modprobe import module_name
 from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import as_text, truth
 from ansible_collections.vfio.host.plugins.module_utils._modules import records
+
+if TYPE_CHECKING:
+    from typing import Iterator
 
 LOADED, UNLOADED, DISABLED, ABSENT = "loaded", "unloaded", "disabled", "absent"
 STATES = (LOADED, UNLOADED, DISABLED, ABSENT)
 # Of what is declared for boots only, what runs being left alone: no longer disabled; and no longer loaded either.
 ENABLED, CLEAR = "enabled", "clear"
 
-_KEYS = ("name", "state", "options", "at_boot", "before", "force")
-
-# One entry of a module's option `modules`, for argument specs.
+# One entry of the option `modules`, as the documentation has it.
 MODULE_SPEC = {
     "name": {"type": "str", "required": True},
     "state": {"type": "str", "choices": list(STATES), "default": LOADED},
@@ -32,6 +38,7 @@ MODULE_SPEC = {
     "before": {"type": "list", "elements": "str", "default": []},
     "force": {"type": "list", "elements": "str", "choices": list(GUARDS), "default": []},
 }
+_KEYS = tuple(MODULE_SPEC)
 
 
 @dataclass(frozen=True)
@@ -46,27 +53,28 @@ class Wish:
     owner: str
     module: str
     where: str
-    state: str = LOADED
-    options: dict = field(default_factory=dict)
+    state: str | None = LOADED
+    options: dict[str, str] = field(default_factory=dict)
     at_boot: bool = True
-    before: tuple = ()
-    implied: frozenset = frozenset()
+    before: tuple[str, ...] = ()
+    implied: frozenset[str] = frozenset()
     patch: bool = False
-    force: tuple = ()
+    force: tuple[str, ...] = ()
 
 
-def parse_wishes(entries):
+def parse_wishes(entries: object) -> list[Wish]:
     """A list of Wish from the user's list of mappings. Raises InputError with every problem."""
-    found, problems = [], []
+    wishes: list[Wish] = []
+    problems: list[str] = []
     if not isinstance(entries, (list, tuple)):
         raise InputError(f"modules: must be a list of mappings with 'name', not {entries!r}")
     for index, entry in enumerate(entries):
         try:
-            found.append(_parse_entry(f"modules[{index}]", entry))
+            wishes.append(_parse_entry(f"modules[{index}]", entry))
         except InputError as error:
             problems += error.messages
-    seen = {}
-    for wish in found:
+    seen: dict[str, str] = {}
+    for wish in wishes:
         if wish.module in seen:
             problems.append(
                 f"{wish.where}: the module is declared twice, see {seen[wish.module]}; '-' and '_' are the same"
@@ -74,13 +82,13 @@ def parse_wishes(entries):
         seen.setdefault(wish.module, wish.where)
     if problems:
         raise InputError(*problems)
-    return found
+    return wishes
 
 
-def _parse_entry(where, entry):
+def _parse_entry(where: str, entry: object) -> Wish:
     if not isinstance(entry, dict):
         raise InputError(f"{where}: must be a mapping with 'name', not {entry!r}")
-    problems = [f"{where}: unknown option {key!r}; there are: {', '.join(_KEYS)}" for key in entry if key not in _KEYS]
+    problems = unknown_options(where, entry, _KEYS)
     name = _module(entry.get("name"), f"{where}: name", problems)
     if name:
         where = f"{where} {name}"
@@ -92,6 +100,8 @@ def _parse_entry(where, entry):
         problems.append(f"{where}: at_boot {entry['at_boot']!r} must be true or false")
     options = _options(where, entry.get("options"), problems)
     before = entry.get("before") or []
+    if isinstance(before, str):
+        before = [native.strip() for native in before.split(",")]
     if not isinstance(before, (list, tuple)):
         problems.append(f"{where}: before must be a list of modules, not {before!r}")
         before = []
@@ -108,7 +118,7 @@ def _parse_entry(where, entry):
     )
 
 
-def _contradictions(where, state, options, natives, at_boot):
+def _contradictions(where: str, state: str, options: dict[str, str], natives: list[str], at_boot: bool | None) -> Iterator[str]:
     if state in (DISABLED, ABSENT) and (options or natives):
         yield f"{where}: options and before have no meaning with state {state}"
     if state == UNLOADED and natives:
@@ -122,21 +132,30 @@ def _contradictions(where, state, options, natives, at_boot):
             yield f"{where}: options have no meaning with state unloaded and at_boot false"
 
 
-def _module(value, where, problems):
+def _module(value: object, where: str, problems: list[str]) -> str:
+    """A module's name as the kernel writes it; '' where it is none, and ``problems`` gains why."""
+    if value is None:
+        problems.append(f"{where} is missing: say which module")
+        return ""
     if isinstance(value, str) and records.MODULE.match(value) and len(value) <= records.MAX_MODULE:
         return module_name(value)
     problems.append(
         f"{where} {value!r}: a module's name has letters, digits, '_' and '-' only, at most {records.MAX_MODULE}"
     )
-    return None
+    return ""
 
 
-def _options(where, value, problems):
-    if not isinstance(value or {}, dict):
+def _options(where: str, value: object, problems: list[str]) -> dict[str, str]:
+    if not value:
+        return {}
+    if isinstance(value, str):
+        with suppress(TypeError):
+            value = check_type_dict(value)  # a=1 b=2, or JSON
+    if not isinstance(value, dict):
         problems.append(f"{where}: options must be a mapping of names to values, not {value!r}")
         return {}
-    found = {}
-    for name, wanted in (value or {}).items():
+    options: dict[str, str] = {}
+    for name, wanted in value.items():
         if not isinstance(name, str) or not records.OPTION.match(name):
             problems.append(f"{where}: option {name!r}: an option's name has letters, digits, '_', '-' and '.' only")
             continue
@@ -150,12 +169,12 @@ def _options(where, value, problems):
                 f"{where}: option {name}: {text!r} must be one word of letters, digits and _.,:/+*@%=~- , at most "
                 f"{records.MAX_VALUE}: no blanks, quotes, comments or line ends"
             )
-        if found.setdefault(module_name(name), text) != text:
+        if options.setdefault(module_name(name), text) != text:
             problems.append(f"{where}: option {name} is declared twice with different values; '-' and '_' are the same")
-    return found
+    return options
 
 
-def _boolean(value):
+def _boolean(value: object) -> bool | None:
     if value is None:
         return True
     return value if isinstance(value, bool) else {"yes": True, "no": False}.get(str(value).lower(), truth(str(value)))

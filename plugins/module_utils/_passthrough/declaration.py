@@ -16,13 +16,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Optional
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import MOVES, RELEASE
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.platform import PLATFORMS as KNOWN_PLATFORMS
 from ansible_collections.vfio.host.plugins.module_utils._host.platform import platform_of
 from ansible_collections.vfio.host.plugins.module_utils._passthrough import platforms
+
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Mapping, Tuple
+
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+    from ansible_collections.vfio.host.plugins.module_utils._modules.area import KernelPlan
+
+    # The plans made so far, by the names of their areas; each area has a class of its own.
+    Plans = Mapping[str, Any]
+    # What run_areas() takes: by name an area, and what gives its request, of the plans made so far, or None.
+    Wishes = Dict[str, Tuple[object, Callable[[Plans], object]]]
 
 # The areas, by the names of their options and results.
 KERNEL, CMDLINE, SRIOV, DEVICES, IMAGES = "modules", "kernel_cmdline", "sriov", "devices", "initramfs"
@@ -34,58 +46,58 @@ CONFIG, PLATFORMS = "kernel_config", "platforms"
 class _Late:
     """An area that ``make`` makes when it is first asked for anything."""
 
-    def __init__(self, make):
+    def __init__(self, make: Callable[[], object]) -> None:
         self._make = make
 
     @cached_property
-    def _area(self):
+    def _area(self) -> object:
         return self._make()
 
-    def __getattr__(self, verb):
+    def __getattr__(self, verb: str) -> Any:
         return getattr(self._area, verb)
 
 
-def _kernel_area(fs, files):
+def _kernel_area(fs: Sysfs, files: Files) -> object:
     from ansible_collections.vfio.host.plugins.module_utils._modules.area import KernelArea
     return KernelArea(fs, files, _modules_needed)
 
 
-def _modules_needed(fs):
+def _modules_needed(fs: Sysfs) -> Any:
     from ansible_collections.vfio.host.plugins.module_utils._devices.needed import modules_needed
     return modules_needed(fs)
 
 
-def _cmdline_area(fs, files):
+def _cmdline_area(fs: Sysfs, files: Files) -> object:
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.area import CmdlineArea
     return CmdlineArea(fs, files)
 
 
-def _number_area(fs, files):
+def _number_area(fs: Sysfs, files: Files) -> object:
     from ansible_collections.vfio.host.plugins.module_utils._sriov.area import NumberArea
     return NumberArea(fs, files)
 
 
-def _probe_area(fs, files):
+def _probe_area(fs: Sysfs, files: Files) -> object:
     from ansible_collections.vfio.host.plugins.module_utils._sriov.area import ProbeArea
     return ProbeArea(fs, files)
 
 
-def _device_area(fs, files):
+def _device_area(fs: Sysfs, files: Files) -> Any:
     from ansible_collections.vfio.host.plugins.module_utils._devices.area import DeviceArea
     return DeviceArea(fs, files)
 
 
-def _node_area(fs, files):
+def _node_area(fs: Sysfs, files: Files) -> object:
     from ansible_collections.vfio.host.plugins.module_utils._nodes.area import NodeArea
     return NodeArea(fs, files)
 
 
-def _memlock_area(fs, files):
+def _memlock_area(fs: Sysfs, files: Files) -> object:
     from ansible_collections.vfio.host.plugins.module_utils._memlock.area import MemlockArea
     return MemlockArea(fs, files)
 
 
-def _image_area(fs, files):
+def _image_area(fs: Sysfs, files: Files) -> object:
     from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
     from ansible_collections.vfio.host.plugins.module_utils._initramfs.area import ImageArea
     return ImageArea(fs, files, ImageFiles(files.root))
@@ -98,11 +110,11 @@ class Firmware:
     """
 
     is_needed: bool
-    table: Optional[str]
+    table: str | None
     running: str
 
 
-def firmware(fs):
+def firmware(fs: Sysfs) -> Firmware:
     """The Firmware of a host. A kernel in no-IOMMU mode, which somebody has asked for, needs none."""
     tables = fs.names(f"{fs.firmware}/acpi/tables")
     is_x86 = fs.machine == "x86_64" or fs.machine.endswith("86")
@@ -118,45 +130,45 @@ def firmware(fs):
 class Declaration:
     """What a task declares: the module's options. With state absent and nothing named, everything of ours goes."""
 
-    options: dict
+    options: dict[str, Any]
 
     @property
-    def named(self):
+    def named(self) -> list[str]:
         """The areas that the task names, with something or with nothing in them."""
         return [name for name in (KERNEL, CONFIG, CMDLINE, SRIOV, DEVICES, NODES, IOMMU_NODE, MEMLOCK) if self.options[name] is not None]
 
     @property
-    def present(self):
+    def present(self) -> bool:
         """Whether the host is to be made so, and not given back."""
-        return self.options["state"] == "present"
+        return bool(self.options["state"] == "present")
 
     @property
-    def is_everything(self):
+    def is_everything(self) -> bool:
         """Whether everything of this collection is to be taken back."""
         return not self.present and not self.named
 
-    def wants(self, area):
+    def wants(self, area: str) -> bool:
         """Whether the task is about an area at all; devices are looked at also where none is declared."""
         return self.is_everything or bool(self.options[area]) or (area == DEVICES and DEVICES in self.named)
 
-    def _looks(self, area, files):
+    def _looks(self, area: str, files: Files) -> bool:
         """Whether a task that declares nothing of an area has to look for what earlier ones have left there."""
         named = area in self.named or (area == KERNEL and CONFIG in self.named)
         return named and self.present and self.options["undeclared"] in MOVES and _is_marked(area, files)
 
-    def wishes(self, fs, files):
+    def wishes(self, fs: Sysfs, files: Files) -> Wishes:
         """The wishes, for run_areas(). Raises InputError."""
         self._check()
         return self._on(platform_of(fs))._wishes(fs, files)
 
-    def _on(self, platform):
+    def _on(self, platform: str) -> Declaration:
         """The declaration with what the platform needs where devices are taken."""
         needs = (self.options[PLATFORMS] or {}).get(platform)
         if not (needs and self.present and self._takes_devices()):
             return self
         return Declaration(platforms.with_needs(self.options, needs))
 
-    def _wishes(self, fs, files):
+    def _wishes(self, fs: Sysfs, files: Files) -> Wishes:
         found = firmware(fs)
         return {
             KERNEL: (_Late(lambda: _kernel_area(fs, files)), lambda dummy: self._kernel(files)),
@@ -169,7 +181,7 @@ class Declaration:
             IMAGES: (_Late(lambda: _image_area(fs, files)), self._images),
         }
 
-    def _check(self):
+    def _check(self) -> None:
         platforms.check(self.options[PLATFORMS] or {}, KNOWN_PLATFORMS)
         if self.present and not self.named:
             raise InputError(
@@ -181,7 +193,7 @@ class Declaration:
                 "at all, to take everything back"
             )
 
-    def _kernel(self, files):
+    def _kernel(self, files: Files) -> object:
         if not (self.wants(KERNEL) or self.wants(CONFIG) or self._looks(KERNEL, files)):
             return None
         from ansible_collections.vfio.host.plugins.module_utils._modules.area import Request
@@ -191,7 +203,7 @@ class Declaration:
             undeclared=self.options["undeclared"] if self.present else None,
         )
 
-    def _cmdline(self, plans, found, files):
+    def _cmdline(self, plans: Plans, found: Firmware, files: Files) -> object:
         # With a change to be confirmed, what is only for the next boot waits until it is.
         if self.options["confirm"]:
             return None
@@ -205,7 +217,8 @@ class Declaration:
         from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import normalize, parse
         if not self.present:
             return Request(self.options[CMDLINE], present=False)
-        args, drop = dict(self.options[CMDLINE] or {}), {}
+        args: dict[str, Any] = dict(self.options[CMDLINE] or {})
+        drop: Any = {}
         declared = {normalize(str(name)): value for name, value in args.items()}
         _check_same(declared, {name: (normalize(name), value) for name, value in needed.items()})
         if turns_on:
@@ -213,20 +226,20 @@ class Declaration:
             needed = dict(wanted, **needed)
         args.update({name: value for name, value in needed.items() if normalize(name) not in declared})
         why = "the IOMMU is off, and only the kernel command line turns it on, but " if turns_on else ""
-        meant = dict.fromkeys(plans[KERNEL].arguments_meant if KERNEL in plans else ())
+        meant: dict[str, Any] = dict.fromkeys(plans[KERNEL].arguments_meant if KERNEL in plans else ())
         meant.update({name: values for name, values in iommu_arguments.TURNED_ON.items() if self._takes_devices() and name not in meant})
         return Request(
             args, drop=drop, why=why, undeclared=self.options["undeclared"] if looks else None, meant=meant,
         )
 
-    def _takes_devices(self):
+    def _takes_devices(self) -> bool:
         """Whether any device is declared for a VFIO driver. What has no right shape is refused elsewhere."""
         from ansible_collections.vfio.host.plugins.module_utils._devices.spec import NATIVE
         policies = self.options[DEVICES]
         entries = [one for entries in policies.values() if isinstance(entries, list) for one in entries] if policies else []
         return any(isinstance(one, dict) and one.get("driver") != NATIVE for one in entries)
 
-    def _sriov(self, files):
+    def _sriov(self, files: Files) -> object:
         if not (self.wants(SRIOV) or self._looks(SRIOV, files)):
             return None
         from ansible_collections.vfio.host.plugins.module_utils._sriov.options import number_request
@@ -234,7 +247,7 @@ class Declaration:
         policies = None if gives_all else frozenset(self.options[DEVICES] or ())
         return number_request(self.options, self.options[SRIOV], SRIOV, policies)
 
-    def _devices(self, plans, found):
+    def _devices(self, plans: Plans, found: Firmware) -> object:
         # Without a plan for the VFs nobody can say which devices there will be.
         if not self.wants(DEVICES) or (self.wants(SRIOV) and SRIOV not in plans):
             return None
@@ -243,12 +256,12 @@ class Declaration:
         comes = found.is_needed and _comes(plans, found.table)
         return device_request(self.options, self.options[DEVICES], comes, prediction)
 
-    def _probes(self, plans):
+    def _probes(self, plans: Plans) -> object:
         if SRIOV not in plans:
             return None
         return plans[SRIOV], [one.device.address for one in plans[DEVICES].devices] if DEVICES in plans else []
 
-    def _nodes(self, plans, fs, files):
+    def _nodes(self, plans: Plans, fs: Sysfs, files: Files) -> object:
         # Without a plan for the devices nobody can say whose they will be.
         if self.wants(DEVICES) and DEVICES not in plans:
             return None
@@ -259,24 +272,24 @@ class Declaration:
         from ansible_collections.vfio.host.plugins.module_utils._nodes.request import node_request
         return node_request(self.options, plans.get(DEVICES), read=_device_area(fs, files).read, gives_all=self.is_everything)
 
-    def _memlock(self, files):
+    def _memlock(self, files: Files) -> object:
         # It changes nothing that runs, so a change to be confirmed goes without it.
         if self.options["confirm"] or not (self.wants(MEMLOCK) or self._looks(MEMLOCK, files)):
             return None
         from ansible_collections.vfio.host.plugins.module_utils._memlock.request import memlock_request
         return memlock_request(self.options, gives_all=self.is_everything)
 
-    def _images(self, plans):
+    def _images(self, plans: Plans) -> object:
         if not self.options[IMAGES] or self.options["confirm"]:
             return None
-        ahead = dict(plans[KERNEL].modules.files) if KERNEL in plans else {}
+        ahead: dict[str, str | None] = dict(plans[KERNEL].modules.files) if KERNEL in plans else {}
         for name in (SRIOV, DEVICES, NODES):
             ahead.update(plans[name].changed_files() if name in plans else {})
         from ansible_collections.vfio.host.plugins.module_utils._initramfs.area import ImageRequest
         return ImageRequest(present=not self.is_everything, ahead=ahead)
 
 
-def _is_marked(area, files):
+def _is_marked(area: str, files: Files) -> bool:
     """Whether this collection has left anything of an area on the host. Cheap, for hosts on which it has not."""
     if area == KERNEL:
         paths = [files.modprobe_conf, files.modules_load_conf]
@@ -296,7 +309,7 @@ def _is_marked(area, files):
     return any(files.read(path) is not None for path in paths)
 
 
-def _comes(plans, table):
+def _comes(plans: Plans, table: str | None) -> bool:
     """Whether the IOMMU is on from the next boot on. Where the command line's plan failed, its own message says all."""
     if CMDLINE not in plans:
         return True
@@ -305,7 +318,7 @@ def _comes(plans, table):
     return table is not None and all(iommu_arguments.is_on(table, parse(line)) for dummy, line in plans[CMDLINE].after)
 
 
-def _check_same(declared, needed):
+def _check_same(declared: Mapping[str, object], needed: Mapping[str, tuple[str, str]]) -> None:
     """Raise InputError where modules or the configuration need an argument that is declared otherwise.
 
     ``declared``: name as the kernel compares it -> value; ``needed``: name -> (the same, value).
@@ -320,28 +333,28 @@ def _check_same(declared, needed):
         raise InputError(*problems)
 
 
-def result(plans):
+def result(plans: Plans) -> dict[str, object]:
     """The areas' part of the task's result: one key an area, for each that the task was about, and what nobody declares."""
-    found = {"undeclared": [one for plan in plans.values() for one in getattr(plan, "undeclared", ())]}
+    shown: dict[str, object] = {"undeclared": [row for plan in plans.values() for row in getattr(plan, "undeclared", ())]}
     for name, plan in plans.items():
         own = plan.result()
         if name == KERNEL:
-            found.update({key: own[key] for key in (KERNEL, CONFIG) if key in own})
-            found["options_wanted"] = _options_wanted(plan)
+            shown.update({key: own[key] for key in (KERNEL, CONFIG) if key in own})
+            shown["options_wanted"] = _options_wanted(plan)
         elif name in (SRIOV, DEVICES, PROBES, NODES, MEMLOCK):
-            found.update(own)
+            shown.update(own)
         else:
-            found[name] = own
+            shown[name] = own
         if name == SRIOV:
-            found["vfs_before"] = {one.device.address: [vf.address for vf in one.before] for one in plan.pfs}
-    return found
+            shown["vfs_before"] = {pf.device.address: [vf.address for vf in pf.before] for pf in plan.pfs}
+    return shown
 
 
-def _options_wanted(plan):
+def _options_wanted(plan: KernelPlan) -> dict[str, dict[str, str]]:
     """Module -> its declared options, as the kernel will show them: what a module has that waits for a boot is another thing."""
     from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import as_shown
     return {
-        one.demand.module: {name: as_shown(value, one.demand.types.get(name)) for name, value in one.demand.options.items()}
+        one.demand.module: {name: as_shown(value, one.demand.types.get(name, "")) for name, value in one.demand.options.items()}
         for one in plan.modules.modules
     }
 

@@ -8,15 +8,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 
-_KINDS = {"kernel_config": dict, "kernel_cmdline": dict, "modules": list}
+if TYPE_CHECKING:
+    from typing import Any, Callable, Collection, Mapping
+
+_KINDS: dict[str, type] = {"kernel_config": dict, "kernel_cmdline": dict, "modules": list}
 _PREFIX = "CONFIG_"
 
 
-def check(platforms, known):
+def check(platforms: Mapping[object, object], known: Collection[str]) -> None:
     """Raise InputError for what cannot be the needs of platforms, of which ``known`` are the names."""
-    problems = []
+    problems: list[str] = []
     for name, needs in platforms.items():
         if name not in known:
             problems.append(f"platforms: {name!r} is no platform; there are: {', '.join(known)}")
@@ -38,12 +43,12 @@ def check(platforms, known):
         raise InputError(*problems)
 
 
-def _listed(needs):
+def _listed(needs: Mapping[str, Any]) -> list[Any]:
     modules = needs.get("modules") or []
     return modules if isinstance(modules, list) else []
 
 
-def with_needs(options, needs):
+def with_needs(options: Mapping[str, Any], needs: Mapping[str, Any]) -> dict[str, Any]:
     """The options with a platform's needs added. What is declared for the host itself wins, symbol by symbol and name by name."""
     config = _merged(needs.get("kernel_config"), options["kernel_config"], _symbol)
     cmdline = _merged(needs.get("kernel_cmdline"), options["kernel_cmdline"], _kernel_name)
@@ -56,16 +61,16 @@ def with_needs(options, needs):
     )
 
 
-def _merged(needs, declared, key):
+def _merged(needs: Mapping[Any, Any] | None, declared: Mapping[Any, Any] | None, key: Callable[[object], object]) -> dict[Any, Any]:
     own = {key(name) for name in declared or {}}
     return dict({name: value for name, value in (needs or {}).items() if key(name) not in own}, **(declared or {}))
 
 
-def _symbol(name):
+def _symbol(name: object) -> object:
     return name[len(_PREFIX):] if isinstance(name, str) and name.startswith(_PREFIX) else name
 
 
-def _kernel_name(name):
+def _kernel_name(name: object) -> str:
     return str(name).replace("-", "_")
 
 

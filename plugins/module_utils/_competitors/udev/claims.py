@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors import shell
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import (
@@ -22,6 +23,12 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors.claim impor
 from ansible_collections.vfio.host.plugins.module_utils._competitors.udev.event import Event
 from ansible_collections.vfio.host.plugins.module_utils._competitors.udev.rules import MATCHING, parse
 from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import OF_DEVICE, ids_in
+
+if TYPE_CHECKING:
+    from typing import Collection, Iterable
+
+    from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Note, Script, Target
+    from ansible_collections.vfio.host.plugins.module_utils._competitors.udev.rules import Rule, Token
 
 _VERBS = {**OF_DEVICE, "driver/new_id": NEW_ID}
 _NEEDLE = re.compile(r"driver_override|sriov|bind|new_id|remove|RUN|PROGRAM|IMPORT")
@@ -36,14 +43,15 @@ _ACTIONS = ("add", "bind", "change")
 OURS = re.compile(r"(?:59|60|61)-vfio-host-.*\.rules\Z|70-vfio-host-.*\.rules\Z")
 
 
-def claims(text: str, path: str, *, name: str, script, note) -> list:
+def claims(text: str, path: str, *, name: str, script: Script, note: Note) -> list[Claim]:
     """The Claims of one rules file of others. ``name``: of the file, since files are read by name.
 
     ``script``: as for shell.claims(); ``note``: is called with a sentence for what is not understood.
     """
     if not _NEEDLE.search(text):
         return []
-    rules, found = parse(text), []
+    rules = parse(text)
+    found: list[Claim] = []
     for rule in rules:
         where = f"{path}:{rule.line}"
         if rule.tokens is None:
@@ -59,21 +67,21 @@ def claims(text: str, path: str, *, name: str, script, note) -> list:
 class _Reach:
     """Which targets a rule is for."""
 
-    def __init__(self, rules, rule, name):
+    def __init__(self, rules: list[Rule], rule: Rule, name: str) -> None:
         self._rules, self._rule, self.name = rules, rule, name
 
-    def answer(self, target, *, nets=(False, True), actions=_ACTIONS):
+    def answer(self, target: Target, *, nets: Iterable[bool] = (False, True), actions: Collection[str] = _ACTIONS) -> bool | None:
         """True, False or None: whether one of a target's events gets to the rule."""
         return any_of(
             self._of_event(Event(target, action, net=net)) for net in nets for action in actions
             if not net or target.is_network
         )
 
-    def _of_event(self, event):
+    def _of_event(self, event: Event) -> bool | None:
         return next((answer for rule, answer in event.reached(self._rules) if rule is self._rule), False)
 
 
-def _of_token(token, rule, where, reach, script):
+def _of_token(token: Token, rule: Rule, where: str, reach: _Reach, script: Script) -> list[Claim]:
     if token.key == "ATTR":
         claim = _of_attribute(token, rule, where, reach)
         return [] if claim is None else [claim]
@@ -84,14 +92,16 @@ def _of_token(token, rule, where, reach, script):
     return []
 
 
-def _of_attribute(token, rule, where, reach):
+def _of_attribute(token: Token, rule: Rule, where: str, reach: _Reach) -> Claim | None:
     says = f"a rule of udev with {token.text}"
     value = None if re.search(r"[$%](?!$)", token.value) else token.value
     elsewhere = _ELSEWHERE.match(token.name)
     if elsewhere:
         verb = _VERBS.get(elsewhere.group("attribute"))
         place = elsewhere.group("place") or elsewhere.group("next")
-        return verb and Claim(where, verb, _value(verb, value, rule), says, lambda target: _at(place, target, reach))
+        if verb is None:
+            return None
+        return Claim(where, verb, _value(verb, value, rule), says, lambda target: _at(place, target, reach))
     driver = _OF_DRIVER.match(token.name) or _OF_SUBSYSTEM.match(token.name)
     if driver:
         return _of_driver(driver, token, where, says, reach)
@@ -101,12 +111,14 @@ def _of_attribute(token, rule, where, reach):
     virtual = re.match(r"virtfn[^/]+/(.+)", attribute)
     if virtual:
         verb = _VERBS.get(virtual.group(1))
-        return verb and Claim(where, verb, _value(verb, value, rule), says, lambda target: None if target.physfn else False)
+        if verb is None:
+            return None
+        return Claim(where, verb, _value(verb, value, rule), says, lambda target: None if target.physfn else False)
     verb = _VERBS.get(attribute)
     if verb is None:
         return None
 
-    def fits(target):
+    def fits(target: Target) -> bool | None:
         found = reach.answer(target, nets=(net,))
         # In an event of ours that comes later, ours is the last word; no other event undoes it again.
         is_early = verb == OVERRIDE and found and reach.name < f"60-vfio-host-{target.policy}.rules" and target.numvfs is None
@@ -118,14 +130,14 @@ def _of_attribute(token, rule, where, reach):
     return Claim(where, verb, _value(verb, value, rule), says, fits)
 
 
-def _value(verb, value, rule):
+def _value(verb: str, value: str | None, rule: Rule) -> str | None:
     if verb != UNBIND:
         return value
     # What it is taken from.
-    return next((one.value for one in rule.tokens if one.key == "DRIVER" and one.op == "==" and not re.search(r"[*?|\[]", one.value)), "")
+    return next((one.value for one in rule.tokens or () if one.key == "DRIVER" and one.op == "==" and not re.search(r"[*?|\[]", one.value)), "")
 
 
-def _at(place, target, reach):
+def _at(place: str, target: Target, reach: _Reach) -> bool | None:
     """Whether what another device's event writes at [pci/place] is about a target."""
     if _ITSELF.search(place):
         return reach.answer(target)
@@ -136,16 +148,16 @@ def _at(place, target, reach):
     return reach.answer(target) or None
 
 
-def _of_driver(found, token, where, says, reach):
-    attribute = found.group("attribute")
+def _of_driver(match: re.Match[str], token: Token, where: str, says: str, reach: _Reach) -> Claim:
+    attribute = match.group("attribute")
     if attribute == "new_id":
         ids = ids_in(token.value)
-        return Claim(where, NEW_ID, found.group("driver"), says, lambda target: (target.ids["vendor"], target.ids["device"]) in ids)
+        return Claim(where, NEW_ID, match.group("driver"), says, lambda target: (target.ids["vendor"], target.ids["device"]) in ids)
     verb = UNBIND if attribute == "unbind" else OVERRIDE
-    return Claim(where, verb, found.group("driver"), says, lambda target: _at(token.value, target, reach))
+    return Claim(where, verb, match.group("driver"), says, lambda target: _at(token.value, target, reach))
 
 
-def _of_program(token, where, reach, script):
+def _of_program(token: Token, where: str, reach: _Reach, script: Script) -> list[Claim]:
     """What a program does to the device of the event, or to those that it names."""
     text = _ITSELF.sub("$KERNEL_OF_EVENT", token.value)
     scripts = [script(path) for path in re.findall(r"/[\w./@+-]+", text)]
@@ -155,7 +167,7 @@ def _of_program(token, where, reach, script):
     # Words of the event are in the command, or in the environment of what it runs.
     is_own = bool(re.search(r"[$%]", token.value) or any(map(_OF_EVENT.search, scripts)))
     for claim in shell.claims(text, where, first=0, script=script, says=says):
-        def fits(target, claim=claim):
+        def fits(target: Target, claim: Claim = claim) -> bool | None:
             named = claim.fits(target)
             if named is True:
                 return reach.answer(target) or None

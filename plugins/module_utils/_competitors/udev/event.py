@@ -13,9 +13,19 @@ its file; properties of programs and of the hardware database are not known.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import all_of, any_of, fits_pattern
 from ansible_collections.vfio.host.plugins.module_utils._competitors.udev.rules import MATCHING
+
+if TYPE_CHECKING:
+    from typing import Iterable, Iterator, Mapping, Optional, Tuple
+
+    from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Target
+    from ansible_collections.vfio.host.plugins.module_utils._competitors.udev.rules import Rule, Token
+
+    # A device on the way upwards: subsystem, the kernel's name, ids, whether it is the function itself.
+    Place = Tuple[str, Optional[str], Optional[Mapping[str, str]], bool]
 
 _KERNEL_NAME = re.compile(r"(?:eth|usb|wlan|ib)[\d*?\[]|[*?\[]")
 _PARENTS = ("KERNELS", "SUBSYSTEMS", "DRIVERS", "ATTRS", "TAGS")
@@ -24,7 +34,7 @@ _PARENTS = ("KERNELS", "SUBSYSTEMS", "DRIVERS", "ATTRS", "TAGS")
 class Event:
     """One event of a Target: of the function itself, or with ``net`` of an interface of it."""
 
-    def __init__(self, target, action: str, *, net: bool = False):
+    def __init__(self, target: Target, action: str, *, net: bool = False) -> None:
         self.target, self.action, self.is_net = target, action, net
         ids = target.ids
         self._attributes = {key: f"0x{ids[key]}" for key in ("vendor", "device", "subsystem_vendor", "subsystem_device", "class")}
@@ -43,12 +53,13 @@ class Event:
                 "ID_BUS": "pci", "ID_VENDOR_ID": f"0x{ids['vendor']}", "ID_MODEL_ID": f"0x{ids['device']}",
                 "ID_PATH": f"pci-{target.address}",
             })
-        self._set: dict = {}
+        self._set: dict[str, str | None] = {}
 
-    def reached(self, rules):
+    def reached(self, rules: Iterable[Rule]) -> Iterator[tuple[Rule, bool | None]]:
         """(rule, True or None) for each rule of one file that the event gets to, and whose matches hold or may."""
         self._set = {}
-        label, is_jump_sure = None, False
+        label: str | None = None
+        is_jump_sure = False
         for rule in rules:
             tokens = rule.tokens or ()
             if any(one.key == "LABEL" and one.value == label for one in tokens):
@@ -64,7 +75,7 @@ class Event:
             if jump is not None and label is None:
                 label, is_jump_sure = jump, answer is True
 
-    def _matches(self, tokens):
+    def _matches(self, tokens: Iterable[Token]) -> bool | None:
         # All of the keys that look upwards have to hold for one and the same device.
         parents = [one for one in tokens if one.key in _PARENTS and one.op in MATCHING]
         own = [self._match(one) for one in tokens if one.op in MATCHING and one.key not in _PARENTS]
@@ -74,15 +85,15 @@ class Event:
             own.append(any_of(all_of(self._parent(one, place) for one in parents) for place in self._chain()))
         return all_of(own)
 
-    def _chain(self):
+    def _chain(self) -> list[Place]:
         """The event's own device and those above it, each as (subsystem, kernel's name, ids, whether it is the function)."""
         target = self.target
-        chain = [("net", None, None, False)] if self.is_net else []
+        chain: list[Place] = [("net", None, None, False)] if self.is_net else []
         chain.append(("pci", target.address, target.ids, True))
         chain += [("pci" if ids is not None else "", name, ids, False) for name, ids in target.ancestors]
         return chain
 
-    def _parent(self, token, place):
+    def _parent(self, token: Token, place: Place) -> bool | None:
         subsystem, name, ids, is_function = place
         if token.key == "SUBSYSTEMS":
             return _compare(token, [subsystem])
@@ -101,7 +112,7 @@ class Event:
             return self._attribute(token)
         return None
 
-    def _match(self, token):
+    def _match(self, token: Token) -> bool | None:
         key = token.key
         if key == "ACTION":
             return _compare(token, [self.action])
@@ -121,7 +132,7 @@ class Event:
             return self._property(token)
         return None
 
-    def _name(self, token):
+    def _name(self, token: Token) -> bool | None:
         """An interface has a name of the kernel's first, and another after it is renamed."""
         if not self._names:
             return None
@@ -132,7 +143,7 @@ class Event:
             return True
         return None if _KERNEL_NAME.match(token.value) else False
 
-    def _driver(self, token):
+    def _driver(self, token: Token) -> bool | None:
         """By then it has the native driver, the declared one, or none."""
         target = self.target
         names = {target.driver or "", target.wanted or "", ""} | set(target.natives)
@@ -140,14 +151,14 @@ class Event:
         answers = {_compare(token, [one]) for one in names}
         return answers.pop() if len(answers) == 1 else None
 
-    def _devpath(self, token):
+    def _devpath(self, token: Token) -> bool | None:
         above = "".join(f"/{name}" for name, dummy in reversed(self.target.ancestors))
         if not above:
             return None
         path = f"/devices{above}/{self.target.address}"
         return _compare(token, [f"{path}/net/{name}" for name in self._names] if self.is_net else [path])
 
-    def _attribute(self, token):
+    def _attribute(self, token: Token) -> bool | None:
         key = token.name.strip()
         if self.is_net:
             if key == "address":
@@ -157,7 +168,7 @@ class Event:
         known = self._attributes.get(key)
         return None if known is None or not known else _compare(token, [known])
 
-    def _property(self, token):
+    def _property(self, token: Token) -> bool | None:
         if token.name in self._set:
             value = self._set[token.name]
             return None if value is None else _compare(token, [value])
@@ -170,7 +181,7 @@ class Event:
         known = self.env.get(token.name)
         return None if known is None else _compare(token, [known])
 
-    def _assign(self, tokens, answer):
+    def _assign(self, tokens: Iterable[Token], answer: bool | None) -> None:
         for one in tokens:
             if one.key == "ENV" and one.op in ("=", ":="):
                 is_known = answer is True and "$" not in one.value and "%" not in one.value
@@ -179,13 +190,13 @@ class Event:
                 self._set[one.name] = None
 
 
-def _compare(token, values):
+def _compare(token: Token, values: Iterable[str]) -> bool | None:
     """Whether one of ``values`` fits one of a token's alternatives; with != whether none does."""
     found = any_of(_fits(one, values, token.is_any_case) for one in token.value.split("|"))
     return found if found is None or token.op == "==" else not found
 
 
-def _fits(pattern, values, is_any_case):
+def _fits(pattern: str, values: Iterable[str], is_any_case: bool) -> bool | None:
     if is_any_case:
         pattern, values = pattern.lower(), [one.lower() for one in values]
     return fits_pattern(pattern, values)

@@ -13,7 +13,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Optional
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Iterator
 
 _TOKEN = re.compile(
     r"[\s,]*(?P<key>[A-Z_]+)(?:\{(?P<name>[^}]*)\})?\s*(?P<op>==|!=|\+=|-=|:=|=)\s*(?P<kind>[ei]{0,2})\"(?P<value>(?:[^\"\\]|\\.)*)\""
@@ -43,11 +46,11 @@ class Rule:
     """One rule. ``tokens``: None where the line is not understood; ``text``: the line."""
 
     line: int
-    tokens: Optional[tuple]
+    tokens: tuple[Token, ...] | None
     text: str
 
 
-def logical_lines(text: str):
+def logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """(number of its first line, line): comments go, also those between lines that a backslash joins."""
     start, joined = 0, ""
     for number, raw in enumerate(text.split("\n"), 1):
@@ -66,26 +69,27 @@ def logical_lines(text: str):
         yield start, joined
 
 
-def parse(text: str) -> list:
+def parse(text: str) -> list[Rule]:
     """The Rules of a file, in its order."""
     return [Rule(number, _tokens(line), line) for number, line in logical_lines(text)]
 
 
-def _tokens(line):
-    found, place = [], 0
+def _tokens(line: str) -> tuple[Token, ...] | None:
+    tokens: list[Token] = []
+    place = 0
     while place < len(line):
         one = _TOKEN.match(line, place)
         if one is None:
-            return None if line[place:].strip(" \t,\r\\") else tuple(found)
+            return None if line[place:].strip(" \t,\r\\") else tuple(tokens)
         value = one.group("value")
         # Without e only a quote is quoted; with it, as in C (source: udev_rule_parse_value).
         value = _unescaped(value) if "e" in one.group("kind") else value.replace('\\"', '"')
-        found.append(Token(one.group("key"), one.group("name") or "", one.group("op"), value, "i" in one.group("kind")))
+        tokens.append(Token(one.group("key"), one.group("name") or "", one.group("op"), value, "i" in one.group("kind")))
         place = one.end()
-    return tuple(found)
+    return tuple(tokens)
 
 
-def _unescaped(value):
+def _unescaped(value: str) -> str:
     simple = {"n": "\n", "t": "\t", "\\": "\\", '"': '"', "s": " "}
     return re.sub(r"\\(.)", lambda one: simple.get(one.group(1), one.group(0)), value)
 

@@ -38,7 +38,7 @@ RECORDS = st.lists(
 
 def back(records):
     return module_records.parse_records(
-        module_records.render_modprobe(records), "m", module_records.render_load(records), "l"
+        module_records.render_modprobe(records), module_records.render_load(records), modprobe_path="m", load_path="l"
     )
 
 
@@ -90,7 +90,7 @@ def test_foreign_files_of_any_content_are_read_without_a_traceback(data):
 @given(st.text(alphabet="abcdeinoptsx_=-.#:/ \t\n\\\"", max_size=80))
 def test_a_file_of_ours_changed_by_hand_is_read_or_refused(text):
     try:
-        records = module_records.parse_records(text, "m", text, "l")
+        records = module_records.parse_records(text, text, modprobe_path="m", load_path="l")
     except PlanError:
         return
     assert back(records) == [one for one in records if not one.is_empty]
@@ -158,8 +158,8 @@ def test_values_are_made_to_fit_their_type(text, kind, expected):
     (("Y", "1"), "", False), (("(null)", ""), "string", True), ((None, "1"), "int", False), (("a", "b"), "string", False),
 ])
 def test_values_are_compared_by_meaning(values, kind, expected):
-    assert same(*values, kind) is expected
-    assert same(*reversed(values), kind) is expected
+    assert same(*values, kind=kind) is expected
+    assert same(*reversed(values), kind=kind) is expected
 
 
 def test_a_yaml_boolean_is_written_as_the_kernel_prints_it():

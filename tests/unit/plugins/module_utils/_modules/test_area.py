@@ -124,6 +124,24 @@ def test_an_option_that_nobody_shows_is_remembered_until_the_module_is_loaded_an
     assert not settled(host, wish).reboot_reasons
 
 
+def test_an_option_that_is_remembered_as_not_set_is_not_given_to_modprobe(host):
+    host.load("vfio_pci")
+    host.bind("vfio_pci", "0000:02:00.0")
+    host.apply({"name": "vfio_pci", "options": {"ids": "1234:11e8"}})
+    os.unlink(host.path("sys/bus/pci/drivers/vfio_pci/0000:02:00.0"))
+    host.apply({"name": "vfio_pci", "options": {"disable_vga": True}})
+    assert host.commands[-1] == ["modprobe", "--", "vfio_pci", "disable_vga=Y"]
+
+
+def test_a_module_that_leaves_the_kernel_between_plan_and_apply_is_named(host):
+    host.load("vfio")
+    area = KernelArea(host.kernel, host.files, modules_needed)
+    made = area.plan(area.read(), Request(modules=[{"name": "vfio", "options": {"enable_unsafe_noiommu_mode": True}}]))
+    host.run(["rmmod", "--", "vfio"])
+    with pytest.raises(ApplyError, match="module vfio: its option enable_unsafe_noiommu_mode is not in sysfs any more"):
+        area.apply(made, Journal(host.kernel, host.files))
+
+
 def test_an_option_for_this_boot_only_is_given_to_modprobe_and_is_in_no_file(host):
     wish = {"name": "vfio_pci", "options": {"ids": "1:1"}, "at_boot": False}
     made, dummy = host.apply(wish)

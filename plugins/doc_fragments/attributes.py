@@ -42,3 +42,13 @@ attributes:
     description: Action returns an C(ansible_facts) dictionary that updates host facts.
     support: full
 """
+
+    ACTIONGROUP_VFIO = r"""
+options: {}
+attributes:
+  action_group:
+    description: Use C(group/vfio.host.vfio) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - vfio.host.vfio
+"""

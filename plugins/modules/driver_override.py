@@ -18,6 +18,7 @@ author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
   - vfio.host.devices
+  - vfio.host.attributes.actiongroup_vfio
 options:
   policy:
     description: The policy's name, of lower-case letters, digits and C(-).

@@ -20,6 +20,7 @@ author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
   - vfio.host.devices
+  - vfio.host.attributes.actiongroup_vfio
 options:
   state:
     description:

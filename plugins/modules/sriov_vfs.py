@@ -18,6 +18,7 @@ author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
   - vfio.host.attributes
+  - vfio.host.attributes.actiongroup_vfio
 options:
   devices:
     description:

@@ -83,13 +83,6 @@ attributes:
     support: full
     platforms: linux
 notes:
-  - "A device is declared as a mapping: C(match), a mapping of device fields to wanted values, of which all must fit;
-    C(driver), V(auto) (the default, the best VFIO driver by the kernel's alias table), V(native) (no override) or the name
-    of a driver; C(fallback), the driver to take where that one refuses the device;
-    C(count), exactly so many devices must match; C(optional), a match without any device is no error;
-    C(iommu_group), V(refuse) (the default) fails with the group's other members that keep VFIO from it, V(extend) takes
-    these too, but for host bridges that no driver has and for what vanishes with another member, V(ignore) does not look; C(force), a
-    list as in O(force), which is about the devices that the entry selects, and not about what it extends to."
   - "Fields that C(match) may name: any scalar field of a device as M(vfio.host.pci_facts) returns it (C(address),
     C(vendor), C(device), C(class), C(driver), C(path), C(serial), C(iommu_group), ...), C(net) and C(mac) of its network
     interfaces, C(physfn) (address, interface name, MAC, serial number or path of a VF's PF, or a mapping that selects it), C(vf) (a VF's

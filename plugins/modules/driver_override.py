@@ -18,6 +18,7 @@ author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
   - vfio.host.devices
+  - vfio.host.entries.device
   - vfio.host.attributes.actiongroup_vfio
 options:
   policy:
@@ -25,9 +26,7 @@ options:
     type: str
     default: default
   devices:
-    description: The devices of the policy; the notes say how one is declared. Required for O(state=present).
-    type: list
-    elements: dict
+    description: The devices of the policy. Required for O(state=present).
 seealso:
   - module: vfio.host.pci_facts
   - module: vfio.host.passthrough
@@ -140,7 +139,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.area import Dev
 from ansible_collections.vfio.host.plugins.module_utils._devices.options import device_request
 
 
-def main():
+def main() -> None:
     """One policy, one plan."""
     module = AnsibleModule(
         argument_spec=dict(

@@ -133,7 +133,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.images import Imag
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.area import ImageArea, ImageRequest
 
 
-def main():
+def main() -> None:
     """One host's images, one plan."""
     module = AnsibleModule(
         argument_spec={"state": {"type": "str", "choices": ["present", "absent"], "default": "present"}},

@@ -202,7 +202,7 @@ from ansible_collections.vfio.host.plugins.module_utils._cmdline.area import Cmd
 from ansible_collections.vfio.host.plugins.module_utils._core.task import run_task
 
 
-def main():
+def main() -> None:
     """One area, one request."""
     module = AnsibleModule(
         argument_spec={

@@ -138,7 +138,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.needed import m
 from ansible_collections.vfio.host.plugins.module_utils._modules.area import KernelArea, Request
 
 
-def main():
+def main() -> None:
     """All symbols, one plan."""
     module = AnsibleModule(
         argument_spec={

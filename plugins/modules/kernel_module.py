@@ -19,58 +19,14 @@ author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
   - vfio.host.attributes
+  - vfio.host.entries.module
 options:
   modules:
     description:
       - The modules. C(-) and C(_) in their names, and in those of their options, are the same.
       - A task changes only what it declares of the modules that it names. Modules that other tasks have named stay as
         they are; of one that it names, what it no longer declares is taken out of the files.
-    type: list
-    elements: dict
     required: true
-    suboptions:
-      name:
-        description: The module's name.
-        type: str
-        required: true
-      state:
-        description:
-          - V(loaded), it is loaded now and at every boot.
-          - V(unloaded), it is unloaded now and not loaded at boot by this collection. A device that needs it may
-            still have it loaded. It is an error where something uses it.
-          - V(disabled), neither an alias nor its name loads it any more, by a C(blacklist) and an C(install) line. It
-            is unloaded now where nothing uses it, else by the next boot.
-          - V(absent), nothing of this collection is left about it, nor what M(vfio.host.kernel_config) has
-            declared of it. What runs is left as it is.
-        type: str
-        choices: [loaded, unloaded, disabled, absent]
-        default: loaded
-      options:
-        description:
-          - Option names to values. An option that is no longer declared keeps its value until the module is loaded
-            anew.
-          - A value is one word of letters, digits and C(_.,:/+*@%=~-), a number, or a boolean.
-        type: dict
-        default: {}
-      at_boot:
-        description: Make it so at every boot too. With V(false) the files hold nothing about the module.
-        type: bool
-        default: true
-      before:
-        description:
-          - Native drivers' modules, before which this module is loaded whenever one of them is (C(softdep NATIVE
-            pre:)).
-        type: list
-        elements: str
-        default: []
-      force:
-        description:
-          - What the host needs this module for and gives up. A module whose driver has a device that the host needs (C(guards) in the facts of
-            M(vfio.host.pci_facts)) is neither unloaded nor disabled otherwise, nor one that such a module needs.
-        type: list
-        elements: str
-        choices: [network, storage, console]
-        default: []
   force:
     description: The same as O(modules[].force), for all modules of this task.
     type: list
@@ -225,14 +181,13 @@ from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARD
 from ansible_collections.vfio.host.plugins.module_utils._core.task import run_task
 from ansible_collections.vfio.host.plugins.module_utils._devices.needed import modules_needed
 from ansible_collections.vfio.host.plugins.module_utils._modules.area import KernelArea, Request
-from ansible_collections.vfio.host.plugins.module_utils._modules.spec import MODULE_SPEC
 
 
-def main():
+def main() -> None:
     """All modules, one plan."""
     module = AnsibleModule(
         argument_spec={
-            "modules": {"type": "list", "elements": "dict", "required": True, "options": MODULE_SPEC},
+            "modules": {"type": "list", "elements": "dict", "required": True},
             "now": {"type": "bool", "default": True},
             "force": {"type": "list", "elements": "str", "choices": list(GUARDS), "default": []},
         },

@@ -20,6 +20,8 @@ author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
   - vfio.host.devices
+  - vfio.host.entries.module
+  - vfio.host.entries.sriov
   - vfio.host.attributes.actiongroup_vfio
 options:
   state:
@@ -35,7 +37,7 @@ options:
     default: present
   devices:
     description:
-      - Policy names to lists of devices; the notes say how one is declared.
+      - Policy names to lists of devices. Each device has the keys of O(vfio.host.driver_override#module:devices).
       - An empty list gives back what the policy took.
       - A device that another policy of this task declares now changes its owner only, and is not unbound. So a policy is renamed,
         split and merged by declaring it so.
@@ -45,21 +47,15 @@ options:
     type: dict
   sriov:
     description:
-      - Physical functions and how many virtual functions they have, each a mapping as in
-        O(vfio.host.sriov_vfs#module:devices). They are made before O(devices) are looked at, so policies can declare
-        virtual functions that do not exist yet.
+      - Physical functions (PFs) and how many virtual functions (VFs) they have. VFs are made before O(devices) are looked at, so policies
+        can declare VFs that do not exist yet.
       - Of a PF that is not named O(undeclared) decides.
       - With O(state=absent) the number that was there before is given back.
-    type: list
-    elements: dict
   modules:
     description:
-      - Kernel modules and their options, each a mapping with the keys of
-        O(vfio.host.kernel_module#module:modules).
+      - Kernel modules and their options.
       - O(force) is about these, too. A module whose driver has a device that the host needs is neither disabled nor unloaded otherwise.
       - With O(state=absent) nothing of this collection is left about the named modules. What runs is left as it is.
-    type: list
-    elements: dict
   kernel_config:
     description:
       - Kconfig symbols to the values that will do, as in O(vfio.host.kernel_config#module:options). What only a kernel
@@ -92,23 +88,41 @@ options:
     version_added: 0.1.0
   iommu_node:
     description:
-      - Who may open C(/dev/iommu), by which user space uses a device without its group. It is one for the whole host. A mapping
-        of C(owner), C(group) and C(mode), as in O(nodes).
-      - An empty mapping declares nothing. What was declared once O(undeclared) decides about.
+      - Who may open C(/dev/iommu), by which user space uses a device without its group. The host has one such node.
+      - An empty mapping declares nothing. O(undeclared) decides about what was declared before.
     type: dict
+    suboptions:
+      owner:
+        description: A user, by name.
+        type: str
+        default: root
+      group:
+        description: A group, by name.
+        type: str
+        default: root
+      mode:
+        description: Four octal digits in quotes, of which the last is 0. The default is V("0660") with a group, and V("0600") without.
+        type: str
     version_added: 0.1.0
   memlock:
     description:
-      - How much memory services and users may lock. Whoever has a device locks the memory that it can reach, and most of a guest's is that.
-      - C(units) maps services (C(NAME.service)) to limits, which go to C(/etc/systemd/system/NAME.service.d/90-vfio-host.conf). C(users)
-        maps users, or groups with C(@) before the name, to limits from the next login on, in
-        C(/etc/security/limits.d/90-vfio-host.conf).
+      - How much memory services and users may lock. A process that uses a device locks the memory that the device can reach, which is most
+        of a guest's memory.
       - A limit is V(infinity), a number of bytes, or a size such as V(64G) (V(K), V(M), V(G), V(T), V(P), V(E), of 1024).
       - systemd reads its units again, and nothing is restarted. RV(restart) says what has to be.
       - Services, users and groups have to be there. A file that is read after ours and says otherwise is an error, with its line.
       - With O(state=absent), what is named is taken away. What is not named O(undeclared) decides about. Not looked at with O(confirm), since it
         changes nothing that runs.
     type: dict
+    suboptions:
+      units:
+        description: Services (C(NAME.service)) to limits, in C(/etc/systemd/system/NAME.service.d/90-vfio-host.conf).
+        type: dict
+      users:
+        description:
+          - Users, or groups with C(@) before the name, to limits, in C(/etc/security/limits.d/90-vfio-host.conf). They hold from the next login
+            on.
+        type: dict
     version_added: 0.1.0
   platforms:
     description:
@@ -457,6 +471,8 @@ reboot_reasons:
     - 0000:02:00.0 (Intel Corporation 82574L Gigabit Network Connection) waits for the next boot
 """
 
+from typing import TYPE_CHECKING
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vfio.host.plugins.module_utils._core.options import ARGUMENTS
@@ -464,8 +480,14 @@ from ansible_collections.vfio.host.plugins.module_utils._core.task import run_ta
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import CHOICES, REPORT
 from ansible_collections.vfio.host.plugins.module_utils._passthrough.declaration import DEVICES, Declaration, result
 
+if TYPE_CHECKING:
+    from typing import Any, Callable, Mapping
 
-def main():
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+    from ansible_collections.vfio.host.plugins.module_utils._prove.prove import Proof
+
+
+def main() -> None:
     """All areas, one plan."""
     module = AnsibleModule(
         argument_spec=dict(
@@ -488,10 +510,10 @@ def main():
     run_task(module, Declaration(module.params).wishes, make_result=result, after=proof_for(module) if module.params["prove"] else None)
 
 
-def proof_for(module):
+def proof_for(module: AnsibleModule) -> Callable[[Sysfs, Mapping[str, Any]], Proof]:
     """A function from (Sysfs, name -> plan) to the Proof of the devices."""
 
-    def proof(fs, plans):
+    def proof(fs: Sysfs, plans: Mapping[str, Any]) -> Proof:
         # Only tasks that ask for it load it.
         from ansible_collections.vfio.host.plugins.module_utils._prove.prove import prove_plan
         return prove_plan(fs, plans.get(DEVICES), timeout=module.params["timeout"], check=module.check_mode)

@@ -213,6 +213,7 @@ ansible_facts:
 import gc
 import json
 import sys
+from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.warnings import get_deprecation_messages, get_warning_messages
@@ -225,10 +226,16 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.state import su
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable, Mapping
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
+
 MANY = 256
 
 
-def main():
+def main() -> None:
     """Read the host, return its facts."""
     module = AnsibleModule(
         argument_spec={
@@ -239,24 +246,27 @@ def main():
         supports_check_mode=True,
     )
     gc.disable()  # of all the values made here, none can go before the end
-    facts = problem = None
+    outcome: tuple[dict[str, Any], list[str]] | BaseException
     try:
-        facts, warnings = read(module)
+        outcome = read(module)
     except ENDINGS as error:
-        problem = error
-    if problem is not None:
-        fail(module, problem)
+        outcome = error
+    if isinstance(outcome, BaseException):
+        fail(module, outcome)
+        return
+    facts, warnings = outcome
     for warning in warnings:
         module.warn(warning)
     leave(module, ansible_facts={"vfio_host": facts})
 
 
-def read(module):
+def read(module: AnsibleModule) -> tuple[dict[str, Any], list[str]]:
     """The facts, and the warnings about them."""
     select = selection(module.params["match"])
     fs = Sysfs(run=runner(module))
     found = survey(fs)
-    facts, warnings = found.facts(), []
+    facts: dict[str, Any] = found.facts()
+    warnings: list[str] = []
     facts["devices"] = details.add(fs, found, select(found.devices, facts["devices"]), module.params["details"])
     if module.params["owners"]:
         owned, facts["policies"], warnings = owners(Files(fs.root), found.devices)
@@ -264,7 +274,7 @@ def read(module):
     return facts, [printable(one) for one in found.warnings + warnings + taken_by_id(found, facts["devices"])]
 
 
-def selection(values):
+def selection(values: list[dict[str, Any]]) -> Callable[[Mapping[str, Device], dict[str, Any]], dict[str, Any]]:
     """A function from (devices, their facts) to the facts that the option ``match`` asks for."""
     if not values:
         return lambda devices, facts: facts
@@ -274,7 +284,7 @@ def selection(values):
 
     matches = parse_matches(values)
 
-    def select(devices, facts):
+    def select(devices: Mapping[str, Device], facts: dict[str, Any]) -> dict[str, Any]:
         selector = Selector(devices)
         wanted = {address for match in matches for address in selector.select(match)}
         return {address: facts[address] for address in sorted(wanted)}
@@ -282,17 +292,18 @@ def selection(values):
     return select
 
 
-def taken_by_id(found, addresses):
+def taken_by_id(survey_of_host: Survey, addresses: Iterable[str]) -> list[str]:
     """Warnings about those of ``addresses`` that a VFIO driver took without an override."""
-    if not any(found.is_vfio(device.driver) and device.driver_override is None for device in found.devices.values()):
+    devices = survey_of_host.devices.values()
+    if not any(survey_of_host.is_vfio(device.driver) and device.driver_override is None for device in devices):
         return []
     # Compiled on the host each time, so only where there are such devices.
     from ansible_collections.vfio.host.plugins.module_utils._devices import competitors
 
-    return competitors.taken_by_id(found, addresses)
+    return competitors.taken_by_id(survey_of_host, addresses)
 
 
-def leave(module, **result):
+def leave(module: AnsibleModule, **result: Any) -> None:
     """exit_json; for a host of many devices without its search of every value for secrets, of which there are none.
 
     For 4,096 devices that search takes longer than the whole scan. What Ansible itself has to tell goes its own way.

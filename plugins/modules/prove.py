@@ -150,6 +150,8 @@ proof:
       sample: reset by flr
 """
 
+from typing import TYPE_CHECKING
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
@@ -163,10 +165,13 @@ from ansible_collections.vfio.host.plugins.module_utils._host.lock import one_at
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.host.plugins.module_utils._prove.prove import AUTO, WAYS, prove
 
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._prove.prove import Proof
+
 LONGEST = 86400
 
 
-def main():
+def main() -> None:
     """Open the devices, return what became of each."""
     module = AnsibleModule(
         argument_spec={
@@ -176,13 +181,14 @@ def main():
         },
         supports_check_mode=True,
     )
-    proof = problem = None
+    proof: Proof | BaseException
     try:
         proof = opened(module)
     except ENDINGS as error:
-        problem = error
-    if problem is not None:
-        fail(module, problem)
+        proof = error
+    if isinstance(proof, BaseException):
+        fail(module, proof)
+        return
     for warning in proof.warnings:
         module.warn(printable(warning))
     result = printable(proof.result())
@@ -191,7 +197,7 @@ def main():
     module.exit_json(changed=False, **result)
 
 
-def opened(module):
+def opened(module: AnsibleModule) -> Proof:
     """The Proof. Raises InputError, Busy."""
     addresses, timeout = wanted(module.params["devices"]), module.params["timeout"]
     if not 1 <= timeout <= LONGEST:
@@ -205,11 +211,11 @@ def opened(module):
         return prove(fs, survey(fs), addresses=addresses, timeout=timeout, way=module.params["way"])
 
 
-def wanted(devices):
+def wanted(devices: list[str]) -> list[str]:
     """The addresses, each once. Raises InputError for what is none."""
-    found = {one: normalize_address(one) for one in devices}
+    found = {device: normalize_address(device) for device in devices}
     problems = [
-        f"devices: {one!r} is no PCI address; it looks like 0000:02:00.0" for one, address in found.items() if address is None
+        f"devices: {device!r} is no PCI address; it looks like 0000:02:00.0" for device, address in found.items() if address is None
     ]
     if problems:
         raise InputError(*problems)

@@ -18,24 +18,13 @@ author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
   - vfio.host.attributes
+  - vfio.host.entries.pf
   - vfio.host.attributes.actiongroup_vfio
 options:
   devices:
     description:
-      - The PFs, each a mapping. Required for O(state=present). With O(state=absent) and without O(devices), every PF that
-        this module has changed is meant.
-      - C(match), device fields to wanted values, as M(vfio.host.driver_override) matches devices. Of what it selects, those
-        count that have the SR-IOV capability, and there must be one.
-      - C(numvfs), how many VFs, or V(max), as many as the device can have. Required for O(state=present). V(max) of a device whose
-        firmware allows none is an error.
-      - Some drivers (C(bnxt_en), C(bnx2x)) make VFs only while the device's interface is up, which it is not when a boot sets the
-        number. A warning says so, and what to do.
-      - C(autoprobe), what C(sriov_drivers_autoprobe) is in the end. With V(false), the default, VFs that no policy declares
-        get no driver. With V(true) they get their native driver, after all others have theirs. A policy of
-        M(vfio.host.driver_override) with C(driver=native) gives a VF its native driver in either case.
-      - C(force), a list as in O(force), for the VFs of what this entry selects alone.
-    type: list
-    elements: dict
+      - The PFs. Required for O(state=present).
+      - With O(state=absent) and without O(devices), every PF that this module has changed is meant.
   state:
     description:
       - V(present) makes it as declared.
@@ -192,11 +181,13 @@ from ansible_collections.vfio.host.plugins.module_utils._sriov.area import Numbe
 from ansible_collections.vfio.host.plugins.module_utils._sriov.options import number_request
 
 
-def main():
+def main() -> None:
     """Numbers, then native drivers for those that nobody declares."""
     module = AnsibleModule(
         argument_spec=dict(
-            ARGUMENTS, devices={"type": "list", "elements": "dict"}, force=dict(ARGUMENTS["force"], choices=list(GUARDS)),
+            ARGUMENTS,
+            devices={"type": "list", "elements": "dict"},
+            force={"type": "list", "elements": "str", "choices": list(GUARDS), "default": []},
         ),
         required_if=[("state", "present", ["devices"])],
         supports_check_mode=True,

@@ -27,7 +27,17 @@ _MAX_NAME = 64
 _MOST_DIGITS = 9  # no bus has as many devices, and Python does not read numbers of thousands of digits
 _GROUP_WAYS = (REFUSE, EXTEND, IGNORE)
 _BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
-_OPTIONS = ("match", "driver", "fallback", "count", "iommu_group", "optional", "force")
+# One entry of a policy, as the documentation has it.
+DEVICE_SPEC = {
+    "match": {"type": "dict", "required": True},
+    "driver": {"type": "str", "default": AUTO},
+    "fallback": {"type": "str"},
+    "count": {"type": "int"},
+    "iommu_group": {"type": "str", "choices": list(_GROUP_WAYS), "default": REFUSE},
+    "optional": {"type": "bool", "default": False},
+    "force": {"type": "list", "elements": "str", "choices": list(FORCES), "default": []},
+}
+_OPTIONS = tuple(DEVICE_SPEC)
 
 
 @dataclass(frozen=True)
@@ -147,6 +157,7 @@ def _number(value):
 
 __all__ = (
     "AUTO",
+    "DEVICE_SPEC",
     "EXTEND",
     "Entry",
     "IGNORE",

@@ -20,7 +20,14 @@ MAX = "max"
 
 _BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
 _MOST_DIGITS = 9  # a PF has at most 65535, and Python does not read numbers of thousands of digits
-_OPTIONS = ("match", "numvfs", "autoprobe", "force")
+# One entry of a list of physical functions, as the documentation has it.
+PF_SPEC = {
+    "match": {"type": "dict", "required": True},
+    "numvfs": {"type": "raw"},
+    "autoprobe": {"type": "bool", "default": False},
+    "force": {"type": "list", "elements": "str", "choices": list(GUARDS), "default": []},
+}
+_OPTIONS = tuple(PF_SPEC)
 
 
 @dataclass(frozen=True)
@@ -75,4 +82,4 @@ def _parse_entry(where, value, present):
     return Entry(where, match, wanted, autoprobe, force)
 
 
-__all__ = ("Entry", "MAX", "parse_entries")
+__all__ = ("Entry", "MAX", "PF_SPEC", "parse_entries")

@@ -58,6 +58,26 @@ def test_every_finding_is_in_one_message(run_module, host):
     assert result["failed"] and len(result["msg"].split("\n")) == 2
 
 
+def test_all_that_is_wrong_with_the_keys_of_all_entries_is_in_one_message(run_module, host):
+    result = run_module(host, "kernel_module", modules=[
+        {"name": "vfio", "state": "lodaed", "at_boot": "perhaps"}, {"nmae": "x"}, {"name": "nvme", "force": ["netwrok"]},
+    ])
+    assert result["failed"] and result["msg"].split("\n") == [
+        "modules[0] vfio: state 'lodaed' must be one of loaded, unloaded, disabled, absent",
+        "modules[0] vfio: at_boot 'perhaps' must be true or false",
+        "modules[1]: unknown option 'nmae'; there are: name, state, options, at_boot, before, force; did you mean name?",
+        "modules[1]: name is missing: say which module",
+        "modules[2] nvme: force: netwrok cannot be forced; there are: network, storage, console",
+    ]
+
+
+def test_an_entry_may_have_its_lists_and_mappings_as_texts_as_ansible_takes_them(run_module, host):
+    entry = {"name": "vfio-pci", "options": "disable_vga=Y", "before": "nvme, e1000e"}
+    result = run_module(host, "kernel_module", modules=[entry], now=False)
+    assert result["modules"][0]["options"] == {"disable_vga": "Y"}
+    assert "softdep nvme pre: vfio_pci" in host.read("etc/modprobe.d/vfio-host.conf")
+
+
 def test_every_option_of_an_entry_is_one_that_the_plan_knows(run_module, host):
     entry = {"name": "vfio", "state": "loaded", "options": {}, "at_boot": True, "before": [], "force": []}
     assert set(entry) == set(MODULE_SPEC)

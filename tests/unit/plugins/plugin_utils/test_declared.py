@@ -150,3 +150,10 @@ def test_nodes_and_limits_are_looked_at_before_any_host_is():
     assert [one.split(" ")[0].rstrip(":") for one in found] == [
         "passthrough_nodes.guests", "passthrough_iommu_node", "passthrough_memlock.units", "passthrough_memlock.users.vm",
     ]
+
+
+def test_an_entry_of_vfs_or_of_modules_may_give_up_guards_for_itself_alone():
+    assert misfits(
+        passthrough_sriov=[{"match": {"address": "0000:01:00.0"}, "numvfs": 1, "force": ["network"]}],
+        passthrough_modules=[{"name": "nvme", "state": "disabled", "force": ["storage"]}],
+    ) == []

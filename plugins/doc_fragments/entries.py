@@ -1,0 +1,152 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The keys of what is declared in lists: devices, physical functions, kernel modules. Modules share them, under names of their own.
+
+The keys themselves, with types, choices and defaults, are those of DEVICE_SPEC, PF_SPEC and MODULE_SPEC in module_utils; a test compares them.
+Ansible takes the last word of a fragment's name for a file where there is one of that name, so no name here is that of a file beside this one.
+"""
+
+from __future__ import annotations
+
+# Two options take physical functions.
+_PFS = r"""
+options:
+  {name}:
+    type: list
+    elements: dict
+    suboptions:
+      match:
+        description:
+          - Device fields to wanted values, as in O(vfio.host.driver_override#module:devices[].match).
+          - It selects devices. Those that have the SR-IOV capability count, and there must be at least one.
+        type: dict
+        required: true
+      numvfs:
+        description:
+          - How many VFs each PF has. A whole number, or V(max), as many as the PF can have.
+          - Required for O(state=present).
+          - V(max) is an error for a PF whose firmware allows no VFs.
+          - Some drivers (C(bnxt_en), C(bnx2x)) make VFs only while an interface of the PF is up. It is down when a boot sets the number. A
+            warning says so, and what to do.
+        type: raw
+      autoprobe:
+        description:
+          - The final value of C(sriov_drivers_autoprobe).
+          - With V(false), VFs that no policy declares get no driver. With V(true), they get their native driver, after all other VFs have
+            theirs.
+          - In either case, a policy with the driver V(native) gives a VF its native driver.
+        type: bool
+        default: false
+      force:
+        description: The same as O(force), for the VFs of this entry only.
+        type: list
+        elements: str
+        choices: [network, storage, console]
+        default: []
+"""
+
+
+class ModuleDocFragment:
+    """Options whose entries have fixed keys."""
+
+    DEVICE = r"""
+options:
+  devices:
+    type: list
+    elements: dict
+    suboptions:
+      match:
+        description: Device fields to wanted values. A device is selected when all fields fit. The notes list the fields.
+        type: dict
+        required: true
+      driver:
+        description:
+          - The driver for the devices. V(auto) is the best VFIO driver by the kernel's alias table.
+          - V(native) is no override. The kernel picks the driver.
+          - Any other value is the name of a driver.
+        type: str
+        default: auto
+      fallback:
+        description:
+          - The name of the driver for a device that the first driver refuses, such as V(vfio-pci).
+          - Without it, the task fails where a driver refuses a device.
+        type: str
+      count:
+        description: How many devices must match. The task fails for any other number.
+        type: int
+      iommu_group:
+        description:
+          - What to do about other members of the IOMMU group that keep VFIO from using it.
+          - V(refuse) fails, with a list of these members.
+          - V(extend) takes these members too. It leaves out host bridges without a driver, and devices that vanish together with another
+            member.
+          - V(ignore) does not look at the group.
+        type: str
+        choices: [refuse, extend, ignore]
+        default: refuse
+      optional:
+        description: Accept a match without any device.
+        type: bool
+        default: false
+      force:
+        description: The same as O(force), for the devices that this entry selects. It does not cover the devices that V(extend) adds.
+        type: list
+        elements: str
+        choices: [network, storage, console, driver]
+        default: []
+"""
+
+    PF = _PFS.format(name="devices")
+
+    SRIOV = _PFS.format(name="sriov")
+
+    MODULE = r"""
+options:
+  modules:
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: The module's name. C(-) and C(_) are the same.
+        type: str
+        required: true
+      state:
+        description:
+          - With V(loaded), the module is loaded now and at every boot.
+          - With V(unloaded), the module is unloaded now, and this collection does not load it at boot. A device that needs the module may
+            still cause it to load. The task fails where the module is in use.
+          - With V(disabled), neither an alias nor its name loads the module any more, by a C(blacklist) and an C(install) line. The module is
+            unloaded now, or by the next boot where it is in use.
+          - With V(absent), this collection keeps nothing about the module, and nothing that M(vfio.host.kernel_config) declared about it.
+            The running kernel stays as it is.
+        type: str
+        choices: [loaded, unloaded, disabled, absent]
+        default: loaded
+      options:
+        description:
+          - Names of module options to their values.
+          - An option that is no longer declared keeps its value until the module is loaded again.
+          - A value is a number, a boolean, or one word of letters, digits and C(_.,:/+*@%=~-).
+        type: dict
+        default: {}
+      at_boot:
+        description: Whether the declaration holds at every boot too. With V(false), the files have nothing about the module.
+        type: bool
+        default: true
+      before:
+        description: Modules of native drivers. This module is loaded before each of them (C(softdep NATIVE pre:)).
+        type: list
+        elements: str
+        default: []
+      force:
+        description:
+          - Guards to give up for this module.
+          - A module is neither unloaded nor disabled while its driver has a device that the host needs (C(guards) in the facts of
+            M(vfio.host.pci_facts)). The same holds for a module that such a module needs.
+        type: list
+        elements: str
+        choices: [network, storage, console]
+        default: []
+"""

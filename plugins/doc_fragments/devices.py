@@ -14,67 +14,66 @@ class ModuleDocFragment:
 options:
   state:
     description:
-      - V(present) makes the host as declared. What a policy took before and no longer declares is given back.
-      - V(absent) gives back everything that the policy took, and removes its rules file. Devices that somebody else
-        changed since are left alone.
-      - V(confirmed) keeps the change that waits for its confirmation (O(confirm)), whichever module made it; nothing else is
-        looked at. It fails where that change was taken back already.
+      - V(present) makes the host as declared. It gives back devices that the policy took before and no longer declares.
+      - V(absent) gives back everything that the policy took, and removes its rules file. It leaves a device alone that somebody else changed
+        since then.
+      - V(confirmed) keeps a change that waits for its confirmation (O(confirm)), whichever module made the change. The module looks at nothing
+        else. The task fails if the host has taken the change back already.
     type: str
     choices: [present, absent, confirmed]
     default: present
   now:
-    description: Change the drivers at once. With V(false) the rules file is written and the devices wait for the next boot.
+    description: Change the drivers at once. With V(false), the rules file is written and the devices wait for the next boot.
     type: bool
     default: true
   at_boot:
     description:
-      - Write the policy's rules file below C(/etc/udev/rules.d), so that every boot, and a device plugged in later, ends
-        as declared.
-      - With V(false) the rules are below C(/run/udev/rules.d) and end with the next boot.
+      - Write the policy's rules file below C(/etc/udev/rules.d). Every boot then ends as declared, and so does the insertion of a device.
+      - With V(false), the rules file is below C(/run/udev/rules.d) and ends with the next boot.
     type: bool
     default: true
   force:
     description:
-      - Guards given up for this task, of every device in it. V(network), what an interface with a default route or with the
-        controller's connection stands on; V(storage), what is below a mounted file system, swap, an assembled disk (LVM, LUKS,
-        multipath, md), or what the next boot mounts, or what these are reached over; V(console), the firmware's display, or the only
-        one, or a console of the kernel.
-      - C(force) in an entry of devices gives up the same for what that entry selects alone.
-      - V(driver) binds a driver that is named and does not declare the device. The kernel does not look at a driver's ids
-        where an override names it, so what follows is between that driver and the device.
+      - Guards to give up for all devices of this task. A guard is a reason why the host itself needs a device.
+      - V(network) is the guard of a device that carries a default route or the controller's connection.
+      - V(storage) is the guard of a device that a mounted file system, swap or an assembled disk (LVM, LUKS, multipath, md) needs, also over
+        the network, and of a device that the next boot mounts.
+      - V(console) is the guard of the firmware's display, of the only display, and of a console of the kernel.
+      - V(driver) is no guard. It binds a driver by its name although the driver does not declare the device. The kernel does not compare ids
+        where an override names the driver, so the driver may fail in any way.
+      - C(force) in an entry of devices does the same for the devices of that entry only.
     type: list
     elements: str
     choices: [network, storage, console, driver]
     default: []
   timeout:
-    description: Seconds to wait for a driver to bind or to let go, from 1 to 86400.
+    description: Seconds to wait for a driver to bind or unbind, from 1 to 86400.
     type: int
     default: 10
   confirm:
     description:
-      - Seconds, from 5 to 86400, within which the change has to be confirmed, by a task with O(state=confirmed), once this task has
-        ended; else the host takes it back by itself. V(0), nothing has to be confirmed. Make the confirming task come by a new connection
-        (the task C(meta) with C(reset_connection)), since an open one proves nothing.
-      - Drivers, overrides, numbers of virtual functions, module options and files go back to what they were. A module that was
-        loaded stays loaded.
-      - A task that fails puts everything back at once. Where it cannot put back everything, it says so, and the host takes back the
-        rest when the time that began with the task is over.
-      - Until then another task that could change the host is refused. The next one after a change was taken back says so, in a
-        warning.
-      - Needs systemd, whose transient timer does it, also after this task was killed. A reboot within the time ends it, and
-        keeps the change.
+      - Seconds within which the change has to be confirmed, from 5 to 86400. With V(0), no confirmation is needed.
+      - A later task with O(state=confirmed) confirms the change. Without it, the host takes the change back by itself.
+      - The confirming task must come by a new connection, since an open connection proves nothing. The task C(meta) with
+        C(reset_connection) closes the open one.
+      - The host restores drivers, overrides, numbers of virtual functions, module options and files. It unloads modules that the task loaded,
+        where nothing uses them.
+      - A task that fails restores everything at once. It says what it could not restore, and the host tries that again when the time is over.
+        The time begins with the task.
+      - Until then, the host refuses other tasks that could change it. After it took a change back, the next task says so in a warning.
+      - This needs systemd. A transient timer of systemd takes the change back, even if the task was killed. A reboot within the time stops the
+        timer and keeps the change.
     type: int
     default: 0
 attributes:
   check_mode:
-    description: Can run in C(check_mode); the result is the same plan, and nothing is written or loaded.
+    description: Can run in C(check_mode). The result is the same plan, and nothing is written or loaded.
     support: full
     details:
-      - The name of a VFIO variant driver is known only once its module is loaded, and so is that of any driver that C(driver) names
-        and whose module is not loaded. Where it is not, check mode says V(null), and C(driver_of_MODULE) in the diff, which is
-        never written. The run loads the module before it writes anything, also with O(now=false), and fails where the module has no
-        driver of the declared name.
-      - That a driver refuses a device is known only once it was asked. Where it was, check mode predicts the fallback.
+      - The name of a driver is known only when its module is loaded. Until then, check mode returns V(null) for a VFIO variant driver, and shows
+        C(driver_of_MODULE) in the diff. That text is never written to the host. The run loads the module before it writes anything, also with
+        O(now=false). It fails if the module has no driver of the declared name.
+      - Only the run can tell that a driver refuses a device. Check mode predicts the fallback for a driver that refused the device before.
   diff_mode:
     description: Shows the drivers and the rules files before and after.
     support: full
@@ -83,41 +82,40 @@ attributes:
     support: full
     platforms: linux
 notes:
-  - "Fields that C(match) may name: any scalar field of a device as M(vfio.host.pci_facts) returns it (C(address),
-    C(vendor), C(device), C(class), C(driver), C(path), C(serial), C(iommu_group), ...), C(net) and C(mac) of its network
-    interfaces, C(physfn) (address, interface name, MAC, serial number or path of a VF's PF, or a mapping that selects it), C(vf) (a VF's
-    index, a range such as C(0-5), or a list of these), and on s390 C(uid) where C(uid_is_unique), C(function_id), C(pchid), C(pft),
-    C(pfgid), C(vfn), C(port). A value is a text, a glob or a list of these; ids and the class fit by their beginning, and must be
-    quoted, since YAML reads C(0300) as a number."
-  - What a match saw and VFIO hides afterwards (interface names, MAC addresses, NVMe serials, the native driver) is
-    remembered in the rules file, so the second run finds the same devices.
-  - "A driver may refuse a device that it declares. Then the task fails and puts everything back, or takes C(fallback), the
-    name of another driver, such as C(vfio-pci). That is remembered in the rules file: the driver is asked again after a
-    change of the kernel or of the declaration, and not while a process has the device open."
-  - A device that moved to another address is known again by its ids and serial number, and the device that is in its old
-    place is given back. Where a match names an C(address) and another device is there than the one that the policy took,
-    the task fails and names both; match it by C(serial), by a C(path) that no other device has, or release the policy first, to
-    take the new one.
-  - A C(path) begins with its root, the PCI domain and bus of the host bridge, and no other device of the host has it. One without
-    the root, as in earlier versions, works where it fits one device; where it fits several, the task fails and names them with their whole
-    paths.
-  - A C(mac) is the permanent address, whatever address is in use, as it is in a bond.
-  - Rules compare slots and ids, so after bus numbers moved the boot takes the same device. Of a VF they compare PF and index. Rules
-    files of earlier versions, which compare addresses, are read, and rewritten by the next run.
-  - A device that is bound may still be of no use to a client. A reserved region of type C(direct) in its IOMMU group, a framebuffer of the
-    firmware in its memory, a reset that it lacks, and interrupts that are not remapped are each a warning that says which client
+  - "Fields of C(match): each scalar field of a device as M(vfio.host.pci_facts) returns it (C(address), C(vendor), C(device), C(class),
+    C(driver), C(path), C(serial), C(iommu_group), ...); C(net) and C(mac), the names and MAC addresses of its network interfaces; C(physfn), the
+    PF of a VF, by address, interface name, MAC address, serial number or path, or as a mapping that selects it; C(vf), the index of a VF, a
+    range such as C(0-5), or a list of these. On s390 also C(uid) where C(uid_is_unique), C(function_id), C(pchid), C(pft), C(pfgid), C(vfn) and
+    C(port)."
+  - A value of C(match) is a text, a glob, or a list of these. Ids and the class match by their beginning. They must be quoted, since YAML reads
+    C(0300) as a number.
+  - VFIO hides some of what a match compares (interface names, MAC addresses, NVMe serial numbers, the native driver). The rules file remembers
+    these values, so the second run selects the same devices.
+  - A driver may refuse a device that it declares. Then the task fails and restores everything, or binds the driver C(fallback), such as
+    C(vfio-pci). The rules file remembers the refusal. A later run tries the first driver again when the kernel or the declaration has changed and
+    no process has the device open.
+  - A device that moved to another address is recognized by its ids and serial number. The device that is at its old address is given back.
+  - Where a match names an C(address) and the policy took another device there, the task fails and names both devices. To take the new device,
+    match it by C(serial) or by a C(path) that no other device has, or release the policy first.
+  - A C(path) begins with its root, which is the PCI domain and bus of the host bridge. Such a path is unique on the host. A path without the root,
+    as in earlier versions, is accepted where it fits one device. Where it fits several devices, the task fails and names their full paths.
+  - A C(mac) is the permanent address of an interface, even where another address is in use, as in a bond.
+  - Rules compare slots and ids. After a change of bus numbers, the boot takes the same device. For a VF, rules compare its PF and index. Rules
+    files of earlier versions compare addresses. The next run reads and rewrites them.
+  - A device that is bound may still be unusable for a client. The task warns of a reserved region of type C(direct) in the IOMMU group, of a
+    framebuffer of the firmware in the device's memory, of a missing reset, and of missing interrupt remapping. Each warning says which client
     fails, and how.
-  - On s390 a function is known again by its UID, or by its function id where UIDs need not be unique, whatever its address.
-  - With C(optional), a device that the entry took keeps its rule while it is absent. Where the match has ids only (C(vendor),
-    C(device), C(subsystem_vendor), C(subsystem_device), C(class), and C(address) beside these) or C(vf), with C(physfn) and ids or
-    without, and there is no C(count),
-    a standing rule takes every device of that kind that is plugged in, also one that was never there before.
-  - A device with a VFIO file open in some process is never unbound, since the kernel would wait for it for ever. The task
-    fails and names the process before anything is touched.
-  - It is all or nothing. Every problem is found and reported before the first write, and where a step fails after that,
-    all devices of the task are put back. The exception is a device that is given back and that its native driver refuses. Then all
-    else is done, the task fails at its end, and the next one tries again.
-  - A device that had no driver when it was taken, or whose driver the running kernel has no more, is given back without a driver where no
-    other one takes it, with a warning.
+  - On s390, a function is recognized by its UID, whatever its address. Where UIDs need not be unique, it is recognized by its function id.
+  - With C(optional), a device that the entry took keeps its rule while it is absent.
+  - With C(optional), a standing rule takes every matching device that is plugged in later, also one that was never there before. This needs an
+    entry without C(count), whose match has ids only (C(vendor), C(device), C(subsystem_vendor), C(subsystem_device), C(class), with or without
+    C(address)), or C(vf), with or without C(physfn) and ids.
+  - A device is never unbound while a process has its VFIO file open, since the kernel would wait forever. The task fails before it changes
+    anything, and names the process.
+  - All or nothing. The task reports all problems before the first write. Where a later step fails, it restores all devices of the task.
+  - There is one exception. Where a native driver refuses a device that is given back, the task does everything else and then fails. The next
+    task tries again.
+  - A device is given back without a driver, and with a warning, where it had no driver before or the running kernel does not have that driver
+    any more, unless another driver takes it.
   - Needs root.
 """

@@ -12,10 +12,10 @@ module: declaration
 short_description: Check the variables of the role vfio.host.passthrough
 version_added: 0.1.0
 description:
-  - A task of the role P(vfio.host.passthrough#role), of no use elsewhere. It fails, with every problem at once, where a variable is
-    called nearly as one of the role's or begins with C(passthrough_) and is none of them, where a value is not what the role's argument
-    specs ask for, and where devices or virtual functions are declared as no host could have them.
-  - Runs on the controller alone, so a typo is found before any host is asked.
+  - The role P(vfio.host.passthrough#role) uses this module. It has no use elsewhere.
+  - Fails where a variable has nearly the name of one of the role's variables, and where a variable begins with C(passthrough_) and is none of them.
+  - Fails where a value does not fit the role's argument specs, and where no host could meet what is declared of devices or virtual functions.
+  - Reports all problems at once. Runs only on the controller, so a typo is found before any host is contacted.
 author:
   - vfio.host authors (@vfio-host)
 options:
@@ -26,7 +26,7 @@ options:
     required: true
 attributes:
   check_mode:
-    description: Can run in C(check_mode); it changes nothing.
+    description: Can run in C(check_mode), since it changes nothing.
     support: full
   diff_mode:
     description: Has no difference to show.
@@ -45,7 +45,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 run:
-  description: A name of this run of the role.
+  description: An identifier of this run of the role.
   returned: success
   type: str
   sample: 0b1f3b86-8ab3-4b8c-9c6c-0a5c6a0f3b4e

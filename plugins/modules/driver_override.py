@@ -10,10 +10,9 @@ module: driver_override
 short_description: Decide which driver serves a PCI device, now and at every boot
 version_added: 0.1.0
 description:
-  - Takes PCI devices for VFIO, or pins them to a driver, through the kernel's C(driver_override), and gives them back.
-  - The driver is chosen by the kernel's own alias table, so a device with a VFIO variant driver gets that driver.
-  - A policy is a named set of devices. It owns one udev rules file, which is the only thing that stays on the host. No
-    program of this collection runs between plays.
+  - Binds PCI devices to a VFIO driver, or to another driver by name, through the kernel's C(driver_override). Gives them back.
+  - The kernel's alias table decides which VFIO driver a device gets. So a device with a VFIO variant driver gets that driver.
+  - A policy is a named set of devices. Its udev rules file is all that stays on the host. No program of this collection runs between plays.
 author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
@@ -74,7 +73,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 awaits_confirmation:
-  description: Whether O(confirm) seconds run by now.
+  description: Whether the change waits for its confirmation (O(confirm)).
   returned: success, unless O(state=confirmed)
   type: bool
 devices:
@@ -112,8 +111,11 @@ devices:
       type: str
       sample: vfio-pci
     choice:
-      description: Why this driver. C(module), C(driver), C(source) (V(auto), V(pinned), V(native), V(fallback)), C(alias)
-        (the line of the kernel's table), C(ties) (modules that claim it as exactly), C(blacklisted), C(reason).
+      description:
+        - Why the device has this driver.
+        - C(source) is V(auto), V(pinned) (named in the declaration), V(native) or V(fallback).
+        - C(module) and C(driver) are what was chosen. C(alias) is the line of the kernel's table that names the module. C(ties) are other
+          modules whose aliases match equally well. C(blacklisted) are modules that match and are blacklisted. C(reason) is a sentence.
       returned: success
       type: dict
     status:

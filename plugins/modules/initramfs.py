@@ -7,18 +7,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: initramfs
-short_description: Keep VFIO policies and module options in the images of early user space
+short_description: Keep VFIO policies and module options in the initramfs images
 version_added: 0.1.0
 description:
-  - Native drivers in the initramfs meet a device before the root file system is there. With the rules of this
-    collection's policies in the image, C(udev) sets the device's C(driver_override) first, and the native driver never
-    touches it.
-  - Reads the image of every installed kernel and compares what it holds with the host's rules files of policies
-    (C(/etc/udev/rules.d/*-vfio-host-*.rules)) and its options file (C(/etc/modprobe.d/vfio-host.conf)). An image that
-    lacks one, holds another version of one, or still holds one that is gone is stale. Only stale images are rebuilt.
-  - New images are built in C(/var/tmp) and read back before the first old one is replaced, each in one step. Where a
-    tool or a boot loader's hook fails, all images are put back.
-  - Images of kernels that are installed later hold the files too, by their tool's own ways.
+  - A native driver in the initramfs can bind a device before the root file system is mounted. With the rules files of policies in the image,
+    C(udev) sets C(driver_override) first, and the native driver does not bind.
+  - Reads the image of every installed kernel. Compares its content with the rules files of policies (C(/etc/udev/rules.d/*-vfio-host-*.rules)) and
+    the file of module options (C(/etc/modprobe.d/vfio-host.conf)). An image is stale if it lacks such a file, has another version of it, or has a
+    file that the host no longer has. Only stale images are rebuilt.
+  - Builds all new images in C(/var/tmp) and reads them back. Then replaces each old image in one step. Where a tool or a hook of a boot loader
+    fails, all images are restored.
+  - Configures the tool, so that images of kernels that are installed later have the files too.
 author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
@@ -26,35 +25,33 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(present) has the images hold the files that are on the host; without any, it is the same as V(absent).
-      - V(absent) takes back the tool's configuration file and rebuilds images that hold files which are no longer on
-        the host. Give the policies back first.
+      - With V(present), the images have the files that are on the host. Without such files, it is the same as V(absent).
+      - V(absent) removes the configuration file of the tool, and rebuilds images with files that the host no longer has. Give the policies back
+        first.
     type: str
     choices: [present, absent]
     default: present
 attributes:
   check_mode:
     details:
-      - The images are read in check mode, too, and what was found in them is remembered in C(/run/vfio-host).
+      - Check mode reads the images too, and remembers their content in C(/run/vfio-host).
 notes:
-  - "Tools: initramfs-tools needs nothing, since udev's own hook copies the files, or else gets one hook,
-    C(/etc/initramfs-tools/hooks/vfio-host), which runs only while an image is built; dracut gets
-    C(/etc/dracut.conf.d/vfio-host.conf), with C(hostonly) on or off; mkinitcpio gets
-    C(/etc/mkinitcpio.conf.d/vfio-host.conf), which it reads where presets name no configuration file of their own."
-  - Kernels are those with a directory below C(/lib/modules). Rescue images and the like are not touched; the deployments of
-    rpm-ostree are refused.
-  - What the boot entries of this system load is looked at, where the partition is mounted. A copy of an image is replaced with it. Where the
-    host boots by an image that no known tool builds and that lacks the files, the task fails.
-  - The image inside of a unified kernel image is rebuilt where a preset of mkinitcpio builds that; the command line inside has to stay. Other
-    unified kernel images are an error where one has started the running kernel and lacks the files, else a warning.
-  - With proxmox-boot-tool, the images on its partitions are copies that its own hook makes anew, or C(proxmox-boot-tool refresh)
-    where there is no such hook. They are not mounted, so they are not read.
-  - The VFIO modules need not be in the image. The override alone keeps native drivers off, and VFIO binds when udev
-    goes through the devices again on the real root.
-  - Reading an image takes a second or two. An image that is the same file as when it was last read in this boot is not
-    read again.
-  - An image needs its own size, and a quarter more, free in C(/boot), and the stale images together a little more than
-    twice their size in C(/var/tmp). This is looked at before anything is touched.
+  - initramfs-tools needs no configuration where udev's own hook copies the files. Elsewhere it gets the hook
+    C(/etc/initramfs-tools/hooks/vfio-host), which runs only while an image is built.
+  - dracut gets C(/etc/dracut.conf.d/vfio-host.conf), with C(hostonly) on or off.
+  - mkinitcpio gets C(/etc/mkinitcpio.conf.d/vfio-host.conf). mkinitcpio reads it for presets without a configuration file of their own.
+  - A kernel is installed where it has a directory below C(/lib/modules). Rescue images are not touched. Deployments of rpm-ostree are refused.
+  - The module reads which images the boot entries of this system load, where their partition is mounted. A copy of an image is replaced together
+    with the image. The task fails where the host boots from an image that lacks the files and that no known tool builds.
+  - An image inside a unified kernel image is rebuilt where a preset of mkinitcpio builds the unified image. The command line inside must stay the
+    same. Another unified image that lacks the files is an error if it started the running kernel, and a warning otherwise.
+  - With proxmox-boot-tool, the partitions have copies of the images. Its own hook renews them, or C(proxmox-boot-tool refresh) where there is no
+    hook. The partitions are not mounted, so the copies are not read.
+  - The image need not have the VFIO modules. The override alone keeps native drivers from binding. VFIO binds when udev triggers all devices again
+    from the root file system.
+  - Reading an image takes one or two seconds. An image that was read in this boot, and is still the same file, is not read again.
+  - Each image needs 1.25 times its size free in C(/boot). All stale images together need a little more than twice their size in C(/var/tmp). The
+    module checks this before it changes anything.
   - Needs root.
 seealso:
   - module: vfio.host.driver_override
@@ -96,12 +93,12 @@ images:
   elements: dict
   contains:
     path:
-      description: The image; V(null) for a kernel without one.
+      description: Path of the image. V(null) for a kernel without an image.
       returned: success
       type: str
       sample: /boot/initrd.img-6.12.107+deb13-amd64
     kernel:
-      description: The kernel that it is for; with mkinitcpio, as the preset names it.
+      description: The kernel of the image. With mkinitcpio, the kernel as the preset names it.
       returned: success
       type: str
       sample: 6.12.107+deb13-amd64
@@ -111,12 +108,12 @@ images:
       type: str
       sample: rebuilt
     reason:
-      description: Why it is rebuilt; V(null) for a current image.
+      description: Why the image is rebuilt. V(null) for a current image.
       returned: success
       type: str
       sample: lacks /etc/udev/rules.d/60-vfio-host-guests.rules
 reboot_required:
-  description: Always V(false). An image does its work at the next boot and asks for none.
+  description: Always V(false). A new image has its effect at the next boot and does not require one.
   returned: success
   type: bool
 reboot_reasons:

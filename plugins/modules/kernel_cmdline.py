@@ -10,12 +10,12 @@ module: kernel_cmdline
 short_description: Set arguments of the kernel command line, whatever boots the host
 version_added: 0.1.0
 description:
-  - Sets or removes the named arguments in the configuration of the boot loader that boots the host, and compares with
-    what the running kernel was started with. It never reboots.
-  - Arguments that are not named stay as they are, with their order, quotes and repetitions.
-  - After the boot loader's tool has run, the entry that will boot is read again. Where it is not as wished, or a tool
-    fails, the files are put back, the tool runs once more, and the task fails with the tool's words.
-  - What it changed can be taken back as a whole, and what was there before comes back.
+  - Sets or removes arguments in the configuration of the boot loader that boots the host. Compares them with the command line of the running kernel.
+    Never reboots.
+  - Other arguments keep their order, quotes and repetitions.
+  - After the boot loader's tool has run, the module reads the entry that will boot. Where the entry is not as declared, or the tool fails, the module
+    restores the files, runs the tool again, and fails with the tool's message.
+  - Everything that the module set can be taken back, and the arguments from before are restored.
 author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
@@ -23,85 +23,81 @@ extends_documentation_fragment:
 options:
   arguments:
     description:
-      - Names of arguments to their values. C(-) and C(_) in a name are the same, as they are to the kernel.
-      - May be written as C(args), with the arguments written out. Ansible takes an option of that name apart before any
-        module sees it, so a variable with arguments goes to O(arguments).
-      - Null or an empty text is the bare argument, without C(=).
-      - A text or a number is the one value that the argument has. Other occurrences go, except for arguments of which
-        each occurrence counts (C(console), C(earlycon), C(ifname), C(ip), C(memmap), C(modprobe.blacklist), and all
-        that begin with C(rd.)).
-      - A list is for an argument that may occur more than once. Each of its values will be there; others stay.
-      - A value with a space is put into double quotes. Values have printable ASCII characters only. Words that YAML
-        reads as booleans (V(on), V(off)) have to be quoted.
-      - With O(state=absent), a value or a list removes these values only, null removes every occurrence of the
-        argument.
-      - Required with O(state=present). Left out with O(state=absent), all that this collection has set on the kernel
-        command line is taken back, and what it replaced or removed comes back. Where nothing was set, no boot loader is
-        needed. An empty dictionary is no argument at all, and so nothing to do.
+      - Names of arguments to their values. In names, C(-) and C(_) are the same, as for the kernel.
+      - The alias C(args) takes arguments only as a literal mapping. Ansible treats an option of that name in its own way, so a variable belongs in
+        O(arguments).
+      - Null or an empty text is the argument without C(=).
+      - With a text or a number, the argument occurs once, with this value. Other occurrences are removed. They stay for arguments of which each
+        occurrence counts (C(console), C(earlycon), C(ifname), C(ip), C(memmap), C(modprobe.blacklist), and all that begin with C(rd.)).
+      - With a list, the argument occurs once with each of the values. Other occurrences stay.
+      - A value with a space is put into double quotes. Only printable ASCII characters are allowed. Words that YAML reads as booleans (V(on), V(off))
+        must be quoted.
+      - With O(state=absent), a value or a list removes only these values. Null removes every occurrence of the argument.
+      - Required with O(state=present).
+      - Without it, O(state=absent) takes back everything that this collection has set on the kernel command line, and restores what it replaced or
+        removed. Where nothing was set, the host need not have a known boot loader.
+      - An empty mapping names no argument, so there is nothing to do.
     type: dict
     aliases: [args]
   state:
     description:
-      - V(absent) removes the arguments in O(arguments), whoever added them. A value that V(present) replaced does not
-        come back then, except with GRUB; without O(arguments) it does.
+      - V(present) sets the arguments.
+      - V(absent) removes the arguments in O(arguments), whoever added them. Only GRUB restores a value that V(present) replaced.
+      - V(absent) without O(arguments) restores such values with every boot loader.
     type: str
     choices: [present, absent]
     default: present
 notes:
-  - "The boot loader is found by what is on the host, in this order: rpm-ostree (on a host that ostree booted),
-    proxmox-boot-tool (where it manages a partition), a unified kernel image that started the running kernel, sdbootutil, kernelstub,
-    then the one of these that is there: grubby with entries below C(/boot/loader/entries); GRUB with C(grub-mkconfig) and
-    C(/boot/grub/grub.cfg), or C(grub2-mkconfig) and C(/boot/grub2/grub.cfg), without C(blscfg); systemd-boot with kernel-install;
-    systemd-boot with entries by hand; zipl. Of several, the one that the EFI variable C(LoaderInfo) names."
-  - "Systems that take kernel arguments from a declaration or an image of their own (NixOS, Guix System, Talos Linux, Unraid,
-    TrueNAS, Flatcar, Bottlerocket, Ubuntu Core, SteamOS, Vanilla OS; bootc or ostree without rpm-ostree) are refused by name, with the
-    place; so are boot loaders that are not set up here (extlinux, U-Boot, syslinux, Limine, rEFInd and others)."
-  - "Entries of other systems, for rescue and of memory tests stay as they are. Where a tool would change or drop an argument
-    that nobody named, the run refuses before it begins."
-  - "GRUB: where C(grub-mkconfig) reads C(/etc/default/grub.d), everything is in C(/etc/default/grub.d/zz-vfio-host.cfg), which
-    only this module writes; the files of others are not edited. Where it does not, the same lines stand between marks at the end of
-    C(/etc/default/grub), whose other bytes stay. A file that is read after these lines and sets C(GRUB_CMDLINE_LINUX) anew, or
-    something against the wish, is an error that names it. The lines append to C(GRUB_CMDLINE_LINUX), which GRUB puts before
-    C(GRUB_CMDLINE_LINUX_DEFAULT). What others set against the wish, it leaves out, and a warning names file and line;
-    that holds again once the module has taken its own argument back. Removing these lines and running GRUB's tool
-    gives the host back. These files are shell code: a shell reads them, as in that tool, in check mode too.
-    Values that GRUB's own language would change are refused. The tool runs with C(-o) and the name of a new file,
-    which takes the place of C(grub.cfg) in one step."
-  - "All others are edited in place, so C(/var/lib/vfio-host/kernel-cmdline) remembers the lines as they were and as they
-    were made. A line that is still as it was made gets its every byte back. On a line that somebody edited since, an
-    argument that is still as it was set is taken back; one that is not stays, with a warning. An argument that was
-    there already as wished, or that was removed by name, is not remembered. The file goes when nothing is left to take
-    back. When it is lost, arguments are removed by name only."
-  - "kernel-install: C(/etc/kernel/cmdline), from which it makes the entries of kernels to come, and the options of each
-    installed kernel's entry, each file in one step; kernel-install itself does not run, since it writes kernels, images
-    and entries in place, where a power cut leaves a host that does not boot. What an entry alone has stays. Where
-    C(/etc/kernel/cmdline) does not exist, it is made of what kernel-install would take, and stays: the running kernel's
-    arguments, which kernel-install would take next time, have what was set."
-  - "systemd-boot with entries by hand: the options of each entry that has the running kernel's C(root=) and subvolume, no
-    C(version), no comment of a tool that wrote it, and a kernel that is on its partition."
-  - "sdbootutil: C(/etc/kernel/cmdline), then C(sdbootutil update-all-entries), which makes the options of this snapshot's entries
-    anew. What an entry alone has, and what that tool would change on the way, is refused."
-  - "kernelstub: the list C(kernel_options) of C(/etc/kernelstub/configuration), and its entries; kernelstub itself does not run.
-    Where it writes the firmware's boot entries instead, it is refused."
-  - "Unified kernel images: C(/etc/kernel/cmdline), then mkinitcpio with the presets that name one, or C(kernel-install add) where
-    C(layout=uki) is set; the command line inside is read again. What an image alone has is refused, and so are images that another tool
-    builds."
-  - "grubby: one call for all entries, or one for each where others are to stay as they are (an entry for rescue or of another
-    system, unless the entries share their arguments); with C(/etc/zipl.conf), C(zipl) runs afterwards. It cannot carry white space or
-    quotes in a value. All entries are taken back to what the default one had; the tool puts it at the end of the line,
-    as rpm-ostree does. An entry that starts no Linux kernel, or has no line of options, is left out, with a warning. An
-    argument of others that grubby would change (more than one blank within quotes, C(&), C(\\)) is refused. Two files
-    that later entries are made from are edited by the module itself: the value of C(GRUB_CMDLINE_LINUX) in
-    C(/etc/default/grub), where it is set once, to one quoted value on one line, else a warning says that it was left as
-    it is; and C(/etc/kernel/cmdline). Where that does not exist, it is made from the default entry, and goes when
-    nothing is left to take back."
-  - "proxmox-boot-tool: the first line of C(/etc/kernel/cmdline) for systemd-boot, the drop-in for GRUB, then one refresh.
-    Its partitions are not mounted, so what is re-read is the configuration and the tool's output. A partition that the
-    tool leaves out is named in a warning; when it leaves out all of them, the task fails."
-  - "zipl: the C(parameters) of every section of C(/etc/zipl.conf), then C(zipl). What is re-read is that file. A value with C(${)
-    is refused, which zipl fills in from its environment block. Quotes stay as they are where they can."
-  - "GRUB and systemd-boot are tested by booting virtual hosts through them. All others are tested with
-    files and tools that behave as the real ones do, which most of them are compared with."
+  - "The module looks for a boot loader in this order: rpm-ostree on a host that ostree booted; proxmox-boot-tool where it manages a partition; a
+    unified kernel image that started the running kernel; sdbootutil; kernelstub."
+  - "On other hosts, it uses the boot loader that is installed: grubby with entries below C(/boot/loader/entries); GRUB without C(blscfg), with
+    C(grub-mkconfig) and C(/boot/grub/grub.cfg) or C(grub2-mkconfig) and C(/boot/grub2/grub.cfg); systemd-boot with kernel-install; systemd-boot with
+    entries by hand; zipl. Where several are installed, the EFI variable C(LoaderInfo) decides."
+  - Some systems take kernel arguments from a declaration or an image of their own (NixOS, Guix System, Talos Linux, Unraid, TrueNAS, Flatcar,
+    Bottlerocket, Ubuntu Core, SteamOS, Vanilla OS; bootc or ostree without rpm-ostree). The module refuses them, and names the place for arguments. It
+    also refuses boot loaders that it does not support (extlinux, U-Boot, syslinux, Limine, rEFInd and others).
+  - Entries of other systems, for rescue and of memory tests are not changed. The task fails before it changes anything where a tool would change or
+    drop an argument that the task does not name.
+  - "GRUB: the lines are in C(/etc/default/grub.d/zz-vfio-host.cfg), which no one else writes. Where C(grub-mkconfig) does not read that directory, they
+    are at the end of C(/etc/default/grub), between marks, and the other lines stay. Removing the lines and running GRUB's tool undoes everything."
+  - "GRUB: the lines append to C(GRUB_CMDLINE_LINUX), which GRUB puts before C(GRUB_CMDLINE_LINUX_DEFAULT). A value in another file that contradicts the
+    declaration is left out of the command line, with a warning that names file and line. It returns when the module takes its own argument back. A file
+    that is read later and sets C(GRUB_CMDLINE_LINUX), or contradicts the declaration, is an error that names the file."
+  - "GRUB: these files are shell code. A shell reads them, as in GRUB's tool, also in check mode. Values that GRUB's own language would change are
+    refused. The tool writes a new file (C(-o)), which replaces C(grub.cfg) in one step."
+  - "Other boot loaders: their files are edited in place. C(/var/lib/vfio-host/kernel-cmdline) has each edited line, before and after. A line that
+    nobody edited since is restored byte by byte. On an edited line, an argument is taken back if it still has the value that was set. Otherwise it
+    stays, with a warning. Arguments that were there before or that were removed by name are not in the record. Without the record, arguments can be
+    removed by name only."
+  - "kernel-install: the module edits C(/etc/kernel/cmdline), which has the arguments of later kernels, and the options of each installed kernel's entry,
+    each file in one step. It does not run kernel-install, since that writes kernels, images and entries in place, and a power cut could leave a host
+    that does not boot. Arguments of one entry only stay."
+  - "kernel-install: a missing C(/etc/kernel/cmdline) is created from the arguments that kernel-install would use, and it stays. kernel-install would
+    use the running kernel's arguments, which include what was set."
+  - "systemd-boot with entries by hand: the module edits the options of entries that have the running kernel's C(root=) and subvolume, no C(version), no
+    comment of a tool that wrote them, and a kernel on their partition."
+  - "sdbootutil: the module edits C(/etc/kernel/cmdline) and runs C(sdbootutil update-all-entries), which renews the options of this snapshot's entries.
+    It refuses arguments of one entry only, and arguments that the tool would change."
+  - "kernelstub: the module edits the list C(kernel_options) of C(/etc/kernelstub/configuration), and the entries of kernelstub. It does not run
+    kernelstub. It refuses a host where kernelstub writes the firmware's boot entries."
+  - "Unified kernel images: the module edits C(/etc/kernel/cmdline). Then it runs mkinitcpio with the presets that build a unified image, or
+    C(kernel-install add) where C(layout=uki) is set, and reads the command line inside the images. It refuses arguments of one image only, and images
+    that another tool builds."
+  - "grubby: the module makes one call for all entries. Where some entries must not change (for rescue, or of another system) and do not share their
+    arguments, it makes one call for each entry. With C(/etc/zipl.conf), C(zipl) runs afterwards. An entry that starts no Linux kernel or has no line
+    of options is left out, with a warning."
+  - "grubby cannot set white space or quotes in a value. It appends a restored argument at the end of the line, as rpm-ostree does. Taking back gives all
+    entries what the default entry had. An argument of others that grubby would change (several blanks in quotes, C(&), C(\\)) is refused."
+  - "grubby: later entries are made from two other files, which the module edits itself. One is C(/etc/kernel/cmdline). Where it does not exist, it is
+    created from the default entry, and removed when nothing is left to take back. The other is C(GRUB_CMDLINE_LINUX) in C(/etc/default/grub), if that is
+    set once, to one quoted value on one line. Otherwise it stays as it is, with a warning."
+  - "proxmox-boot-tool: the module edits the first line of C(/etc/kernel/cmdline) for systemd-boot and the drop-in for GRUB, and runs one refresh. The
+    partitions are not mounted, so the module reads the configuration and the tool's output. A partition that the tool leaves out is named in a
+    warning. Where it leaves out all partitions, the task fails."
+  - "zipl: the module edits the C(parameters) of every section of C(/etc/zipl.conf), runs C(zipl), and reads that file. It refuses a value with C(${),
+    which zipl would replace from its environment block. Quotes stay where possible."
+  - GRUB and systemd-boot are tested on virtual hosts that boot with them. All others are tested with files and with stand-ins for the tools. Most of
+    these stand-ins are compared with the real tools.
   - Needs root.
 seealso:
   - module: vfio.host.driver_override
@@ -151,12 +147,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 args:
-  description: Every named argument; without O(arguments), every one that was set. In check mode, as it would be.
+  description: Every named argument. Without O(arguments), every argument that this collection had set. In check mode, the predicted state.
   returned: success
   type: dict
   contains:
     wanted:
-      description: Its values as the task wants them; V(null) stands for the bare argument. Empty with O(state=absent).
+      description: Its declared values. V(null) is the argument without C(=). Empty with O(state=absent).
       returned: success
       type: list
       elements: str
@@ -174,18 +170,18 @@ args:
       elements: str
       sample: []
     status:
-      description: V(met), or V(pending) where the running kernel was not started so.
+      description: V(met), or V(pending) where the running kernel was started otherwise.
       returned: success
       type: str
       sample: pending
 backend:
-  description: What boots the host. V(grub), V(grubby), V(kernel-install), V(systemd-boot), V(sdbootutil), V(kernelstub),
-      V(unified), V(zipl), V(proxmox-boot-tool) or V(rpm-ostree). V(null) where nothing was to be taken back, so that it was not looked for.
+  description: The boot loader. V(grub), V(grubby), V(kernel-install), V(systemd-boot), V(sdbootutil), V(kernelstub),
+      V(unified), V(zipl), V(proxmox-boot-tool) or V(rpm-ostree). V(null) where nothing was to be taken back.
   returned: success
   type: str
   sample: grub
 reboot_required:
-  description: Whether the running kernel was started otherwise than wished.
+  description: Whether the running kernel was started with other arguments than declared.
   returned: success
   type: bool
 reboot_reasons:

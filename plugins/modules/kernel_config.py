@@ -10,11 +10,11 @@ module: kernel_config
 short_description: Require kernel configuration options, or what stands in for them at run time
 version_added: 0.1.0
 description:
-  - Compares Kconfig symbols with the running kernel's configuration. Where that is otherwise, it looks for what does
-    the same at run time. V(y) on a kernel with V(m) is met by loading the module at boot, V(n) by disabling it;
-    C(VFIO_NOIOMMU) and C(VFIO_PCI_VGA) are met by module options; symbols of the IOMMU drivers by kernel arguments.
-  - With O(enforce=true) such modules and options are made so, in the same files as by
-    M(vfio.host.kernel_module), and the task fails with the whole list of what nothing can meet.
+  - Compares Kconfig symbols with the configuration of the running kernel. For a symbol that differs, it looks for an equivalent at run time.
+  - On a kernel with V(m), loading the module at boot is the equivalent of V(y), and disabling the module that of V(n). C(VFIO_NOIOMMU) and
+    C(VFIO_PCI_VGA) have module options as equivalents. Symbols of IOMMU drivers have kernel arguments.
+  - With O(enforce=true), the module sets such module states and options, in the same files as M(vfio.host.kernel_module). The task fails with the
+    list of all symbols that nothing can meet.
 author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
@@ -22,34 +22,34 @@ extends_documentation_fragment:
 options:
   options:
     description:
-      - Symbols, with or without C(CONFIG_), to V(y), V(m), V(n), or a list of those that will do. V(true) is V(y) and
-        V(false) is V(n).
-      - Names that stand for what a platform needs are understood, too. No kernel has symbols C(VFIO_PCI_S390), C(VFIO_PCI_P9) and
-        C(VFIO_PCI_X86); they mean
-        C(VFIO_PCI_ZDEV_KVM), C(VFIO_PCI_NVLINK2), and C(VFIO_PCI_IGD) with C(VFIO_PCI_VGA).
-      - A task changes only what stands in for the symbols that it names.
+      - Symbols, with or without C(CONFIG_), to accepted values. A value is V(y), V(m), V(n), or a list of these. V(true) is V(y), and V(false) is
+        V(n).
+      - Three names of platforms are accepted too, although no kernel has such symbols. C(VFIO_PCI_S390) means C(VFIO_PCI_ZDEV_KVM),
+        C(VFIO_PCI_P9) means C(VFIO_PCI_NVLINK2), and C(VFIO_PCI_X86) means both C(VFIO_PCI_IGD) and C(VFIO_PCI_VGA).
+      - A task changes only the equivalents of the symbols that it names.
     type: dict
     required: true
   enforce:
     description:
-      - Make what can be made so. With V(false) nothing is changed and the task does not fail for an unmet symbol;
-        RV(options) tells which are met as the host is.
+      - Set the equivalents of symbols that the kernel's configuration does not meet.
+      - With V(false), nothing is changed, and an unmet symbol is no failure. RV(options) says which symbols are met now.
     type: bool
     default: true
 attributes:
   check_mode:
-    description: Can run in C(check_mode); the result is the same plan, and nothing is written, loaded or unloaded.
+    description: Can run in C(check_mode). The result is the same plan, and nothing is written, loaded or unloaded.
     support: full
   diff_mode:
     description: Shows the modules with their options and the files, before and after.
     support: full
 notes:
-  - "The configuration is read from C(/proc/config.gz), C(config) and C(build/.config) below the running kernel's
-    directory in C(/lib/modules), or C(/boot/config-RELEASE), the first of them that is there. Without any, V(y) is
-    what C(modules.builtin) names and V(m) what has a module file; the rest is V(unknown), and never V(n)."
-  - Kernel arguments are not written by this module. A symbol that one would meet is unmet until the running kernel
-    has it, and the message says which. M(vfio.host.kernel_cmdline) writes it.
-  - To take back what this module has written about a kernel module, say
+  - The configuration is read from the first of these files that exists, C(/proc/config.gz), C(config) and C(build/.config) in the running kernel's
+    directory below C(/lib/modules), and C(/boot/config-RELEASE).
+  - Without such a file, a symbol is V(y) where C(modules.builtin) has its module, V(m) where the module has a file, and V(unknown) otherwise. It is
+    never V(n).
+  - This module does not write kernel arguments. A symbol that needs an argument is unmet until the running kernel has the argument. The message
+    names it, and M(vfio.host.kernel_cmdline) writes it.
+  - To remove what this module wrote about a kernel module, use
     O(vfio.host.kernel_module#module:modules[].state=absent).
   - Needs root.
 seealso:

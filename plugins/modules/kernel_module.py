@@ -10,11 +10,10 @@ module: kernel_module
 short_description: Load, unload or disable kernel modules and set their options, now and at every boot
 version_added: 0.1.0
 description:
-  - Makes kernel modules and their options as declared, on the running kernel and for every boot, many modules in one
-    call.
-  - What stays on the host is C(/etc/modprobe.d/vfio-host.conf) and C(/etc/modules-load.d/vfio-host.conf).
-  - Options are compared with what the running kernel has. One that can be written is written; for another the module is
-    loaded anew where nothing uses it, else RV(reboot_required) says so.
+  - Makes kernel modules and their options as declared, on the running kernel and for every boot. One task may declare many modules.
+  - Two files stay on the host, C(/etc/modprobe.d/vfio-host.conf) and C(/etc/modules-load.d/vfio-host.conf).
+  - Options are compared with those of the running kernel. A writable option is written. For another option, the module is unloaded and loaded
+    again. Where the module is in use, the option waits for the next boot, and RV(reboot_required) is true.
 author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
@@ -23,42 +22,38 @@ extends_documentation_fragment:
 options:
   modules:
     description:
-      - The modules. C(-) and C(_) in their names, and in those of their options, are the same.
-      - A task changes only what it declares of the modules that it names. Modules that other tasks have named stay as
-        they are; of one that it names, what it no longer declares is taken out of the files.
+      - The modules. In names of modules and options, C(-) and C(_) are the same.
+      - A task changes only the modules that it names. What it no longer declares of a named module is removed from the files.
     required: true
   force:
-    description: The same as O(modules[].force), for all modules of this task.
+    description: Guards to give up for all modules of this task, as in O(modules[].force).
     type: list
     elements: str
     choices: [network, storage, console]
     default: []
   now:
-    description: Change the running kernel. With V(false) the files are written, and the rest waits for the next boot.
+    description: Change the running kernel. With V(false), only the files are written, and the rest waits for the next boot.
     type: bool
     default: true
 attributes:
   check_mode:
-    description: Can run in C(check_mode); the result is the same plan, and nothing is written, loaded or unloaded.
+    description: Can run in C(check_mode). The result is the same plan, and nothing is written, loaded or unloaded.
     support: full
   diff_mode:
     description: Shows the modules with their options and the files, before and after.
     support: full
 notes:
-  - What other files of modprobe.d or modules-load.d say is respected. The same option with the same value elsewhere
-    is met, and not written a second time. One that contradicts the wish (another value, C(blacklist), C(install),
-    also C(modprobe.blacklist) and C(module_blacklist) on the kernel command line) is an error that names file and
-    line.
-  - For a module that is built into the kernel modprobe.d does nothing. Its options belong on the kernel command line,
-    and are returned as RV(cmdline_args) for M(vfio.host.kernel_cmdline), until the running kernel has them
-    there.
-  - modprobe reads only the first C(softdep) line of a module, and a module's own come before those of this
-    collection. Where there is one already, O(modules[].before) is an error that says which line would do.
-  - An option that the kernel does not show (C(vfio_pci.ids) is one) is taken to be what modprobe.d had when the
-    module was loaded. What differs is remembered below C(/run) until the next boot.
-  - Whether the module is in the initramfs with its options is the business of M(vfio.host.initramfs).
-  - It is all or nothing. Every problem is found and reported before the first write, and where a step fails after that,
-    files, modules and options are put back.
+  - Other files of modprobe.d and modules-load.d are respected. An option that another file sets to the declared value is not written again. A
+    line that contradicts the declaration is an error with its file and line. Such a line has another value, C(blacklist) or C(install), or is
+    C(modprobe.blacklist) or C(module_blacklist) on the kernel command line.
+  - modprobe.d has no effect on a module that is built into the kernel. Options of such a module belong on the kernel command line. RV(cmdline_args)
+    returns them for M(vfio.host.kernel_cmdline) while the running kernel does not have them.
+  - modprobe reads only the first C(softdep) line of a module. Lines from the modules themselves come before those of this collection. Where such
+    a line exists, O(modules[].before) is an error. The message has the line to write instead.
+  - The kernel does not show some options, such as C(vfio_pci.ids). Such an option is assumed to have the value that modprobe.d had when the module
+    was loaded. A different value is remembered below C(/run) until the next boot.
+  - M(vfio.host.initramfs) puts modules and options into the initramfs images. This module does not.
+  - All or nothing. The task reports all problems before the first write. Where a later step fails, it restores files, modules and options.
   - Needs root.
 seealso:
   - module: vfio.host.kernel_config

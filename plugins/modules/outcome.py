@@ -12,10 +12,10 @@ module: outcome
 short_description: Print what a run of vfio.host.passthrough changes, or has changed
 version_added: 0.1.0
 description:
-  - Prints a line for each thing that changes or waits for a reboot, with a sign (C(+), C(-) or C(~)), what it is, and its state before
-    and after; then one sum. Where nothing changes, one line says so. C(-v) lists what is as declared, too.
-  - The lines fit the terminal, or 79 columns where the output goes elsewhere. They are printed in every callback; where that writes
-    JSON, they go to standard error.
+  - Prints one line for each change and for each thing that waits for a reboot. A line has a sign (C(+), C(-) or C(~)), the name of the thing, and its
+    state before and after. The last line has the sum. Where nothing changes, one line says so. C(-v) also lists what is as declared.
+  - Lines fit the terminal, or have up to 79 columns where the output is no terminal. Prints with every callback plugin. Where the callback writes
+    JSON, the lines go to standard error.
   - Runs on the controller alone.
 author:
   - vfio.host authors (@vfio-host)
@@ -25,20 +25,20 @@ options:
     type: dict
     required: true
   earlier:
-    description: What it returned before, in the same run, such as before a reboot.
+    description: What that module returned earlier in the same run, such as before a reboot.
     type: dict
   verify:
     description:
-      - Whether to fail, with the names of what differs, where anything would change or waits for a reboot, or where the host has what
-        nothing declares (RV(vfio.host.passthrough#module:undeclared)).
+      - Whether to fail where anything would change or waits for a reboot, or where the host has something that nothing declares
+        (RV(vfio.host.passthrough#module:undeclared)). The message names what differs.
     type: bool
     default: false
   hint:
-    description: What to add to the line that says that a reboot is required.
+    description: A text to add to the line that says that a reboot is required.
     type: str
 attributes:
   check_mode:
-    description: Can run in C(check_mode); then it prints a plan.
+    description: Can run in C(check_mode). Then it prints a plan.
     support: full
   diff_mode:
     description: Has no difference of its own.

@@ -10,12 +10,12 @@ module: passthrough
 short_description: Make a whole host as declared for VFIO device assignment
 version_added: 0.1.0
 description:
-  - Everything that is declared for a host, in one call and one plan, which is made before the first write. Devices,
-    kernel modules and their options, kernel configuration, the kernel command line, and the images of early user space.
-  - The same results and messages as the modules for each of these, since it is the same code. Nothing is touched where
-    anything declared cannot be met, and everything is put back where a step fails.
-  - Turns the IOMMU on where devices are declared and it is off on an x86 machine that has one. Such devices wait for the
-    next boot, and RV(reboot_required) says so. It never reboots.
+  - Makes a host as declared, with one call and one plan. The plan covers devices, virtual functions, kernel modules and their options, kernel
+    configuration, the kernel command line and the initramfs images. It is complete before the first write.
+  - Where anything declared cannot be met, nothing is changed. Where a step fails, everything is restored.
+  - Results and messages are those of the single modules, since the code is the same.
+  - Turns the IOMMU on where devices are declared on an x86 machine whose IOMMU is off. These devices wait for the next boot, and
+    RV(reboot_required) is true. The module never reboots.
 author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
@@ -26,12 +26,11 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(present) makes the host as declared. What a policy took before and no longer declares is given back.
-      - V(absent) takes back what is named of policies, virtual functions, modules and kernel arguments. With none of
-        O(devices), O(sriov), O(modules), O(kernel_cmdline), O(nodes) and O(memlock), it takes back everything that this collection has done
-        to the host.
-      - V(confirmed) keeps the change that waits for its confirmation (O(confirm)), whichever module made it; nothing else is
-        looked at. It fails where that change was taken back already.
+      - V(present) makes the host as declared.
+      - V(absent) takes back what the task names. Where the task has none of O(devices), O(sriov), O(modules), O(kernel_cmdline), O(nodes),
+        O(iommu_node) and O(memlock), it takes back everything that this collection has done to the host.
+      - V(confirmed) keeps a change that waits for its confirmation (O(confirm)), whichever module made the change. The module looks at nothing
+        else. The task fails if the host has taken the change back already.
     type: str
     choices: [present, absent, confirmed]
     default: present
@@ -39,51 +38,52 @@ options:
     description:
       - Policy names to lists of devices. Each device has the keys of O(vfio.host.driver_override#module:devices).
       - An empty list gives back what the policy took.
-      - A device that another policy of this task declares now changes its owner only, and is not unbound. So a policy is renamed,
-        split and merged by declaring it so.
-      - Of a policy that is on the host and not named here O(undeclared) decides.
-      - Two policies that select one device are an error.
-      - With O(state=absent) the named policies are given back, whatever they list.
+      - A device that moves from one policy to another changes its owner and is not unbound. So a policy can be renamed, split and merged.
+      - O(undeclared) decides about a policy that is on the host and not named here.
+      - Two policies that select the same device are an error.
+      - With O(state=absent), the named policies are given back, whatever they list.
     type: dict
   sriov:
     description:
-      - Physical functions (PFs) and how many virtual functions (VFs) they have. VFs are made before O(devices) are looked at, so policies
-        can declare VFs that do not exist yet.
-      - Of a PF that is not named O(undeclared) decides.
-      - With O(state=absent) the number that was there before is given back.
+      - Physical functions (PFs) and their numbers of virtual functions (VFs). VFs are made before O(devices) are looked at, so policies can
+        declare VFs that do not exist yet.
+      - O(undeclared) decides about a PF that is not named.
+      - With O(state=absent), the number from before is restored.
   modules:
     description:
       - Kernel modules and their options.
-      - O(force) is about these, too. A module whose driver has a device that the host needs is neither disabled nor unloaded otherwise.
-      - With O(state=absent) nothing of this collection is left about the named modules. What runs is left as it is.
+      - A module is neither unloaded nor disabled while its driver has a device that the host needs, unless O(force) gives up the guard.
+      - With O(state=absent), this collection keeps nothing about the named modules. The running kernel stays as it is.
   kernel_config:
     description:
-      - Kconfig symbols to the values that will do, as in O(vfio.host.kernel_config#module:options). What only a kernel
-        argument can meet is put on the kernel command line.
-      - Not with O(state=absent).
+      - Kconfig symbols to accepted values, as in O(vfio.host.kernel_config#module:options). An argument that a symbol needs is added to the
+        kernel command line.
+      - Not allowed with O(state=absent).
     type: dict
   kernel_cmdline:
     description:
       - Arguments of the kernel command line, as in O(vfio.host.kernel_cmdline#module:arguments).
-      - With O(state=absent) these are removed, whoever added them.
+      - With O(state=absent), these arguments are removed, whoever added them.
     type: dict
   nodes:
     description:
-      - Policy names to who may open the VFIO nodes of their devices, the node of the IOMMU group, C(/dev/vfio/NUMBER), and that of
-        the device, C(/dev/vfio/devices/vfioNUMBER), where the kernel has it. Without it only root can open them.
-      - Each is a mapping. C(owner) is a user by name (V(root) unless it is said), C(group) a group by name (V(root)), C(mode) four octal
-        digits in quotes (V("0660") with a group, else V("0600")), and C(symlink) whether there are links
-        C(/dev/vfio/by-policy/POLICY/PATH/group) and C(/cdev) to them (V(false)). C(PATH) is the device's field C(path), with C(-) for C(/).
-      - udev does it at every bind and boot, by a rules file of its own. Nodes that exist are changed at once, unless O(now=false), and
-        read back.
-      - A policy is one of O(devices), or on the host already. A name that is neither is an error, as are a user or group that
-        the host does not have, a mode that lets every user in, and policies that disagree over one IOMMU group, which has one node. A
-        policy in the group that is not named here wants it for root.
-      - An empty mapping in place of one gives the nodes back to root. Of a policy that is not named O(undeclared) decides.
-      - The rules know a device by its slot, kind and, for the node of a group, its present address. Where bus numbers have moved since,
-        that node stays root's until the next run. So does that of a device that is plugged in for the first time. On s390 a unique
-        UID decides, or the function id.
-      - C(/dev/vfio/vfio) is for all users, as the kernel has it.
+      - Policy names to the users and groups that may open the VFIO nodes of the policy's devices. These are the node of the IOMMU group
+        (C(/dev/vfio/NUMBER)) and, where the kernel has it, the node of the device (C(/dev/vfio/devices/vfioNUMBER)). By default, only root can
+        open them.
+      - The value is a mapping. C(owner) is the name of a user (default V(root)). C(group) is the name of a group (default V(root)). C(mode) is four
+        octal digits in quotes (default V("0660") with a group, and V("0600") without). C(symlink) makes links to the nodes (default V(false)).
+      - The links are C(/dev/vfio/by-policy/POLICY/PATH/group) and C(/dev/vfio/by-policy/POLICY/PATH/cdev). C(PATH) is the device's field C(path)
+        with C(-) in place of C(/).
+      - A rules file has udev set owner and mode at every bind and boot. Existing nodes are changed at once and read back, unless O(now=false).
+      - A policy must be in O(devices) or on the host already. A user or group that the host does not have is an error, as is a mode that lets
+        every user open the node.
+      - The node of an IOMMU group is one for all policies with devices in it. Policies that disagree about it are an error. A policy that is not
+        named here wants it for root.
+      - An empty mapping gives the nodes of a policy back to root. O(undeclared) decides about a policy that is not named.
+      - The rules identify a device by its slot and kind, and for the node of a group also by its present address. Where bus numbers have changed,
+        or a device is plugged in for the first time, the node of the group stays root's until the next run. On s390, the rules use a unique UID, or
+        the function id.
+      - C(/dev/vfio/vfio) is open to all users, as the kernel makes it.
     type: dict
     version_added: 0.1.0
   iommu_node:
@@ -108,11 +108,11 @@ options:
     description:
       - How much memory services and users may lock. A process that uses a device locks the memory that the device can reach, which is most
         of a guest's memory.
-      - A limit is V(infinity), a number of bytes, or a size such as V(64G) (V(K), V(M), V(G), V(T), V(P), V(E), of 1024).
-      - systemd reads its units again, and nothing is restarted. RV(restart) says what has to be.
-      - Services, users and groups have to be there. A file that is read after ours and says otherwise is an error, with its line.
-      - With O(state=absent), what is named is taken away. What is not named O(undeclared) decides about. Not looked at with O(confirm), since it
-        changes nothing that runs.
+      - A limit is V(infinity), a number of bytes, or a size such as V(64G). The units V(K), V(M), V(G), V(T), V(P) and V(E) are powers of 1024.
+      - systemd reloads its units, and no service is restarted. RV(restart) lists the services that need a restart.
+      - Services, users and groups must exist. A file that is read later and sets another limit is an error, with file and line.
+      - With O(state=absent), the named limits are removed. O(undeclared) decides about limits that are not named.
+      - Not looked at with O(confirm), since a limit changes nothing that runs.
     type: dict
     suboptions:
       units:
@@ -126,52 +126,49 @@ options:
     version_added: 0.1.0
   platforms:
     description:
-      - What each platform needs of the kernel so that devices can be taken, by the platform's name as M(vfio.host.pci_facts)
-        returns it. A mapping of C(modules), C(kernel_config) and C(kernel_cmdline), declared as in O(modules),
-        O(kernel_config) and O(kernel_cmdline).
-      - That of the host's own platform counts, and only where O(devices) declares one for VFIO. What those options name
-        themselves wins, module by module, symbol by symbol and argument by argument.
+      - What each platform needs of the kernel before devices can be taken. Names of platforms, as M(vfio.host.pci_facts) returns them, to mappings of
+        C(modules), C(kernel_config) and C(kernel_cmdline). The values are as in O(modules), O(kernel_config) and O(kernel_cmdline).
+      - The needs of the host's own platform count, and only where O(devices) declares a device for VFIO. For the same module, symbol or argument,
+        O(modules), O(kernel_config) and O(kernel_cmdline) win.
       - Not looked at with O(state=absent).
     type: dict
   initramfs:
     description:
-      - Have the images of early user space hold the rules of the policies and the module options, and rebuild those that
-        do not, as M(vfio.host.initramfs) does.
-      - With V(false) images are not looked at. A native driver in an old image then has the device until the real root
-        is there.
+      - Rebuild initramfs images that lack the rules of policies or the module options, as M(vfio.host.initramfs) does.
+      - With V(false), images are not looked at. Then a native driver in an old image binds the device until the root file system is mounted.
     type: bool
     default: true
   undeclared:
     description:
-      - What is done about what is on the host by this collection and is not declared any more, of those of O(devices), O(sriov),
-        O(modules), O(kernel_config), O(kernel_cmdline), O(nodes) and O(memlock) that are named, be it with nothing in them. Not with O(state=absent).
-      - With V(report) it stays as it is, is in RV(undeclared), and a warning says so. With V(release) it is given back, a policy as by an
-        empty list, and the others as by O(state=absent). With either, a device of a policy that is not declared changes its
-        owner where O(devices) declares it, so renaming a policy needs nothing more.
-      - With V(ignore) it is somebody else's, as on a host that several inventories manage. Nothing is said of it, and a device of such a
-        policy that O(devices) declares is an error.
-      - An argument that turns the IOMMU on is declared by any device for VFIO, and one that an option of a declared module or a declared
-        symbol rests on by these.
+      - What to do about things that this collection has left on the host and that nothing declares any more. It is about those of O(devices),
+        O(sriov), O(modules), O(kernel_config), O(kernel_cmdline), O(nodes), O(iommu_node) and O(memlock) that the task names, even with an empty
+        value. It has no effect with O(state=absent).
+      - V(report) leaves them alone. RV(undeclared) and a warning list them.
+      - V(release) gives them back, policies as by an empty list, and everything else as by O(state=absent).
+      - V(ignore) leaves them alone without a warning, for a host that several inventories manage.
+      - Where O(devices) declares a device of an undeclared policy, V(report) and V(release) change its owner, so a policy can be renamed. With V(ignore),
+        it is an error.
+      - An argument that turns the IOMMU on counts as declared while any device is declared for VFIO. An argument for a module option or a symbol
+        counts as declared while that module or symbol is declared.
     type: str
     choices: [report, release, ignore]
     default: report
   prove:
     description:
-      - Whether to open each device that O(devices) has for VFIO, when all is applied, as M(vfio.host.prove) does, which says what that
-        does to a device. Where a client could not open one, the task fails, and what it applied stays.
-      - Nothing is opened in check mode, and no device that waits for the next boot.
+      - Whether to open each device that O(devices) has for VFIO, after everything is applied, as M(vfio.host.prove) does. Its documentation says how
+        that affects a device. The task fails where a device cannot be opened, and the changes stay.
+      - Check mode opens no device. A device that waits for the next boot is not opened.
     type: bool
     default: false
     version_added: 0.1.0
 notes:
-  - With O(confirm), kernel command line and images of early user space are not looked at, since they change nothing before the
-    next boot. Run again without it when the change is confirmed.
-  - "The areas are applied in this order: kernel modules and configuration, kernel command line, numbers of virtual
-    functions, devices, their nodes, locked memory, images."
-  - "The IOMMU is off where the kernel shows no IOMMU group. On an Intel machine (ACPI table DMAR) C(intel_iommu=on) is
-    then added to O(kernel_cmdline), on an AMD machine (ACPI table IVRS) C(amd_iommu=off) is removed, and C(iommu=off) on
-    either. What O(kernel_cmdline) itself says of these arguments wins. IOMMU groups cannot be known before it is on, so
-    they are looked at by the first run after that boot. Nothing is to be turned on for s390 and POWER."
+  - With O(confirm), the kernel command line and the initramfs images are not looked at, since they have an effect only at the next boot. Run the
+    task again without O(confirm) when the change is confirmed.
+  - "Order of applying: kernel modules and configuration, kernel command line, numbers of VFs, devices, their nodes, locked memory, images."
+  - The IOMMU counts as off where the kernel shows no IOMMU group. Then C(intel_iommu=on) is added to the command line of an Intel machine (ACPI table
+    DMAR), C(amd_iommu=off) is removed from that of an AMD machine (ACPI table IVRS), and C(iommu=off) is removed from either. O(kernel_cmdline) wins
+    for these arguments. s390 and POWER need no argument.
+  - IOMMU groups are unknown while the IOMMU is off. The first run after the boot looks at them.
 seealso:
   - module: vfio.host.prove
   - module: vfio.host.driver_override
@@ -284,7 +281,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 awaits_confirmation:
-  description: Whether O(confirm) seconds run by now.
+  description: Whether the change waits for its confirmation (O(confirm)).
   returned: success, unless O(state=confirmed)
   type: bool
 devices:
@@ -298,14 +295,14 @@ sriov:
   type: list
   elements: dict
 modules:
-  description: Every kernel module that is declared or stands in for a symbol, as M(vfio.host.kernel_module) returns it.
+  description: Every kernel module that is declared or that meets a symbol, as M(vfio.host.kernel_module) returns it.
   returned: when O(modules) or O(kernel_config) declare something
   type: list
   elements: dict
 options_wanted:
   description:
-    - Module to its declared options, as the kernel shows them once they are in force. RV(modules) has what is in force; the two
-      differ where a module waits for the next boot.
+    - Module to its declared options, in the form in which the kernel shows them. RV(modules) has the options that are in force. The two differ where
+      a module waits for the next boot.
   returned: when O(modules) or O(kernel_config) declare something
   type: dict
   sample: {vfio_pci: {disable_idle_d3: "Y"}}
@@ -340,7 +337,7 @@ initramfs:
   returned: when O(initramfs=true)
   type: dict
 nodes:
-  description: Every device of a policy of O(nodes), with the nodes that are known when the run begins, C(/dev/iommu), and what is given back.
+  description: One row for each device of a policy in O(nodes), one for C(/dev/iommu), and one for everything that is given back.
   returned: when O(nodes) or O(iommu_node) declare something, or something is given back
   type: list
   elements: dict
@@ -368,16 +365,16 @@ nodes:
       returned: success
       type: str
     before:
-      description: Who had a node that changes, as C(OWNER:GROUP MODE). V(null) where none changes.
+      description: Owner and mode of a node before it changes, as C(OWNER:GROUP MODE). V(null) where no node changes.
       returned: success
       type: str
       sample: root:root 0600
     owner:
-      description: The user who has them.
+      description: The user who owns the nodes.
       returned: success
       type: str
     group:
-      description: The group that has them.
+      description: The group of the nodes.
       returned: success
       type: str
     mode:
@@ -386,16 +383,16 @@ nodes:
       type: str
       sample: "0660"
     links:
-      description: The links to them.
+      description: The links to the nodes.
       returned: success
       type: list
       elements: str
     status:
-      description: V(unchanged), V(changed), V(released) (root's again), or V(pending) (for the next boot).
+      description: V(unchanged), V(changed), V(released) (given back to root), or V(pending) (waits for the next boot).
       returned: success
       type: str
 memlock:
-  description: Every service and user of O(memlock), and every one of which a limit is taken away.
+  description: Every service and user of O(memlock), and every other whose limit is removed.
   returned: when O(memlock) declares something, or something is given back
   type: list
   elements: dict
@@ -434,12 +431,12 @@ memlock:
       returned: success
       type: str
 restart:
-  description: Services that run with another limit of locked memory than is declared. Restarting them is yours.
+  description: Services that run with a limit other than the declared one. They need a restart, which this module does not do.
   returned: with RV(memlock)
   type: list
   elements: str
 undeclared:
-  description: What is on the host by this collection, and is not declared. Empty unless O(undeclared=report).
+  description: What this collection has left on the host and nothing declares any more. Empty unless O(undeclared=report).
   returned: success, unless O(state=confirmed)
   type: list
   elements: dict
@@ -449,12 +446,12 @@ undeclared:
       returned: success
       type: str
     name:
-      description: Its name; a PF's is its address.
+      description: Its name. The name of a PF is its address.
       returned: success
       type: str
       sample: gpus
     reason:
-      description: What is there of it, and what to do about it, one sentence.
+      description: A sentence that says what is left, and what to do about it.
       returned: success
       type: str
 reboot_required:

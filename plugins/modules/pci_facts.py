@@ -10,17 +10,17 @@ module: pci_facts
 short_description: Gather facts about PCI devices and VFIO
 version_added: 0.1.0
 description:
-  - Reads every PCI function of the host, its IOMMU group, its drivers, which VFIO driver the kernel's own alias table
-    names for it, which processes hold it, and why the host itself may need it.
-  - Changes nothing, loads nothing. Works on any Linux, with or without an IOMMU, a PCI bus or root rights.
-    What needs root rights and cannot be read without them is V(null), with one warning.
-  - Wakes no device. What sleeps in D3cold is not asked for its serial number, which is V(null) then.
-  - A device that does not answer, since its configuration space reads all ones, is named in a warning; its header type and
-    revision are V(null).
-  - C(holders) are the processes that have the device open through VFIO, found by device numbers. Who has a node of a native
-    driver open is looked for by tasks that would unbind the device.
-  - Warns of devices that are on a VFIO driver without an override. Somebody's C(new_id) or C(ids=) took them; where a
-    configured C(ids=) names them, the warning says in which file.
+  - Reads every PCI function of the host, with its IOMMU group and its driver, the VFIO driver that the kernel's alias table names for it, the
+    processes that have it open, and the reasons why the host itself may need it.
+  - Changes nothing and loads nothing. Works on any Linux, with or without an IOMMU, a PCI bus or root rights. Without root rights, values that need
+    them are V(null), with one warning.
+  - Wakes no device. The serial number of a device that sleeps in D3cold is V(null).
+  - Names a device that does not answer in a warning. The configuration space of such a device reads all ones. Its header type and revision are
+    V(null).
+  - C(holders) are the processes that have the device open through VFIO. They are found by device numbers. Only tasks that would unbind a device look
+    for processes that have a node of its native driver open.
+  - Warns of a device that is on a VFIO driver without an override. A C(new_id) or C(ids=) of somebody else took it. Where a configuration file has the
+    C(ids=), the warning names the file.
 author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
@@ -29,25 +29,25 @@ options:
   match:
     description:
       - Return only the devices that one of these matches selects. An empty list means all.
-      - A match is a mapping of device fields to wanted values. The notes of M(vfio.host.driver_override) say which fields of the result
-        that are, and how they are compared.
+      - A match is a mapping of device fields to wanted values. The notes of M(vfio.host.driver_override) list the fields and say how they are
+        compared.
     type: list
     elements: dict
     default: []
   details:
     description:
-      - What to read of each device beside what the survey needs, of which each costs at least one read of the kernel's files a
-        device. What is not named here is V(null) in the result.
-      - C(bars), C(link) and C(cpus) take microseconds, C(dependence) lists a directory.
-      - C(vpd) is read from the card itself, four bytes at a time, at which cards may take milliseconds and some hang
-        for a while. So it is read only where it is asked for, and of as few devices as O(match) selects.
+      - Fields to read in addition. Each costs at least one read of a kernel file for each device. The fields that are not named here are V(null) in the
+        result.
+      - V(bars), V(link) and V(cpus) take microseconds. V(dependence) lists a directory.
+      - V(vpd) is read from the card itself, four bytes at a time. That may take milliseconds, and some cards hang for a while. So it is read only for
+        devices that O(match) selects.
     type: list
     elements: str
     choices: [bars, link, cpus, dependence, vpd]
     default: []
   owners:
     description:
-      - Return which policy has a device, too, and what the device was before, as the policies' rules files on the host say.
+      - Also return which policy has a device, and the state of the device from before, as the rules files of the policies say.
     type: bool
     default: false
 seealso:

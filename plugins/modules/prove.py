@@ -7,26 +7,26 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: prove
-short_description: Open devices as a client of VFIO does, and say what keeps one from being opened
+short_description: Open devices as a client of VFIO does, and report what prevents it
 version_added: 0.1.0
 description:
-  - That a device is bound to a VFIO driver does not mean that a client, such as QEMU or DPDK, can open it. This module does what
-    a client does at its start. It opens the device by its IOMMU group and a container, or by its character device and iommufd,
-    attaches it to the IOMMU, asks for its regions and interrupts, reads the ids in its configuration space, and closes it. No DMA
-    is mapped, and no interrupt is set up.
-  - A device that cannot be opened fails the task, with the step, the name of the errno, its usual cause, and the remedy. All
-    devices are tried.
-  - A device that a process has open, or another member of its IOMMU group, is not opened. Its row says who has it, with a warning,
-    and the task does not fail for it. The same holds for a PF one of whose VFs is in use or has a driver of the host, since they
-    would be reset with it; and for a VF whose PF is on VFIO, which needs a token that only the PF's user knows.
-  - Opening is not without effect. The kernel wakes the device to D0, takes its right to DMA (bus master), and resets it by the
-    first of its C(reset_methods), when it is opened and when it is closed. What was in its memory is lost. Afterwards it sleeps in
-    D3hot again, as idle devices of vfio-pci do. Where one could not be reset by itself, the kernel may reset its bus or slot when it is
-    closed, if every device there is on VFIO and none is open.
-  - The module itself resets a device only where VFIO and the kernel say that this reaches nothing else, by function level reset or
-    power state.
-  - Each step is made by a process of its own. One that does not end in O(timeout) seconds, since the driver or the device hangs,
-    is left behind and named.
+  - A device that is bound to a VFIO driver may still be impossible to open for a client, such as QEMU or DPDK. This module does what a client does
+    when it starts.
+  - It opens the device, by its IOMMU group and a container or by its character device and iommufd. It attaches the device to the IOMMU, reads its
+    regions, interrupts and the ids in its configuration space, and closes it. It maps no DMA and sets up no interrupt.
+  - A device that cannot be opened fails the task. The message has the step, the name of the errno, its usual cause, and the remedy. The module tries
+    all devices.
+  - A device is not opened while a process has it or another member of its IOMMU group open. A warning and the row of the device name the process. The
+    task does not fail.
+  - A PF is not opened while one of its VFs is in use or has a driver of the host, since the VFs would be reset with it. A VF is not opened while its
+    PF is on VFIO, since that needs a token that only the user of the PF knows. The task does not fail for these either.
+  - Opening changes the device. When it is opened and when it is closed, the kernel wakes it to D0, disables its DMA (bus master), and resets it by
+    the first of its C(reset_methods). The content of its memory is lost. Afterwards it sleeps in D3hot, as idle devices of vfio-pci do.
+  - A device that cannot be reset alone may cause a reset of its bus or slot when it is closed. The kernel does that only if every device there is on
+    VFIO and none is open.
+  - The module itself resets a device only by function level reset or power state, where VFIO and the kernel say that this resets nothing else.
+  - Each step runs in a process of its own. Where a driver or device hangs, the process does not end within O(timeout) seconds. It is left behind, and
+    the message names it.
 author:
   - vfio.host authors (@vfio-host)
 options:
@@ -37,8 +37,10 @@ options:
     required: true
   way:
     description:
-      - V(group), by C(/dev/vfio/GROUP) and a container of C(/dev/vfio/vfio). V(cdev), by C(/dev/vfio/devices/vfioN) and
-        C(/dev/iommu), which kernels from 6.6 on may have. V(auto), by the group, or by the character device where the kernel has no groups.
+      - How to open the devices.
+      - V(group) opens C(/dev/vfio/GROUP) and a container of C(/dev/vfio/vfio).
+      - V(cdev) opens C(/dev/vfio/devices/vfioN) and C(/dev/iommu), which kernels from 6.6 on may have.
+      - V(auto) uses the group, or the character device where the kernel has no groups.
     type: str
     choices: [auto, group, cdev]
     default: auto
@@ -48,18 +50,18 @@ options:
     default: 10
 attributes:
   check_mode:
-    description: Can run in C(check_mode); then it opens nothing, and every row says so.
+    description: Can run in C(check_mode). Then it opens no device, and each row says so.
     support: full
   diff_mode:
-    description: Changes nothing that lasts.
+    description: Makes no lasting change.
     support: none
   platform:
     description: Target operating systems that it can run on.
     support: full
     platforms: linux
 notes:
-  - It needs root rights, to see who has a device open. So it proves nothing about the owner and mode of nodes, nor about a client's
-    limit of locked memory.
+  - Needs root, to see which processes have a device open. So it proves nothing about owner and mode of nodes, or about a client's limit of locked
+    memory.
 seealso:
   - module: vfio.host.passthrough
 """
@@ -78,42 +80,44 @@ EXAMPLES = r"""
 RETURN = r"""
 proof:
   description: One mapping for each device.
-  returned: always, but where the task itself is wrong
+  returned: always, unless an option is invalid
   type: list
   elements: dict
   contains:
     address:
-      description: The device.
+      description: The device's address.
       returned: always
       type: str
       sample: "0000:02:00.0"
     driver:
-      description: The driver that it has.
+      description: The driver of the device.
       returned: always
       type: str
       sample: vfio-pci
     status:
       description:
-        - V(opened); V(in_use), a process has it or a member of its group; V(not_opened), which RV(proof[].reason) explains; V(failed).
+        - V(opened), or V(failed).
+        - V(in_use) where a process has the device or a member of its group open.
+        - V(not_opened) where RV(proof[].reason) says why the module did not try.
       returned: always
       type: str
       sample: opened
     reason:
-      description: Why it was not opened, a sentence; V(null) where it was.
+      description: A sentence that says why the device was not opened. V(null) where it was.
       returned: always
       type: str
     way:
-      description: V(group) or V(cdev); V(null) where nothing was tried.
+      description: V(group) or V(cdev). V(null) where nothing was tried.
       returned: always
       type: str
       sample: group
     node:
-      description: The node by which it was opened.
+      description: The node that was opened.
       returned: always
       type: str
       sample: /dev/vfio/14
     back_end:
-      description: The IOMMU's back end, V(type1v2), V(spapr_tce), V(spapr_tce_v2), V(noiommu) or V(iommufd).
+      description: The back end of the IOMMU, V(type1v2), V(spapr_tce), V(spapr_tce_v2), V(noiommu) or V(iommufd).
       returned: always
       type: str
       sample: type1v2

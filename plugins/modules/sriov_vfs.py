@@ -7,13 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: sriov_vfs
-short_description: Make virtual functions of SR-IOV devices, now and at every boot, without a race for their drivers
+short_description: Make virtual functions of SR-IOV devices, now and at every boot
 version_added: 0.1.0
 description:
-  - Sets how many virtual functions (VFs) physical functions (PFs) have. While they are made, the kernel's automatic probing
-    of VFs is off, so no driver has a VF that a policy of M(vfio.host.driver_override) takes, not even for a moment.
-  - At boot, two udev rules files do the same in one event of the PF. No program of this collection runs.
-  - A task changes only the PFs that it names. Others stay as they are.
+  - Sets the number of virtual functions (VFs) of physical functions (PFs).
+  - Automatic probing of VFs is off while VFs are made. So no native driver binds to a VF that a policy of M(vfio.host.driver_override) takes.
+  - At boot, two udev rules files do the same in one event of the PF. No program of this collection runs at boot.
+  - A task changes only the PFs that it names.
 author:
   - vfio.host authors (@vfio-host)
 extends_documentation_fragment:
@@ -24,28 +24,28 @@ options:
   devices:
     description:
       - The PFs. Required for O(state=present).
-      - With O(state=absent) and without O(devices), every PF that this module has changed is meant.
+      - Without it, O(state=absent) is about every PF that this module has changed.
   state:
     description:
-      - V(present) makes it as declared.
-      - V(absent) gives back the number and the automatic probing that were there before this module's first run, and removes
-        the rules. A number that somebody else changed since is left alone.
+      - V(present) makes the PFs as declared.
+      - V(absent) restores the number of VFs and the automatic probing from before the first run of this module, and removes the rules. It
+        leaves a number alone that somebody else changed since then.
       - V(confirmed) keeps the change that waits for its confirmation (O(confirm)).
     type: str
     choices: [present, absent, confirmed]
     default: present
   now:
-    description: Make the VFs at once. With V(false) only the rules are written, for the next boot.
+    description: Make the VFs at once. With V(false), only the rules are written, for the next boot.
     type: bool
     default: true
   at_boot:
     description:
       - Write the rules below C(/etc/udev/rules.d), so that every boot ends as declared.
-      - With V(false) they are below C(/run/udev/rules.d), with the record of what was before, and end with the next boot.
+      - With V(false), the rules are below C(/run/udev/rules.d), with the record of the state before, and end with the next boot.
     type: bool
     default: true
   force:
-    description: Guards given up for this task, as in O(vfio.host.driver_override#module:force).
+    description: Guards to give up for all VFs of this task, as in O(vfio.host.driver_override#module:force).
     type: list
     elements: str
     choices: [network, storage, console]
@@ -55,25 +55,25 @@ options:
     type: int
     default: 10
   confirm:
-    description: Seconds, from 5 to 86400, within which the change has to be confirmed; see O(vfio.host.passthrough#module:confirm).
+    description: Seconds within which the change has to be confirmed, from 5 to 86400, as in O(vfio.host.passthrough#module:confirm).
     type: int
     default: 0
 attributes:
   check_mode:
     support: full
     details:
-      - The addresses of VFs to come are those that the PF's SR-IOV capability says.
+      - Addresses of future VFs are computed from the PF's SR-IOV capability.
   diff_mode:
     support: full
   platform:
     platforms: linux
 notes:
-  - "The kernel changes a number that is not 0 through 0 only, which takes every VF of that PF away. So growing and
-    shrinking are refused while a process holds one of the VFs, or the host needs one, and nothing is touched. VFs that
-    a policy has taken are taken again at once. Where one would not be there any more the task fails, and names the policy."
-  - Fewer VFs than asked for are an error, and the number that was there before is put back.
-  - VFs are made by the PF's native driver. A PF without one, or with a VFIO driver, has none.
-  - On s390 each VF is in a PCI domain of its own, which cannot be told beforehand. This module is not tested there.
+  - The kernel changes a number of VFs only by way of 0, which removes all VFs of the PF. So the task refuses to change the number while a
+    process uses one of the VFs or the host needs one. It fails before it changes anything.
+  - VFs that a policy has taken are taken again at once. The task fails where such a VF would not exist any more, and names the policy.
+  - Fewer VFs than declared are an error. The task then restores the number from before.
+  - The PF's native driver makes VFs. A PF without a driver, or with a VFIO driver, cannot have VFs.
+  - On s390, each VF is in a PCI domain of its own, which cannot be predicted. This module is not tested there.
   - Needs root.
 seealso:
   - module: vfio.host.driver_override
@@ -112,7 +112,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 awaits_confirmation:
-  description: Whether O(confirm) seconds run by now.
+  description: Whether the change waits for its confirmation (O(confirm)).
   returned: success, unless O(state=confirmed)
   type: bool
 sriov:
@@ -127,7 +127,7 @@ sriov:
       type: str
       sample: "0000:01:00.0"
     name:
-      description: What it is.
+      description: Its vendor and model.
       returned: success
       type: str
     total:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: survey
-short_description: Show which PCI devices of a host VFIO could take, and write a draft of its variables
+short_description: Show which PCI devices VFIO could take, and write a draft of variables
 version_added: 0.1.0
 description:
-  - Reads the facts as M(vfio.host.pci_facts) does, and prints them in lines that fit the terminal, or 79 columns where the output goes
-    elsewhere. It prints in every callback; where that writes JSON, the lines go to standard error.
-  - Devices are listed as free, taken, needed by the host, and not to be had, with the reason. Bridges and what else belongs to the
-    chipset are counted; C(-v) lists them. A host's address, ids and names are printed as a C(match) takes them.
+  - Reads the facts as M(vfio.host.pci_facts) does, and prints them. Lines fit the terminal, or have up to 79 columns where the output is no terminal.
+  - Prints with every callback plugin. Where the callback writes JSON, the lines go to standard error.
+  - Lists devices that are free, that are taken, that the host needs, and that VFIO cannot take, with the reason. Bridges and other devices of the
+    chipset are only counted. C(-v) lists them. Addresses, ids and names are printed in the form that a C(match) takes.
   - Names the policies on the host that the variable C(passthrough_devices) does not, unless C(passthrough_undeclared) is V(ignore).
   - Changes nothing on the host.
 author:
@@ -23,15 +23,14 @@ author:
 options:
   draft:
     description:
-      - A file on the controller, for a draft of the host's variables. It has every device that is free as an entry of a policy, in
-        comments, so it declares nothing until it is edited.
-      - A relative path begins where C(ansible-playbook) was started. A directory that is not there is made.
-      - A file that this module did not write, one that was edited since, and the draft of another host are left as they are, and the
-        task fails.
+      - A file on the controller for a draft of the host's variables. Each free device is an entry of a policy, in comments. So the draft declares
+        nothing until it is edited.
+      - A relative path begins at the directory where C(ansible-playbook) was started. Missing directories are created.
+      - The task fails, and leaves the file alone, where the file is not from this module, was edited, or is the draft of another host.
     type: path
 attributes:
   check_mode:
-    description: Can run in C(check_mode); the draft is not written.
+    description: Can run in C(check_mode). Then the draft is not written.
     support: full
   diff_mode:
     description: Shows the draft before and after.

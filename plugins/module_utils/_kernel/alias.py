@@ -134,12 +134,12 @@ def matching(aliases: Iterable[Alias], modalias: str) -> list[tuple[int, Alias]]
     wanted = _fields(text) if bus == "pci" else None
     if wanted is None:
         return []
-    found = []
+    fitting = []
     for alias in aliases:
         fields = alias.fields()
         if fields and all(value in ("*", own) for value, own in zip(fields, wanted)):
-            found.append((fields.count("*"), alias))
-    return found
+            fitting.append((fields.count("*"), alias))
+    return fitting
 
 
 def choose(aliases: Iterable[Alias], modalias: str, *, disabled: Collection[str] = ()) -> Choice:
@@ -148,9 +148,9 @@ def choose(aliases: Iterable[Alias], modalias: str, *, disabled: Collection[str]
     The fewest '*' wins, on a tie the first line; nothing matched means the base driver.
     ``disabled`` names modules that an administrator blacklisted: they are passed over and named.
     """
-    found = matching(aliases, modalias)
-    blacklisted = sorted({alias.module for dummy, alias in found if alias.module in disabled})
-    open_to_all = [(stars, alias) for stars, alias in found if alias.module not in disabled]
+    fitting = matching(aliases, modalias)
+    blacklisted = sorted({alias.module for dummy, alias in fitting if alias.module in disabled})
+    open_to_all = [(stars, alias) for stars, alias in fitting if alias.module not in disabled]
     note = ""
     if blacklisted:
         note = f"; {', '.join(blacklisted)} would serve it too and is blacklisted"

@@ -133,10 +133,10 @@ class Modules:
     def kind(self, module: str) -> str:
         """'loadable', 'builtin' or 'absent'. Code that is never a module is in no table, and has no initstate."""
         name = normalize_module_name(module)
-        found = self.state(name)
-        if found == LOADED and not self.is_loaded(name) and name not in self.all_names():
+        state = self.state(name)
+        if state == LOADED and not self.is_loaded(name) and name not in self.all_names():
             return BUILTIN
-        return LOADABLE if found == LOADED else found
+        return LOADABLE if state == LOADED else state
 
     def drivers(self, module: str) -> list[str]:
         """The PCI drivers that a loaded or built-in module has registered (source: /sys/module/M/drivers)."""
@@ -173,8 +173,7 @@ class Modules:
 
     def settings(self, module: str) -> list[modprobe.Setting]:
         """Every setting of a module's options in modprobe.d and on the command line, in kmod's order."""
-        found = self.configured()
-        return found.settings(module, builtin=True) if self.state(module) == BUILTIN else found.settings(module)
+        return self.configured().settings(module, builtin=self.state(module) == BUILTIN)
 
     def _read_directives(self) -> tuple[modprobe.Directive, ...]:
         if self._all_directives is None:
@@ -241,15 +240,15 @@ class Modules:
 
     def _read_parameters(self, name: str) -> dict[str, Parameter] | None:
         shown = self._fs.names(f"{self._fs.modules}/{name}/parameters")
-        found = {normalize_module_name(one): Parameter(normalize_module_name(one)) for one in shown}
+        parameters = {normalize_module_name(option): Parameter(normalize_module_name(option)) for option in shown}
         if self.kind(name) == BUILTIN:
             told = self._builtin_parameters(name) if shown or self._text("modules.builtin.modinfo") else None
         else:
             told = self._modinfo_parameters(name)
         if told is None:
             return None
-        found.update(told)
-        return found
+        parameters.update(told)
+        return parameters
 
     def _builtin_parameters(self, name: str) -> dict[str, Parameter]:
         parameters: dict[str, Parameter] = {}
@@ -301,7 +300,7 @@ class Modules:
         return self._fs.exists(f"{self._fs.modules}/{normalize_module_name(module)}/initstate")
 
     def instance(self, module: str) -> int | None:
-        """What tells this load of a module from an earlier one: its inode in sysfs; None where it is not loaded."""
+        """The module's inode in sysfs, which differs for each load of it; None where it is not loaded."""
         return self._fs.inode(f"{self._fs.modules}/{normalize_module_name(module)}")
 
     def users(self, module: str) -> Users:

@@ -169,12 +169,12 @@ class Declaration:
         return Declaration(platforms.with_needs(self.options, needs))
 
     def _wishes(self, fs: Sysfs, files: Files) -> Wishes:
-        found = firmware(fs)
+        of_host = firmware(fs)
         return {
             KERNEL: (_Late(lambda: _kernel_area(fs, files)), lambda dummy: self._kernel(files)),
-            CMDLINE: (_Late(lambda: _cmdline_area(fs, files)), lambda plans: self._cmdline(plans, found, files)),
+            CMDLINE: (_Late(lambda: _cmdline_area(fs, files)), lambda plans: self._cmdline(plans, of_host, files)),
             SRIOV: (_Late(lambda: _number_area(fs, files)), lambda dummy: self._sriov(files)),
-            DEVICES: (_Late(lambda: _device_area(fs, files)), lambda plans: self._devices(plans, found)),
+            DEVICES: (_Late(lambda: _device_area(fs, files)), lambda plans: self._devices(plans, of_host)),
             PROBES: (_Late(lambda: _probe_area(fs, files)), self._probes),
             NODES: (_Late(lambda: _node_area(fs, files)), lambda plans: self._nodes(plans, fs, files)),
             MEMLOCK: (_Late(lambda: _memlock_area(fs, files)), lambda dummy: self._memlock(files)),
@@ -203,12 +203,12 @@ class Declaration:
             undeclared=self.options["undeclared"] if self.present else None,
         )
 
-    def _cmdline(self, plans: Plans, found: Firmware, files: Files) -> object:
+    def _cmdline(self, plans: Plans, of_host: Firmware, files: Files) -> object:
         # With a change to be confirmed, what is only for the next boot waits until it is.
         if self.options["confirm"]:
             return None
         needed = plans[KERNEL].cmdline_args if self.present and KERNEL in plans else {}
-        turns_on = self.present and found.is_needed and self._takes_devices()
+        turns_on = self.present and of_host.is_needed and self._takes_devices()
         looks = self._looks(CMDLINE, files)
         if not (self.wants(CMDLINE) or needed or turns_on or looks):
             return None
@@ -222,7 +222,7 @@ class Declaration:
         declared = {normalize(str(name)): value for name, value in args.items()}
         _check_same(declared, {name: (normalize(name), value) for name, value in needed.items()})
         if turns_on:
-            wanted, drop = iommu_arguments.turning_on(found.table, parse(found.running))
+            wanted, drop = iommu_arguments.turning_on(of_host.table, parse(of_host.running))
             needed = dict(wanted, **needed)
         args.update({name: value for name, value in needed.items() if normalize(name) not in declared})
         why = "the IOMMU is off, and only the kernel command line turns it on, but " if turns_on else ""
@@ -247,13 +247,13 @@ class Declaration:
         policies = None if gives_all else frozenset(self.options[DEVICES] or ())
         return number_request(self.options, self.options[SRIOV], SRIOV, policies)
 
-    def _devices(self, plans: Plans, found: Firmware) -> object:
+    def _devices(self, plans: Plans, of_host: Firmware) -> object:
         # Without a plan for the VFs nobody can say which devices there will be.
         if not self.wants(DEVICES) or (self.wants(SRIOV) and SRIOV not in plans):
             return None
         from ansible_collections.vfio.host.plugins.module_utils._devices.options import device_request
         prediction = plans[SRIOV].prediction if SRIOV in plans else None
-        comes = found.is_needed and _comes(plans, found.table)
+        comes = of_host.is_needed and _comes(plans, of_host.table)
         return device_request(self.options, self.options[DEVICES], comes, prediction)
 
     def _probes(self, plans: Plans) -> object:

@@ -88,7 +88,7 @@ def parse_wishes(entries: object) -> list[Wish]:
 def _parse_entry(where: str, entry: object) -> Wish:
     if not isinstance(entry, dict):
         raise InputError(f"{where}: must be a mapping with 'name', not {entry!r}")
-    problems = unknown_options(where, entry, _KEYS)
+    problems = unknown_options(where, entry, known=_KEYS)
     name = _module(entry.get("name"), f"{where}: name", problems)
     if name:
         where = f"{where} {name}"

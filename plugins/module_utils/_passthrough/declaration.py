@@ -25,16 +25,15 @@ from ansible_collections.vfio.host.plugins.module_utils._host.platform import pl
 from ansible_collections.vfio.host.plugins.module_utils._passthrough import platforms
 
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Mapping, Tuple
+    from typing import Any, Callable, Mapping
 
+    from ansible_collections.vfio.host.plugins.module_utils._core.area import Wishes
     from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
     from ansible_collections.vfio.host.plugins.module_utils._modules.area import KernelPlan
 
     # The plans made so far, by the names of their areas; each area has a class of its own.
     Plans = Mapping[str, Any]
-    # What run_areas() takes: by name an area, and what gives its request, of the plans made so far, or None.
-    Wishes = Dict[str, Tuple[object, Callable[[Plans], object]]]
 
 # The areas, by the names of their options and results.
 KERNEL, CMDLINE, SRIOV, DEVICES, IMAGES = "modules", "kernel_cmdline", "sriov", "devices", "initramfs"

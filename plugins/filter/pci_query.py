@@ -202,10 +202,10 @@ def _read_fallback(value: Any) -> str:
 
 def _check_driver(driver: str | None, devices: Iterable[dict[str, Any]]) -> None:
     """Refuse a module's name where the facts tell that the module's driver is called otherwise."""
-    vfio = [one["vfio"] for one in devices if isinstance(one.get("vfio"), dict)]
-    if driver in [one.get("driver") for one in [*devices, *vfio]]:
+    vfio = [entry["vfio"] for entry in devices if isinstance(entry.get("vfio"), dict)]
+    if driver in [entry.get("driver") for entry in [*devices, *vfio]]:
         return
-    names = sorted({one["driver"] for one in vfio if one.get("module") == driver and isinstance(one.get("driver"), str)})
+    names = sorted({entry["driver"] for entry in vfio if entry.get("module") == driver and isinstance(entry.get("driver"), str)})
     if driver is not None and names:
         raise _error(f"option 'driver': {driver!r} is the name of a module; did you mean {' or '.join(names)}?")
 
@@ -259,8 +259,8 @@ def _read_options(options: dict[str, Any]) -> tuple[int | None, dict[str, Any]]:
 
 def _address(value: Any) -> str | None:
     """The address in the form of the facts, or None when the value is none."""
-    found = ADDRESS.fullmatch(value) if isinstance(value, str) else None
-    return f"{found[1] or '0000'}:{found[2]}".lower() if found else None
+    parts = ADDRESS.fullmatch(value) if isinstance(value, str) else None
+    return f"{parts[1] or '0000'}:{parts[2]}".lower() if parts else None
 
 
 def _sort_key(address: str) -> list[int]:
@@ -372,7 +372,7 @@ def _mistake(parsed: dict[str, Any], devices: list[dict[str, Any]]) -> str | Non
 def _addresses(result: Any, devices: Mapping[str, Any]) -> list[str]:
     """The addresses of the devices that an expression yielded, in its order, each once."""
     items = result if isinstance(result, list) else [result]
-    found: dict[str, None] = {}
+    addresses: dict[str, None] = {}
     for number, item in enumerate(items, start=1):
         where = f" as item {number} of {len(items)}" if isinstance(result, list) else ""
         address = _address(item.get("address") if isinstance(item, dict) else item)
@@ -384,8 +384,8 @@ def _addresses(result: Any, devices: Mapping[str, Any]) -> list[str]:
             )
         if address not in devices:
             raise _error(f"the expression yields the address {address}{where}, which is none of the devices given")
-        found[address] = None
-    return list(found)
+        addresses[address] = None
+    return list(addresses)
 
 
 class FilterModule:

@@ -19,7 +19,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Inpu
 from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import parse as parse_memlock
 from ansible_collections.vfio.host.plugins.module_utils._nodes.spec import parse as parse_nodes
 from ansible_collections.vfio.host.plugins.module_utils._sriov.spec import parse_entries
-from ansible_collections.vfio.host.plugins.plugin_utils._nearest import did_you_mean, is_typo
+from ansible_collections.vfio.host.plugins.plugin_utils._nearest import did_you_mean, is_typo, nearest
 from ansible_collections.vfio.host.plugins.plugin_utils._places import at, of_item, of_name
 from ansible_collections.vfio.host.plugins.plugin_utils._words import PREFIX, in_inventory
 
@@ -59,8 +59,8 @@ def unknown_variables(variables: Mapping[str, Any], options: Iterable[str]) -> l
                 f"{at(of_name(name, variables))}"
             )
         elif name.startswith(PREFIX):
-            near = did_you_mean(name[len(PREFIX):], [option[len(PREFIX):] for option in names])
-            hint = near.replace("mean ", f"mean {PREFIX}") or (
+            near = nearest(name[len(PREFIX):], [option[len(PREFIX):] for option in names])
+            hint = f"; did you mean {PREFIX}{near}?" if near is not None else (
                 "; names that begin with passthrough_ are the role's: where it is one of yours, give it another name"
             )
             problems.append(f"{name}: the role has no such variable{hint}{at(of_name(name, variables))}")

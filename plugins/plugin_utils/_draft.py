@@ -40,7 +40,7 @@ def text(facts: dict[str, Any], *, host: str) -> str:
     facts = numbered(facts)
     # What only the IOMMU keeps from VFIO is to be had after the boot that turns it on.
     states = (FREE,) if facts["iommu"]["enabled"] else (FREE, REFUSED)
-    free = [one for one in facts["devices"].values() if state_of(one, facts) in states]
+    free = [device for device in facts["devices"].values() if state_of(device, facts) in states]
     body = _ABOUT + ("" if facts["iommu"]["enabled"] else _OFF) + _policies(free, facts) + _cards(free, facts)
     return f"{_HEAD.format(host=host, digest=_digest(body))}\n{body}"
 
@@ -52,43 +52,43 @@ def _digest(body: str) -> str:
 def _policies(free: list[dict[str, Any]], facts: dict[str, Any]) -> str:
     if not free:
         return "# Nothing could be taken of this host by now; vfio.host.survey says why.\n"
-    found, seen = ["# passthrough_devices:", "#   guests:"], set()
-    names, shared = {one["address"] for one in free}, _counts(facts)
-    for one in sorted(free, key=lambda one: one["address"]):
-        if one["address"] in seen:
+    lines, seen = ["# passthrough_devices:", "#   guests:"], set()
+    names, shared = {device["address"] for device in free}, _counts(facts)
+    for device in sorted(free, key=lambda device: device["address"]):
+        if device["address"] in seen:
             continue
-        others = partners(one, facts)
-        told = fill([one["address"], *fragments(one, facts)], _WIDTH - 8, indent=0)
-        found += [f"#     # {line}" for line in told]
+        others = partners(device, facts)
+        told = fill([device["address"], *fragments(device, facts)], _WIDTH - 8, indent=0)
+        lines += [f"#     # {line}" for line in told]
         if others and not names.issuperset(others):
-            found.append("#     # Not all of its IOMMU group is free: vfio.host.survey says what needs the others.")
-        found.append(f"#     - match: {_flow(identity(one, shared))}")
+            lines.append("#     # Not all of its IOMMU group is free: vfio.host.survey says what needs the others.")
+        lines.append(f"#     - match: {_flow(identity(device, shared))}")
         if others:
-            found.append("#       iommu_group: extend")
+            lines.append("#       iommu_group: extend")
             seen.update(others)
-    return "\n".join(found) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def _cards(free: list[dict[str, Any]], facts: dict[str, Any]) -> str:
     """The cards that can have VFs: for who wants these instead of the whole card."""
-    cards = [one for one in free if one["sriov"]]
+    cards = [card for card in free if card["sriov"]]
     if not cards:
         return ""
-    found = ["# Virtual functions of a card, instead of the whole card above:", "# passthrough_sriov:"]
+    lines = ["# Virtual functions of a card, instead of the whole card above:", "# passthrough_sriov:"]
     shared = _counts(facts)
-    for one in sorted(cards, key=lambda one: one["address"]):
-        found += [
-            f"#   - match: {_flow(identity(one, shared))}",
-            f"#     numvfs: {one['sriov']['total']}",
+    for card in sorted(cards, key=lambda card: card["address"]):
+        lines += [
+            f"#   - match: {_flow(identity(card, shared))}",
+            f"#     numvfs: {card['sriov']['total']}",
         ]
-    return "\n".join(found) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def _counts(facts: dict[str, Any]) -> Counter[str]:
     """How many devices have a MAC address or a serial number."""
     devices = facts["devices"].values()
     return Counter(
-        value for one in devices for value in {card["mac"] for card in one["net"]} | ({one["serial"]} if one["serial"] else set())
+        value for device in devices for value in {card["mac"] for card in device["net"]} | ({device["serial"]} if device["serial"] else set())
     )
 
 

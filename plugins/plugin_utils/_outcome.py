@@ -54,15 +54,15 @@ def lines(
         return [Line(text, GOOD) for text in fill([f"{host}  {_as_declared(rows)}"], width, indent=_INDENT)] + (
             _table(rows, width) if verbose else []
         )
-    found = [Line(f"{host}  {_HEADS[mode]}", HEAD)]
-    found += _table(rows if verbose else changing, width)
-    found += [Line(text, CHANGE) for text in fill([_sum(rows, planned)], width, indent=_INDENT)]
+    screen = [Line(f"{host}  {_HEADS[mode]}", HEAD)]
+    screen += _table(rows if verbose else changing, width)
+    screen += [Line(text, CHANGE) for text in fill([_sum(rows, planned)], width, indent=_INDENT)]
     if waits:
-        found += [Line(text, BAD) for text in fill([f"A reboot is required{hint}."], width, indent=_INDENT)]
+        screen += [Line(text, BAD) for text in fill([f"A reboot is required{hint}."], width, indent=_INDENT)]
         for reason in waits:
             if not _is_told(reason, rows):
-                found += [Line(text) for text in fill([f"  {reason}"], width, indent=_INDENT)]
-    return found
+                screen += [Line(text) for text in fill([f"  {reason}"], width, indent=_INDENT)]
+    return screen
 
 
 def _is_told(reason: str, rows: Sequence[Row]) -> bool:
@@ -105,11 +105,11 @@ def _table(rows: Sequence[Row], width: int) -> list[Line]:
     kinds = min(max((len(row.kind) for row in rows), default=0), _KIND_WIDTH)
     subjects = max((len(_subject(row)) for row in rows if row.group == DEVICES or row.kind == "VFs"), default=0)
     changes = min(max((len(_change(row)) for row in rows), default=0), width // 2)
-    found = []
+    table = []
     for row in rows:
         style = _STYLES.get(row.sign, CHANGE)
-        found += [Line(text, style) for text in _row(row, width, kinds, subjects, changes)]
-    return found
+        table += [Line(text, style) for text in _row(row, width, kinds, subjects, changes)]
+    return table
 
 
 def _row(row: Row, width: int, kinds: int, subjects: int, changes: int) -> list[str]:
@@ -119,18 +119,18 @@ def _row(row: Row, width: int, kinds: int, subjects: int, changes: int) -> list[
     head += f"{_subject(row):{subjects}} " if is_device else row.subject
     change, room = _change(row), width - len(head) - changes - 2
     if not change:
-        found = [head]
+        texts = [head]
     elif is_device and len(change) <= changes and room >= min(_NAME_WIDTH, len(row.name)):
-        found = [f"{head}{cut(row.name, room):{room}}  {change}"]
+        texts = [f"{head}{cut(row.name, room):{room}}  {change}"]
     elif not is_device and len(change) <= changes and len(head) <= width - changes - 2:
-        found = [f"{head:{width - changes - 2}}  {change}"]
+        texts = [f"{head:{width - changes - 2}}  {change}"]
     else:
-        found = [head + (cut(row.name, width - len(head)) if is_device else "")] + [
+        texts = [head + (cut(row.name, width - len(head)) if is_device else "")] + [
             " " * _INDENT + text for text in fill([change], width - _INDENT, indent=_INDENT)
         ]
     for note in row.notes:
-        found += [" " * _INDENT + text.lstrip() for text in fill([note], width - _INDENT, indent=0)]
-    return [text.rstrip() for text in found]
+        texts += [" " * _INDENT + text.lstrip() for text in fill([note], width - _INDENT, indent=0)]
+    return [text.rstrip() for text in texts]
 
 
 def _subject(row: Row) -> str:

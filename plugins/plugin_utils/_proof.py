@@ -27,16 +27,16 @@ def lines(rows: Sequence[dict[str, Any]], *, host: str, width: int) -> list[Line
     """The Lines of one host. ``rows``: the proof of the module prove; ``width``: columns."""
     if not rows:
         return [Line(text, BAD) for text in fill([f"{host}  no device is on VFIO, so none was opened"], width, indent=_INDENT)]
-    found = [Line(f"{host}  opened as a client does", HEAD)]
+    screen = [Line(f"{host}  opened as a client does", HEAD)]
     for row in rows:
         sign, style, dummy = _STATUS[row["status"]]
-        found += [Line(text, style) for text in fill([f"  {sign} {short(row['address'])} {_told(row)}"], width, indent=_INDENT)]
+        screen += [Line(text, style) for text in fill([f"  {sign} {short(row['address'])} {_told(row)}"], width, indent=_INDENT)]
     counts = {
         words: sum(row["status"] == status for row in rows) for status, (dummy, dummy, words) in _STATUS.items()
     }
     told = ", ".join(f"{number} {words}" for words, number in counts.items() if number)
     is_good = counts["opened"] == len(rows)
-    return found + [
+    return screen + [
         Line(text, GOOD if is_good else CHANGE) for text in fill([f"{counted(len(rows), 'device')}: {told}."], width, indent=_INDENT)
     ]
 

@@ -56,39 +56,39 @@ class Row:
 
 def rows(result: dict[str, Any]) -> list[Row]:
     """The rows of a result: devices by policy and address, then VFs, modules, kernel arguments, nodes, limits, images and files."""
-    found = _devices(result) + _vfs(result) + _modules(result) + _arguments(result) + _nodes(result) + _limits(result) + _images(result)
-    return found + _files(result, {row.subject for row in found})
+    made = _devices(result) + _vfs(result) + _modules(result) + _arguments(result) + _nodes(result) + _limits(result) + _images(result)
+    return made + _files(result, {row.subject for row in made})
 
 
 def merged(earlier: list[Row], last: list[Row]) -> list[Row]:
     """The rows of a run that called the module twice: what was at first, and what is now."""
     now = {row.key: row for row in last}
-    found = []
+    both = []
     for row in earlier:
         end = now.pop(row.key, None)
         if end is None:
-            found.append(replace(row, later=False))
+            both.append(replace(row, later=False))
         elif not row.is_change:
-            found.append(end)
+            both.append(end)
         else:
-            found.append(replace(row, new=end.new if end.is_change else row.new, later=end.later))
-    return found + list(now.values())
+            both.append(replace(row, new=end.new if end.is_change else row.new, later=end.later))
+    return both + list(now.values())
 
 
 def _devices(result: dict[str, Any]) -> list[Row]:
-    before, found = result.get("vfs_before") or {}, []
+    before, device_rows = result.get("vfs_before") or {}, []
     numbers = {
         address: (pf, number) for pf in result.get("sriov") or () for number, address in enumerate(pf["vfs"])
     }
-    for one in sorted(result.get("devices") or (), key=lambda one: (one["policy"], one["address"])):
-        pf, number = numbers.get(one["address"], (None, 0))
-        is_new = pf is not None and one["address"] not in before.get(pf["address"], ())
-        name = f"VF {number} of {short(pf['address'])}" if pf else _named(one["identity"])
-        old = "(new)" if is_new else one["driver_before"] or NONE
-        found.append(Row(
-            _sign(one), DEVICES, one["policy"], one["address"], name, old, _wanted(one), one["status"] == "pending", _why(one),
+    for device in sorted(result.get("devices") or (), key=lambda device: (device["policy"], device["address"])):
+        pf, number = numbers.get(device["address"], (None, 0))
+        is_new = pf is not None and device["address"] not in before.get(pf["address"], ())
+        name = f"VF {number} of {short(pf['address'])}" if pf else _named(device["identity"])
+        old = "(new)" if is_new else device["driver_before"] or NONE
+        device_rows.append(Row(
+            _sign(device), DEVICES, device["policy"], device["address"], name, old, _wanted(device), device["status"] == "pending", _why(device),
         ))
-    return found
+    return device_rows
 
 
 def _named(identity: dict[str, Any]) -> str:
@@ -98,28 +98,28 @@ def _named(identity: dict[str, Any]) -> str:
     return f"{ids} {name_of(identity, vendor_name=None, device_name=None if name == _NAMELESS else name)}"
 
 
-def _sign(one: dict[str, Any]) -> str:
-    if one["status"] == "unchanged":
+def _sign(device: dict[str, Any]) -> str:
+    if device["status"] == "unchanged":
         return SAME
-    if one["choice"]["source"] == "native":
-        return GIVE if one["driver_before"] else CHANGE
-    return CHANGE if one["driver_before"] in (_BASE[1], _wanted(one)) else TAKE
+    if device["choice"]["source"] == "native":
+        return GIVE if device["driver_before"] else CHANGE
+    return CHANGE if device["driver_before"] in (_BASE[1], _wanted(device)) else TAKE
 
 
-def _wanted(one: dict[str, Any]) -> str:
+def _wanted(device: dict[str, Any]) -> str:
     """The driver in the end. Of a module that is not loaded nobody knows its driver's name."""
-    if one["status"] != "pending":
-        return one["driver"] or _of_module(one) or NONE
-    return one["choice"]["driver"] or _of_module(one) or "native driver"
+    if device["status"] != "pending":
+        return device["driver"] or _of_module(device) or NONE
+    return device["choice"]["driver"] or _of_module(device) or "native driver"
 
 
-def _of_module(one: dict[str, Any]) -> str | None:
-    return f"that of {one['choice']['module']}" if one["choice"]["module"] and not one["choice"]["driver"] else None
+def _of_module(device: dict[str, Any]) -> str | None:
+    return f"that of {device['choice']['module']}" if device["choice"]["module"] and not device["choice"]["driver"] else None
 
 
-def _why(one: dict[str, Any]) -> tuple[str, ...]:
+def _why(device: dict[str, Any]) -> tuple[str, ...]:
     """Why a device gets this driver, where that is not the default: the base driver by auto, the one that is named, none."""
-    choice = one["choice"]
+    choice = device["choice"]
     head, *notes = choice["reason"].split("; ")
     is_default = {
         "auto": choice["module"] == _BASE[0],
@@ -130,51 +130,54 @@ def _why(one: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _vfs(result: dict[str, Any]) -> list[Row]:
-    before, found = result.get("vfs_before") or {}, []
-    for one in result.get("sriov") or ():
-        had, has = before.get(one["address"], []), one["vfs"]
+    before, card_rows = result.get("vfs_before") or {}, []
+    for card in result.get("sriov") or ():
+        had, has = before.get(card["address"], []), card["vfs"]
         notes = []
-        if one["status"] != "unchanged":
+        if card["status"] != "unchanged":
             come = [short(vf) for vf in has if vf not in had]
             go = [short(vf) for vf in had if vf not in has]
             notes += [f"new: {' '.join(come)}"] if come else []
             notes += [f"gone: {' '.join(go)}"] if go else []
-        if one["autoprobe"] and not one["autoprobe_before"] and one["status"] != "released":
+        if card["autoprobe"] and not card["autoprobe_before"] and card["status"] != "released":
             notes.append("VFs that no policy declares get their native drivers")
-        found.append(Row(
-            SAME if one["status"] == "unchanged" else CHANGE, SETTINGS, "VFs", one["address"], name_of({}, vendor_name=None, device_name=one["name"]),
-            str(one["numvfs_before"]), str(one["numvfs"]), one["status"] == "pending", tuple(notes),
+        card_rows.append(Row(
+            SAME if card["status"] == "unchanged" else CHANGE, SETTINGS, "VFs", card["address"], name_of({}, vendor_name=None, device_name=card["name"]),
+            str(card["numvfs_before"]), str(card["numvfs"]), card["status"] == "pending", tuple(notes),
         ))
-    return found
+    return card_rows
 
 
 def _modules(result: dict[str, Any]) -> list[Row]:
     # Of a driver that a device has by now the module is loaded, whatever was planned for it alone.
-    in_use = {one["choice"]["module"] for one in result.get("devices") or () if one["driver"] and one["driver"] == one["choice"]["driver"]}
-    found = []
-    for one in result.get("modules") or ():
-        state = "loaded" if one["name"] in in_use and one["state"] == "unloaded" else one["state"]
-        wanted = (result.get("options_wanted") or {}).get(one["name"]) or one["options"]
+    in_use = {
+        device["choice"]["module"] for device in result.get("devices") or ()
+        if device["driver"] and device["driver"] == device["choice"]["driver"]
+    }
+    module_rows = []
+    for module in result.get("modules") or ():
+        state = "loaded" if module["name"] in in_use and module["state"] == "unloaded" else module["state"]
+        wanted = (result.get("options_wanted") or {}).get(module["name"]) or module["options"]
         pairs = [
-            (f"{name} {_shown(one['options_before'].get(name))}", f"{_shown(value)}")
-            for name, value in sorted(wanted.items()) if one["options_before"].get(name) != value
+            (f"{name} {_shown(module['options_before'].get(name))}", f"{_shown(value)}")
+            for name, value in sorted(wanted.items()) if module["options_before"].get(name) != value
         ]
-        if state != one["state_before"]:
-            pairs.insert(0, (one["state_before"], state))
-        if one["status"] == "unchanged" and state == one["state_before"]:
+        if state != module["state_before"]:
+            pairs.insert(0, (module["state_before"], state))
+        if module["status"] == "unchanged" and state == module["state_before"]:
             pairs = []
-        elif not pairs and one["status"] == "pending":
-            pairs = [(one["state"], "see below")]
-        options = " ".join(f"{name}={value}" for name, value in sorted(one["options"].items()))
+        elif not pairs and module["status"] == "pending":
+            pairs = [(module["state"], "see below")]
+        options = " ".join(f"{name}={value}" for name, value in sorted(module["options"].items()))
         text = f"{state} {options}".strip()
         if not pairs:
-            found.append(Row(SAME, SETTINGS, "module", one["name"], new=text))
+            module_rows.append(Row(SAME, SETTINGS, "module", module["name"], new=text))
         for old, new in pairs:
-            found.append(Row(
-                CHANGE, SETTINGS, "module", one["name"] + ("" if old == one["state_before"] else f" {old.split(' ')[0]}"),
-                old=old.split(" ")[-1], new=new, later=one["status"] == "pending" and old != one["state_before"],
+            module_rows.append(Row(
+                CHANGE, SETTINGS, "module", module["name"] + ("" if old == module["state_before"] else f" {old.split(' ')[0]}"),
+                old=old.split(" ")[-1], new=new, later=module["status"] == "pending" and old != module["state_before"],
             ))
-    return found
+    return module_rows
 
 
 def _shown(value: object) -> str:
@@ -182,15 +185,15 @@ def _shown(value: object) -> str:
 
 
 def _arguments(result: dict[str, Any]) -> list[Row]:
-    found = []
-    for name, one in ((result.get("kernel_cmdline") or {}).get("args") or {}).items():
-        old, new = _values(one["running"]), _values(one["wanted"])
-        if one["status"] != "pending":
-            found.append(Row(SAME, SETTINGS, "argument", name, new=new))
+    argument_rows = []
+    for name, argument in ((result.get("kernel_cmdline") or {}).get("args") or {}).items():
+        old, new = _values(argument["running"]), _values(argument["wanted"])
+        if argument["status"] != "pending":
+            argument_rows.append(Row(SAME, SETTINGS, "argument", name, new=new))
             continue
         sign = TAKE if old == NONE else GIVE if new == NONE else CHANGE
-        found.append(Row(sign, SETTINGS, "argument", name, old=old, new=new, later=True))
-    return found
+        argument_rows.append(Row(sign, SETTINGS, "argument", name, old=old, new=new, later=True))
+    return argument_rows
 
 
 def _values(values: Sequence[str | None]) -> str:
@@ -201,11 +204,11 @@ def _values(values: Sequence[str | None]) -> str:
 def _nodes(result: dict[str, Any]) -> list[Row]:
     """A row for each node; the devices of one IOMMU group have one."""
     by_node: dict[str, Row] = {}
-    for one in result.get("nodes") or ():
-        subject = one["node"] or one["cdev"] or (short(one["address"]) if one["address"] else "/dev/iommu")
-        sign = {"unchanged": SAME, "released": GIVE}.get(one["status"], CHANGE)
-        new = f"{one['owner']}:{one['group']} {one['mode']}"
-        row = Row(sign, SETTINGS, "node", subject, old=one["before"] or NONE, new=new, later=one["status"] == "pending")
+    for node in result.get("nodes") or ():
+        subject = node["node"] or node["cdev"] or (short(node["address"]) if node["address"] else "/dev/iommu")
+        sign = {"unchanged": SAME, "released": GIVE}.get(node["status"], CHANGE)
+        new = f"{node['owner']}:{node['group']} {node['mode']}"
+        row = Row(sign, SETTINGS, "node", subject, old=node["before"] or NONE, new=new, later=node["status"] == "pending")
         if subject not in by_node or not by_node[subject].is_change:
             by_node[subject] = row
     return list(by_node.values())
@@ -214,9 +217,9 @@ def _nodes(result: dict[str, Any]) -> list[Row]:
 def _limits(result: dict[str, Any]) -> list[Row]:
     return [
         Row(
-            SAME if one["status"] == "unchanged" else GIVE if one["status"] == "released" else CHANGE, SETTINGS, "limit", one["name"],
-            old=one["limit_before"] or NONE, new=one["limit"] or NONE, notes=("it has to be restarted",) if one["restart"] else (),
-        ) for one in result.get("memlock") or ()
+            SAME if limit["status"] == "unchanged" else GIVE if limit["status"] == "released" else CHANGE, SETTINGS, "limit", limit["name"],
+            old=limit["limit_before"] or NONE, new=limit["limit"] or NONE, notes=("it has to be restarted",) if limit["restart"] else (),
+        ) for limit in result.get("memlock") or ()
     ]
 
 
@@ -224,18 +227,18 @@ def _images(result: dict[str, Any]) -> list[Row]:
     images = (result.get("initramfs") or {}).get("images") or ()
     return [
         Row(
-            CHANGE if one["status"] == "rebuilt" else SAME, SETTINGS, "image", one["path"],
-            notes=(one["reason"],) if one["reason"] and one["status"] == "rebuilt" else (),
-        ) for one in images if one["path"]
+            CHANGE if image["status"] == "rebuilt" else SAME, SETTINGS, "image", image["path"],
+            notes=(image["reason"],) if image["reason"] and image["status"] == "rebuilt" else (),
+        ) for image in images if image["path"]
     ]
 
 
 def _files(result: dict[str, Any], shown: set[str]) -> list[Row]:
     """Files of configuration; an image that is a row already is none."""
-    diff = [one for one in result.get("diff") or () if str(one.get("after_header", "")).startswith("/")]
+    diff = [piece for piece in result.get("diff") or () if str(piece.get("after_header", "")).startswith("/")]
     return [
-        Row(TAKE if not one["before"] else GIVE if not one["after"] else CHANGE, FILES, "file", str(one["after_header"]))
-        for one in diff if one["after_header"] not in shown
+        Row(TAKE if not piece["before"] else GIVE if not piece["after"] else CHANGE, FILES, "file", str(piece["after_header"]))
+        for piece in diff if piece["after_header"] not in shown
     ]
 
 

@@ -53,8 +53,8 @@ def why_not(device: dict[str, Any], facts: dict[str, Any]) -> str:
         return (device["vfio"]["reason"] or "").replace(f"{device['address']} ", "")
     # A member without a driver keeps no group from user space (source: drivers/pci/pci-driver.c pci_dma_configure(),
     # drivers/iommu/iommu.c iommu_device_use_default_domain()).
-    others = [facts["devices"][one] for one in partners(device, facts)]
-    if any(one["guards"] or (is_chipset(one) and one["driver"]) for one in others if not _is_taken(one, facts)):
+    others = [facts["devices"][other] for other in partners(device, facts)]
+    if any(other["guards"] or (is_chipset(other) and other["driver"]) for other in others if not _is_taken(other, facts)):
         return "in an IOMMU group with what the host keeps"
     return ""
 
@@ -88,24 +88,24 @@ def lines(facts: dict[str, Any], *, host: str, width: int, verbose: bool = False
         sections.setdefault(state_of(device, facts), []).append(device)
     iommu = "on" if facts["iommu"]["enabled"] else "off"
     said = fill([f"{host}  {facts['platform']}", f"kernel {facts['kernel']}", f"IOMMU {iommu}"], width, indent=_INDENT)
-    found = [Line(text, HEAD) for text in said]
-    found += [
+    screen = [Line(text, HEAD) for text in said]
+    screen += [
         Line(text) for text in fill(
             ["[vendor:device] as match takes them", "addresses in domain 0000 where none is said"], width, indent=_INDENT
         )
     ]
-    found += _section("FREE", sections.get(FREE, []), facts, width, GOOD)
-    found += _section("TAKEN", sections.get(TAKEN, []), facts, width, CHANGE)
-    found += _section("NEEDED BY THE HOST", sections.get(NEEDED, []), facts, width, BAD)
+    screen += _section("FREE", sections.get(FREE, []), facts, width, GOOD)
+    screen += _section("TAKEN", sections.get(TAKEN, []), facts, width, CHANGE)
+    screen += _section("NEEDED BY THE HOST", sections.get(NEEDED, []), facts, width, BAD)
     refused: dict[str, list[dict[str, Any]]] = {}
     for device in sections.get(REFUSED, []):
         refused.setdefault(why_not(device, facts), []).append(device)
     for reason, devices in refused.items():
-        found += _section(f"NOT TO BE HAD NOW: {reason}", devices, facts, width, BAD)
+        screen += _section(f"NOT TO BE HAD NOW: {reason}", devices, facts, width, BAD)
     chipset = sections.get(CHIPSET, [])
     if verbose:
-        found += _section("CHIPSET", chipset, facts, width, HEAD)
-    found.append(Line(""))
+        screen += _section("CHIPSET", chipset, facts, width, HEAD)
+    screen.append(Line(""))
     total = [
         f"{len(sections[state])} {words}" for state, words in (
             (FREE, "free"), (TAKEN, "taken"), (NEEDED, "needed by the host"), (REFUSED, "not to be had"),
@@ -113,7 +113,7 @@ def lines(facts: dict[str, Any], *, host: str, width: int, verbose: bool = False
     ]
     if chipset:
         total.append(f"{len(chipset)} of the chipset" + ("" if verbose else ", which -v lists"))
-    return found + [Line(text, HEAD) for text in fill(total or ["no PCI device"], width, indent=_INDENT)]
+    return screen + [Line(text, HEAD) for text in fill(total or ["no PCI device"], width, indent=_INDENT)]
 
 
 def undeclared(facts: dict[str, Any], declared: Iterable[str], *, width: int) -> list[Line]:
@@ -132,65 +132,65 @@ def _section(title: str, devices: list[dict[str, Any]], facts: dict[str, Any], w
     """A title and its devices as Lines; nothing where there are none."""
     if not devices:
         return []
-    found = [Line("")] + [Line(text, style) for text in fill([title], width, indent=_INDENT)]
-    addresses = max(len(short(one["address"])) for one in devices)
-    drivers = min(max(len(one["driver"] or "-") for one in devices), _DRIVER_WIDTH)
-    groups = max(len(one["iommu_group"] or "") for one in devices) + 1
-    for one in devices:
-        group = f"g{one['iommu_group']}" if one["iommu_group"] is not None else "-"
+    section = [Line("")] + [Line(text, style) for text in fill([title], width, indent=_INDENT)]
+    addresses = max(len(short(device["address"])) for device in devices)
+    drivers = min(max(len(device["driver"] or "-") for device in devices), _DRIVER_WIDTH)
+    groups = max(len(device["iommu_group"] or "") for device in devices) + 1
+    for device in devices:
+        group = f"g{device['iommu_group']}" if device["iommu_group"] is not None else "-"
         head = (
-            f"  {short(one['address']):{addresses}} [{one['vendor']}:{one['device']}] "
-            f"{cut(one['driver'] or '-', drivers):{drivers}} {group:{groups}} "
+            f"  {short(device['address']):{addresses}} [{device['vendor']}:{device['device']}] "
+            f"{cut(device['driver'] or '-', drivers):{drivers}} {group:{groups}} "
         )
-        rows = fill(fragments(one, facts), width, indent=2 + addresses + 1, first=len(head))
-        found += [Line((head + rows[0]).rstrip())] + [Line(row) for row in rows[1:]]
-    return found
+        rows = fill(fragments(device, facts), width, indent=2 + addresses + 1, first=len(head))
+        section += [Line((head + rows[0]).rstrip())] + [Line(row) for row in rows[1:]]
+    return section
 
 
 def fragments(device: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     """What is told of a device beside address, ids, driver and group, the most telling first. ``facts``: as numbered() gives them."""
-    found = [name_of(device, vendor_name=device["vendor_name"], device_name=device["device_name"])]
-    found += [f"{one['name']} mac {one['mac']}" for one in device["net"]]
-    found += device["block"] + needs(device)
+    told = [name_of(device, vendor_name=device["vendor_name"], device_name=device["device_name"])]
+    told += [f"{card['name']} mac {card['mac']}" for card in device["net"]]
+    told += device["block"] + needs(device)
     owner = facts["owners"].get(device["address"]) or {}
     was = owner.get("was") or {}
     if owner:
-        found.append(f"policy {owner['policy']}")
-        found += [f"was {was['driver']}"] if was.get("driver") else []
+        told.append(f"policy {owner['policy']}")
+        told += [f"was {was['driver']}"] if was.get("driver") else []
         if not device["net"]:
-            found += [f"was {one['name']} mac {one['mac']}" for one in was.get("net") or ()]
+            told += [f"was {card['name']} mac {card['mac']}" for card in was.get("net") or ()]
     elif device["driver_override"]:
-        found.append(f"override {device['driver_override']} of no policy")
+        told.append(f"override {device['driver_override']} of no policy")
     elif state_of(device, facts) == TAKEN:
-        found.append("taken by id, without an override")
+        told.append("taken by id, without an override")
     serial = device["serial"] or was.get("serial")
-    found += [f"serial {serial}"] if serial else []
+    told += [f"serial {serial}"] if serial else []
     zpci = device["zpci"]
     if zpci:
-        found.append(f"uid {zpci['uid']}" if zpci["uid_is_unique"] else f"function_id {zpci['function_id']}")
-    found += [f"path {device['path']}"] if device["path"] else []
+        told.append(f"uid {zpci['uid']}" if zpci["uid_is_unique"] else f"function_id {zpci['function_id']}")
+    told += [f"path {device['path']}"] if device["path"] else []
     if device["physfn"]:
-        found.append(f"VF {facts['vf_numbers'][device['address']]} of {short(device['physfn'])}")
+        told.append(f"VF {facts['vf_numbers'][device['address']]} of {short(device['physfn'])}")
     if device["sriov"]:
-        found.append(f"{device['sriov']['num']} of {device['sriov']['total']} VFs")
+        told.append(f"{device['sriov']['num']} of {device['sriov']['total']} VFs")
     if (device["numa_node"] or 0) > 0:
-        found.append(f"NUMA node {device['numa_node']}")
+        told.append(f"NUMA node {device['numa_node']}")
     others = partners(device, facts)
     if others:
-        found.append(f"group with {' '.join(short(one) for one in others)}")
+        told.append(f"group with {' '.join(short(other) for other in others)}")
     driver = device["vfio"]["driver"] or device["vfio"]["module"]
     if device["vfio"]["bindable"] and driver not in (None, BASE_DRIVER, device["driver"]):
-        found.append(f"VFIO driver {driver}")
-    found += [f"in use by process {one['pid']} ({one['command']})" for one in device["holders"] or ()]
-    return found
+        told.append(f"VFIO driver {driver}")
+    told += [f"in use by process {holder['pid']} ({holder['command']})" for holder in device["holders"] or ()]
+    return told
 
 
 def partners(device: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     """The other endpoints of a device's IOMMU group: they go to user space together."""
     members = facts["iommu"]["groups"].get(device["iommu_group"], ())
     return sorted(
-        one for one in members
-        if one != device["address"] and one in facts["devices"] and facts["devices"][one]["header_type"] not in (1, 2)
+        member for member in members
+        if member != device["address"] and member in facts["devices"] and facts["devices"][member]["header_type"] not in (1, 2)
     )
 
 

@@ -112,35 +112,34 @@ class Journal:
         """
         chosen = self._resources[since or 0:]
         with signals.masked():
-            problems = [
-                problem for one in chosen if isinstance(one, File)
-                for problem in self._problems(one.what, one.prepare)
-            ]
+            all_files = [resource for resource in chosen if isinstance(resource, File)]
+            problems = [problem for file in all_files for problem in self._problems(file, file.prepare)]
             # What is known of a PF's number tells of its VFs and their probing, too, as they were before that.
-            remade = {one.address for one in chosen if isinstance(one, Vfs)}
-            last_first = [one for one in reversed(chosen) if not _is_told_by(one, remade)]
-            order = sorted(last_first, key=lambda one: one.rank)
-            files = [one for one in order if isinstance(one, File) and not one.is_last]
+            remade = {resource.address for resource in chosen if isinstance(resource, Vfs)}
+            last_first = [resource for resource in reversed(chosen) if not _is_told_by(resource, remade)]
+            order = sorted(last_first, key=lambda resource: resource.rank)
+            files = [resource for resource in order if isinstance(resource, File) and not resource.is_last]
             for file in files:
-                problems += self._problems(file.what, file.restore)
-            if any(isinstance(one, File) and one.path.endswith(".rules") for one in chosen):
+                problems += self._problems(file, file.restore)
+            if any(file.path.endswith(".rules") for file in all_files):
                 problems += tried(reload_rules, self._edges.fs)
             # Files but the last ones have the lowest rank.
             for resource in order[len(files):]:
-                problems += self._problems(resource.what, resource.restore)
+                problems += self._problems(resource, resource.restore)
             if since is None:
                 for check in self._checks:
                     problems += check(problems)
         if not problems and since is not None:
-            self._known -= {_key(one) for one in chosen}
+            self._known -= {_key(resource) for resource in chosen}
             del self._resources[since:]
             self._write()
         return problems
 
-    def _problems(self, what: str, call: Callable[[Edges], None]) -> List[str]:
-        address = what.split(" ")[0].rstrip(":")
-        if address in self.names:
-            what = what.replace(address, f"{address} ({self.names[address]})", 1)
+    def _problems(self, resource: Resource, call: Callable[[Edges], None]) -> List[str]:
+        """A sentence for each error of ``call``, which restores the resource, with the name of its device."""
+        what = resource.what
+        if isinstance(resource, (Autoprobe, Binding, Vfs)) and resource.address in self.names:
+            what = what.replace(resource.address, f"{resource.address} ({self.names[resource.address]})", 1)
         return [f"{what}: {message}" for message in tried(call, self._edges)]
 
     def drop(self) -> None:
@@ -166,13 +165,13 @@ class Journal:
                 "remove it, which gives up what it could take back, and run again"
             ) from error
         self._task, self._begun = task, begun
-        self._known = {_key(one) for one in self._resources}
+        self._known = {_key(resource) for resource in self._resources}
         return True
 
     def _write(self) -> None:
         files = self._edges.files
         files.own(files.journal)
-        rows = [[type(one).__name__, asdict(one)] for one in self._resources]
+        rows = [[type(resource).__name__, asdict(resource)] for resource in self._resources]
         files.put(self._path, json.dumps({"v": VERSION, "task": self._task, "time": self._begun, "resources": rows}), mode=0o600)
 
 

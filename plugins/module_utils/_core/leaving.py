@@ -72,7 +72,7 @@ def fail(module: Module, error: BaseException) -> NoReturn:
 def printable(value: Any) -> Any:
     """A result, a value of JSON, in which a byte of the host that is no UTF-8 is written as \\xe9: JSON has no other way to carry it."""
     if isinstance(value, str):
-        return value if value.isascii() else _BYTE.sub(lambda found: f"\\x{ord(found.group()) - _FIRST:02x}", value)
+        return value if value.isascii() else _BYTE.sub(lambda byte: f"\\x{ord(byte.group()) - _FIRST:02x}", value)
     if isinstance(value, dict):
         return {printable(key): printable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -173,13 +173,8 @@ def main(fs: Sysfs, files: Files) -> None:
 
 def remove_code(files: Files) -> None:
     """Remove the copy of the code, and the directories where nothing else is in them."""
-    top = f"{files.journal}/{CODE}"
-    for folder, folders, names in os.walk(top, topdown=False):
-        for name in names:
-            files.put(f"{folder}/{name}", None)
-        for name in folders:
-            files.drop_directory(f"{folder}/{name}")
-    for directory in (top, files.journal, os.path.dirname(files.journal)):
+    files.drop_tree(f"{files.journal}/{CODE}")
+    for directory in (files.journal, os.path.dirname(files.journal)):
         files.drop_directory(directory)
 
 

@@ -126,6 +126,15 @@ class Files:
             if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
                 raise ApplyError(f"{directory} cannot be removed: {errno_text(error.errno)}") from error
 
+    def drop_tree(self, directory: str) -> None:
+        """Remove a directory of ours with all that is in it, if it is there. Raises ApplyError."""
+        for folder, folders, names in os.walk(directory, topdown=False):
+            for name in names:
+                self.put(f"{folder}/{name}", None)
+            for name in folders:
+                self.drop_directory(f"{folder}/{name}")
+        self.drop_directory(directory)
+
     def swap(self, source: str, path: str) -> None:
         """Rename ``source``, which a tool has written, to ``path``; the old file's owner, mode and label stay. Where ``source`` is
         absent, the tool has written ``path`` itself, and that is synced. Raises ApplyError.

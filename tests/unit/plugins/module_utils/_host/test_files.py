@@ -206,3 +206,12 @@ def test_what_is_there_and_cannot_be_read_is_an_error_that_names_it(files, tmp_p
 def test_what_is_below_a_file_is_absent(files, tmp_path):
     (tmp_path / "c.conf").write_text("")
     assert files.read(str(tmp_path / "c.conf/d")) is None
+
+
+def test_a_directory_of_ours_goes_with_all_that_is_in_it_and_need_not_be_there(tmp_path):
+    files = Files(str(tmp_path))
+    files.put(str(tmp_path / "a/b/c"), "x")
+    files.put(str(tmp_path / "a/d"), "x")
+    files.drop_tree(str(tmp_path / "a"))
+    files.drop_tree(str(tmp_path / "a"))
+    assert os.listdir(tmp_path) == []

@@ -13,7 +13,7 @@ from ansible_collections.vfio.host.plugins.plugin_utils._handover.model import C
 def write(wanted: Wanted) -> str:
     """One line. --device takes all devices at once (source: cloud-hypervisor/src/main.rs, docs/vfio.md)."""
     words = ["--platform", "iommufd=on"] if wanted.options.get("iommufd") else []
-    words += ["--device", *(f"path=/sys/bus/pci/devices/{one.address}/" for one in wanted.devices)]
+    words += ["--device", *(f"path=/sys/bus/pci/devices/{device.address}/" for device in wanted.devices)]
     return " ".join(words)
 
 

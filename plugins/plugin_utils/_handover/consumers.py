@@ -53,7 +53,7 @@ def hand_over(data: Any, to: Any, *, given: Mapping[str, Any]) -> tuple[Any, lis
     _check_options(consumer, to, chosen)
     reader, devices = _devices(data, chosen)
     wanted = Wanted(devices, reading.units(devices), chosen, reader.siblings())
-    problems = reader.problems + [one for device in devices for one in _refusals(consumer, device, chosen)]
+    problems = reader.problems + [refusal for device in devices for refusal in _refusals(consumer, device, chosen)]
     problems += reader.blocked(devices)
     problems += _shared(consumer, wanted) if consumer.pools else []
     if problems:
@@ -72,49 +72,49 @@ def _check_options(consumer: Consumer, to: str, chosen: Mapping[str, Any]) -> No
 
 def _devices(data: Any, chosen: Mapping[str, Any]) -> tuple[reading.Reader, tuple[Device, ...]]:
     """The devices of the input, sorted by address, each once; the reader has the problems of those that are left out."""
-    found = reading.entries(data)
-    rows = [one for one in found if reading.is_row(one)]
-    facts = {one["address"]: one for one in found if not reading.is_row(one)}
+    entries = reading.entries(data)
+    rows = [entry for entry in entries if reading.is_row(entry)]
+    facts = {entry["address"]: entry for entry in entries if not reading.is_row(entry)}
     facts.update(reading.facts_by_address(chosen["facts"]) if "facts" in chosen else {})
-    reader = reading.Reader(found, facts)
+    reader = reading.Reader(entries, facts)
     if "policy" in chosen:
-        if len(rows) < len(found):
+        if len(rows) < len(entries):
             raise Problem("option 'policy': facts do not tell of policies; hand over the result of a run")
-        found = [one for one in found if one.get("policy") == chosen["policy"]]
+        entries = [entry for entry in entries if entry.get("policy") == chosen["policy"]]
     if chosen.get("only_vfio"):
-        found = [one for one in found if reader.on_vfio(one["address"]) and one.get("status") not in ("pending", "released")]
-    if not found:
+        entries = [entry for entry in entries if reader.on_vfio(entry["address"]) and entry.get("status") not in ("pending", "released")]
+    if not entries:
         raise Problem("no device to hand over: where a host has none, guard the task with 'when'")
-    devices = {one["address"]: reader.device(one) for one in found}
-    return reader, tuple(sorted((one for one in devices.values() if one is not None), key=lambda one: one.order))
+    devices = {entry["address"]: reader.device(entry) for entry in entries}
+    return reader, tuple(sorted((device for device in devices.values() if device is not None), key=lambda device: device.order))
 
 
 def _refusals(consumer: Consumer, device: Device, chosen: Mapping[str, Any]) -> list[str]:
     """Why the consumer could not open the device."""
-    found = []
+    sentences = []
     if device.is_variant and not consumer.variants:
-        found.append(
+        sentences.append(
             f"{device.address} is on {device.driver}, and {consumer.title} knows VFIO by the driver vfio-pci alone: declare "
             "driver: vfio-pci for it and converge"
         )
     if device.is_wide and not consumer.wide:
-        found.append(f"{device.address}: {consumer.title} takes no PCI domain above ffff")
+        sentences.append(f"{device.address}: {consumer.title} takes no PCI domain above ffff")
     if device.iommu_group == "" and not consumer.groupless:
-        found.append(f"{device.address} has no IOMMU group, so {consumer.title} cannot open it: turn the IOMMU on")
+        sentences.append(f"{device.address} has no IOMMU group, so {consumer.title} cannot open it: turn the IOMMU on")
     if device.needs_token and not consumer.token:
-        found.append(
+        sentences.append(
             f"{device.address}: its PF is on a VFIO driver, so it is opened with a VF token, which {consumer.title} cannot give: give "
             "the PF its native driver"
         )
     elif device.needs_token and "vf_token" not in chosen:
-        found.append(f"{device.address}: its PF is on a VFIO driver; say the VF token that the PF's user sets, vf_token=UUID")
-    return found
+        sentences.append(f"{device.address}: its PF is on a VFIO driver; say the VF token that the PF's user sets, vf_token=UUID")
+    return sentences
 
 
 def _shared(consumer: Consumer, wanted: Wanted) -> list[str]:
     """A sentence for each IOMMU group that two guests would share."""
     groups: dict[str, list[str]] = {}
-    for unit in wanted.units if consumer.pools == CARDS else tuple((one,) for one in wanted.devices):
+    for unit in wanted.units if consumer.pools == CARDS else tuple((device,) for device in wanted.devices):
         if unit[0].iommu_group:
             groups.setdefault(unit[0].iommu_group, []).append(unit[0].address)
     return [

@@ -15,8 +15,8 @@ from ansible_collections.vfio.host.plugins.plugin_utils._handover.model import C
 
 def write(wanted: Wanted) -> str:
     """One line."""
-    words = [word for one in wanted.devices for word in ("-a", one.address)]
-    if any(one.needs_token for one in wanted.devices):
+    words = [word for device in wanted.devices for word in ("-a", device.address)]
+    if any(device.needs_token for device in wanted.devices):
         words.append(f"--vfio-vf-token={wanted.options['vf_token']}")
     return " ".join(words)
 

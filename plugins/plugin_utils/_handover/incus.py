@@ -18,19 +18,19 @@ from ansible_collections.vfio.host.plugins.plugin_utils._handover.options import
 def write(wanted: Wanted) -> dict[str, dict[str, str]]:
     """A mapping of device names to their options. A GPU brings the other functions of its card along."""
     name = name_for("Incus", wanted.options.get("name", "vfio"), pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]{0,50}", words="a name without '/'")
-    found: list[dict[str, str]] = []
+    entries: list[dict[str, str]] = []
     for unit in wanted.units:
         if unit[0].is_of(DISPLAY):
-            found.append({"type": "gpu", "gputype": "physical", "pci": unit[0].address})
+            entries.append({"type": "gpu", "gputype": "physical", "pci": unit[0].address})
             if len(unit) > 1:
                 # (source: internal/server/device/gpu_physical.go, pciDeviceDriverOverrideIOMMU with restore)
                 wanted.warnings.append(
-                    f"when the instance stops, Incus gives {', '.join(one.address for one in unit[1:])} to the native driver: converge "
+                    f"when the instance stops, Incus gives {', '.join(member.address for member in unit[1:])} to the native driver: converge "
                     "again to take it back"
                 )
         else:
-            found += [{"type": "pci", "address": one.address} for one in unit]
-    return {f"{name}{number}": options for number, options in enumerate(found)}
+            entries += [{"type": "pci", "address": member.address} for member in unit]
+    return {f"{name}{number}": options for number, options in enumerate(entries)}
 
 
 CONSUMER = Consumer(

@@ -23,7 +23,7 @@ def write(wanted: Wanted) -> dict[str, Any]:
     """The mapping. Of a card of several functions the first one is offered, since the plugin passes one device a group on."""
     name = name_for("KubeVirt", wanted.options["name"], pattern=NAME, words="a domain and a name, such as nvidia.com/AD102,")
     selectors = list(dict.fromkeys(":".join(unit[0].ids()).upper() for unit in wanted.units))
-    devices = [{"pciVendorSelector": one, "resourceName": name, "externalResourceProvider": False} for one in selectors]
+    devices = [{"pciVendorSelector": selector, "resourceName": name, "externalResourceProvider": False} for selector in selectors]
     return {"spec": {"configuration": {"permittedHostDevices": {"pciHostDevices": devices}}}}
 
 

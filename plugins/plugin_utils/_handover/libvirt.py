@@ -46,13 +46,13 @@ def _check(wanted: Wanted) -> None:
         problems.append("libvirt knows iommufd from 12.1.0 on: leave the option iommufd out")
     if version is not None and version < VARIANTS:
         problems += [
-            f"{one.address} is on {one.driver}, and libvirt knows drivers other than vfio-pci from 9.7.0 on: declare "
+            f"{device.address} is on {device.driver}, and libvirt knows drivers other than vfio-pci from 9.7.0 on: declare "
             "driver: vfio-pci for it"
-            for one in wanted.devices if one.is_variant
+            for device in wanted.devices if device.is_variant
         ]
     if wanted.options.get("guest_bus", 0) + len(wanted.units) > 256:
         problems.append(f"option 'guest_bus': {len(wanted.units)} cards need as many buses, and the last bus is 255")
-    devices = {one.address: one for one in wanted.devices}
+    devices = {device.address: device for device in wanted.devices}
     for address in wanted.options.get("macs", {}):
         if address not in devices:
             problems.append(f"option 'macs': {address} is none of the devices handed over")

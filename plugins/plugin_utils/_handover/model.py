@@ -52,10 +52,10 @@ class Device:
     @property
     def parts(self) -> tuple[str, str, str, str]:
         """Domain, bus, slot and function, as the address has them."""
-        found = ADDRESS.fullmatch(self.address)
-        if found is None:
+        match = ADDRESS.fullmatch(self.address)
+        if match is None:
             raise ValueError(f"{self.address!r} is no PCI address")
-        return (found[1], found[2], found[3], found[4])
+        return (match[1], match[2], match[3], match[4])
 
     @property
     def slot(self) -> str:

@@ -26,7 +26,7 @@ def write(wanted: Wanted) -> str:
         spec = {"vendor_id": vendor, "product_id": product, "address": device.address, "managed": "no"}
         lines.append(f"device_spec = {_value({**spec, **wanted.options.get('tags', {})})}")
     if "name" in wanted.options:
-        lines += [f"alias = {_value(one)}" for one in _aliases(wanted)]
+        lines += [f"alias = {_value(alias)}" for alias in _aliases(wanted)]
     return "\n".join(lines) + "\n"
 
 
@@ -38,7 +38,7 @@ def _value(value: Any) -> str:
 def _aliases(wanted: Wanted) -> list[dict[str, str]]:
     """An alias for each kind of device; those of one name are alternatives, so further functions of a card have their own name."""
     name = name_for("Nova", wanted.options["name"], pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", words="a name without '/'")
-    found: dict[tuple[str, str, str], str] = {}
+    kinds: dict[tuple[str, str, str], str] = {}
     problems = []
     for unit in wanted.units:
         for number, device in enumerate(unit):
@@ -48,8 +48,8 @@ def _aliases(wanted: Wanted) -> list[dict[str, str]]:
                 problems.append(
                     f"{device.address}: an alias says whether it is a virtual function; give the facts, facts=ansible_facts.vfio_host"
                 )
-            elif found.setdefault((own, *device.ids()), kind) != kind or {
-                other for (alias, *dummy), other in found.items() if alias == own
+            elif kinds.setdefault((own, *device.ids()), kind) != kind or {
+                other for (alias, *dummy), other in kinds.items() if alias == own
             } != {kind}:
                 problems.append(
                     f"{device.address} is of {kind}, and an alias has one device type: hand devices of several types over one after "
@@ -59,7 +59,7 @@ def _aliases(wanted: Wanted) -> list[dict[str, str]]:
         raise Problem(*problems)
     return [
         {"name": own, "vendor_id": vendor, "product_id": product, "device_type": kind}
-        for (own, vendor, product), kind in found.items()
+        for (own, vendor, product), kind in kinds.items()
     ]
 
 

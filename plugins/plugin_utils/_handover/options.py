@@ -55,15 +55,15 @@ def _version(value: Any) -> tuple[int, ...]:
 
 
 def _macs(value: Any) -> dict[str, str]:
-    found = {}
+    macs = {}
     for address, mac in (value if isinstance(value, Mapping) else {"": ""}).items():
         text = mac.lower() if isinstance(mac, str) else ""
         if normal(address) is None or not MAC.fullmatch(text):
             raise ValueError("must be a mapping of PCI addresses to MAC addresses, such as {'0000:01:10.0': '52:54:00:12:34:56'}")
         if int(text[:2], 16) & 1:
             raise ValueError(f"names {mac}, a multicast address, which no interface can have")
-        found[str(normal(address))] = text
-    return found
+        macs[str(normal(address))] = text
+    return macs
 
 
 def _token(value: Any) -> str:
@@ -78,7 +78,7 @@ NOT_TAGS = ("vendor_id", "product_id", "address", "devname", "managed")
 
 
 def _tags(value: Any) -> dict[str, str]:
-    if not isinstance(value, Mapping) or not all(isinstance(one, str) and one for pair in value.items() for one in pair):
+    if not isinstance(value, Mapping) or not all(isinstance(word, str) and word for pair in value.items() for word in pair):
         raise ValueError("must be a mapping of texts to texts, such as {'physical_network': 'physnet1'}")
     own = [name for name in NOT_TAGS if name in value]
     if own:
@@ -104,18 +104,18 @@ READERS: dict[str, Callable[[Any], Any]] = {
 
 def read(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options by name, proven; one that is null counts as not given. Raises Problem with all that is wrong."""
-    found, problems = {}, []
+    chosen, problems = {}, []
     for name, value in given.items():
         if name not in READERS:
             problems.append(f"unknown option '{name}', known are to, {', '.join(READERS)}")
         elif value is not None:
             try:
-                found[name] = READERS[name](value)
+                chosen[name] = READERS[name](value)
             except ValueError as error:
                 problems.append(f"option '{name}' {error}; it is {_shown(value)}")
     if problems:
         raise Problem(*problems)
-    return found
+    return chosen
 
 
 def _shown(value: Any) -> str:

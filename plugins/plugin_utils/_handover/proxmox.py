@@ -44,9 +44,9 @@ def _drivers(wanted: Wanted) -> list[str]:
     if wanted.options.get("keep_driver"):
         return []
     return [
-        f"{one.address} is on {one.driver}, and Proxmox VE binds vfio-pci before a guest starts: declare driver: vfio-pci for it, or "
+        f"{device.address} is on {device.driver}, and Proxmox VE binds vfio-pci before a guest starts: declare driver: vfio-pci for it, or "
         "say driver=keep in the guest's hostpci line and keep_driver=true here"
-        for one in wanted.devices if one.is_variant
+        for device in wanted.devices if device.is_variant
     ]
 
 
@@ -70,9 +70,9 @@ def _map(wanted: Wanted, unit: tuple[Device, ...]) -> str:
 
 def _check_whole(wanted: Wanted, unit: tuple[Device, ...]) -> None:
     """A path without a function is the whole card, beginning with function 0. Raises Problem where that is not what is handed over."""
-    lead, addresses = unit[0], [one.address for one in unit]
+    lead, addresses = unit[0], [device.address for device in unit]
     there = wanted.siblings.get(lead.slot, ())
-    missing = [one for one in (f"{lead.slot}.0", *there) if one not in addresses]
+    missing = [address for address in (f"{lead.slot}.0", *there) if address not in addresses]
     if missing:
         raise Problem(
             f"{', '.join(addresses)}: a mapping has one function or all of a card, and {', '.join(dict.fromkeys(missing))} is not handed "

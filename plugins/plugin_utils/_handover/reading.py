@@ -69,21 +69,21 @@ def is_row(entry: Mapping[str, Any]) -> bool:
 def facts_by_address(facts: Any) -> dict[str, dict[str, Any]]:
     """The devices of facts by address. Raises Problem where rows of a result came instead."""
     try:
-        found = entries(facts)
+        devices = entries(facts)
     except Problem as error:
-        raise Problem(*(f"option 'facts': {one}" for one in error.sentences)) from None
-    if any(is_row(one) for one in found):
+        raise Problem(*(f"option 'facts': {sentence}" for sentence in error.sentences)) from None
+    if any(is_row(device) for device in devices):
         raise Problem("option 'facts': these are rows of a result; give the facts 'vfio_host'")
-    return {one["address"]: one for one in found}
+    return {device["address"]: device for device in devices}
 
 
-def vfio_drivers(found: Iterable[Mapping[str, Any]]) -> set[str]:
+def vfio_drivers(rows: Iterable[Mapping[str, Any]]) -> set[str]:
     """The drivers that are known to serve VFIO: vfio-pci, and what the kernel's table of VFIO aliases has named for a device.
 
     A driver's name tells nothing. Of a row it is ``choice``, of the facts ``vfio``, that has the alias.
     """
     drivers = {BASE_DRIVER}
-    for entry in found:
+    for entry in rows:
         chosen = entry.get("choice" if is_row(entry) else "vfio")
         if isinstance(chosen, Mapping) and str(chosen.get("alias") or "").startswith("vfio_pci:"):
             drivers.add(str(chosen.get("driver")))
@@ -96,8 +96,8 @@ class Reader:
     def __init__(self, rows: list[dict[str, Any]], facts: dict[str, dict[str, Any]]) -> None:
         self._facts = facts
         # What a row says of a driver is newer than facts, which may be of before the run.
-        self._drivers = {address: one.get("driver") for address, one in facts.items()}
-        self._drivers.update({one["address"]: one.get("driver") for one in rows if is_row(one)})
+        self._drivers = {address: row.get("driver") for address, row in facts.items()}
+        self._drivers.update({row["address"]: row.get("driver") for row in rows if is_row(row)})
         self._vfio = vfio_drivers([*rows, *facts.values()])
         self.problems: list[str] = []
 
@@ -166,33 +166,33 @@ class Reader:
     def _mac(self, address: str, facts: Mapping[str, Any]) -> str | None:
         """The MAC address where it has one interface; which one of several is meant nobody can tell."""
         net = facts.get("net") or []
-        macs = {str(one.get("mac")).lower() for one in net if isinstance(one, Mapping) and one.get("mac")}
+        macs = {str(interface.get("mac")).lower() for interface in net if isinstance(interface, Mapping) and interface.get("mac")}
         if any(not MAC.fullmatch(mac) for mac in macs):
             return None  # an InfiniBand port's has 20 bytes
         return macs.pop() if len(macs) == 1 else None
 
     def blocked(self, devices: Iterable[Device]) -> list[str]:
         """A sentence for each member of the devices' IOMMU groups that keeps VFIO from opening them, by the facts."""
-        groups = {one.iommu_group for one in devices if one.iommu_group}
-        found = []
+        groups = {device.iommu_group for device in devices if device.iommu_group}
+        sentences = []
         for address, facts in sorted(self._facts.items()):
             driver = self._drivers.get(address)
             if facts.get("iommu_group") not in groups or driver is None:
                 continue
             if not self.on_vfio(address) and driver not in WITHOUT_DMA and not facts.get("header_type"):
-                found.append(
+                sentences.append(
                     f"IOMMU group {facts['iommu_group']} also has {address}, on {driver}, so nothing of it can be opened: declare "
                     "that device too (iommu_group: extend), or gather the facts again where they are of before the run"
                 )
-        return found
+        return sentences
 
     def siblings(self) -> dict[str, tuple[str, ...]]:
         """Slot -> the functions in it, by the facts."""
-        found: dict[str, tuple[str, ...]] = {}
+        functions: dict[str, tuple[str, ...]] = {}
         for address in sorted(self._facts):
             slot = address.rpartition(".")[0]
-            found[slot] = (*found.get(slot, ()), address)
-        return found
+            functions[slot] = (*functions.get(slot, ()), address)
+        return functions
 
 
 def units(devices: Iterable[Device]) -> tuple[tuple[Device, ...], ...]:
@@ -201,22 +201,22 @@ def units(devices: Iterable[Device]) -> tuple[tuple[Device, ...], ...]:
     They do where they share an IOMMU group. Where groups are not known, they do unless their ids are the same: two ports of a
     network card, or two VFs, are two devices. VFs never go together.
     """
-    found: list[list[Device]] = []
+    cards: list[list[Device]] = []
     for device in devices:
-        lead = next((unit[0] for unit in found if _go_together(unit[0], device)), None)
+        lead = next((unit[0] for unit in cards if _go_together(unit[0], device)), None)
         if lead is None:
-            found.append([device])
+            cards.append([device])
         else:
-            next(unit for unit in found if unit[0] is lead).append(device)
-    return tuple(tuple(unit) for unit in found)
+            next(unit for unit in cards if unit[0] is lead).append(device)
+    return tuple(tuple(unit) for unit in cards)
 
 
-def _go_together(one: Device, other: Device) -> bool:
-    if one.slot != other.slot or one.is_vf or other.is_vf:
+def _go_together(lead: Device, device: Device) -> bool:
+    if lead.slot != device.slot or lead.is_vf or device.is_vf:
         return False
-    if one.iommu_group and other.iommu_group:
-        return one.iommu_group == other.iommu_group
-    return (one.vendor, one.device) != (other.vendor, other.device)
+    if lead.iommu_group and device.iommu_group:
+        return lead.iommu_group == device.iommu_group
+    return (lead.vendor, lead.device) != (device.vendor, device.device)
 
 
 __all__ = ("MAC", "Reader", "entries", "facts_by_address", "is_row", "normal", "units")

@@ -20,16 +20,16 @@ from ansible_collections.vfio.host.plugins.plugin_utils._handover.options import
 def write(wanted: Wanted) -> dict[str, Any]:
     """A mapping: ``environment``, and ``config`` with one controller for each NVMe."""
     name = name_for("SPDK", wanted.options.get("name", "Nvme"), pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]{0,50}", words="a name without '/'")
-    disks = [one for one in wanted.devices if one.is_of(NVME)]
+    disks = [device for device in wanted.devices if device.is_of(NVME)]
     attach = [
         {
             "method": "bdev_nvme_attach_controller",
-            "params": {"name": f"{name}{number}", "trtype": "PCIe", "traddr": one.address},
+            "params": {"name": f"{name}{number}", "trtype": "PCIe", "traddr": device.address},
         }
-        for number, one in enumerate(disks)
+        for number, device in enumerate(disks)
     ]
     return {
-        "environment": {"PCI_ALLOWED": " ".join(one.address for one in wanted.devices)},
+        "environment": {"PCI_ALLOWED": " ".join(device.address for device in wanted.devices)},
         "config": {"subsystems": [{"subsystem": "bdev", "config": attach}]},
     }
 

@@ -40,10 +40,10 @@ def write(wanted: Wanted) -> dict[str, Any]:
     if kind == ACCELERATOR:
         resource["deviceType"] = "accelerator"
     resource["selectors"] = {
-        "vendors": list(dict.fromkeys(one.ids()[0] for one in wanted.devices)),
-        "devices": list(dict.fromkeys(one.ids()[1] for one in wanted.devices)),
+        "vendors": list(dict.fromkeys(device.ids()[0] for device in wanted.devices)),
+        "devices": list(dict.fromkeys(device.ids()[1] for device in wanted.devices)),
         "drivers": [BASE_DRIVER],
-        "pciAddresses": [one.address for one in wanted.devices],
+        "pciAddresses": [device.address for device in wanted.devices],
     }
     config = {"resourceList": [resource]}
     return {
@@ -68,7 +68,7 @@ def _kind(wanted: Wanted) -> str:
                 f"{device.address}: its class is {shown}, and the SR-IOV network device plugin sees network devices (02) and "
                 "accelerators (12) only"
             )
-    kinds = {(one.pci_class or "")[:2] for one in wanted.devices}
+    kinds = {(device.pci_class or "")[:2] for device in wanted.devices}
     if not problems and len(kinds) > 1:
         problems.append("network devices and accelerators cannot be one resource: hand them over one after the other, under two names")
     if problems:
@@ -78,7 +78,7 @@ def _kind(wanted: Wanted) -> str:
 
 def _attachment(wanted: Wanted, short: str, prefix: str) -> dict[str, Any] | None:
     """The attachment for VFs; None where a device is no VF, which sriov-cni does not take."""
-    if any(one.is_vf is False for one in wanted.devices):
+    if any(device.is_vf is False for device in wanted.devices):
         return None
     label = short.lower().replace("_", "-").strip("-") or "vfio"
     return {

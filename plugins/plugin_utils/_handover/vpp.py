@@ -12,7 +12,7 @@ from ansible_collections.vfio.host.plugins.plugin_utils._handover.model import C
 
 def write(wanted: Wanted) -> str:
     """The section."""
-    lines = ["dpdk {", "  uio-driver vfio-pci", *(f"  dev {one.address}" for one in wanted.devices), "}"]
+    lines = ["dpdk {", "  uio-driver vfio-pci", *(f"  dev {device.address}" for device in wanted.devices), "}"]
     return "\n".join(lines) + "\n"
 
 

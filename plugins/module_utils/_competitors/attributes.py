@@ -36,7 +36,7 @@ def sysfs_conf_claims(text: str, path: str) -> list[Claim]:
 
 
 def tmpfiles_claims(text: str, path: str) -> list[Claim]:
-    """``w /sys/... - - - - 4``: what comes after the first six words is written; a path may be a glob."""
+    """``w /sys/... - - - - 4``: systemd-tmpfiles writes the text after the first six words. A path may be a glob."""
     claims = []
     for number, raw in enumerate(text.split("\n"), 1):
         line = raw.strip()
@@ -52,7 +52,7 @@ def tmpfiles_claims(text: str, path: str) -> list[Claim]:
 
 
 def driverctl_claims(text: str, path: str, *, name: str) -> list[Claim]:
-    """A file that has the name of a device, in newer versions with the bus before it, and its driver in it."""
+    """A file with the driver of a device. Its ``name`` is the device's address, in newer versions with the bus before it."""
     driver, address = text.strip(), name[len("pci-"):] if name.startswith("pci-") else name
     if not driver:
         return []

@@ -84,7 +84,7 @@ class Target:
 
     @property
     def subject(self) -> str:
-        """What a sentence calls it."""
+        """Its name in a sentence."""
         if self.numvfs is not None:
             return f"{self.address} ({self.name}), which is declared to have {self.numvfs} VFs"
         wanted = self.wanted or (self.module and f"a driver of module {self.module}") or "its native driver"
@@ -92,12 +92,12 @@ class Target:
 
     @property
     def is_native(self) -> bool:
-        """Whether its native driver is what is declared of it."""
+        """Whether it is declared for its native driver."""
         return self.wanted is None and self.module is None and self.numvfs is None
 
     @property
     def is_network(self) -> bool:
-        """Whether it can have network interfaces: its class, or one that is known."""
+        """Whether it can have network interfaces, by its class or by an interface that is known."""
         return self.ids["class"].startswith("02") or bool(self.nets)
 
 
@@ -117,7 +117,7 @@ class Claim:
 
 
 def all_of(answers: Iterable[bool | None]) -> bool | None:
-    """False where one is, else None where one is, else True."""
+    """False where an answer is False, else None where one is None, else True."""
     together: bool | None = True
     for answer in answers:
         if answer is False:
@@ -128,7 +128,7 @@ def all_of(answers: Iterable[bool | None]) -> bool | None:
 
 
 def any_of(answers: Iterable[bool | None]) -> bool | None:
-    """True where one is, else None where one is, else False."""
+    """True where an answer is True, else None where one is None, else False."""
     together: bool | None = False
     for answer in answers:
         if answer:
@@ -139,13 +139,13 @@ def any_of(answers: Iterable[bool | None]) -> bool | None:
 
 
 def contradicts(claim: Claim, target: Target) -> bool | None:
-    """Whether what a claim says, taken to be about a target, is otherwise than declared: True, False, or None."""
+    """Whether a claim that is about a target contradicts what is declared of it: True, False, or None where its file does not tell."""
     rule = _OF_VFS.get(claim.verb) if target.numvfs is not None else _OF_DEVICES.get(claim.verb)
     return False if rule is None else rule(claim.value, target)
 
 
 def _is_wanted(driver: str, target: Target) -> bool:
-    """Whether a driver of this name is the declared one; the native one may have any name of the modules that take it."""
+    """Whether a driver of this name is the declared one. A native driver may have the name of any module that takes the device."""
     if target.wanted is not None:
         return driver == target.wanted
     name = driver.replace("-", "_")
@@ -180,7 +180,7 @@ def _early(value: str | None, target: Target) -> bool | None:
 
 
 def whole(text: str | None) -> int | None:
-    """The number of a text of digits; None for any other, or for more digits than any number of VFs has."""
+    """The number of a text of digits; None for any other text, and for a number with more digits than a number of VFs can have."""
     return int(text) if text is not None and text.isdecimal() and len(text) <= _MOST_DIGITS else None
 
 
@@ -233,7 +233,7 @@ _OF_VFS: dict[str, Callable[[Optional[str], Target], Optional[bool]]] = {
 
 
 def sentences(claims: Iterable[Claim], targets: Collection[Target]) -> list[str]:
-    """One sentence for each claim that contradicts what is declared, surely, and one for what it may."""
+    """Two sentences at most for each claim: one about targets that it surely contradicts, one about targets that it may contradict."""
     messages = []
     for claim in claims:
         sure: list[str] = []
@@ -256,7 +256,7 @@ def _shown(claim: Claim) -> str:
 
 
 def fits_pattern(pattern: str, values: Iterable[str]) -> bool | None:
-    """Whether a glob fits one of some values, as fnmatch(3) does it; a pattern with a variable is one that may."""
+    """Whether a glob fits one of ``values``, by the rules of fnmatch(3). None for a glob with a variable."""
     if "$" in pattern or "`" in pattern:
         return None
     try:

@@ -4,7 +4,7 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""What images of early user space load before udev's rules run there: dracut, initramfs-tools, mkinitcpio. Pure.
+"""Modules that an initramfs image of dracut, initramfs-tools or mkinitcpio loads before udev's rules run. Pure.
 
 A native driver that is loaded so has its devices before the rules: they rebind them, which some cards do not stand.
 (source: dracut.conf(5), force_drivers; initramfs-tools(7), modules; mkinitcpio(8), MODULES)
@@ -28,7 +28,7 @@ _ARRAY = re.compile(r"""^\s*MODULES\s*\+?=\s*(\([^)]*\)|"[^"]*"|'[^']*')""", re.
 
 
 def dracut_claims(text: str, path: str) -> list[Claim]:
-    """``force_drivers+=" e1000e "``: loaded before udev. What add_drivers names is in the image, and loads as ever."""
+    """``force_drivers+=" e1000e "``: dracut loads these before udev runs. Modules of add_drivers are only in the image."""
     claims: list[Claim] = []
     for number, line in enumerate(text.split("\n"), 1):
         one = _DRACUT.match(line)

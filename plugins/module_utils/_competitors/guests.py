@@ -42,7 +42,7 @@ _YES = ("yes", "true", "1", "on")
 
 
 class _Reader:
-    """Reads one XML file of libvirt's for what is managed."""
+    """Reads the managed devices of one XML file of libvirt."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -116,7 +116,7 @@ def libvirt_claims(text: str, path: str, *, note: Note) -> list[Claim]:
 
 
 def nova_claims(text: str, path: str, *, note: Note) -> list[Claim]:
-    """nova.conf: [pci] device_spec, in older releases passthrough_whitelist; managed is yes where it is not said."""
+    """The Claims of nova.conf: [pci] device_spec, in older releases passthrough_whitelist. The default of managed is yes."""
     claims = []
     for one in ini.parse(text, path):
         if one.section != "pci" or one.name not in ("device_spec", "passthrough_whitelist"):
@@ -154,7 +154,7 @@ def _of_spec(spec: Mapping[str, object]) -> Fits:
 
 
 def _is_spec_address(address: str, target: Target) -> bool | None:
-    """``*:0a:00.*``, also 0a:00.0 and 0a:00, where * stands for what is left out."""
+    """Whether an address as ``*:0a:00.*``, 0a:00.0 or 0a:00 fits a target. A missing part fits every value."""
     shape = re.match(r"(?:([0-9a-f*]+):)?([0-9a-f*]+):([0-9a-f*]+)(?:\.([0-7*]))?\Z", address)
     if shape is None:
         return None

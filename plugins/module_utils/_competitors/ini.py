@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Setting:
-    """One assignment. ``number``: counts the sections, since two of one name are two; ``where``: path and line."""
+    """One assignment. ``number``: of its section, since sections of the same name are not merged. ``where``: path and line."""
 
     section: str
     number: int

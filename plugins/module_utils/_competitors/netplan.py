@@ -56,7 +56,7 @@ def _lines(text: str) -> Iterator[tuple[int, int | None, str, str]]:
 
 
 def netplan_claims(files: Iterable[Text], *, note: Note) -> list[Claim]:
-    """The Claims of netplan's files, [(text, path)] in netplan's order: a key of a later file counts."""
+    """The Claims of netplan's ``files``, in netplan's order. For the same key, the later file wins."""
     cards: dict[str, Card] = {}
     links: dict[str, list[str]] = {}
     for text, path in files:
@@ -94,7 +94,7 @@ def _read(text: str, path: str, cards: dict[str, Card], links: dict[str, list[st
 
 
 def _leaves(text: str, path: str, note: Note) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """(where, the keys from the top, value) of each line with a key."""
+    """(path and line, all keys from the top level down, value) of each line with a key."""
     above: list[tuple[int, str]] = []
     for number, indent, key, value in _lines(text):
         if indent is None or (value and value[0] in "{[&*|>"):

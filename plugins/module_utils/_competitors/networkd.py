@@ -39,7 +39,7 @@ _KERNEL_NAME = re.compile(r"eth[\d*?\[]")
 
 
 def link_claims(files: Iterable[list[Text]]) -> list[Claim]:
-    """The Claims of .link files: [[(text, path) of the file, then of its drop-ins]], in systemd's order."""
+    """The Claims of .link files, in systemd's order. Each item of ``files`` has a file and then its drop-ins."""
     claims: list[Claim] = []
     before: list[_Match] = []
     for parts in files:
@@ -56,7 +56,7 @@ def link_claims(files: Iterable[list[Text]]) -> list[Claim]:
 
 
 def network_claims(files: Iterable[list[Text]]) -> list[Claim]:
-    """The Claims of .network files, which are as for link_claims()."""
+    """The Claims of .network files. ``files``: as for link_claims()."""
     claims: list[Claim] = []
     before: list[_Match] = []
     for parts in files:
@@ -75,7 +75,7 @@ def network_claims(files: Iterable[list[Text]]) -> list[Claim]:
 
 
 def _first(match: _Match, before: tuple[_Match, ...]) -> Fits:
-    """Only the first file that matches counts, and one before it that may match leaves a doubt."""
+    """Target -> whether this match is the first that fits. None where an earlier one may fit, since only the first file counts."""
     def fits(target: Target) -> bool | None:
         answer = match.fits(target)
         if answer is False:
@@ -87,7 +87,7 @@ def _first(match: _Match, before: tuple[_Match, ...]) -> Fits:
 
 
 def _number(settings: list[ini.Setting]) -> tuple[str, str, str] | None:
-    """(value, where, how it reads); None where a file says nothing of VFs."""
+    """(number of VFs, path and line, the line); None where a file sets no number."""
     explicit = [one for one in settings if one.section == "Link" and one.name == "SR-IOVVirtualFunctions"]
     last = next((one for one in reversed(explicit) if whole(one.value) is not None or not one.value), None)
     if last is not None and last.value:
@@ -102,7 +102,7 @@ def _number(settings: list[ini.Setting]) -> tuple[str, str, str] | None:
 
 
 class _Match:
-    """A [Match] section: every setting has to hold, each with one of its values; a '!' before the first turns it around."""
+    """A [Match] section. Every setting has to fit with one of its values. A '!' before the first value negates the setting."""
 
     def __init__(self, settings: Iterable[ini.Setting], *, is_late: bool = False) -> None:
         self._wanted: dict[str, list[str]] = {}
@@ -115,7 +115,7 @@ class _Match:
 
     @property
     def is_empty(self) -> bool:
-        """systemd ignores a file that matches by nothing."""
+        """Whether it has no setting. systemd ignores such a file."""
         return not self._wanted
 
     def fits(self, target: Target) -> bool | None:
@@ -155,13 +155,13 @@ def _words(value: str) -> list[str]:
 
 
 def _mac(text: str) -> str:
-    """aa:bb:cc:dd:ee:ff, of that, of aa-bb-… and of aabb.ccdd.eeff."""
+    """aa:bb:cc:dd:ee:ff of an address in that form, as aa-bb-… or as aabb.ccdd.eeff."""
     digits = re.sub(r"[.:-]", "", text.lower())
     return ":".join(digits[place:place + 2] for place in range(0, len(digits), 2))
 
 
 def _path(target: Target, words: Iterable[str]) -> bool | None:
-    """ID_PATH is pci-ADDRESS, with a port after it where a function has more than one."""
+    """Whether ID_PATH fits: pci-ADDRESS, and a port after it where a function has several ports."""
     own = f"pci-{target.address}"
     return any_of(
         True if fits_pattern(one, [own]) else None if one.startswith(own + "-") or re.search(r"[$%]", one) else False for one in words

@@ -4,7 +4,7 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""What NetworkManager, ifcfg files, ifupdown and netplan set of VFs when they bring an interface up. Pure."""
+"""The numbers of VFs that NetworkManager, ifcfg files and ifupdown set when they bring an interface up. Pure."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def keyfile_claims(text: str, path: str) -> list[Claim]:
 
 
 def _of_profile(settings: Mapping[str, str]) -> Fits:
-    """Target -> whether a profile is for an interface of it; one that names none is for whatever is free."""
+    """Target -> whether a profile is for an interface of it. None for a profile that names no interface."""
     name, mac = settings.get("connection.interface-name"), settings.get("ethernet.mac-address") or settings.get("802-3-ethernet.mac-address")
     names = [one for one in re.split(r"[;,\s]+", settings.get("match.interface-name", "")) if one]
     paths = [one for one in settings.get("match.path", "").split(";") if one]

@@ -64,7 +64,7 @@ _MOST = 64  # values of variables in one path
 
 
 def speaks_of_devices(text: str) -> bool:
-    """Whether a text has anything that this reads."""
+    """Whether claims() may find anything in a text. Cheap."""
     return bool(_SYS.search(text) or _TOOLS.search(text) or _MODPROBE.search(text) or _MAKES_VFS.search(text))
 
 
@@ -127,7 +127,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _variables(text: str) -> dict[str, list[str]]:
-    """Name -> the texts that it may have, of what is set by plain words."""
+    """Variable -> the texts that plain assignments and loops give it."""
     found: dict[str, list[str]] = {}
     for name, value in _ASSIGNMENT.findall(text):
         found.setdefault(name, []).append(value.strip("\"'"))
@@ -138,7 +138,7 @@ def _variables(text: str) -> dict[str, list[str]]:
 
 
 def _expand(text: str, variables: Mapping[str, list[str]]) -> list[str]:
-    """The texts that one with variables may be; where one is not known it stays."""
+    """The texts that a text with variables may stand for. An unknown variable stays as it is."""
     names = {one or other for one, other in _USE.findall(text)} & set(variables)
     if not names:
         return [text]

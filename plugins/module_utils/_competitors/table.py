@@ -40,7 +40,7 @@ _SOURCE = re.compile(r"^\s*(source|source-directory)\s+(\S+)", re.MULTILINE)
 
 
 def _texts(foreign: Foreign, kind: str) -> list[Text]:
-    """[(text, path)] of the files of a kind that count."""
+    """The Texts of the files of a kind, without backups and masked files."""
     paths = foreign.paths(foreignpaths.PATTERNS[kind], is_merged=kind in foreignpaths.MERGED)
     return [(foreign.text(path), path) for path in paths if not path.endswith(foreignpaths.BACKUPS)]
 
@@ -58,7 +58,7 @@ def _udev(foreign: Foreign, text: str, path: str) -> list[Claim]:
 
 
 def _with_dropins(foreign: Foreign, kind: str) -> list[list[Text]]:
-    """[[(text, path)] of each file with its drop-ins] (source: systemd.unit(5): by name, the first directory's counts)."""
+    """Each file with its drop-ins behind it (source: systemd.unit(5): of files with the same name, that of the first directory counts)."""
     found: list[list[Text]] = []
     for text, path in _texts(foreign, kind):
         name = os.path.basename(path)
@@ -73,7 +73,7 @@ def _netplan(foreign: Foreign) -> list[Claim]:
 
 
 def _ifupdown(foreign: Foreign) -> list[Claim]:
-    """/etc/network/interfaces, and what it sources by names that are globs."""
+    """The Claims of /etc/network/interfaces and of the files that it sources, whose names may be globs."""
     texts = {path: text for text, path in _texts(foreign, foreignpaths.IFUPDOWN)}
     for text in list(texts.values()):
         for verb, pattern in _SOURCE.findall(text):
@@ -84,7 +84,7 @@ def _ifupdown(foreign: Foreign) -> list[Claim]:
 
 
 def _scripts(foreign: Foreign) -> list[Claim]:
-    """Scripts that the system runs at boot, where they may be run."""
+    """The Claims of scripts that the system runs at boot, and of @reboot lines of crontabs."""
     found: list[Claim] = []
     for text, path in _texts(foreign, foreignpaths.SCRIPT):
         # Hooks of mkinitcpio are sourced.
@@ -102,7 +102,7 @@ def _scripts(foreign: Foreign) -> list[Claim]:
 
 
 def _units(foreign: Foreign) -> list[Claim]:
-    """Services of the administrator's, and drop-ins of any."""
+    """The Claims of services in /etc/systemd/system, and of drop-ins there for any service."""
     directory = foreignpaths.UNITS
     names = foreign.names(directory)
     wanted = {
@@ -188,7 +188,7 @@ class Competitors:
         return self._claims
 
     def overrides(self) -> list[Claim]:
-        """The Claims of driverctl, of which devices of policies are told in words of their own (_devices/competitors.py)."""
+        """The Claims of driverctl. For devices of policies, _devices/competitors.py has messages of its own."""
         return [
             one for text, path in _texts(self._foreign, foreignpaths.DRIVERCTL)
             for one in attributes.driverctl_claims(text, path, name=os.path.basename(path))

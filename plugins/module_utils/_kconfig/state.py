@@ -4,7 +4,7 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""The running kernel's configuration, as far as the host tells it: what is not told is unknown, and never n."""
+"""The running kernel's configuration, as far as the host has it. A symbol without a source is unknown, and never n."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _WORDS = {"true": "y", "yes": "y", "on": "y", "false": "n", "no": "n", "off": "n
 
 @dataclass(frozen=True)
 class Value:
-    """A symbol's value ('y', 'm', 'n', another text, or UNKNOWN), the source that says so, and what there is to add.
+    """A symbol's value ('y', 'm', 'n', another text, or UNKNOWN), its source (a path, a table or a module; None: no source), and a note.
 
-    ``is_below``: what it is a part of is off, so nothing about the symbol itself would help.
+    ``is_below``: a symbol that this one depends on is off, so that no equivalent of this one has an effect.
     """
 
     value: str
@@ -45,7 +45,7 @@ class Value:
 
 
 def parse_config(text: str) -> dict[str, str]:
-    """Symbol -> value of a kernel's .config."""
+    """Symbol without CONFIG_ -> value, of the text of a .config (source: linux scripts/kconfig/confdata.c)."""
     return {line.group(1) or line.group(3): line.group(2) or "n" for line in _LINE.finditer(text)}
 
 
@@ -70,7 +70,7 @@ def parse_wanted(options: Mapping[object, object]) -> dict[str, tuple[str, ...]]
 
 
 def _value(value: object) -> str | None:
-    """'y', 'm' or 'n' for what YAML, a template or a user makes of it; None for anything else."""
+    """'y', 'm' or 'n' of a value as YAML, a template or a user writes it; None for any other value."""
     text = str(value).strip().lower()
     text = _WORDS.get(text, text)
     return text if text in ("y", "m", "n") and isinstance(value, (str, bool)) else None
@@ -109,7 +109,10 @@ class Config:
         )
 
     def _is_implied(self, symbol: str, implied_by: str) -> bool:
-        """A kernel that knows VFIO_GROUP as an option mentions it; then its absence means n for what depends on it."""
+        """Whether a kernel without this option always has it on, as a part of ``implied_by``.
+
+        A kernel with the options VFIO_GROUP and so on has a line about each. Where one of these lines says n, a missing option means n.
+        """
         newer = ("VFIO_GROUP", "VFIO_CONTAINER", "VFIO_DEVICE_CDEV")
         return self._values.get(implied_by, "n") != "n" and not any(
             self._values.get(other) == "n" for other in newer if other != symbol
@@ -127,7 +130,7 @@ class Config:
         return Value(UNKNOWN, None, "this host has no configuration of its kernel to read")
 
     def elsewhere(self, row: table.Row) -> str:
-        """Why this architecture never has a symbol; '' where it may have it."""
+        """A sentence that says why this architecture never has a symbol; '' where it may have it."""
         if row.only and self.architecture not in row.only:
             return f"it exists on {', '.join(row.only)} only, and this is {self.machine}"
         if self.architecture in row.never:

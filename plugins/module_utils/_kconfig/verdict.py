@@ -4,7 +4,7 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""Whether a wanted Kconfig symbol is met, by what, and what would meet it. Pure."""
+"""Whether a declared Kconfig symbol is met, by what, and what would meet it. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ CONFIG, MODULE, OPTION, CMDLINE = "config", "module", "option", "cmdline"
 
 @dataclass(frozen=True)
 class Verdict:
-    """One symbol. ``wishes``: what on the running host has to be so; ``args``: kernel arguments that would meet it."""
+    """One symbol. ``value`` and ``source``: as of kconfig.Value. ``by``: CONFIG, MODULE, OPTION or CMDLINE; None where it is unmet.
+
+    ``wishes``: module states and options that it needs. ``args``: name -> value of kernel arguments that would meet it.
+    """
 
     symbol: str
     wanted: tuple[str, ...]
@@ -39,7 +42,7 @@ class Verdict:
     args: dict[str, str] = field(default_factory=dict)
 
     def facts(self) -> dict[str, object]:
-        """The verdict as a task returns it."""
+        """The verdict as a task returns it, ready for JSON."""
         return {
             "wanted": list(self.wanted), "value": self.value, "source": self.source, "met": self.met,
             "by": self.by if self.met else None, "reason": self.reason,
@@ -47,7 +50,7 @@ class Verdict:
 
 
 def judge(symbol: str, wanted: tuple[str, ...], *, config: kconfig.Config, modules: kmod.Modules, command_line: str) -> Verdict:
-    """The Verdict of a symbol, as if every wish in it were fulfilled."""
+    """The Verdict of a symbol on the assumption that each of its wishes will be met. ``command_line``: of the running kernel."""
     names = table.BECAME.get(symbol)
     if names is None:
         return _judge_one(symbol, wanted, config, modules, command_line)
@@ -113,7 +116,7 @@ def _patch(module: str, where: str, state: str | None, options: dict[str, str] |
 
 
 def _as_built(row: table.Row, where: str, value: str, modules: kmod.Modules, state: str) -> tuple[spec.Wish, ...]:
-    """What earlier tasks did to the contrary is taken back where the kernel itself is as wanted."""
+    """The wishes for a symbol that the configuration meets: they take back what earlier tasks set against it."""
     wishes = []
     if row.module and value == "m" and modules.kind(row.module) == kmod.LOADABLE:
         wishes.append(_patch(row.module, where, state))
@@ -202,13 +205,13 @@ def _switches(row: table.Row, value: str) -> tuple[table.Switch, ...]:
 
 
 def _proposed(switches: Iterable[table.Switch], architecture: str | None) -> table.Switch | None:
-    """The generic argument, but iommu=pt where everybody says so."""
+    """The first argument; on x86 iommu=, which is the usual spelling there. None without arguments."""
     in_order = sorted(switches, key=lambda switch: architecture == table.X86 and switch.key != "iommu")
     return in_order[0] if in_order else None
 
 
 def _last_switch(command_line: str, row: table.Row) -> tuple[str, str] | None:
-    """('y' or 'n', the argument) of the last argument that decides; None where none does."""
+    """('y' or 'n', the argument) of the last argument that decides the symbol, since later ones win; None where no argument does."""
     last = None
     for name, value in split_options(command_line):
         for word in (value or "").split(","):

@@ -70,12 +70,12 @@ class Choice:
     undeclared: str = ""
 
     def facts(self) -> dict[str, object]:
-        """The evidence as a task returns it."""
+        """The choice as a task returns it, ready for JSON."""
         return {name: value for name, value in vars(self).items() if name != "undeclared"}
 
 
 def parse_modules_alias(text: str, prefix: str, *, source: str = "modules.alias") -> list[Alias]:
-    """The aliases of ``prefix`` in the text of a modules.alias file, in its order. ``source``: where a message says that they are."""
+    """The aliases of ``prefix`` in the text of a modules.alias file, in its order. ``source``: the file's name in messages."""
     text = "\n" + text
     needle = "\nalias " + prefix
     aliases = []
@@ -90,7 +90,7 @@ def parse_modules_alias(text: str, prefix: str, *, source: str = "modules.alias"
 
 
 def lines_of_modules(table: bytes, modules: Iterable[str]) -> str:
-    """The text of those lines of a modules.alias file's bytes that end in one of ``modules``: found without reading all."""
+    """The text of the lines in a modules.alias file's bytes that end in one of ``modules``. Other lines are not decoded."""
     table, lines = table + b"\n", []
     for module in sorted(modules):
         needle = f" {module}\n".encode()

@@ -46,7 +46,7 @@ class Users:
 
 
 class Modules:
-    """What one survey knows of the kernel's modules. Each file is read when first asked for, and once."""
+    """The kernel's modules. Each file is read at its first use, and once."""
 
     def __init__(self, fs: Sysfs) -> None:
         self._fs = fs
@@ -96,7 +96,7 @@ class Modules:
         return self._declared[name]
 
     def takes_by_itself(self, module: str) -> bool:
-        """Whether the module takes devices that have no driver as soon as it is loaded: it carries ordinary aliases."""
+        """Whether the module has ordinary pci aliases, so that it binds devices without a driver when it is loaded."""
         return any(one.pattern.startswith(alias.NATIVE) for one in self.declared_by(module))
 
     def competing(self) -> list[alias.Alias]:
@@ -109,7 +109,7 @@ class Modules:
         return self._competing
 
     def _native_of(self, modules: set[str], builtin: set[str]) -> list[alias.Alias]:
-        """The ordinary pci aliases of some modules: what aliases() would read of all modules is thousands of lines."""
+        """The ordinary pci aliases of some modules. aliases() would read thousands of lines for all modules."""
         table = alias.parse_modules_alias(alias.lines_of_modules(self._text("modules.alias"), modules), alias.NATIVE)
         blob = self._text("modules.builtin.modinfo") if builtin else b""
         return table + [one for one in alias.parse_builtin_modinfo(blob, alias.NATIVE) if one.module in builtin]
@@ -127,11 +127,11 @@ class Modules:
         return ABSENT
 
     def is_loadable(self, module: str) -> bool:
-        """Whether there is a file of the module, and it is not loaded."""
+        """Whether the module has a file and is not loaded."""
         return self.state(module) == LOADABLE
 
     def kind(self, module: str) -> str:
-        """'loadable', 'builtin' or 'absent'. Code that is never a module is in no table, and has no initstate."""
+        """'loadable' (loaded or not), 'builtin' or 'absent'. Code that is never a module is in no table, has no initstate, and counts as builtin."""
         name = normalize_module_name(module)
         state = self.state(name)
         if state == LOADED and not self.is_loaded(name) and name not in self.all_names():
@@ -164,7 +164,7 @@ class Modules:
         return self._disabled
 
     def disabling(self, module: str) -> list[str]:
-        """Where it is said that a module does not load."""
+        """Path and line of everything that keeps a module from loading."""
         return self.configured().disabling(module)
 
     def configured(self) -> modprobe.Configuration:
@@ -209,7 +209,7 @@ class Modules:
         return (self._fs.read_file(path) or b"").decode("utf-8", "replace")
 
     def all_names(self) -> list[str]:
-        """Every module that this kernel has, as a file or built in."""
+        """The sorted names of all modules of this kernel, as a file or built in."""
         if self._names is None:
             self._names = sorted({
                 normalize_module_name(name.decode())
@@ -218,7 +218,7 @@ class Modules:
         return self._names
 
     def loaded_order(self, modules: Iterable[str]) -> list[str]:
-        """``modules`` with each one behind those that it depends on (source: modules.dep)."""
+        """``modules`` in an order in which each is behind its dependencies (source: modules.dep)."""
         depths = {module: len(self.dependencies(module)) for module in modules}
         return sorted(modules, key=lambda module: (depths[module], module))
 
@@ -232,7 +232,7 @@ class Modules:
         return [normalize_module_name(one.rsplit(b"/", 1)[-1].split(b".ko")[0].decode()) for one in files]
 
     def parameters(self, module: str) -> dict[str, Parameter] | None:
-        """Name -> Parameter of everything that a module takes; None where neither tables nor modinfo can say."""
+        """Name -> Parameter of all parameters of a module. None where neither kernel tables nor modinfo have them."""
         name = normalize_module_name(module)
         if name not in self._parameters:
             self._parameters[name] = self._read_parameters(name)
@@ -274,7 +274,7 @@ class Modules:
         }
 
     def live(self, module: str, parameter: str) -> tuple[str | None, bool]:
-        """(value now, whether it may be written) of a loaded or built-in module's parameter; None: it is not shown."""
+        """(present value, whether it is writable) of a loaded or built-in module's parameter. (None, False): sysfs does not show it."""
         path = self.parameter_path(module, parameter)
         if path is None:
             return None, False
@@ -283,7 +283,7 @@ class Modules:
         return (choice.group(1) if choice else value), self._fs.is_writable(path)
 
     def parameter_path(self, module: str, parameter: str) -> str | None:
-        """The file of a loaded module's parameter in sysfs; None where it is not shown."""
+        """The path of a loaded module's parameter in sysfs; None where sysfs does not show it."""
         directory = f"{self._fs.modules}/{normalize_module_name(module)}/parameters"
         names = [name for name in self._fs.names(directory) if normalize_module_name(name) == parameter]
         return f"{directory}/{names[0]}" if names else None
@@ -296,7 +296,7 @@ class Modules:
         self._fs.write(path, value)
 
     def is_loaded(self, module: str) -> bool:
-        """Whether a module from a file is in the kernel now; a built-in one has no initstate."""
+        """Whether a module from a file is loaded. A built-in module has no initstate."""
         return self._fs.exists(f"{self._fs.modules}/{normalize_module_name(module)}/initstate")
 
     def instance(self, module: str) -> int | None:
@@ -304,7 +304,7 @@ class Modules:
         return self._fs.inode(f"{self._fs.modules}/{normalize_module_name(module)}")
 
     def users(self, module: str) -> Users:
-        """What uses a loaded module now."""
+        """The present Users of a loaded module."""
         directory = f"{self._fs.modules}/{normalize_module_name(module)}"
         references = self._fs.read(f"{directory}/refcnt")
         devices, paths = [], [f"{directory}/drivers", f"{directory}/holders", f"{directory}/refcnt"]

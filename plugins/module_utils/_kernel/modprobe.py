@@ -29,7 +29,7 @@ _KEEPS_LOADING = re.compile(r"modprobe\b.*\s(--ignore-install|-[a-zA-Z]*i[a-zA-Z
 
 
 def module_name(name: str) -> str:
-    """'vfio_pci' for 'vfio-pci': the kernel and kmod hold '-' and '_' for one."""
+    """'vfio_pci' for 'vfio-pci': '-' and '_' are the same to the kernel and to kmod."""
     return name.replace("-", "_")
 
 
@@ -160,11 +160,11 @@ class Configuration:
         ]
 
     def blacklisted(self, module: str) -> list[str]:
-        """Where a module is kept from loading by alias and at boot."""
+        """Path and line of each blacklist of a module, which keeps it from loading by alias and at boot."""
         return [one.where for one in self.directives if one.verb == "blacklist" and one.module == module]
 
     def forbidden(self, module: str) -> list[str]:
-        """Where the kernel is told to refuse a module (source: linux kernel/module/main.c, module_blacklist=)."""
+        """Where the command line has the kernel refuse a module (source: linux kernel/module/main.c, module_blacklist=)."""
         return [one.where for one in self.directives if one.verb == "forbid" and one.module == module]
 
     def install(self, module: str) -> Directive | None:
@@ -191,11 +191,11 @@ class Configuration:
         ))
 
     def disabling(self, module: str) -> list[str]:
-        """Where it is said that a module does not load by alias, or not at all."""
+        """Path and line of all that keeps a module from loading by alias, or at all."""
         return [one.where for one in self.against(module)]
 
     def against(self, module: str) -> list[Directive]:
-        """The Directives that say so."""
+        """The Directives that keep a module from loading by alias, or at all."""
         install = self.install(module)
         return [
             one for one in self.directives
@@ -215,7 +215,7 @@ class Configuration:
 
 
 def does_nothing(directive: Directive | None) -> bool:
-    """Whether an install line, or None, runs /bin/true or /bin/false, and so loads nothing."""
+    """Whether an install line runs /bin/true or /bin/false, and so loads nothing. False for None."""
     command = directive.rest.split() if directive is not None else []
     return bool(command) and command[0].rstrip(";").rsplit("/", 1)[-1] in ("false", "true", ":", "exit")
 

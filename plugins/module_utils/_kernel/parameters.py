@@ -39,7 +39,7 @@ def truth(text: str) -> bool | None:
 
 
 def as_text(value: object) -> str:
-    """The text that a user's YAML value means; raises ValueError for a mapping, a list or nothing."""
+    """The text of a user's YAML value: text, whole number or boolean. Raises ValueError for any other value."""
     if value is True or value is False:
         return "Y" if value else "N"
     if isinstance(value, (int, str)):

@@ -4,7 +4,7 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""Carries a plan for kernel modules out, and reads each module back."""
+"""Carries out a plan for kernel modules, and reads each module back."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What a task asks for. ``modules``: the user's list; ``config``: the user's symbols; None: not asked for.
+    """What a task asks for. ``modules``: the user's list. ``config``: the user's symbols to values. None: the task has no such option.
 
     ``present`` False: nothing of ours is to be left about ``modules``, of which the names count; None: about any module.
     ``carries_args``: somebody puts ``cmdline_args`` of the plan on the kernel command line, so that what waits for them
@@ -107,7 +107,7 @@ class KernelPlan:
 
     @property
     def warnings(self) -> list[str]:
-        """Arguments that options of built-in modules need, where nobody in this run writes them, and what nobody declares."""
+        """Sentences about what nobody declares, and about arguments for built-in modules that nothing in this run writes."""
         reported = [one["reason"] for one in self.undeclared]
         if self.request.carries_args:
             return reported
@@ -119,7 +119,7 @@ class KernelPlan:
 
     @property
     def arguments_meant(self) -> set[str]:
-        """The names of kernel arguments that what is declared may rest on, whether they are needed by now or not."""
+        """The names of all kernel arguments that a declared module option or symbol may need."""
         arguments = {f"{one.demand.module}.{option}" for one in self.modules.modules for option in one.demand.options}
         return arguments.union(*(arguments_of(one.symbol) for one in self.verdicts))
 
@@ -194,7 +194,7 @@ class KernelArea:
         )
 
     def _settled(self, state: State, verdict: Verdict, request: Request, others: list[Wish], problems: list[str]) -> Verdict:
-        """The verdict, once it is known whether what it rests on can be done, or without ``enforce`` is so already.
+        """The verdict after a look at its wishes: whether the plan can meet them, or without ``enforce`` whether the host meets them now.
 
         ``others``: wishes of the same call; ``problems``: what is wrong with these by themselves.
         """
@@ -219,7 +219,7 @@ class KernelArea:
 
 
 def _guarded(state: State, wishes: list[Wish], force: tuple[str, ...]) -> list[str]:
-    """Why modules that are to leave the kernel, or not to come again, must not: their drivers serve what the host needs."""
+    """A sentence for each module that must stay although it is to be unloaded or disabled: its driver has a device that the host needs."""
     modules = state.host.modules
     leaving = [wish for wish in wishes if wish.state in (UNLOADED, DISABLED) and modules.is_loaded(wish.module)]
     needed = state.needed() if leaving else {}
@@ -240,7 +240,7 @@ def _guarded(state: State, wishes: list[Wish], force: tuple[str, ...]) -> list[s
 
 
 def _with_users(modules: Modules, module: str) -> list[str]:
-    """A module, and all modules that need it to be loaded."""
+    """The sorted names of a module and of all loaded modules that depend on it."""
     users: set[str] = set()
     new = {module}
     while new:
@@ -250,7 +250,7 @@ def _with_users(modules: Modules, module: str) -> list[str]:
 
 
 def _sentences(unmet: list[Verdict]) -> list[str]:
-    """Why verdicts are not met: one sentence each, or one for all that have the same reason."""
+    """The reasons of unmet verdicts: one sentence for all verdicts with the same reason."""
     by_reason: dict[str, list[str]] = {}
     for one in unmet:
         by_reason.setdefault(one.reason, []).append(f"{one.symbol}: wanted {' or '.join(one.wanted)}")
@@ -258,7 +258,7 @@ def _sentences(unmet: list[Verdict]) -> list[str]:
 
 
 def _left(state: State, request: Request, wishes: list[Wish]) -> list[str]:
-    """The names of modules that our files have lines about, all of them of owners that the task declares, and that no wish names."""
+    """The names of modules that have records, only of owners that the task declares, and that no wish names."""
     if not request.present or request.undeclared not in MOVES:
         return []
     owners: dict[str, set[str]] = {}
@@ -280,14 +280,14 @@ def _reports(left: list[str], state: State) -> list[dict[str, str]]:
 
 
 def _asked(verdict: Verdict, enforce: bool) -> list[Wish]:
-    """The wishes of a verdict. A line of ours that is only not needed any more is nothing that a symbol lacks."""
+    """The wishes of a verdict. Without ``enforce``, a line of ours that is no longer needed does not make a symbol unmet."""
     return [
         replace(one, state=ENABLED) if one.state == CLEAR and not enforce else one for one in verdict.wishes
     ]
 
 
 def _problems(state: State, wishes: list[Wish], request: Request) -> list[str]:
-    """What is wrong with the declared modules by themselves."""
+    """The problems of the declared modules alone, without those of symbols."""
     try:
         planning.make_plan(state.host, wishes, now=request.now)
     except PlanError as error:
@@ -296,7 +296,7 @@ def _problems(state: State, wishes: list[Wish], request: Request) -> list[str]:
 
 
 def _declared(state: State, request: Request) -> object:
-    """The user's list of modules; to take back, an entry for each name in it, or in our files."""
+    """The user's list of modules. To take back: an entry with state absent for each module in it, or in our files."""
     if request.present:
         return request.modules or []
     if request.modules is None:

@@ -4,7 +4,7 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""From wishes to what each module has to be, and which wishes this host or its own configuration contradicts. Pure."""
+"""From wishes to one demand for each module, and every conflict with this host and its own configuration. Pure."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Demand:
 
 
 def settle(host: Host, wishes: list[Wish]) -> tuple[list[Demand], list[Record], list[str]]:
-    """(list of Demand, records of ours as they have to be, problems)."""
+    """(the Demand for each module, our records as they have to be, sentences for all problems)."""
     problems: list[str] = []
     known: list[Wish] = []
     for wish in wishes:
@@ -75,7 +75,7 @@ def settle(host: Host, wishes: list[Wish]) -> tuple[list[Demand], list[Record], 
 
 
 def _impossible(host: Host, wish: Wish) -> Iterator[str]:
-    """Why a wish cannot be met on this kernel, whatever is configured."""
+    """Sentences that say why a wish cannot be met on this kernel, whatever is configured."""
     if wish.state == ABSENT:
         return
     state = host.modules.kind(wish.module)
@@ -104,7 +104,7 @@ def _like(host: Host, name: str) -> str:
 
 
 def _fitted(host: Host, wish: Wish, problems: list[str]) -> Wish:
-    """The wish with its values as the parameters' types take them."""
+    """The wish with values in the form that the parameters' types take. ``problems`` gains a sentence for each value that has no such form."""
     if not wish.options or _is_met_visibly(host, wish):
         return wish
     known = host.modules.parameters(wish.module)
@@ -124,7 +124,7 @@ def _fitted(host: Host, wish: Wish, problems: list[str]) -> Wish:
 
 
 def _is_met_visibly(host: Host, wish: Wish) -> bool:
-    """Whether the options are all live as wanted, and ours already: then nobody has to ask modinfo."""
+    """Whether all options have their values in sysfs and in our records. Then modinfo need not run."""
     mine = {name: value for one in host.records if one.module == wish.module for name, value in one.options}
     return all(
         mine.get(name) == value
@@ -134,12 +134,12 @@ def _is_met_visibly(host: Host, wish: Wish) -> bool:
 
 
 def kind_of(host: Host, module: str, *, name: str) -> str:
-    """A parameter's type as its live value shows it: the kernel prints every boolean as Y or N."""
+    """A parameter's type by its value in sysfs: 'bool' for Y or N, else '' (source: linux kernel/params.c, param_get_bool)."""
     return "bool" if host.modules.live(module, name)[0] in ("Y", "N") else ""
 
 
 def _renew(records: dict[tuple[str, str], Record], wish: Wish, builtin: bool) -> None:
-    """Put what a wish wants at boot into the records. What is built in has none: modprobe never sees it."""
+    """Update the records with what a wish wants at boot. A built-in module has no records, since modprobe never loads it."""
     if wish.state == ABSENT:
         for key in [key for key in records if key[1] == wish.module]:
             del records[key]
@@ -189,7 +189,7 @@ def _demand(host: Host, module: str, wishes: list[Wish], problems: list[str]) ->
 
 
 def _types(host: Host, module: str, options: list[tuple[str, str]]) -> dict[str, str]:
-    """Name -> the parameter's type; modinfo is asked only where a value is not live already."""
+    """Option -> the parameter's type. modinfo runs only where a value in sysfs differs from the wanted one."""
     shown = {name: kind_of(host, module, name=name) for name, dummy in options}
     if all(same(host.modules.live(module, name)[0], value, kind=shown[name]) for name, value in options):
         return shown
@@ -206,7 +206,7 @@ def _cmdline_args(host: Host, demand: Demand) -> dict[str, str]:
 
 
 def _settings(host: Host, demand: Demand, wishes: list[Wish], records: dict[tuple[str, str], Record]) -> list[modprobe.Setting]:
-    """What others set of the module's options, the last effective: other owners, foreign files, command line."""
+    """The Settings of the module by other owners, other files and the command line, in order. The last one wins."""
     foreign = host.foreign.settings(demand.module)
     owners = {wish.owner for wish in wishes}
     ours = [
@@ -218,7 +218,7 @@ def _settings(host: Host, demand: Demand, wishes: list[Wish], records: dict[tupl
 
 
 def _contradicted(host: Host, demand: Demand, wishes: list[Wish], records: dict[tuple[str, str], Record]) -> Iterator[str]:
-    """Which lines of others undo what is wanted."""
+    """Sentences about lines of others that contradict the demand. ``demand.elsewhere`` gains options that others set to the wanted value."""
     if demand.kind == kmod.BUILTIN:
         return
     module = demand.module
@@ -271,7 +271,7 @@ def _loading_undone(host: Host, demand: Demand, wishes: list[Wish], records: dic
 
 
 def _needed(host: Host, demands: list[Demand], records: dict[tuple[str, str], Record]) -> Iterator[str]:
-    """Modules that are to be loaded, and others that they need and that are not to be."""
+    """Sentences about modules that are to be loaded and depend on a module that is not to be loaded."""
     leaving = {one.module: f"is to be {one.state}" for one in demands if one.state in (UNLOADED, DISABLED)}
     barred = {one.module: f"is disabled in {host.modprobe_path}" for one in records.values() if one.disabled}
     for one in demands:
@@ -287,7 +287,7 @@ def _needed(host: Host, demands: list[Demand], records: dict[tuple[str, str], Re
 
 
 def _drop_second_truths(host: Host, demand: Demand, records: dict[tuple[str, str], Record]) -> None:
-    """Take from our records what somebody else's configuration already says, so that it stands in one place."""
+    """Remove from our records what another file already says, so that each setting is in one place."""
     for key, one in list(records.items()):
         if one.module != demand.module:
             continue

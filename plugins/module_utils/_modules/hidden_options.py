@@ -4,10 +4,10 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""What is remembered until the next boot: options that a loaded module has, and that the kernel does not show. Pure.
+"""Options of loaded modules that sysfs does not show, remembered until the next boot. Pure.
 
-A line is 'vfio_pci 26038 ids=8086:10d3 other': the module, the inode that tells this load of it from another, and its
-options; one without '=' is not set, whatever modprobe.d says by now.
+A line is 'vfio_pci 26038 ids=8086:10d3 other'. It has the module, its inode in sysfs, which differs for each load, and its options. An option
+without '=' is not set, whatever modprobe.d says now.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LINE = re.compile(r"([A-Za-z0-9_]+) ([0-9]{1,20}) (\S.*)\Z")
 
 
 def check(text: str | None, path: str) -> None:
-    """Raise PlanError, naming ``path``, where a text (None: absent) is not as a run writes it: what was remembered is lost then."""
+    """Raise PlanError, which names ``path``, where a text (None: no file) has a line that no run writes."""
     check_comments(text, path)
     lines = (text or "").split("\n")
     for number, line in enumerate(lines, 1):
@@ -38,7 +38,7 @@ def check(text: str | None, path: str) -> None:
 
 
 def parse(text: str | None) -> dict[str, tuple[int, dict[str, str | None]]]:
-    """Module -> (instance, options) of a text; None is an absent file. Lines of another shape are left out: see check()."""
+    """Module -> (inode, option -> value or None) of a text (None: no file). Lines of another shape are left out, see check()."""
     fits = [_LINE.match(line) for line in (text or "").split("\n")]
     return {fit.group(1): (int(fit.group(2)), dict(split_options(fit.group(3)))) for fit in fits if fit}
 

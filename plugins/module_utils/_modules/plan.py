@@ -57,7 +57,7 @@ class ModulePlan:
 
     @property
     def after(self) -> dict[str, str | None]:
-        """Options as they read when the plan is done; None: not known."""
+        """Option -> value after the plan, as the kernel prints it. None: not set, or unknown."""
         after = dict(self.before)
         if self.load is not None:
             after.update(self.demand.options)
@@ -107,7 +107,7 @@ def make_plan(host: Host, wishes: list[Wish], *, now: bool) -> ModulesPlan:
 
 
 def _believed(host: Host, module: str, name: str) -> str | None:
-    """The value that an option without a file in sysfs has: as remembered, else as modprobe.d had it when it loaded."""
+    """The value of an option that sysfs does not show: the remembered one, else the one that modprobe.d has. None: not set."""
     remembered = host.remembered.get(module, {})
     if name in remembered:
         return remembered[name]
@@ -117,7 +117,7 @@ def _believed(host: Host, module: str, name: str) -> str | None:
 
 
 def _stale(host: Host, demand: Demand) -> tuple[dict[str, str | None], dict[str, str | None]]:
-    """(options to be written now, options that only a load sets) of a module in the kernel: name -> value it has."""
+    """(options to write now, options that need a load) of a module in the kernel, which differ from the demand: name -> present value."""
     writable: dict[str, str | None] = {}
     others: dict[str, str | None] = {}
     for name, value in demand.options.items():
@@ -137,14 +137,14 @@ def _stale(host: Host, demand: Demand) -> tuple[dict[str, str | None], dict[str,
 
 
 def _wants_unload(host: Host, demand: Demand) -> bool:
-    """Whether the module has to leave the kernel, for good or to be loaded with other options."""
+    """Whether the module has to be unloaded, for good or to be loaded again with other options."""
     if demand.kind == kmod.BUILTIN or not host.modules.is_loaded(demand.module):
         return False
     return demand.state in (UNLOADED, DISABLED) or bool(_stale(host, demand)[1])
 
 
 def _free(host: Host, demands: list[Demand]) -> set[str]:
-    """The modules that can leave the kernel: nothing uses them but modules that leave before them."""
+    """The modules that can be unloaded: only modules that are unloaded before them use them."""
     waiting = {one.module: host.modules.users(one.module) for one in demands if _wants_unload(host, one)}
     free: set[str] = set()
     while True:
@@ -177,7 +177,7 @@ def _plan_module(host: Host, demand: Demand, now: bool, free: set[str], problems
         return ModulePlan(demand, False, False, before, reasons=(f"module {module} is loaded at the next boot",))
     writable, others = _stale(host, demand)
     if others and now and module in free:
-        # What is remembered as not set is left out: modprobe takes its value from modprobe.d, as at every load.
+        # An option that is remembered as not set is not passed: modprobe takes its value from modprobe.d, as at every load.
         remembered = {name: value for name, value in host.remembered.get(module, {}).items() if value is not None}
         arguments = {**remembered, **demand.options}
         passing = {name: value for name, value in arguments.items() if not demand.persists.get(name)}
@@ -232,7 +232,7 @@ def _plan_builtin(host: Host, demand: Demand, now: bool) -> ModulePlan:
 
 
 def _hidden(host: Host, demand: Demand) -> dict[str, str | None]:
-    """The options that a module in the kernel has, does not show, and has otherwise than the files will say."""
+    """Option -> present value, of options that sysfs does not show and that differ from what the files will have."""
     believed = {
         name: _believed(host, demand.module, name)
         for name in demand.options if host.modules.live(demand.module, name)[0] is None

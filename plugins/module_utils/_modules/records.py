@@ -6,8 +6,8 @@
 
 """The lines of ours in modprobe.d and modules-load.d: rendered from records, and parsed back into the same. Pure.
 
-A record is what one owner (the module kernel_module or kernel_config) wants of one kernel module. A task replaces only
-the records of its own that it names; so tasks do not forget what others declared.
+A record is what one owner (the module kernel_module or kernel_config) wants of one kernel module. A task replaces only the records of its owner for
+modules that it names. So the declarations of other tasks stay.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 KERNEL_CONFIG, KERNEL_MODULE = "kernel_config", "kernel_module"
 OWNERS = (KERNEL_CONFIG, KERNEL_MODULE)
 
-# Nothing that modprobe, dracut or a shell could take for more than one word of text.
+# modprobe, dracut and a shell read each as one word.
 MODULE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\Z")
 OPTION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 VALUE = re.compile(r"[A-Za-z0-9_.,:/+*@%=~-]*\Z")

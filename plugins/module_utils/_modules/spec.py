@@ -4,7 +4,7 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""What a user declares of kernel modules, checked for shape before anything of the host is looked at. Pure."""
+"""What a user declares of kernel modules, checked for shape before the host is read. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LOADED, UNLOADED, DISABLED, ABSENT = "loaded", "unloaded", "disabled", "absent"
 STATES = (LOADED, UNLOADED, DISABLED, ABSENT)
-# Of what is declared for boots only, what runs being left alone: no longer disabled; and no longer loaded either.
+# States for boots only, which leave the running kernel alone. ENABLED: not disabled. CLEAR: neither disabled nor loaded.
 ENABLED, CLEAR = "enabled", "clear"
 
 # One entry of the option `modules`, as the documentation has it.

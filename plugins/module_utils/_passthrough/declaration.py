@@ -4,7 +4,7 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""The whole declaration of a host: what it asks of each area, where an area needs to know what the ones before it plan.
+"""The whole declaration of a host, and the request that it makes of each area, which may depend on the plans of earlier areas.
 
 The order of areas is that of applying: kernel modules and configuration, command line, numbers of VFs, devices, drivers of VFs
 that nobody declares, nodes of devices, locked memory, images. The code of an area
@@ -43,7 +43,7 @@ CONFIG, PLATFORMS = "kernel_config", "platforms"
 
 
 class _Late:
-    """An area that ``make`` makes when it is first asked for anything."""
+    """An area that ``make`` creates at its first use."""
 
     def __init__(self, make: Callable[[], object]) -> None:
         self._make = make
@@ -104,8 +104,8 @@ def _image_area(fs: Sysfs, files: Files) -> object:
 
 @dataclass(frozen=True)
 class Firmware:
-    """What decides about turning the IOMMU on. ``is_needed``: it is off, and this is an x86; ``table``: the ACPI table that
-    describes it, DMAR or IVRS.
+    """What decides about turning the IOMMU on. ``is_needed``: the IOMMU of an x86 machine is off. ``table``: the ACPI table that describes
+    it, DMAR or IVRS; None: neither. ``running``: the running kernel's command line.
     """
 
     is_needed: bool
@@ -114,7 +114,7 @@ class Firmware:
 
 
 def firmware(fs: Sysfs) -> Firmware:
-    """The Firmware of a host. A kernel in no-IOMMU mode, which somebody has asked for, needs none."""
+    """The Firmware of a host. The IOMMU is not needed in no-IOMMU mode, which is set on purpose."""
     tables = fs.names(f"{fs.firmware}/acpi/tables")
     is_x86 = fs.machine == "x86_64" or fs.machine.endswith("86")
     noiommu = fs.read(f"{fs.modules}/vfio/parameters/enable_unsafe_noiommu_mode") == "Y"
@@ -133,12 +133,12 @@ class Declaration:
 
     @property
     def named(self) -> list[str]:
-        """The areas that the task names, with something or with nothing in them."""
+        """The areas that the task names, also with an empty value."""
         return [name for name in (KERNEL, CONFIG, CMDLINE, SRIOV, DEVICES, NODES, IOMMU_NODE, MEMLOCK) if self.options[name] is not None]
 
     @property
     def present(self) -> bool:
-        """Whether the host is to be made so, and not given back."""
+        """Whether the state is present."""
         return bool(self.options["state"] == "present")
 
     @property
@@ -147,11 +147,11 @@ class Declaration:
         return not self.present and not self.named
 
     def wants(self, area: str) -> bool:
-        """Whether the task is about an area at all; devices are looked at also where none is declared."""
+        """Whether the task is about an area. An empty mapping of devices counts, since it may give devices back."""
         return self.is_everything or bool(self.options[area]) or (area == DEVICES and DEVICES in self.named)
 
     def _looks(self, area: str, files: Files) -> bool:
-        """Whether a task that declares nothing of an area has to look for what earlier ones have left there."""
+        """Whether a task with an empty value for an area has to look for what earlier tasks have left there."""
         named = area in self.named or (area == KERNEL and CONFIG in self.named)
         return named and self.present and self.options["undeclared"] in MOVES and _is_marked(area, files)
 
@@ -161,7 +161,7 @@ class Declaration:
         return self._on(platform_of(fs))._wishes(fs, files)
 
     def _on(self, platform: str) -> Declaration:
-        """The declaration with what the platform needs where devices are taken."""
+        """The declaration, with the needs of the platform added where it declares a device for VFIO."""
         needs = (self.options[PLATFORMS] or {}).get(platform)
         if not (needs and self.present and self._takes_devices()):
             return self
@@ -232,7 +232,7 @@ class Declaration:
         )
 
     def _takes_devices(self) -> bool:
-        """Whether any device is declared for a VFIO driver. What has no right shape is refused elsewhere."""
+        """Whether any device is declared for a VFIO driver. Values of a wrong shape do not count; the area refuses them."""
         from ansible_collections.vfio.host.plugins.module_utils._devices.spec import NATIVE
         policies = self.options[DEVICES]
         entries = [one for entries in policies.values() if isinstance(entries, list) for one in entries] if policies else []
@@ -289,7 +289,7 @@ class Declaration:
 
 
 def _is_marked(area: str, files: Files) -> bool:
-    """Whether this collection has left anything of an area on the host. Cheap, for hosts on which it has not."""
+    """Whether this collection has left anything of an area on the host. Cheap: it looks at a few paths."""
     if area == KERNEL:
         paths = [files.modprobe_conf, files.modules_load_conf]
     elif area == CMDLINE:
@@ -309,7 +309,7 @@ def _is_marked(area: str, files: Files) -> bool:
 
 
 def _comes(plans: Plans, table: str | None) -> bool:
-    """Whether the IOMMU is on from the next boot on. Where the command line's plan failed, its own message says all."""
+    """Whether the IOMMU is on from the next boot on. True where the command line's plan failed, which has a message of its own."""
     if CMDLINE not in plans:
         return True
     from ansible_collections.vfio.host.plugins.module_utils._cmdline import iommu_arguments
@@ -333,7 +333,7 @@ def _check_same(declared: Mapping[str, object], needed: Mapping[str, tuple[str, 
 
 
 def result(plans: Plans) -> dict[str, object]:
-    """The areas' part of the task's result: one key an area, for each that the task was about, and what nobody declares."""
+    """The areas' part of the task's result: one key for each area with a plan, and ``undeclared``, a list of rows."""
     shown: dict[str, object] = {"undeclared": [row for plan in plans.values() for row in getattr(plan, "undeclared", ())]}
     for name, plan in plans.items():
         own = plan.result()
@@ -350,7 +350,7 @@ def result(plans: Plans) -> dict[str, object]:
 
 
 def _options_wanted(plan: KernelPlan) -> dict[str, dict[str, str]]:
-    """Module -> its declared options, as the kernel will show them: what a module has that waits for a boot is another thing."""
+    """Module -> its declared options, in the form in which the kernel prints them. Options in force may differ until the next boot."""
     from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import as_shown
     return {
         one.demand.module: {name: as_shown(value, one.demand.types.get(name, "")) for name, value in one.demand.options.items()}

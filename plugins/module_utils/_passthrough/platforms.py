@@ -4,7 +4,7 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""What each platform needs of the kernel so that devices can be taken, and how what is declared for a host goes before it. Pure."""
+"""What each platform needs of the kernel before devices can be taken, merged with the declaration of a host, which wins. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PREFIX = "CONFIG_"
 
 
 def check(platforms: Mapping[object, object], known: Collection[str]) -> None:
-    """Raise InputError for what cannot be the needs of platforms, of which ``known`` are the names."""
+    """Raise InputError with every problem in the needs of platforms. ``known``: the names of platforms."""
     problems: list[str] = []
     for name, needs in platforms.items():
         if name not in known:
@@ -49,7 +49,7 @@ def _listed(needs: Mapping[str, Any]) -> list[Any]:
 
 
 def with_needs(options: Mapping[str, Any], needs: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with a platform's needs added. What is declared for the host itself wins, symbol by symbol and name by name."""
+    """The options with a platform's needs added. For the same module, symbol or argument, the declaration of the host wins."""
     config = _merged(needs.get("kernel_config"), options["kernel_config"], _symbol)
     cmdline = _merged(needs.get("kernel_cmdline"), options["kernel_cmdline"], _kernel_name)
     declared = options["modules"] or []

@@ -4,7 +4,7 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""Rules of others that decide what ours decide: attributes that they write, and programs that they run. Pure."""
+"""Rules of others about devices of ours: the attributes that they write, and the programs that they run. Pure."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ class Event:
         return None
 
     def _name(self, token: Token) -> bool | None:
-        """An interface has a name of the kernel's first, and another after it is renamed."""
+        """Whether NAME or KERNEL fits. An interface has a name from the kernel first, and another after it is renamed."""
         if not self._names:
             return None
         answer = _compare(token, self._names)
@@ -144,7 +144,7 @@ class Event:
         return None if _KERNEL_NAME.match(token.value) else False
 
     def _driver(self, token: Token) -> bool | None:
-        """By then it has the native driver, the declared one, or none."""
+        """Whether DRIVER fits. At the event, the device may have its native driver, the declared one, or none."""
         target = self.target
         names = {target.driver or "", target.wanted or "", ""} | set(target.natives)
         names |= {one.replace("_", "-") for one in names}

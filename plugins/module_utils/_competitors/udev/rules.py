@@ -36,7 +36,7 @@ class Token:
 
     @property
     def text(self) -> str:
-        """As a person reads it."""
+        """The token as it stands in the file, without the kind of its quotes."""
         name = f"{{{self.name}}}" if self.name else ""
         return f'{self.key}{name}{self.op}"{self.value}"'
 

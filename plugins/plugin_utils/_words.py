@@ -67,7 +67,7 @@ def _line(line: str, variables: Mapping[str, Any]) -> str:
     line = _BOTH.sub(f"{PREFIX}now and {PREFIX}at_boot are both false", line)
     line = _NOW.sub(f"{PREFIX}now is false", line)
     line = _NOTHING.sub(lambda found: re.sub(r"\b(devices|sriov|modules|kernel_config|kernel_cmdline|nodes|memlock)\b", rf"{PREFIX}\1", found[0]), line)
-    line = re.sub(r"^args: ", "kernel_cmdline: ", line)
+    line = re.sub(r"^arguments: ", "kernel_cmdline: ", line)
     line = _TASKS.sub(rf"; {PREFIX}\1 is a variable of the host, for all of its devices", line)
     line = _NO_POLICY.sub(f"{PREFIX}devices: ", line)
     for pattern, known in ((_ENTRY, entry), (_POLICY, policy), (_LISTED, listed), (_KEYED, keyed), (_SUBJECT, subject)):

@@ -12,9 +12,9 @@ import re
 import shlex
 
 
-def parse_preset(text):
+def parse_preset(text: str) -> dict[str, list[str]]:
     """Name -> list of words, for each plain assignment of a preset; what needs a shell to be understood is left out."""
-    values = {}
+    values: dict[str, list[str]] = {}
     for name, value in re.findall(r"^[ \t]*(\w+)=(\([^()]*\)|[^\n(]*)$", text, re.MULTILINE):
         try:
             words = shlex.split(value[1:-1] if value.startswith("(") else value, comments=True)

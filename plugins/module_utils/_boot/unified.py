@@ -9,6 +9,10 @@
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import IO
 
 _COFF = struct.Struct("<HHIIIHH")
 _SECTION = struct.Struct("<8sIIIIIIHHI")
@@ -20,7 +24,7 @@ class NotUnified(Exception):
     """What is no unified kernel image; the text says where it stops being one."""
 
 
-def sections(stream):
+def sections(stream: IO[bytes]) -> dict[str, tuple[int, int]]:
     """Name -> (offset, length) of each section (source: PE Format, learn.microsoft.com). Raises NotUnified.
 
     A section is padded in the file: what counts of it is the shorter of the size in memory and that in the file.
@@ -34,7 +38,7 @@ def sections(stream):
     count, optional = header[1], header[5]
     if not 0 < count <= _MANY:
         raise NotUnified(f"it has {count} sections")
-    found = {}
+    found: dict[str, tuple[int, int]] = {}
     for index in range(count):
         at = start + 4 + _COFF.size + optional + index * _SECTION.size
         name, memory, dummy, size, offset = _SECTION.unpack(_taken(stream, at, _SECTION.size))[:5]
@@ -46,7 +50,7 @@ def sections(stream):
     return found
 
 
-def command_line(stream):
+def command_line(stream: IO[bytes]) -> str | None:
     """What its kernel is started with; None where it has none inside. Raises NotUnified."""
     where = sections(stream).get(".cmdline")
     if where is None:
@@ -55,7 +59,7 @@ def command_line(stream):
     return data.split(b"\0")[0].decode("utf-8", "surrogateescape").strip(" \n\t")
 
 
-def _taken(stream, offset, length):
+def _taken(stream: IO[bytes], offset: int, length: int) -> bytes:
     stream.seek(offset)
     data = stream.read(length)
     if len(data) < length:

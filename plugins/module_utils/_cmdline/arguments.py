@@ -10,8 +10,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+
+if TYPE_CHECKING:
+    from typing import Iterable, Mapping, Sequence
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,:/+-]*\Z")
 _SPACE = " \t\n\v\f\r"
@@ -31,11 +35,11 @@ class Word:
     space: str
     text: str
     name: str
-    value: str
+    value: str | None
     is_inits: bool = False
 
     @property
-    def written(self):
+    def written(self) -> str:
         """The name as it is written, with '-' where it has one."""
         return _meaning(self.text)[0]
 
@@ -44,22 +48,22 @@ class Word:
 class Line:
     """A command line; ``str()`` gives back every byte of it."""
 
-    words: tuple
+    words: tuple[Word, ...]
     tail: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "".join(word.space + word.text for word in self.words) + self.tail
 
-    def named(self, name):
+    def named(self, name: str) -> list[Word]:
         """The kernel's own words of that name; '-' and '_' are one."""
         wanted = normalize(name)
         return [word for word in self.words if word.name == wanted and not word.is_inits]
 
-    def values(self, name):
+    def values(self, name: str) -> list[str | None]:
         """The values of an argument, in order."""
         return [word.value for word in self.named(name)]
 
-    def texts(self, name):
+    def texts(self, name: str) -> list[str]:
         """The words of an argument as they are written, in order."""
         return [word.text for word in self.named(name)]
 
@@ -72,17 +76,17 @@ class Wish:
     """
 
     name: str
-    values: tuple
-    texts: tuple
+    values: tuple[str | None, ...]
+    texts: tuple[str, ...]
     many: bool
     present: bool = True
 
-    def is_met(self, line):
+    def is_met(self, line: Line) -> bool:
         """Whether a line is as wished. The same value twice is as good as once."""
         found = line.values(self.name)
         return not self.unwanted(line) and not (self.present and set(self.values) - set(found))
 
-    def unwanted(self, line):
+    def unwanted(self, line: Line) -> list[Word]:
         """The words of a line that are to go."""
         found = line.named(self.name)
         if self.present:
@@ -90,18 +94,19 @@ class Wish:
         return [word for word in found if not self.values or word.value in self.values]
 
 
-def normalize(name):
+def normalize(name: str) -> str:
     """'vfio_pci.ids' for 'vfio-pci.ids' (source: parameq() in kernel/params.c, which maps '-' to '_' in names)."""
     return name.replace("-", "_")
 
 
-def parse(text):
+def parse(text: str) -> Line:
     """The Line of a text, by the rule of next_arg() in lib/cmdline.c.
 
     White space ends a word unless inside double quotes; quotes open and close anywhere. The first '=' ends the name. A
     quote at the very start, and one at the start of the value, is dropped together with the last one.
     """
-    words, at, is_inits = [], 0, False
+    words: list[Word] = []
+    at, is_inits = 0, False
     while True:
         begin = at
         while at < len(text) and text[at] in _SPACE:
@@ -118,7 +123,7 @@ def parse(text):
         is_inits = is_inits or word == "--"
 
 
-def _meaning(word):
+def _meaning(word: str) -> tuple[str, str | None]:
     quoted = word.startswith('"')
     if quoted:
         word = word[1:]
@@ -131,7 +136,7 @@ def _meaning(word):
     return name, value[:-1] if quoted and value.endswith('"') else value
 
 
-def edit(text, wishes):
+def edit(text: str, wishes: Iterable[Wish]) -> str:
     """The text with ``wishes`` met and everything else as it was."""
     line = parse(text)
     for wish in wishes:
@@ -140,7 +145,7 @@ def edit(text, wishes):
     return str(line)
 
 
-def _met(line, wish):
+def _met(line: Line, wish: Wish) -> Line:
     """What is missing takes the place of what is too much; what is left of either is inserted or dropped."""
     found = line.values(wish.name)
     missing = [text for value, text in zip(wish.values, wish.texts) if value not in found]
@@ -153,18 +158,18 @@ def _met(line, wish):
     return _drop(line, spare)
 
 
-def _spare(words, values):
+def _spare(words: list[Word], values: Sequence[str | None]) -> list[Word]:
     """The words but the first one of each value."""
     firsts = [next((word for word in words if word.value == value), None) for value in values]
     return [word for word in words if not any(word is first for first in firsts)]
 
 
-def _replace(line, old, text):
+def _replace(line: Line, old: Word, text: str) -> Line:
     new = replace(old, text=text, value=_meaning(text)[1])
     return Line(tuple(new if word is old else word for word in line.words), line.tail)
 
 
-def _insert(line, text, after):
+def _insert(line: Line, text: str, after: list[Word]) -> Line:
     """Put a word behind the last one of ``after``, else behind the last one that is the kernel's."""
     words = list(line.words)
     if after:
@@ -181,8 +186,9 @@ def _insert(line, text, after):
     return Line(tuple(words), line.tail)
 
 
-def _drop(line, gone):
-    words, lost = [], None
+def _drop(line: Line, gone: list[Word]) -> Line:
+    words: list[Word] = []
+    lost = None
     for word in line.words:
         if any(word is one for one in gone):
             lost = word.space if not words and lost is None else lost
@@ -193,20 +199,21 @@ def _drop(line, gone):
     return Line(tuple(words), tail)
 
 
-def exact(name, line):
+def exact(name: str, line: Line) -> Wish:
     """The wish for an argument to be as it is on a line."""
     return Wish(name, tuple(line.values(name)), tuple(line.texts(name)), False)
 
 
-def is_collected(name):
+def is_collected(name: str) -> bool:
     """Whether each occurrence of an argument counts."""
     return name in _COLLECTED or name.startswith("rd.")
 
 
-def parse_wishes(args, present):
-    """The wishes of a task's ``args``, name -> value, null or list. Raises InputError with every problem."""
-    wishes, problems = [], []
-    for given, value in args.items():
+def parse_wishes(arguments: Mapping[str, object], present: bool) -> list[Wish]:
+    """The wishes of a task's ``arguments``, name -> value, null or list. Raises InputError with every problem."""
+    wishes: list[Wish] = []
+    problems: list[str] = []
+    for given, value in arguments.items():
         name = str(given)
         try:
             wishes.append(_wish(name, value, present))
@@ -214,24 +221,24 @@ def parse_wishes(args, present):
             problems += error.messages
             continue
         twins = [one.name for one in wishes[:-1] if normalize(one.name) == normalize(name)]
-        problems += [f"args: {name} and {twin} are one argument to the kernel; name it once" for twin in twins]
+        problems += [f"arguments: {name} and {twin} are one argument to the kernel; name it once" for twin in twins]
     if problems:
         raise InputError(*problems)
     return wishes
 
 
-def _wish(name, value, present):
+def _wish(name: str, value: object, present: bool) -> Wish:
     if not _NAME.match(name):
         raise InputError(
-            f"args: {name!r} is no argument's name; it begins with a letter, a digit or '_' and holds these and . , "
+            f"arguments: {name!r} is no argument's name; it begins with a letter, a digit or '_' and holds these and . , "
             ": / + -"
         )
     if name in _LOADERS_OWN:
-        raise InputError(f"args: {name} is the boot loader's own; it cannot be set here")
+        raise InputError(f"arguments: {name} is the boot loader's own; it cannot be set here")
     is_list = isinstance(value, list)
-    values = value if is_list else [value]
+    values = value if isinstance(value, list) else [value]
     if not values:
-        raise InputError(f"args: {name} is an empty list; give values, or null for the bare argument")
+        raise InputError(f"arguments: {name} is an empty list; give values, or null for the bare argument")
     if not (present or is_list or value not in (None, "")):
         return Wish(name, (), (), True, present)
     texts = [_text(name, one) for one in values]
@@ -239,29 +246,29 @@ def _wish(name, value, present):
     return Wish(name, kernels, tuple(texts), is_list or is_collected(name), present)
 
 
-def _text(name, value):
+def _text(name: str, value: object) -> str:
     """'name=value' as it is written on a command line. Raises InputError."""
     if value is None or value == "":
         return name
     if isinstance(value, bool):
         raise InputError(
-            f"args: {name} is the boolean {str(value).lower()}: YAML reads on, off, yes and no so; write the value "
+            f"arguments: {name} is the boolean {str(value).lower()}: YAML reads on, off, yes and no so; write the value "
             "in quotes"
         )
     if isinstance(value, int):
         return f"{name}={value}"
     if not isinstance(value, str):
-        raise InputError(f"args: {name} is {value!r}; a value is a text, a whole number or null: write it in quotes")
+        raise InputError(f"arguments: {name} is {value!r}; a value is a text, a whole number or null: write it in quotes")
     if not all(" " <= letter <= "~" for letter in value):
-        raise InputError(f"args: {name} is {value!r}; a value has printable ASCII characters only, and no line end")
+        raise InputError(f"arguments: {name} is {value!r}; a value has printable ASCII characters only, and no line end")
     if value.count('"') % 2:
-        raise InputError(f"args: {name} is {value!r}, with a double quote that is not closed")
+        raise InputError(f"arguments: {name} is {value!r}, with a double quote that is not closed")
     text = f"{name}={value}"
     if " " in value and '"' not in value:
         text = f'{name}="{value}"'
     if len(parse(text).words) != 1 or parse(text).tail:
         raise InputError(
-            f"args: {name} is {value!r}, which the kernel reads as several arguments; give each its own name, or "
+            f"arguments: {name} is {value!r}, which the kernel reads as several arguments; give each its own name, or "
             "put the whole value into double quotes"
         )
     return text

@@ -11,7 +11,12 @@ Elsewhere nothing is to be turned on: s390 and POWER always translate, and an ar
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import Line
 
 INTEL, AMD = "DMAR", "IVRS"
 # Firmware's table -> (the argument, how to look what the kernel made of it). Linux uses an AMD IOMMU unless told not to
@@ -21,10 +26,10 @@ _ARGUMENTS = {INTEL: ("intel_iommu", "dmesg | grep DMAR"), AMD: ("amd_iommu", "d
 _COMMON = "iommu"
 _OFF = "off"
 # The arguments of which turning the IOMMU on sets or drops something -> the values that it leaves.
-TURNED_ON = {"intel_iommu": ("on",), "amd_iommu": (), _COMMON: ()}
+TURNED_ON: dict[str, tuple[str, ...]] = {"intel_iommu": ("on",), "amd_iommu": (), _COMMON: ()}
 
 
-def is_on(table, line):
+def is_on(table: str, line: Line) -> bool:
     """Whether a kernel started with ``line`` uses the IOMMU of ``table`` for sure."""
     argument = _ARGUMENTS[table][0]
     words = _words(line, argument)
@@ -33,7 +38,7 @@ def is_on(table, line):
     return table == AMD or "on" in words
 
 
-def turning_on(table, running):
+def turning_on(table: str | None, running: Line) -> tuple[dict[str, str], dict[str, str]]:
     """(arguments to set, arguments to drop), name -> value, that have the IOMMU on from the next boot.
 
     ``table``: INTEL, AMD, or None where firmware describes no IOMMU; ``running``: the Line of the running kernel, in which
@@ -55,7 +60,7 @@ def turning_on(table, running):
     return {}, {argument: _OFF, _COMMON: _OFF}
 
 
-def _words(line, name):
+def _words(line: Line, name: str) -> list[str]:
     return [word for value in line.values(name) if value for word in value.split(",")]
 
 

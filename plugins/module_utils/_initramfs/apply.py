@@ -8,32 +8,43 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line
 from ansible_collections.vfio.host.plugins.module_utils._core.resources import Image
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text, last_words
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.image import Unreadable, findings, read_image
 
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+    from ansible_collections.vfio.host.plugins.module_utils._initramfs.plan import ImagePlan
+    from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import ImageFile, Tool
+
 
 class Builder:
-    """Carries one plan out. The copies that the journal names last as long as ``paths``."""
+    """Carries one plan out by its ``tool``. The copies that the journal names last as long as ``paths``."""
 
-    def __init__(self, fs, files, paths):
+    def __init__(self, fs: Sysfs, files: Files, *, paths: ImageFiles, tool: Tool) -> None:
         self._fs = fs
+        self._tool = tool
         self._files = files
         self._paths = paths
 
-    def apply(self, plan, journal):
+    def apply(self, plan: ImagePlan, journal: Journal) -> None:
         """Rebuild what is stale. Raises ApplyError."""
         if plan.config_changes:
-            journal.remember(files=[plan.host.tool.config_path])
-            self._files.put(plan.host.tool.config_path, plan.config, mode=plan.host.tool.config_mode)
+            journal.remember(files=[self._tool.config_path])
+            self._files.put(self._tool.config_path, plan.config, mode=self._tool.config_mode)
         built = [(image.file, self._build(plan, image.file)) for image in plan.rebuilt]
         for image, output in built:
             self._switch(plan, image, output, journal)
 
-    def _build(self, plan, image):
+    def _build(self, plan: ImagePlan, image: ImageFile) -> str:
         """A new image in the spool, read and found good: its path."""
-        tool = plan.host.tool
+        tool = self._tool
         try:
             output = f"{self._paths.spool()}/{len(self._paths.spooled())}-new"
         except OSError as error:
@@ -47,7 +58,7 @@ class Builder:
             )
         return output
 
-    def _other_line(self, image, output):
+    def _other_line(self, image: ImageFile, output: str) -> list[str]:
         """Why the command line inside of a unified kernel image is not that of the one before: phrases."""
         lines = []
         for path in (image.path, output):
@@ -58,24 +69,24 @@ class Builder:
                 return [f"cannot be read: {error}"]
         return [] if lines[0] == lines[1] else [f"has the command line {lines[1]!r} inside, and the one before has {lines[0]!r}"]
 
-    def _faults(self, plan, path):
+    def _faults(self, plan: ImagePlan, path: str) -> list[str]:
         """Why an image is not good: phrases."""
         try:
             content = read_image(self._paths, path)
         except Unreadable as error:
             return [f"cannot be read: {error}"]
-        return ([] if content.has_init else ["has no /init"]) + findings(content.held, plan.wanted, plan.tolerated)
+        return ([] if content.has_init else ["has no /init"]) + findings(content.held, plan.wanted, tolerated=plan.tolerated)
 
-    def _switch(self, plan, image, output, journal):
+    def _switch(self, plan: ImagePlan, image: ImageFile, output: str, journal: Journal) -> None:
         olds = {}
         for path in (image.path,) + image.copies:
             olds[path] = f"{self._paths.spool()}/{len(self._paths.spooled())}-old"
             self._paths.copy(path, olds[path])
-        journal.remember(Image(image.path, olds, plan.host.tool.finish(image)))
+        journal.remember(Image(image.path, olds, self._tool.finish(image)))
         self._paths.keep_old(image.path)
         for path in (image.path,) + image.copies:
             self._paths.replace(path, output)
-        self._finish(plan, image)
+        self._finish(image)
         for path in (image.path,) + image.copies:
             faults = self._faults(plan, path)
             if faults:
@@ -83,11 +94,11 @@ class Builder:
         self._paths.drop_old(image.path)
         self._paths.remove(output)
 
-    def _finish(self, plan, image):
-        for words in plan.host.tool.finish(image):
+    def _finish(self, image: ImageFile) -> None:
+        for words in self._tool.finish(image):
             self._run(words, f"{image.path} is rebuilt, and the boot loader was not told")
 
-    def _run(self, words, what):
+    def _run(self, words: list[str], what: str) -> None:
         status, out, err = self._fs.run(words)
         if status:
             raise ApplyError(f"{what}: {' '.join(words)} ended with status {status}: {last_words(out, err)}")

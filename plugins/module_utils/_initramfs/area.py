@@ -4,14 +4,15 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""The area of images of early user space: read, plan, apply. What the modules call."""
+"""The area of initramfs images: read, plan, apply. What the modules call."""
 
 from __future__ import annotations
 
 import json
 import os
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.entries import EntryFiles
 from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
@@ -22,18 +23,28 @@ from ansible_collections.vfio.host.plugins.module_utils._initramfs.plan import F
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import Tool
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.registry import TOOLS
 
+if TYPE_CHECKING:
+    from typing import Collection
+
+    from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+    from ansible_collections.vfio.host.plugins.module_utils._initramfs.plan import ImagePlan
+    from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import ImageFile
+
 _CACHE_VERSION = 1
 
 
 class ImageArea:
     """The images of one host, through ``fs`` (programs), ``files`` (configuration) and ``paths`` (an ImageFiles)."""
 
-    def __init__(self, fs, files, paths):
+    def __init__(self, fs: Sysfs, files: Files, paths: ImageFiles) -> None:
         self._fs = fs
         self._files = files
         self._paths = paths
 
-    def read(self):
+    def read(self) -> Images:
         """The images as they are now. One that is the same since it was last read is not read again in this boot."""
         require_root(self._fs)
         kernels = self._paths.kernels()
@@ -44,11 +55,11 @@ class ImageArea:
             found = list({image.path: image for one in tools for image in Tool.images(one, kernels)}.values())
         found, strays = self._with_loaded(found)
         cache = _Cache(self._files, self._paths)
-        images = [self._image(cache, one) for one in found]
+        images = [self._image(cache, one, tool) for one in found]
         cache.save()
         with_image = {image.kernel for image in found}
         return Images(
-            tool=tool,
+            tool=None if tool is None else tool.chosen,
             images=images,
             bare={
                 kernel: path for kernel, path in self._paths.kernel_files(kernels).items()
@@ -67,12 +78,13 @@ class ImageArea:
             is_ostree=self._fs.exists(self._paths.ostree_booted),
         )
 
-    def _with_loaded(self, found):
+    def _with_loaded(self, found: list[ImageFile]) -> tuple[list[ImageFile], list[str]]:
         """(the ImageFiles, with what this system's boot entries load as copies of them, what they load that is no copy)."""
-        entries = EntryFiles(self._fs, self._files, self._paths)
-        system, strays = entries.system(), []
+        entries: EntryFiles[None] = EntryFiles(self._fs, self._files, self._paths)
+        running = entries.system().line
+        strays: list[str] = []
         for entry in entries.all_entries():
-            if not entry.fields.get("linux") or entry.other_root(system) is not None:
+            if not entry.fields.get("linux") or entry.other_root(running) is not None:
                 continue
             for name in entry.initrds:
                 path = f"{entry.place}/{name.lstrip('/')}"
@@ -84,7 +96,7 @@ class ImageArea:
                 strays += [] if twins or path in strays else [path]
         return found, strays
 
-    def _foreign(self, strays, known):
+    def _foreign(self, strays: list[str], known: Collection[str]) -> list[Foreign]:
         """The Foreign images: unified ones, and what boot entries load, that no tool here is known to build."""
         booted = self._paths.loader_text(self._fs, "StubImageIdentifier")
         has_stub = self._paths.loader_text(self._fs, "StubInfo") is not None
@@ -103,16 +115,17 @@ class ImageArea:
                 found.append(Foreign(path, path in unified, is_booted, content.held, None))
         return found
 
-    def _image(self, cache, found):
-        held, problem, stamp = {}, None, self._paths.stamp(found.path)
-        for path in (found.path,) + found.copies:
+    def _image(self, cache: _Cache, file: ImageFile, tool: Tool | None) -> Image:
+        held, problem, stamp = {}, None, self._paths.stamp(file.path)
+        for path in (file.path,) + file.copies:
             try:
                 held[path] = cache.held(path)
             except Unreadable as error:
                 problem = f"cannot be read: {error}"
-        return Image(found, held, problem, self._paths.is_kept(found.path), stamp[2] if stamp else 0)
+        obstacles = () if tool is None else tuple(tool.problems([file]))
+        return Image(file, held, problem, self._paths.is_kept(file.path), stamp[2] if stamp else 0, obstacles)
 
-    def _contents(self):
+    def _contents(self) -> dict[str, str]:
         """What images have to hold, as it is on the host: path -> text."""
         paths = [f"{self._files.boot_rules}/{name}" for name in self._files.names(self._files.boot_rules)]
         texts = {}
@@ -123,22 +136,25 @@ class ImageArea:
                 texts[inner] = text
         return texts
 
-    def plan(self, images, request):
+    def plan(self, images: Images, request: ImageRequest) -> ImagePlan:
         """The plan for an ImageRequest; nothing is touched. Raises PlanError."""
         ahead = {self._paths.inner(path): text for path, text in request.ahead.items()}
         ahead = {path: text for path, text in ahead.items() if is_to_hold(path)}
         return make_plan(images, replace(request, ahead=ahead))
 
-    def apply(self, plan, journal):
+    def apply(self, plan: ImagePlan, journal: Journal) -> ImagePlan:
         """Carry it out. Raises ApplyError."""
         # Other areas have written their files by now; a driver's name may have been learnt only then.
         plan = self.plan(self.read(), replace(plan.request, ahead={}))
         from ansible_collections.vfio.host.plugins.module_utils._initramfs.apply import Builder
-        Builder(self._fs, self._files, self._paths).apply(plan, journal)
+        if plan.host.tool is not None:
+            kinds = {kind.name: kind for kind in TOOLS}
+            tool = kinds[plan.host.tool.name](self._fs, self._files, self._paths)
+            Builder(self._fs, self._files, paths=self._paths, tool=tool).apply(plan, journal)
         self._remember(plan)
         return plan
 
-    def _remember(self, plan):
+    def _remember(self, plan: ImagePlan) -> None:
         cache = _Cache(self._files, self._paths)
         for image in plan.rebuilt:
             for path in (image.file.path,) + image.file.copies:
@@ -149,7 +165,7 @@ class ImageArea:
         cache.save()
 
 
-def _choose(tools, kernels):
+def _choose(tools: list[Tool], kernels: list[str]) -> tuple[Tool | None, list[ImageFile]]:
     """The tool that has images here, else the first one; and its images."""
     found = [(tool, tool.images(kernels)) for tool in tools]
     for tool, images in found:
@@ -158,46 +174,55 @@ def _choose(tools, kernels):
     return found[0] if found else (None, [])
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What an image held, path -> SHA-256, when it had this stamp."""
+
+    stamp: list[int] | None
+    held: dict[str, str]
+
+
 class _Cache:
     """What each image held when it was last read, kept below /run: good as long as the file's stamp is the same.
 
     Only reading is saved by it. Whatever is wrong with it, the images themselves are read.
     """
 
-    def __init__(self, files, paths):
+    def __init__(self, files: Files, paths: ImageFiles) -> None:
         self._files = files
         self._paths = paths
         self._known = self._load()
-        self._seen = {}
+        self._seen: dict[str, _Known] = {}
 
-    def _load(self):
+    def _load(self) -> dict[str, _Known]:
         try:
             kept = parsed(self._files.read(self._paths.cache) or "{}", self._paths.cache)
             images = kept["images"] if kept.get("version") == _CACHE_VERSION else {}
             return {
-                path: {"stamp": list(one["stamp"]), "held": {str(name): str(one["held"][name]) for name in one["held"]}}
+                path: _Known(list(one["stamp"]), {str(name): str(one["held"][name]) for name in one["held"]})
                 for path, one in images.items()
             }
         except (AttributeError, KeyError, OSError, TypeError, ValueError, VfioHostError):
             return {}
 
-    def held(self, path):
+    def held(self, path: str) -> dict[str, str]:
         """The files of ours in an image, path -> SHA-256. Raises Unreadable."""
         stamp = self._paths.stamp(path)
         known = self._known.get(path)
-        if known is None or known["stamp"] != stamp:
-            known = {"stamp": stamp, "held": read_image(self._paths, path).held}
+        if known is None or known.stamp != stamp:
+            known = _Known(stamp, read_image(self._paths, path).held)
         self._seen[path] = known
-        return known["held"]
+        return known.held
 
-    def save(self):
+    def save(self) -> None:
         """Write it, where it has changed."""
-        kept = {path: one for path, one in self._known.items() if self._paths.stamp(path) == one["stamp"]}
+        kept = {path: one for path, one in self._known.items() if self._paths.stamp(path) == one.stamp}
         kept.update(self._seen)
         if kept == self._known:
             return
         with suppress(VfioHostError):
-            self._files.put(self._paths.cache, json.dumps({"version": _CACHE_VERSION, "images": kept}, sort_keys=True))
+            images = {path: {"stamp": known.stamp, "held": known.held} for path, known in kept.items()}
+            self._files.put(self._paths.cache, json.dumps({"version": _CACHE_VERSION, "images": images}, sort_keys=True))
 
 
 __all__ = ("ImageArea", "ImageRequest")

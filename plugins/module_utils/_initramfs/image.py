@@ -16,8 +16,14 @@ import hashlib
 import re
 import stat
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, sections
+
+if TYPE_CHECKING:
+    from typing import IO, Mapping
+
+    from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
 
 # How a compressed part begins, and what makes it readable (source: lib/decompress.c).
 _DECOMPRESSORS = (
@@ -49,26 +55,26 @@ class Unreadable(Exception):
 class Content:
     """Of an image: its files of ours, path -> SHA-256 of what they hold, and whether it has an init at all."""
 
-    held: dict
+    held: dict[str, str]
     has_init: bool
 
 
-def is_ours(path):
+def is_ours(path: str) -> bool:
     """Whether a file, by its path in an image, is one of this collection."""
     return path == _OPTIONS or _RULES.match(path) is not None
 
 
-def is_to_hold(path):
+def is_to_hold(path: str) -> bool:
     """Whether a file, by its path on the host, is one that images have to hold: what is in /run ends with the boot."""
     return is_ours(path) and path.startswith("/etc/")
 
 
-def digest(text):
+def digest(text: str) -> str:
     """The SHA-256 of a file's text, as Content has it."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def findings(held, wanted, tolerated):
+def findings(held: Mapping[str, str], wanted: Mapping[str, str], *, tolerated: Mapping[str, str]) -> list[str]:
     """Why an image that holds ``held`` is not as ``wanted``: one phrase a file. All are mappings path -> SHA-256.
 
     ``tolerated``: files that the tool copies by itself, and that may be there, as they are on the host.
@@ -88,18 +94,18 @@ def findings(held, wanted, tolerated):
     return found
 
 
-def _name(path):
+def _name(path: str) -> str:
     found = _RULES.match(path)
     return found.group(1) if found else path
 
 
-def _effective(files):
+def _effective(files: Mapping[str, str]) -> dict[str, str]:
     """Name -> SHA-256 of the file that counts, where there are several of a name."""
     order = sorted(files, key=lambda path: next(i for i, place in enumerate(_PLACES) if path.startswith(place + "/")))
     return {_name(path): files[path] for path in reversed(order)}
 
 
-def read_image(images, path):
+def read_image(images: ImageFiles, path: str) -> Content:
     """The Content of an image, or of that inside of a unified kernel image. Raises Unreadable."""
     try:
         with images.opened(path) as stream:
@@ -117,7 +123,7 @@ def read_image(images, path):
         raise Unreadable(error.strerror or str(error)) from error
 
 
-def _read(images, path, stream):
+def _read(images: ImageFiles, path: str, stream: IO[bytes]) -> Content:
     members, source = _Members(), _Source(stream, can_seek=True)
     members.read(source)
     words = _decompressor(source)
@@ -132,7 +138,7 @@ def _read(images, path, stream):
     return Content(members.held, members.has_init)
 
 
-def _decompressor(source):
+def _decompressor(source: _Source) -> tuple[str, ...] | None:
     ahead = source.peek(6)
     if not ahead:
         return None
@@ -145,13 +151,13 @@ def _decompressor(source):
 class _Source:
     """A stream with a look ahead, and the offset of the next byte."""
 
-    def __init__(self, stream, can_seek):
+    def __init__(self, stream: IO[bytes], can_seek: bool) -> None:
         self._stream = stream
         self._can_seek = can_seek
         self._ahead = b""
         self.offset = 0
 
-    def peek(self, length):
+    def peek(self, length: int) -> bytes:
         while len(self._ahead) < length:
             more = self._stream.read(length - len(self._ahead))
             if not more:
@@ -159,7 +165,7 @@ class _Source:
             self._ahead += more
         return self._ahead[:length]
 
-    def take(self, length):
+    def take(self, length: int) -> bytes:
         data = self.peek(length)
         if len(data) < length:
             raise Unreadable(f"it ends at byte {self.offset + len(data)}, in the middle of an archive")
@@ -167,7 +173,7 @@ class _Source:
         self.offset += length
         return data
 
-    def skip(self, length):
+    def skip(self, length: int) -> None:
         if self._can_seek:
             self._stream.seek(length - len(self._ahead), 1)
             self._ahead = b""
@@ -176,7 +182,7 @@ class _Source:
         while length:
             length -= len(self.take(min(length, _CHUNK)))
 
-    def skip_zeros(self):
+    def skip_zeros(self) -> None:
         while self.peek(1) == b"\0":
             zeros = len(self.peek(512)) - len(self.peek(512).lstrip(b"\0"))
             self.take(zeros)
@@ -185,12 +191,12 @@ class _Source:
 class _Members:
     """What is kept of the archives' members. A later member of the same name replaces the earlier one."""
 
-    def __init__(self):
-        self.held = {}
+    def __init__(self) -> None:
+        self.held: dict[str, str] = {}
         self.has_init = False
         self.archives = 0
 
-    def read(self, source):
+    def read(self, source: _Source) -> None:
         """Read archives and the zeros between them, up to something else."""
         while True:
             source.skip_zeros()
@@ -200,7 +206,7 @@ class _Members:
             while self._member(source):
                 pass
 
-    def _member(self, source):
+    def _member(self, source: _Source) -> bool:
         header = source.take(_HEADER)
         if header[:6] not in _CPIO:
             raise Unreadable(f"there is no header at byte {source.offset - _HEADER}")

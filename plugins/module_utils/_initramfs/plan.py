@@ -9,11 +9,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.image import digest, findings
-from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import ImageFile
+
+if TYPE_CHECKING:
+    from typing import Mapping
+
+    from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import Chosen, ImageFile
+
+    # The number of a file system's device, its free bytes, whether it can be written to.
+    Room = tuple[int, int, bool]
 
 CURRENT, REBUILT, MISSING = "current", "rebuilt", "missing"
 _MIB = 1 << 20
@@ -21,16 +28,19 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Image:
-    """An image as it is. ``held``: of it and of each copy, path -> its files of ours; ``problem``: why it is not known.
+    """An image as it is. ``held``: of it and of each copy, path -> its files of ours, path -> SHA-256; ``problem``: why that is not
+    known; ``size`` in bytes.
 
-    ``is_kept``: an earlier run put it in place and broke off before the boot loader was told.
+    ``is_kept``: an earlier run put it in place and was interrupted before the boot loader was told. ``obstacles``: why its tool cannot
+    build it as configured, sentences.
     """
 
     file: ImageFile
-    held: dict
-    problem: str
+    held: dict[str, dict[str, str]]
+    problem: str | None
     is_kept: bool
     size: int
+    obstacles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,29 +50,29 @@ class Foreign:
     path: str
     is_unified: bool
     is_booted: bool
-    held: dict
-    problem: Optional[str]
+    held: dict[str, str]
+    problem: str | None
 
 
 @dataclass(frozen=True)
 class Images:
-    """What a plan is made from. ``bare``: installed kernels without an image, each with its file.
+    """What a plan is made from. ``tool``: None where no tool is here. ``bare``: installed kernels without an image, each with its file.
 
     ``contents``: path -> text of what images have to hold; ``config``, ``config_wanted``: the text of the tool's file,
     as it is and as it is needed; ``config_runs``: it has the mode that it needs. ``room``: path of an image ->
-    (file system, free bytes, whether it can be written to); ``foreign``: the Foreign images.
+    the Room of its file system; ``spool_room``: that of the one on which images are built.
     """
 
-    tool: object
-    images: list
-    bare: dict
-    contents: dict
-    config: str
+    tool: Chosen | None
+    images: list[Image]
+    bare: dict[str, str]
+    contents: dict[str, str]
+    config: str | None
     config_runs: bool
-    config_wanted: str
-    room: dict
-    spool_room: tuple
-    foreign: list
+    config_wanted: str | None
+    room: dict[str, Room]
+    spool_room: Room
+    foreign: list[Foreign]
     is_ostree: bool
 
 
@@ -71,7 +81,7 @@ class ImageRequest:
     """What a task asks for. ``ahead``: path -> text, or None, of files that other areas of the same run will write."""
 
     present: bool = True
-    ahead: dict = field(default_factory=dict)
+    ahead: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,52 +90,52 @@ class ImagePlan:
 
     host: Images
     request: ImageRequest
-    stale: dict
-    wanted: dict
-    tolerated: dict
-    config: str
-    warnings: list = field(default_factory=list)
+    stale: dict[str, list[str]]
+    wanted: dict[str, str]
+    tolerated: dict[str, str]
+    config: str | None
+    warnings: list[str] = field(default_factory=list)
     # The next boot reads the images; that it is needed is said by whoever has a device or an option waiting for it.
-    reboot_reasons: tuple = ()
+    reboot_reasons: tuple[str, ...] = ()
 
     @property
-    def rebuilt(self):
+    def rebuilt(self) -> list[Image]:
         """The images to build."""
         return [image for image in self.host.images if image.file.path in self.stale]
 
     @property
-    def config_changes(self):
+    def config_changes(self) -> bool:
         """Whether the tool's file has to be written or removed."""
         return self.config != self.host.config or (self.config is not None and not self.host.config_runs)
 
     @property
-    def changed(self):
+    def changed(self) -> bool:
         """Whether applying it changes anything."""
         return bool(self.stale) or self.config_changes
 
     @property
-    def diff(self):
+    def diff(self) -> list[dict[str, str]]:
         """The tool's file, and the images with the reasons, before and after."""
-        found = []
-        if self.config_changes:
+        pieces = []
+        if self.config_changes and self.host.tool is not None:
             path = self.host.tool.config_path
             before = self.host.config or ""
             if self.host.config is not None and not self.host.config_runs:
                 before += "# cannot be run\n"
-            found.append({
+            pieces.append({
                 "before_header": path, "after_header": path, "before": before, "after": self.config or "",
             })
-        if self.stale:
-            found.append({
+        if self.stale and self.host.tool is not None:
+            pieces.append({
                 "before_header": "images", "after_header": "images",
                 "before": "".join(f"{path}: {'; '.join(reasons)}\n" for path, reasons in self.stale.items()),
                 "after": "".join(f"{path}: rebuilt by {self.host.tool.name}\n" for path in self.stale),
             })
-        return found
+        return pieces
 
-    def result(self):
+    def result(self) -> dict[str, object]:
         """The area's own part of a task's result."""
-        rows = [
+        rows: list[dict[str, str | None]] = [
             {
                 "path": image.file.path, "kernel": image.file.kernel,
                 "status": REBUILT if image.file.path in self.stale else CURRENT,
@@ -140,12 +150,13 @@ class ImagePlan:
         return {"tool": None if self.host.tool is None else self.host.tool.name, "images": rows}
 
 
-def make_plan(host, request):
+def make_plan(host: Images, request: ImageRequest) -> ImagePlan:
     """The ImagePlan for a request on a host as it was read. Raises PlanError with every reason at once."""
-    texts = dict(host.contents, **request.ahead)
+    texts = {**host.contents, **request.ahead}
     on_host = {path: digest(text) for path, text in texts.items() if text is not None}
     # Without a wish, an image may hold what its tool copies anyway, as it is on the host, and nothing that has gone.
-    wanted, tolerated = (on_host, {}) if request.present else ({}, on_host)
+    wanted: dict[str, str] = on_host if request.present else {}
+    tolerated: dict[str, str] = {} if request.present else on_host
     stale = {}
     for image in host.images:
         reasons = _reasons(image, wanted, tolerated)
@@ -169,27 +180,27 @@ def make_plan(host, request):
     return plan
 
 
-def _stale_foreign(host, wanted, tolerated):
+def _stale_foreign(host: Images, wanted: dict[str, str], tolerated: dict[str, str]) -> list[tuple[Foreign, list[str]]]:
     """(a Foreign image, why it is not as wanted) of those that are not."""
-    found = [(one, [one.problem] if one.problem else findings(one.held, wanted, tolerated)) for one in host.foreign]
+    found = [(one, [one.problem] if one.problem else findings(one.held, wanted, tolerated=tolerated)) for one in host.foreign]
     return [(one, reasons) for one, reasons in found if reasons and (wanted or not one.problem)]
 
 
-def _kind(foreign):
+def _kind(foreign: Foreign) -> str:
     return "a unified kernel image" if foreign.is_unified else "an image that a boot entry loads, and a copy of none in /boot"
 
 
-def _reasons(image, wanted, tolerated):
+def _reasons(image: Image, wanted: dict[str, str], tolerated: dict[str, str]) -> list[str]:
     reasons = [image.problem] if image.problem else []
     if image.is_kept:
         reasons.append("an earlier rebuild broke off before the boot loader was told")
     for path, held in image.held.items():
-        found = findings(held, wanted, tolerated)
-        reasons += found if path == image.file.path else [f"its copy {path} {one}" for one in found]
+        lacks = findings(held, wanted, tolerated=tolerated)
+        reasons += lacks if path == image.file.path else [f"its copy {path} {lack}" for lack in lacks]
     return reasons
 
 
-def _problems(plan):
+def _problems(plan: ImagePlan) -> list[str]:
     host = plan.host
     if plan.wanted and host.is_ostree:
         return [
@@ -201,23 +212,25 @@ def _problems(plan):
             f"{path} {'; '.join(reasons)}, and no tool is here to rebuild it: install initramfs-tools, dracut or "
             "mkinitcpio" for path, reasons in plan.stale.items()
         ]
-    problems = host.tool.problems([image.file for image in plan.rebuilt]) if plan.wanted else []
+    problems = sorted({obstacle for image in plan.rebuilt for obstacle in image.obstacles}) if plan.wanted else []
     return problems + _space_problems(plan)
 
 
-def _space_problems(plan):
+def _space_problems(plan: ImagePlan) -> list[str]:
     """Where the new images would not fit: the largest beside its old one, and two of each in the spool."""
-    problems, needs = [], {}
+    problems: list[str] = []
+    # File system -> (bytes needed, bytes free, for what).
+    needs: dict[int, tuple[int, int, str]] = {}
     places = [(one, path) for one in plan.rebuilt for path in (one.file.path,) + one.file.copies]
     for image, path in places:
         system, free, writable = plan.host.room[path]
         if not writable:
             problems.append(f"{path} has to be rebuilt, and its file system is read-only: mount it rw")
-        before = needs.get(system, (0, free, path))
-        needs[system] = (max(before[0], image.size * 5 // 4),) + before[1:]
+        need, dummy, what = needs.get(system, (0, free, path))
+        needs[system] = max(need, image.size * 5 // 4), free, what
     if needs:
         system, free, dummy = plan.host.spool_room
-        beside = needs.get(system, (0,))[0]
+        beside = needs[system][0] if system in needs else 0
         twice = sum(image.size for image in plan.rebuilt) * 9 // 4
         needs[system] = (beside + twice, free, "images under construction")
     problems += [

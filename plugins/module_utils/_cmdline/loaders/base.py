@@ -6,131 +6,138 @@
 
 """What boot loaders' back ends have in common: what they read, what they would change, how a change is carried out.
 
-A back end is a class with a ``name``, ``looked_for`` (a phrase), ``found()`` (evidence, or None), ``read()`` (a Boot)
-and ``plan(boot, goal)`` (a Change; pure). Everything else is here.
+A back end is a class with a ``name``, ``looked_for`` (a phrase), ``found()`` (evidence, or None), ``read()`` (a Boot),
+``plan(boot, goal)`` (a Change) and ``back(boot, record)``. The last two are pure: they take from the Boot whatever they need, the
+programs that will run too, and touch neither files nor programs. Everything else is here.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from typing import Optional
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import exact, is_collected, normalize, parse
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change, More
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, last_words
 
+if TYPE_CHECKING:
+    from typing import Collection, Iterable, Mapping, Sequence
 
-@dataclass(frozen=True)
-class Boot:
-    """A boot loader's state. ``entries``: (name, command line) of what this system boots, the default one first.
-
-    ``files``: path -> text of the files that a change may write or a tool rewrites. ``source``: the line that the tool
-    makes the next entries from, where there is one. ``lines``: (name, line) of what is edited in place. ``new``: the
-    names of those whose file is absent: it is made, and goes on the way back. ``raw``: name of a line -> how its file writes
-    it, where that is more than the line, such as its quotes. ``more``: what only its own back end reads.
-    """
-
-    entries: tuple
-    files: dict = field(default_factory=dict)
-    source: Optional[str] = None
-    lines: tuple = ()
-    new: tuple = ()
-    raw: dict = field(default_factory=dict)
-    more: dict = field(default_factory=dict)
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import Line, Wish, Word
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import Record
+    from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+    from ansible_collections.vfio.host.plugins.module_utils._core.resources import Commands, File
+    from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 
-@dataclass(frozen=True)
-class Change:
-    """What would be done. ``files``: path -> text or None; ``commands``: run after these, and where one of them has
-    written such a file, it is written again; ``undo``: run to go back.
+class Edges(NamedTuple):
+    """The edges of the host through which a boot loader is read and written: the kernel's files and programs, configuration, paths."""
 
-    ``undo`` None: ``commands`` again, since they derive everything from the files. ``late``: files that say what there is
-    to take back; they are written when all else is done and proved.
-    """
-
-    files: dict = field(default_factory=dict)
-    commands: list = field(default_factory=list)
-    late: dict = field(default_factory=dict)
-    undo: Optional[list] = None
-    problems: list = field(default_factory=list)
-    warnings: list = field(default_factory=list)
+    fs: Sysfs
+    files: Files
+    paths: BootPaths
 
 
-class Backend:
+class Backend(Generic[More]):
     """The common part. ``fs`` runs programs, ``files`` writes, ``paths`` knows where things are."""
 
-    name: Optional[str] = None
-    looked_for: Optional[str] = None
+    name = ""
+    looked_for = ""
     # Characters that the tool or the loader would not carry to the kernel as they are:
     # (characters, whether inside quotes too, who would not).
-    forbidden: tuple = ()
+    forbidden: tuple[tuple[str, bool, str], ...] = ()
     # Whether commands edit the entries, which then are no file's that is written here.
     edits_entries = False
 
-    def __init__(self, fs, files, paths):
+    def __init__(self, fs: Sysfs, files: Files, paths: BootPaths) -> None:
         self._fs = fs
         self._files = files
         self._paths = paths
         self.record = paths.cmdline_record
         # Warnings of what only a run of the tool can tell.
-        self.noticed = []
+        self.noticed: list[str] = []
 
-    def said(self, *argv):
+    def found(self) -> str | None:
+        """Evidence that this is the boot loader, a path or a name; None where it is not."""
+        raise NotImplementedError
+
+    def read(self) -> Boot[More]:
+        """The boot loader's state now. Raises PlanError."""
+        raise NotImplementedError
+
+    def plan(self, boot: Boot[More], goal: Goal) -> Change:
+        """What has to be done to ``boot`` for a goal, with every problem. Pure."""
+        raise NotImplementedError
+
+    @property
+    def removable(self) -> frozenset[str]:
+        """The names of lines whose files are removed where we made them and nothing is left to say in them."""
+        return frozenset()
+
+    def program(self, name: str) -> str:
+        """The path of a program that is needed. Raises PlanError where it is not installed."""
+        path: str | None = self._paths.program(name)
+        if path is None:
+            raise PlanError(f"{self.name}: the program {name} is not installed, and nothing else does its work: install it")
+        return path
+
+    def said(self, *argv: str) -> tuple[str, str]:
         """(standard output, standard error) of a program. Raises ApplyError with its own words."""
         status, out, err = self._fs.run(list(argv))
         if status:
             raise ApplyError(f"{os.path.basename(argv[0])} failed with status {status}: {last_words(out, err)}")
         return out, err
 
-    def run(self, *argv):
+    def run(self, *argv: str) -> str:
         """A program's output. Raises ApplyError with its own words."""
         return self.said(*argv)[0]
 
-    def read_asked(self, *argv):
+    def read_asked(self, *argv: str) -> tuple[str, str]:
         """(standard output, standard error) of a program that only reads. Raises PlanError."""
         try:
             return self.said(*argv)
         except ApplyError as error:
             raise PlanError(*error.messages) from error
 
-    def unfit(self, wishes):
+    def unfit(self, wishes: Iterable[Wish]) -> list[str]:
         """Problems of values that this boot loader cannot carry."""
         problems = []
         for wish in wishes:
             for text in wish.texts:
                 for characters, in_quotes, who in self.forbidden:
-                    found = sorted(set(characters) & set(text if in_quotes else _outside_quotes(text)))
-                    if found:
+                    refused = sorted(set(characters) & set(text if in_quotes else _outside_quotes(text)))
+                    if refused:
                         problems.append(
-                            f"args: {text}: {who} would change or run {' '.join(found)}; it cannot be carried"
+                            f"arguments: {text}: {who} would change or run {' '.join(refused)}; it cannot be carried"
                         )
         return problems
 
-    def back(self, boot, record):
+    def back(self, boot: Boot[More], record: Record) -> tuple[Goal, list[str]]:
         """(the Goal of being without what was set here, the arguments that somebody else changed since)."""
-        texts, own, left = {}, {}, []
-        for name, line in boot.lines:
-            texts[name], foreigners = record.undone(name, line)
-            own[name] = [exact(arg, parse(texts[name] or "")) for arg in record.of(name).names]
-            left += [arg for arg in foreigners if arg not in left]
-        return Goal(next(iter(own.values()), []), own, texts), left
+        undone = {name: record.undone(name, line) for name, line in boot.lines}
+        own = {name: [exact(arg, parse(text or "")) for arg in record.of(name).names] for name, (text, dummy) in undone.items()}
+        texts = {name: text for name, (text, dummy) in undone.items() if text is not None}
+        left = dict.fromkeys(arg for dummy, foreigners in undone.values() for arg in foreigners)
+        return Goal(next(iter(own.values()), []), own, texts, frozenset(undone).difference(texts)), list(left)
 
-    def prove(self, before, goal):
+    def prove(self, before: Boot[More], goal: Goal) -> Boot[More]:
         """The Boot, read again. Raises ApplyError where a wish is not met or a foreign argument is not as it was."""
         after = self.read()
         problems = [
             f"{self.name}: {name} does not boot as wished with {wish.name}: it has {line!r}"
             for name, line, wish in goal.unmet(after.entries)
         ]
-        problems += self.foreign_lost(before, after, [wish.name for wish in goal.all])
+        problems += self.foreign_lost(before, after, names=[wish.name for wish in goal.all])
         if problems:
             raise ApplyError(*problems)
         return after
 
-    def foreign_lost(self, before, after, names):
+    def foreign_lost(self, before: Boot[More], after: Boot[More], *, names: Collection[str]) -> list[str]:
         """Problems where other arguments of an entry changed. Back ends whose tools make entries anew override this."""
         now, problems = dict(after.entries), []
         for name, line in before.entries:
@@ -140,7 +147,7 @@ class Backend:
                 )
         return problems
 
-    def apply(self, boot, change, goal, journal):
+    def apply(self, boot: Boot[More], change: Change, *, goal: Goal, journal: Journal) -> Boot[More]:
         """Write, run, and give the Boot as read again. Raises ApplyError."""
         journal.after_restore(lambda problems: self._as_before(boot, problems))
         self._remember(boot, change, journal)
@@ -152,23 +159,23 @@ class Backend:
         self._put(change.late)
         return after
 
-    def _remember(self, boot, change, journal):
+    def _remember(self, boot: Boot[More], change: Change, journal: Journal) -> None:
         """Have the journal know the files, and how the tool derives again what it keeps."""
         from ansible_collections.vfio.host.plugins.module_utils._core.resources import File
         paths = [*boot.files, *change.files, *change.late]
-        resources = self.derived(boot, change)
+        resources: list[File | Commands] = [*self.derived(boot, change)]
         if self.record in paths:
             # As on the way there, the record knows of both until the end.
             resources.append(File.now(self._files, self.record, is_last=True, meanwhile=change.files.get(self.record)))
         journal.remember(*resources, files=[path for path in paths if path != self.record])
 
-    def derived(self, dummy_boot, change):
+    def derived(self, boot: Boot[More], change: Change) -> Sequence[File | Commands]:
         """The resources of what the tool keeps, which commands derive again from the files."""
         from ansible_collections.vfio.host.plugins.module_utils._core.resources import Commands
         commands = change.commands if change.undo is None else change.undo
         return [Commands([list(words) for words in commands])] if commands else []
 
-    def _as_before(self, boot, problems):
+    def _as_before(self, boot: Boot[More], problems: list[str]) -> list[str]:
         """After restoring: what boots now, whatever the tools have said; sentences."""
         try:
             is_as_before = self.read().entries == boot.entries
@@ -179,7 +186,7 @@ class Backend:
         wanted = "; ".join(f"{name}: {line}" for name, line in boot.entries)
         return [f"{self.name}: the command line is not as it was, which is {wanted}"]
 
-    def _put(self, files):
+    def _put(self, files: Mapping[str, str | None]) -> None:
         for path, text in files.items():
             if self._files.read(path) != text:
                 self._files.put(path, text)
@@ -187,7 +194,7 @@ class Backend:
                 self._files.drop_directory(os.path.dirname(path))
 
 
-def commented(path, text):
+def commented(path: str, text: str) -> list[str]:
     """Problems of a file whose comments would be arguments to some readers of it."""
     return [
         f"{path} holds a comment ({line!r}): remove it, then run again"
@@ -196,13 +203,13 @@ def commented(path, text):
     ]
 
 
-def foreign(line, names):
+def foreign(line: str, names: Iterable[str]) -> list[str]:
     """The words of a line that have none of these names, as written."""
     known = {normalize(name) for name in names}
     return [word.text for word in parse(line).words if word.is_inits or word.name not in known]
 
 
-def lost(line, source, names):
+def lost(line: str, source: str, *, names: Collection[str]) -> list[str]:
     """The foreign words of a line that a tool would drop which makes it anew of ``source``.
 
     Another value there is what somebody wants of the next boot; an argument that is not there at all nobody has decided.
@@ -216,13 +223,13 @@ def lost(line, source, names):
     ]
 
 
-def _is_gone(word, made):
+def _is_gone(word: Word, made: Line) -> bool:
     if word.is_inits:
         return word.text not in [one.text for one in made.words if one.is_inits]
     return not made.named(word.name) or (is_collected(word.name) and word.value not in made.values(word.name))
 
 
-def made_otherwise(name, after, names):
+def made_otherwise(name: str, after: Boot[More], *, names: Collection[str]) -> list[str]:
     """Problems of entries that a tool has made of ``source``, and that have other foreign arguments than that."""
     wanted = foreign(after.source, names)
     return [
@@ -232,8 +239,8 @@ def made_otherwise(name, after, names):
     ]
 
 
-def _outside_quotes(text):
+def _outside_quotes(text: str) -> str:
     return "".join(text.split('"')[::2])
 
 
-__all__ = ("Backend", "Boot", "Change", "commented", "foreign", "lost", "made_otherwise")
+__all__ = ("Backend", "Edges", "commented", "foreign", "lost", "made_otherwise")

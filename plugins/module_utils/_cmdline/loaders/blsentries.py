@@ -10,9 +10,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import entry_lines
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
+
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import Line
 
 _OPTIONS = re.compile(r"(?P<key>[ \t]*options)(?P<space>[ \t]+|\Z)")
 # Arguments that have systemd, or an init before it, start no more than a shell (source: man 1 systemd, KERNEL COMMAND LINE).
@@ -29,9 +35,9 @@ class System:
     """
 
     machine: str
-    line: object
-    installed: object
-    exists: object
+    line: Line
+    installed: Callable[[str], bool]
+    exists: Callable[[str], bool]
 
 
 @dataclass(frozen=True)
@@ -43,21 +49,21 @@ class Entry:
     text: str
 
     @property
-    def fields(self):
+    def fields(self) -> dict[str, str]:
         """Its fields by name."""
         return parse_entry(self.text)
 
     @property
-    def options(self):
+    def options(self) -> str:
         """The command line."""
         return self.fields.get("options", "")
 
     @property
-    def initrds(self):
+    def initrds(self) -> list[str]:
         """The images that it loads, as it names them."""
         return [words[1] for words in (line.split() for line in entry_lines(self.text)) if len(words) > 1 and words[0] == "initrd"]
 
-    def why_not_generated(self, system):
+    def why_not_generated(self, system: System) -> str | None:
         """Why this is no entry that kernel-install has made for an installed kernel of this system; None where it is."""
         fields = self.fields
         owner, version = fields.get("machine-id", system.machine), fields.get("version")
@@ -71,7 +77,7 @@ class Entry:
             return f"is for {version}, and no kernel of that version is in /lib/modules or /boot"
         return "is for rescue" if self.is_rescue else None
 
-    def why_not_by_hand(self, system):
+    def why_not_by_hand(self, system: System) -> str | None:
         """Why this is no entry that somebody wrote for this system by hand; None where it is."""
         fields = self.fields
         if not fields.get("linux"):
@@ -84,43 +90,43 @@ class Entry:
             return "says that a tool has written it, which is not known here"
         if not system.exists(f"{self.place}/{fields['linux'].lstrip('/')}"):
             return f"starts {fields['linux']}, which is not on its partition"
-        other = self.other_root(system)
+        other = self.other_root(system.line)
         return other or ("is for rescue" if self.is_rescue else None)
 
-    def other_root(self, system):
-        """Why an entry starts another system than the one that runs; None where it starts this one."""
+    def other_root(self, running: Line) -> str | None:
+        """Why an entry starts another system than that of the ``running`` kernel's line; None where it starts this one."""
         line = parse(self.options)
-        theirs, running = line.values("root"), system.line.values("root")
-        if theirs[-1:] != running[-1:]:
-            return f"has {_said('root', theirs)}, and the running kernel {_said('root', running)}"
+        theirs, ours = line.values("root"), running.values("root")
+        if theirs[-1:] != ours[-1:]:
+            return f"has {_said('root', theirs)}, and the running kernel {_said('root', ours)}"
         if not theirs and "initrd" not in self.fields:
             return "has neither a root= nor an initrd"
-        subvolumes = [_subvolume(one.values("rootflags")) for one in (line, system.line)]
+        subvolumes = [_subvolume(one.values("rootflags")) for one in (line, running)]
         if subvolumes[0] != subvolumes[1]:
             return f"has the subvolume {subvolumes[0] or '(none)'}, and the running kernel {subvolumes[1] or '(none)'}"
         return None
 
     @property
-    def is_rescue(self):
+    def is_rescue(self) -> bool:
         """Whether it starts no more than a shell."""
         words = [word.text for word in parse(self.options).words if not word.is_inits]
         name = self.path.rpartition("/")[2]
         return "rescue" in name.lower() or any(word in _RESCUE or _RESCUE_UNIT.match(word) for word in words)
 
 
-def _said(name, values):
+def _said(name: str, values: list[str | None]) -> str:
     return f"{name}={values[-1]}" if values else f"no {name}="
 
 
-def _subvolume(values):
+def _subvolume(values: list[str | None]) -> str | None:
     options = ",".join(value or "" for value in values).split(",")
     found = [one.partition("=")[2].strip("/") for one in options if one.startswith("subvol=")]
     return found[-1] if found else None
 
 
-def parse_entry(text):
+def parse_entry(text: str) -> dict[str, str]:
     """The fields of a Boot Loader Specification entry; options given more than once are joined."""
-    fields = {}
+    fields: dict[str, str] = {}
     for line in entry_lines(text):
         key, value = (line.split(None, 1) + ["", ""])[:2]
         if key and not key.startswith("#"):
@@ -129,7 +135,7 @@ def parse_entry(text):
     return fields
 
 
-def with_options(text, options):
+def with_options(text: str, options: str) -> str:
     """The text of an entry with other options, all in the place of the first."""
     lines, found = [], False
     for line in text.split("\n"):

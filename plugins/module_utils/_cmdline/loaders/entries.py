@@ -8,16 +8,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import Entry, System
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import More
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
+if TYPE_CHECKING:
+    from typing import Callable, Iterable
 
-class EntryFiles(Backend):
+
+class EntryFiles(Backend[More]):
     """What back ends have in common whose entries are files on the boot or EFI system partition."""
 
-    def all_entries(self):
+    def all_entries(self) -> list[Entry]:
         """Every Entry there is."""
         return [
             Entry(f"{place}/loader/entries/{name}", place, self._files.read(f"{place}/loader/entries/{name}") or "")
@@ -26,7 +32,7 @@ class EntryFiles(Backend):
             if name.endswith(".conf")
         ]
 
-    def system(self):
+    def system(self) -> System:
         """The running System."""
         return System(
             machine=(self._files.read(self._paths.machine_id) or "").strip(),
@@ -35,11 +41,11 @@ class EntryFiles(Backend):
             exists=self._fs.exists,
         )
 
-    def _is_installed(self, version):
+    def _is_installed(self, version: str) -> bool:
         places = (f"{self._paths.modules}/{version}/vmlinuz", f"{self._paths.boot}/vmlinuz-{version}")
         return any(self._fs.exists(path) for path in places)
 
-    def loader(self):
+    def loader(self) -> str | None:
         """systemd-boot's file, or None."""
         loaders = [
             f"{place}/EFI/systemd/{name}"
@@ -49,12 +55,12 @@ class EntryFiles(Backend):
         ]
         return loaders[0] if loaders else None
 
-    def booted_first(self, entries):
+    def booted_first(self, entries: Iterable[Entry]) -> list[Entry]:
         """Entries with the one first that the running kernel was started by, where the loader has said which that is."""
         booted = self._paths.loader_text(self._fs, "LoaderEntrySelected")
         return sorted(entries, key=lambda entry: entry.path.rpartition("/")[2] != booted)
 
-    def none_is_ours(self, why_not):
+    def none_is_ours(self, why_not: Callable[[Entry], str | None]) -> PlanError:
         """The PlanError where no entry is this system's; ``why_not(entry)``: a phrase."""
         seen = [f"{entry.path} {why_not(entry)}" for entry in self.all_entries()]
         return PlanError(

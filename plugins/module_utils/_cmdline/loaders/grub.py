@@ -13,21 +13,47 @@ Without them that holds again.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import Wish, edit, exact, normalize, parse
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders import grubcfg
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, Boot, Change
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubsettings import ASK, Block, DropIn, parse_answers, without
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told, tried
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
+
+if TYPE_CHECKING:
+    from typing import Collection, Iterable
+
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import Line
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubsettings import Settings
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import Record
+    from ansible_collections.vfio.host.plugins.module_utils._core.resources import File
+
+    # What is read for GRUB's settings: a path, and what the shell is to read for it, the path again or a text that begins with a line end.
+    Source = tuple[str, str]
 
 _READS_DROPINS = re.compile(r"^[^#\n]*default/grub\.d", re.MULTILINE)
 _BLS = re.compile(r"^\s*blscfg\b", re.MULTILINE)
 
 
-class Grub(Backend):
+@dataclass(frozen=True)
+class GrubState:
+    """``mine``: where our lines are; ``others``: what others set; ``settings``: (path, line number, line) of their files, to name a
+    conflict; ``update``: what makes the configuration effective.
+    """
+
+    mine: DropIn | Block
+    others: Settings
+    settings: tuple[tuple[str, int, str], ...]
+    update: list[list[str]]
+
+
+class Grub(Backend[GrubState]):
     """GRUB with update-grub, grub-mkconfig or grub2-mkconfig."""
 
     name = "grub"
@@ -39,37 +65,38 @@ class Grub(Backend):
         (";&|<>{}", False, "GRUB's own language"),
     )
 
-    def found(self):
+    def found(self) -> str | None:
         """Evidence, or None. Where GRUB takes its entries from files of their own, they are not grub-mkconfig's."""
-        text = self._files.read(self._cfg) if self._mkconfig() else None
+        text = self._files.read(self._cfg) if self._paths.program(self._mkconfig) else None
         return None if not text or _BLS.search(text) else self._cfg
 
     @property
-    def _is_grub2(self):
+    def _is_grub2(self) -> bool:
         """Whether GRUB has the names that it has on Fedora and openSUSE."""
         return not self._paths.program("grub-mkconfig") or self._files.read(self._paths.grub_cfg) is None
 
     @property
-    def _cfg(self):
+    def _cfg(self) -> str:
         return self._paths.grub2_cfg if self._is_grub2 else self._paths.grub_cfg
 
-    def _mkconfig(self):
-        return self._paths.program("grub2-mkconfig" if self._is_grub2 else "grub-mkconfig")
+    @property
+    def _mkconfig(self) -> str:
+        return "grub2-mkconfig" if self._is_grub2 else "grub-mkconfig"
 
-    def _has_dropins(self):
-        return bool(_READS_DROPINS.search(self._files.read(self._mkconfig()) or ""))
+    def _has_dropins(self) -> bool:
+        return bool(_READS_DROPINS.search(self._files.read(self.program(self._mkconfig)) or ""))
 
-    def commands(self):
+    def commands(self) -> list[list[str]]:
         """What makes the configuration effective."""
         update = self._paths.program("update-grub") if self._has_dropins() and not self._is_grub2 else None
-        return [[update or self._mkconfig()]]
+        return [[update or self.program(self._mkconfig)]]
 
-    def derived(self, dummy_boot, dummy_change):
+    def derived(self, boot: Boot[GrubState], change: Change) -> list[File]:
         """grub.cfg itself: put back as it was, and in one step, which its tool does not do."""
         from ansible_collections.vfio.host.plugins.module_utils._core.resources import File
         return [File.now(self._files, self._cfg)]
 
-    def run(self, *argv):
+    def run(self, *argv: str) -> str:
         """A program's output. What it makes takes grub.cfg's place in one step."""
         if list(argv) not in self.commands():
             return super().run(*argv)
@@ -81,11 +108,11 @@ class Grub(Backend):
             out = super().run(*argv, "-o", made)
             self._files.swap(made, self._cfg)
         except ENDINGS as error:
-            problems = [one for path in (made, made + ".new") for one in tried(self._files.put, path, None)]
+            problems = [problem for path in (made, made + ".new") for problem in tried(self._files.put, path, None)]
             raise ApplyError(*(told(error, f"running {argv[0].rpartition('/')[2]}") + problems)) from error
         return out
 
-    def entries(self):
+    def entries(self) -> tuple[tuple[str, str], ...]:
         """The entry that will boot, from grub.cfg."""
         text = self._files.read(self._cfg)
         env = self._files.read(self._paths.grub2_env if self._is_grub2 else self._paths.grub_env)
@@ -97,13 +124,13 @@ class Grub(Backend):
             )
         return ((f"{self._cfg}, entry {entry.title!r}", entry.line),)
 
-    def read(self):
+    def read(self) -> Boot[GrubState]:
         """The settings of others, ours, and what will boot."""
         self._refuse_elsewhere()
         mine = self._mine()
         early, late = self._sources(mine)
-        out = self.read_asked("sh", "-c", ASK, "sh", *(one[1] for one in early), "--", *(one[1] for one in late))[0]
-        settings = parse_answers(out, [one[0] for one in late])
+        out = self.read_asked("sh", "-c", ASK, "sh", *(what for dummy, what in early), "--", *(what for dummy, what in late))[0]
+        settings = parse_answers(out, [path for path, dummy in late])
         if settings is None:
             raise PlanError(
                 f"{self._paths.grub_defaults} and the files in {self._paths.grub_dropins} end the shell that reads them"
@@ -112,10 +139,10 @@ class Grub(Backend):
             entries=self.entries(),
             files={mine.path: mine.text},
             source=settings.with_ours(mine.left_out, mine.ours),
-            more={"mine": mine, "others": settings, "settings": self._settings(mine, early + late)},
+            more=GrubState(mine, settings, self._settings(mine, early + late), self.commands()),
         )
 
-    def _refuse_elsewhere(self):
+    def _refuse_elsewhere(self) -> None:
         """Raises PlanError where the grub.cfg that boots may be the one on the EFI system partition (RHEL 7)."""
         if not self._is_grub2:
             return
@@ -128,7 +155,7 @@ class Grub(Backend):
                         "make it one that only reads the other (configfile), or remove it where it is another system's"
                     )
 
-    def _mine(self):
+    def _mine(self) -> DropIn | Block:
         """Where our lines are: a drop-in of our own where they are read, else the end of everybody's file."""
         tool, defaults = self.commands()[0][0].rpartition("/")[2], self._paths.grub_defaults
         if self._has_dropins():
@@ -142,40 +169,41 @@ class Grub(Backend):
             raise PlanError(f"{defaults} ends in the middle of a line (\\): end that line, then run again")
         return Block(defaults, tool, text)
 
-    def _sources(self, mine):
+    def _sources(self, mine: DropIn | Block) -> tuple[list[Source], list[Source]]:
         """(path, what the shell is to read) of what is read before ours, and of what is read after that."""
         defaults = self._paths.grub_defaults
-        if mine.path == defaults:
+        if isinstance(mine, Block):
             return [(defaults, "\n" + mine.before)], [(defaults, "\n" + mine.after)] if mine.after.strip() else []
         names = [name for name in self._files.names(self._paths.grub_dropins) if name.endswith(".cfg")]
         paths = [f"{self._paths.grub_dropins}/{name}" for name in names if not name.startswith(".")]
         early = [defaults] + sorted(path for path in paths if path < mine.path)
         return [(path, path) for path in early], [(path, path) for path in sorted(paths) if path > mine.path]
 
-    def _settings(self, mine, sources):
+    def _settings(self, mine: DropIn | Block, sources: Iterable[Source]) -> tuple[tuple[str, int, str], ...]:
         """(path, line number, line) of the others' files, to name a conflict."""
         texts = {}
         for path, source in sources:
-            texts[path] = mine.before + mine.after if path == mine.path else self._files.read(source)
-        return [
+            texts[path] = mine.before + mine.after if isinstance(mine, Block) and path == mine.path else self._files.read(source)
+        return tuple(
             (path, number, line)
             for path, text in texts.items()
             for number, line in enumerate(lines(text or ""), 1)
             if not line.lstrip().startswith("#")
-        ]
+        )
 
-    def back(self, boot, record):
+    def back(self, boot: Boot[GrubState], record: Record) -> tuple[Goal, list[str]]:
         """Our lines are the record: what they add and leave out is to be as the others have it."""
-        mine = boot.more["mine"]
+        mine = boot.more.mine
         words = parse(" ".join((mine.ours, *mine.left_out))).words
-        others = parse(boot.more["others"].all)
+        others = parse(boot.more.others.all)
         return Goal([exact(name, others) for name in dict.fromkeys(word.written for word in words)]), []
 
-    def plan(self, boot, goal):
+    def plan(self, boot: Boot[GrubState], goal: Goal) -> Change:
         """Our lines as they have to be, and GRUB's tool where they or the entry differ."""
-        problems, warnings, mine = [], [], boot.more["mine"]
+        mine, others = boot.more.mine, parse(boot.more.others.all)
         ours, left_out = mine.ours, list(mine.left_out)
-        others = parse(boot.more["others"].all)
+        problems: list[str] = []
+        warnings: list[str] = []
         for wish in goal.wishes:
             against = [word.text for word in wish.unwanted(others)]
             lacking = _missing(wish, others, against) if wish.present else wish
@@ -192,38 +220,40 @@ class Grub(Backend):
             left_out += [text for text in dict.fromkeys(against) if text not in left_out]
         left_out.sort(key=lambda text: mine.left_out.index(text) if text in mine.left_out else len(mine.left_out))
         problems += _not_left_out(boot, left_out) + _lost(boot, ours)
-        if ours.strip() and any(word.text == "--" for word in parse(boot.more["others"].linux).words):
+        if ours.strip() and any(word.text == "--" for word in parse(boot.more.others.linux).words):
             problems.append(
                 f"GRUB_CMDLINE_LINUX holds a bare -- ({_place(boot, '--')}), and all that follows is init's: remove "
                 "it there"
             )
         return self._change(boot, goal, mine.made(tuple(left_out), ours), problems, warnings)
 
-    def _change(self, boot, goal, text, problems, warnings):
-        mine, before = boot.more["mine"], boot.files[boot.more["mine"].path]
+    def _change(self, boot: Boot[GrubState], goal: Goal, text: str | None, problems: list[str], warnings: list[str]) -> Change:
+        mine = boot.more.mine
+        before = boot.files[mine.path]
         # What is left of ours goes when grub.cfg is without it: until then it says that there is something to take back.
         is_last = text == mine.made((), "") != before
-        late = {mine.path: text} if is_last else {}
+        late: dict[str, str | None] = {mine.path: text} if is_last else {}
         text = mine.made((), "", is_kept=True) if is_last else text
-        files = {} if text == before else {mine.path: text}
-        commands = self.commands() if files or late or goal.unmet(boot.entries) else []
+        files: dict[str, str | None] = {} if text == before else {mine.path: text}
+        commands = boot.more.update if files or late or goal.unmet(boot.entries) else []
         return Change(files=files, commands=commands, late=late, problems=problems, warnings=warnings)
 
-    def foreign_lost(self, before, after, names):
+    def foreign_lost(self, before: Boot[GrubState], after: Boot[GrubState], *, names: Collection[str]) -> list[str]:
         """update-grub makes entries from the others' files as they are now: what these say is theirs."""
         return []
 
 
-def _missing(wish, others, against):
+def _missing(wish: Wish, others: Line, against: list[str]) -> Wish:
     """The wish less what others set already: said once is enough. Without values, it only takes ours away."""
     there = [word.value for word in others.named(wish.name) if word.text not in against]
     kept = [index for index, value in enumerate(wish.values) if value not in there]
     return Wish(wish.name, tuple(wish.values[i] for i in kept), tuple(wish.texts[i] for i in kept), wish.many)
 
 
-def _not_left_out(boot, texts):
+def _not_left_out(boot: Boot[GrubState], texts: list[str]) -> list[str]:
     """Problems where leaving words out would not do, or would hurt another argument that quotes them."""
-    problems, others = [], boot.more["others"]
+    problems: list[str] = []
+    others = boot.more.others
     for line in (others.linux, others.default):
         wanted = [word.text for word in parse(line).words if word.text not in texts or word.is_inits]
         if [word.text for word in parse(without(line, texts)).words] != wanted:
@@ -235,7 +265,7 @@ def _not_left_out(boot, texts):
             ]
     late = [word.text for line in others.late for word in parse(line).words]
     problems += [
-        f"{text} is set at {_place(boot, text)}, which GRUB's tool reads after {boot.more['mine'].path}, so it cannot be "
+        f"{text} is set at {_place(boot, text)}, which GRUB's tool reads after {boot.more.mine.path}, so it cannot be "
         "left out: remove it there, then run again"
         for text in texts
         if text in late
@@ -243,23 +273,23 @@ def _not_left_out(boot, texts):
     return problems
 
 
-def _lost(boot, ours):
+def _lost(boot: Boot[GrubState], ours: str) -> list[str]:
     """A problem where a file that is read after ours sets the variable anew."""
-    anew = boot.more["others"].anew
+    anew = boot.more.others.anew
     if not anew or not ours.strip():
         return []
     return [
-        f"{anew} sets GRUB_CMDLINE_LINUX anew where GRUB's tool has read {boot.more['mine'].path} already, so what is set here "
+        f"{anew} sets GRUB_CMDLINE_LINUX anew where GRUB's tool has read {boot.more.mine.path} already, so what is set here "
         "would be lost: have its value begin with $GRUB_CMDLINE_LINUX, or move that line to where it is read before"
     ]
 
 
-def _place(boot, text):
+def _place(boot: Boot[GrubState], text: str) -> str:
     """'/etc/default/grub:6' for what is set there."""
-    for path, number, line in boot.more["settings"]:
+    for path, number, line in boot.more.settings:
         if "GRUB_CMDLINE" in line and text in line:
             return f"{path}:{number}"
-    return " or ".join(sorted({path for path, dummy, dummy in boot.more["settings"]})) or "GRUB's defaults"
+    return " or ".join(sorted({setting[0] for setting in boot.more.settings})) or "GRUB's defaults"
 
 
 __all__ = ("Grub",)

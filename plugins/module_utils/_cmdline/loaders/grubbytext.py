@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Optional
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
+
+if TYPE_CHECKING:
+    from typing import Iterable, Mapping
 
 # grubby prints values without escaping the quotes in them: the last one on the line is its own.
 _FIELD = re.compile(r'(index|kernel|args|id)="?(.*?)"?\s*\Z')
@@ -36,33 +39,33 @@ class Entry:
 
     index: str
     kernel: str
-    path: Optional[str]
-    text: Optional[str]
-    line: Optional[str]
+    path: str | None
+    text: str | None
+    line: str | None
     lines: int = 1
-    beside: Optional[str] = None
+    beside: str | None = None
     is_set: bool = True
     is_left: bool = False
 
     @property
-    def is_shared(self):
+    def is_shared(self) -> bool:
         """Whether it takes arguments that other entries take too."""
         return self.beside is not None
 
 
-def parse_info(text):
+def parse_info(text: str) -> list[dict[str, str]]:
     """The fields index, kernel, args and id of each entry, from grubby --info=ALL."""
-    found = []
+    infos: list[dict[str, str]] = []
     for line in lines(text):
         match = _FIELD.match(line)
         if match and match.group(1) == "index":
-            found.append({})
-        if match and found:
-            found[-1][match.group(1)] = match.group(2)
-    return found
+            infos.append({})
+        if match and infos:
+            infos[-1][match.group(1)] = match.group(2)
+    return infos
 
 
-def parse_entry(info, path, text, kernelopts):
+def parse_entry(info: Mapping[str, str], text: str | None, *, path: str | None, kernelopts: str | None) -> Entry:
     """The Entry of what grubby printed, with the file that holds it."""
     kernel, line = info.get("kernel", ""), info.get("args", "")
     if text is None:
@@ -78,7 +81,7 @@ def parse_entry(info, path, text, kernelopts):
     return Entry(info["index"], kernel, path, text, line, len(options), beside, bool(kernelopts))
 
 
-def edited(line, remove, add):
+def edited(line: str, *, remove: Iterable[str], add: list[str]) -> str:
     """What grubby makes of a line: it works by white space, and knows neither quotes nor that '-' is '_' in a name."""
     words = line.split()
     for text in remove:
@@ -91,16 +94,16 @@ def edited(line, remove, add):
     return " ".join(words + list(add))
 
 
-def _without(words, name):
+def _without(words: Iterable[str], name: str) -> list[str]:
     return [word for word in words if word.partition("=")[0] != name]
 
 
-def is_assigned(text):
+def is_assigned(text: str | None) -> bool:
     """Whether /etc/default/grub sets GRUB_CMDLINE_LINUX."""
     return bool(_ASSIGNED.search(text or ""))
 
 
-def value_of(text):
+def value_of(text: str | None) -> tuple[int, int] | None:
     """(begin, end) of what GRUB_CMDLINE_LINUX holds; None where it is not set once, to one quoted value on one line."""
     found = list(_ASSIGNED.finditer(text or ""))
     match = _QUOTED.match(found[0].group()) if len(found) == 1 else None

@@ -11,9 +11,12 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from typing import Optional
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
+
+if TYPE_CHECKING:
+    from typing import Mapping, Sequence
 
 _ENTRY = re.compile(r"\s*(menuentry|submenu)\s")
 _LINUX = re.compile(r"\s*linux(?:16|efi)?\s+\S+[ \t]*(?P<line>.*)")
@@ -27,15 +30,17 @@ class Entry:
     """A menu entry or a submenu; ``line`` is the command line of the kernel that it starts, None for a submenu."""
 
     title: str
-    ids: tuple
-    parent: object
-    line: Optional[str] = None
+    ids: tuple[str, ...]
+    parent: Entry | None
+    line: str | None = None
     is_menu: bool = False
 
 
-def parse_entries(text):
+def parse_entries(text: str) -> list[Entry]:
     """All entries of a grub.cfg, in order."""
-    entries, stack, depth = [], [], 0
+    entries: list[Entry] = []
+    stack: list[tuple[Entry, int]] = []
+    depth = 0
     for raw in lines(text):
         if _ENTRY.match(raw):
             entry = _entry(raw, stack[-1][0] if stack else None)
@@ -52,7 +57,7 @@ def parse_entries(text):
     return entries
 
 
-def _entry(raw, parent):
+def _entry(raw: str, parent: Entry | None) -> Entry:
     try:
         words = shlex.split(raw)
     except ValueError:
@@ -61,13 +66,13 @@ def _entry(raw, parent):
     return Entry(words[1] if len(words) > 1 else "", tuple(ids), parent, None, words[0] == "submenu")
 
 
-def parse_environment(text):
+def parse_environment(text: str) -> dict[str, str]:
     """The variables of a grubenv."""
     pairs = (line.partition("=") for line in lines(text) if not line.startswith("#"))
     return {name: value for name, equals, value in pairs if equals}
 
 
-def default_entry(text, env):
+def default_entry(text: str, env: Mapping[str, str]) -> Entry | None:
     """The entry that boots, or None. ``env``: the saved environment, whose next_entry holds once."""
     entries = parse_entries(text)
     wanted = env.get("next_entry") or _default(text, env)
@@ -84,13 +89,13 @@ def default_entry(text, env):
     return entry
 
 
-def _default(text, env):
+def _default(text: str, env: Mapping[str, str]) -> str:
     """What the last plain ``set default=`` says; ${saved_entry} comes from the environment."""
     found = [value for value in _DEFAULT.findall(text) if "next_entry" not in value]
     return (found[-1] if found else "0").replace("${saved_entry}", env.get("saved_entry", "")) or "0"
 
 
-def _pick(siblings, part):
+def _pick(siblings: Sequence[Entry], part: str) -> Entry | None:
     if part.isascii() and part.isdigit() and len(part) < 10:
         return siblings[int(part)] if int(part) < len(siblings) else None
     return next((one for one in siblings if part in one.ids or part == one.title), None)

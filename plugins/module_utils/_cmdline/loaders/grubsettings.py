@@ -14,9 +14,13 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.versions import check_comments
+
+if TYPE_CHECKING:
+    from typing import Iterable, Sequence
 
 _HEAD = "# Written by vfio.host.kernel_cmdline. Remove this file and run {} to be without it.\n"
 _BEGIN = "# BEGIN vfio.host.kernel_cmdline: remove these lines and run {} to be without them.\n"
@@ -83,21 +87,21 @@ class Settings:
 
     linux: str
     default: str
-    late: tuple = ("", "")
+    late: tuple[str, str] = ("", "")
     anew: str = ""
 
     @property
-    def all(self):
+    def all(self) -> str:
         """The arguments of others, as GRUB puts them together."""
         return " ".join((self.linux, self.late[0], self.default, self.late[1]))
 
-    def with_ours(self, left_out, ours):
+    def with_ours(self, left_out: Iterable[str], ours: str) -> str:
         """The line that GRUB makes of it."""
         linux, default = (without(one, left_out) for one in (self.linux, self.default))
         return f"{linux} {ours} {self.late[0]} {default} {self.late[1]}"
 
 
-def parse_answers(out, late):
+def parse_answers(out: str, late: Sequence[str]) -> Settings | None:
     """The Settings from what the shell said; ``late``: the files after ours. None where one of them ended the shell."""
     answers = _ANSWER.findall(out)
     if len(answers) != 1 + len(late):
@@ -113,13 +117,13 @@ def parse_answers(out, late):
     return Settings(linux, default, ("" if then is None else then, default_then), anew)
 
 
-def _beside(now, before):
+def _beside(now: str, before: str) -> str | None:
     """What was put around a value that was marked; None where it is not there any more."""
     begin, found, end = now.partition(f"{before} {_MARK}")
     return f"{begin.strip()} {end.strip()}".strip() if found else None
 
 
-def without(line, texts):
+def without(line: str, texts: Iterable[str]) -> str:
     """A line as our lines leave it."""
     for text in texts:
         line = f" {line} "
@@ -130,7 +134,7 @@ def without(line, texts):
     return line
 
 
-def render(left_out, ours):
+def render(left_out: Sequence[str], ours: str) -> str:
     """Our lines; empty where they have nothing to say."""
     text = ""
     if left_out:
@@ -140,7 +144,7 @@ def render(left_out, ours):
     return text
 
 
-def parse(body):
+def parse(body: str) -> tuple[tuple[str, ...], str] | None:
     """(words left out, arguments added) of our lines; None where they are not as we write them."""
     left_out, added = _LEFT_OUT.search(body), _ADDED.search(body)
     try:
@@ -154,7 +158,7 @@ def parse(body):
 class DropIn:
     """A file of our own. ``text``: what it holds, None: it is absent."""
 
-    def __init__(self, path, tool, text):
+    def __init__(self, path: str, tool: str, text: str | None) -> None:
         check_comments(text, path)
         self.path, self.text = path, text
         self._head = _HEAD.format(tool)
@@ -163,7 +167,7 @@ class DropIn:
             body = body[len(head):] if body.startswith(head) else body
         self.left_out, self.ours = _parsed(path, body if text != "" else None)
 
-    def made(self, left_out, ours, is_kept=False):
+    def made(self, left_out: tuple[str, ...], ours: str, *, is_kept: bool = False) -> str | None:
         """Its text with these; without any None, or an empty one where it ``is_kept``."""
         if (left_out, ours) == (self.left_out, self.ours) and self.text and (render(left_out, ours) or is_kept):
             return self.text
@@ -174,7 +178,7 @@ class DropIn:
 class Block:
     """Lines of our own at the end of somebody else's file, whose other bytes stay. ``text``: what the file holds."""
 
-    def __init__(self, path, tool, text):
+    def __init__(self, path: str, tool: str, text: str) -> None:
         check_comments(text, path)
         self.path, self.text = path, text
         self._tool = tool
@@ -187,7 +191,7 @@ class Block:
             self.before, self.after, body = text[:begin], text[found[0].end():], found[0].group(3)
         self.left_out, self.ours = _parsed(path, body)
 
-    def made(self, left_out, ours, is_kept=False):
+    def made(self, left_out: tuple[str, ...], ours: str, *, is_kept: bool = False) -> str:
         """The file's text with these; without any as others wrote it, or with empty lines of ours where they are ``is_kept``."""
         body = render(left_out, ours)
         if not body and not is_kept:
@@ -196,7 +200,7 @@ class Block:
         return self.before + begin.format(self._tool) + body + _END + self.after
 
 
-def _parsed(path, body):
+def _parsed(path: str, body: str | None) -> tuple[tuple[str, ...], str]:
     found = None if body is None else parse(body)
     if found is None:
         raise PlanError(
@@ -205,7 +209,7 @@ def _parsed(path, body):
     return found
 
 
-def has_block(text):
+def has_block(text: str | None) -> bool:
     """Whether somebody else's file has lines of ours."""
     return "# BEGIN vfio.host.kernel_cmdline" in (text or "")
 

@@ -12,42 +12,50 @@ between boots no more (seen with systemd 257). An entry that is replaced in one 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Boot, Change, commented
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import commented
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import with_options
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.entries import EntryFiles
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.systemd_boot import SystemdBoot
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import Entry, System
 
 # What kernel-install leaves out where it takes the running command line (source: 90-loaderentry.install).
 _NOT_SEEDED = ("BOOT_IMAGE", "initrd")
 
 
-class KernelInstall(EntryFiles):
+class KernelInstall(EntryFiles[None]):
     """systemd-boot with entries of kernel-install."""
 
     name = "kernel-install"
     looked_for = "systemd-boot with kernel-install (EFI/systemd and loader/entries on the boot or EFI system partition)"
 
-    def found(self):
+    def found(self) -> str | None:
         """Evidence, or None. Entries by hand are not kernel-install's, though it is on every host with systemd."""
         by_hand = SystemdBoot(self._fs, self._files, self._paths).found()
         return self.loader() if self._paths.program("kernel-install") and not by_hand else None
 
-    def read(self):
+    def read(self) -> Boot[None]:
         """The line of /etc/kernel/cmdline, and every entry of an installed kernel of this system."""
         system = self.system()
         ours = self.booted_first([one for one in self.all_entries() if one.why_not_generated(system) is None])
         if not ours:
             raise self.none_is_ours(lambda entry: entry.why_not_generated(system))
         self._refuse_another(ours, system)
-        entries, files = tuple((entry.path, entry.options) for entry in ours), {entry.path: entry.text for entry in ours}
+        entries = tuple((entry.path, entry.options) for entry in ours)
+        files: dict[str, str | None] = {entry.path: entry.text for entry in ours}
         path = self._paths.kernel_cmdline
         text = self._files.read(path)
         source = self._seed() if text is None else text
-        return Boot(entries=entries, files={path: text, **files}, source=source, lines=((path, source), *entries))
+        return Boot(entries=entries, more=None, files={path: text, **files}, source=source, lines=((path, source), *entries))
 
-    def _refuse_another(self, ours, system):
+    def _refuse_another(self, ours: list[Entry], system: System) -> None:
         """Raises PlanError where the loader says that it booted this system by an entry that is not kernel-install's."""
         booted = self._paths.loader_text(self._fs, "LoaderEntrySelected")
         for entry in self.all_entries():
@@ -57,7 +65,7 @@ class KernelInstall(EntryFiles):
                     "kernel-install: boot one of these, or remove them"
                 )
 
-    def _seed(self):
+    def _seed(self) -> str:
         """What kernel-install uses where /etc/kernel/cmdline is absent."""
         vendor = self._files.read(self._paths.vendor_cmdline)
         if vendor is not None:
@@ -65,15 +73,15 @@ class KernelInstall(EntryFiles):
         running = parse(self._fs.read(f"{self._fs.proc}/cmdline") or "")
         return " ".join(word.text for word in running.words if word.name not in _NOT_SEEDED) + "\n"
 
-    def plan(self, boot, goal):
+    def plan(self, boot: Boot[None], goal: Goal) -> Change:
         """/etc/kernel/cmdline, from which kernel-install makes the entries to come, and those that are there."""
         path = self._paths.kernel_cmdline
-        texts = {path: goal.edit(path, boot.source)} if goal.edit(path, boot.source) != boot.source else {}
+        texts: dict[str, str | None] = {path: goal.edit(path, boot.source)} if goal.edit(path, boot.source) != boot.source else {}
         problems = self.unfit(goal.all) + (commented("/etc/kernel/cmdline", boot.source) if texts else [])
         for name, line in boot.entries:
             new = goal.edit(name, line)
             if new != line:
-                texts[name] = with_options(boot.files[name], new)
+                texts[name] = with_options(boot.text(name), new)
         return Change(files=texts, problems=problems)
 
 

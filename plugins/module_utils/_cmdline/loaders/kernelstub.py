@@ -14,51 +14,65 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import with_options
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.entries import EntryFiles
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import parse_record
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import Entry
 
 _KEY = re.compile(r'"kernel_options"\s*:\s*')
 # As the tool writes it: json.dump(..., indent=2), two levels deep (source: save_config() in kernelstub/config.py).
 _INDENT = "\n" + " " * 4
 
 
-class Kernelstub(EntryFiles):
+@dataclass(frozen=True)
+class KernelstubState:
+    """``span``: where the list of arguments begins and ends in the configuration. ``raw``: line -> the list as it was written before us."""
+
+    span: tuple[int, int]
+    raw: dict[str | None, str]
+
+
+class Kernelstub(EntryFiles[KernelstubState]):
     """kernelstub."""
 
     name = "kernelstub"
     looked_for = "kernelstub (/etc/kernelstub/configuration)"
 
-    def found(self):
+    def found(self) -> str | None:
         """Evidence, or None."""
         path = self._paths.kernelstub_conf
         return path if self._paths.program("kernelstub") and self._files.read(path) is not None else None
 
-    def read(self):
+    def read(self) -> Boot[KernelstubState]:
         """The arguments in the configuration, and the entries that kernelstub makes of them."""
         path = self._paths.kernelstub_conf
-        text = self._files.read(path)
-        user = self._user(text)
-        begin, end = _span(text, user["kernel_options"], path)
-        line = " ".join(user["kernel_options"])
+        text = self._files.read(path) or ""
+        options = self._options(text)
+        begin, end = _span(text, options, path)
+        line = " ".join(options)
         ours = [one for one in self.all_entries() if self._is_ours(one)]
         if not ours:
-            raise self.none_is_ours(lambda entry: entry.other_root(self.system()) or "is not kernelstub's")
+            raise self.none_is_ours(lambda entry: entry.other_root(self.system().line) or "is not kernelstub's")
         entries = tuple((entry.path, entry.options) for entry in self.booted_first(ours))
         return Boot(
             entries=entries,
             files={path: text, **{entry.path: entry.text for entry in ours}},
             lines=((path, line), *entries),
             raw={path: text[begin:end]},
-            more={"span": (begin, end), "raw": self._kept()},
+            more=KernelstubState((begin, end), self._kept()),
         )
 
-    def _user(self, text):
-        """The configuration that counts. Raises PlanError where kernelstub would not make entries of it."""
+    def _options(self, text: str) -> list[str]:
+        """The user's arguments in the configuration. Raises PlanError where kernelstub would not make entries of it."""
         path, remedy = self._paths.kernelstub_conf, "run kernelstub once, and look at what it says"
         try:
             user = json.loads(text)["user"]
@@ -73,36 +87,37 @@ class Kernelstub(EntryFiles):
                 f"{path} has {sets}, so that the arguments are in the firmware's boot entries, which this collection does not "
                 "write: run 'kernelstub --loader --manage-only' to boot by systemd-boot"
             )
-        return user
+        return options
 
-    def _is_ours(self, entry):
+    def _is_ours(self, entry: Entry) -> bool:
         name = entry.path.rpartition("/")[2]
         made = name.endswith(("-current.conf", "-oldkern.conf")) and bool(entry.fields.get("linux"))
-        return made and entry.other_root(self.system()) is None
+        return made and entry.other_root(self.system().line) is None
 
-    def _kept(self):
+    def _kept(self) -> dict[str | None, str]:
         kept = parse_record(self._files.read(self.record), self.record).lines.get(self._paths.kernelstub_conf)
         return {} if kept is None or kept.raw is None else {kept.was: kept.raw}
 
-    def plan(self, boot, goal):
+    def plan(self, boot: Boot[KernelstubState], goal: Goal) -> Change:
         """The list in the configuration, and the entries."""
         path = self._paths.kernelstub_conf
         line, problems = dict(boot.lines)[path], self.unfit(goal.all)
-        new, files = goal.edit(path, line), {}
+        new = goal.edit(path, line)
+        files: dict[str, str | None] = {}
         if new != line:
-            begin, end = boot.more["span"]
-            written = boot.more["raw"].get(new, _written(new))
-            files[path] = boot.files[path][:begin] + written + boot.files[path][end:]
+            begin, end = boot.more.span
+            written = boot.more.raw.get(new, _written(new))
+            files[path] = boot.text(path)[:begin] + written + boot.text(path)[end:]
         for name, options in boot.entries:
             changed = goal.edit(name, options)
             if changed != options:
-                files[name] = with_options(boot.files[name], changed)
+                files[name] = with_options(boot.text(name), changed)
         return Change(files=files, problems=problems)
 
 
-def _written(line):
+def _written(line: str) -> str:
     """The list of a line; kernelstub puts one blank between its items, so the rest of the white space is theirs."""
-    items = []
+    items: list[str] = []
     for word in parse(line).words:
         if items and not word.space.startswith(" "):
             items[-1] += word.space + word.text
@@ -111,7 +126,7 @@ def _written(line):
     return json.dumps(items, indent=2).replace("\n", _INDENT)
 
 
-def _span(text, options, path):
+def _span(text: str, options: list[str], path: str) -> tuple[int, int]:
     """(begin, end) of the list of the user's arguments in the configuration. Raises PlanError."""
     for match in _KEY.finditer(text, max(text.find('"user"'), 0)):
         try:

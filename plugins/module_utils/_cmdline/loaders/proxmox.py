@@ -9,13 +9,21 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, Boot, Change
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grub import Grub
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grub import Grub, GrubState
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, last_words
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import Record
+    from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 _SETTINGS = "GRUB's settings"
 _CONFIGURED = re.compile(r"^(\S+) is configured with:(.*)$", re.MULTILINE)
@@ -24,51 +32,63 @@ _CONFIGURED = re.compile(r"^(\S+) is configured with:(.*)$", re.MULTILINE)
 class _GrubOfProxmox(Grub):
     """GRUB's drop-in; grub.cfg is on partitions that are not mounted, so what grub-mkconfig takes stands for it."""
 
-    def commands(self):
-        return [[self._paths.program("proxmox-boot-tool"), "refresh"]]
+    def commands(self) -> list[list[str]]:
+        return [[self.program("proxmox-boot-tool"), "refresh"]]
 
-    def _has_dropins(self):
+    def _has_dropins(self) -> bool:
         # It comes with Debian's GRUB.
         return True
 
-    def entries(self):
+    def entries(self) -> tuple[tuple[str, str], ...]:
         return ()
 
-    def read(self):
+    def read(self) -> Boot[GrubState]:
         boot = super().read()
         return replace(boot, entries=((_SETTINGS, boot.source),))
 
 
-class Proxmox(Backend):
+@dataclass(frozen=True)
+class ProxmoxState:
+    """``refresh``: the command; ``status``: what the tool said; ``skipped``: the partitions that it leaves out; ``grub``: GRUB's part."""
+
+    refresh: list[str]
+    status: str
+    skipped: list[str]
+    grub: Boot[GrubState] | None
+
+
+class Proxmox(Backend[ProxmoxState]):
     """proxmox-boot-tool."""
 
     name = "proxmox-boot-tool"
     looked_for = "proxmox-boot-tool (/etc/kernel/proxmox-boot-uuids)"
 
-    def __init__(self, fs, files, paths):
+    def __init__(self, fs: Sysfs, files: Files, paths: BootPaths) -> None:
         super().__init__(fs, files, paths)
         self._grub = _GrubOfProxmox(fs, files, paths)
         # The partitions that were known to be left out before a refresh.
-        self._known = []
+        self._known: list[str] = []
 
-    def found(self):
+    def found(self) -> str | None:
         """Evidence, or None."""
         if self._paths.program("proxmox-boot-tool") and self._uuids():
             return self._paths.proxmox_esps
         return None
 
-    def _uuids(self):
+    def _uuids(self) -> list[str]:
         return (self._files.read(self._paths.proxmox_esps) or "").split()
 
-    def read(self):
+    def read(self) -> Boot[ProxmoxState]:
         """The sources of the loaders that `proxmox-boot-tool status` names; the partitions are not mounted."""
-        status = "\n".join(self.read_asked(self._paths.program("proxmox-boot-tool"), "status"))
+        status = "\n".join(self.read_asked(self.program("proxmox-boot-tool"), "status"))
         # 'uefi', 'grub' or both, each with or without versions in brackets; nothing for an empty partition.
         loaders = {uuid: set(re.findall(r"[a-z]+", text)) & {"uefi", "grub"} for uuid, text in _CONFIGURED.findall(status)}
-        found = set().union(*loaders.values())
-        lines, entries, files = (), (), {}
+        found = {loader for names in loaders.values() for loader in names}
+        lines: tuple[tuple[str, str], ...] = ()
+        entries: tuple[tuple[str, str], ...] = ()
+        files: dict[str, str | None] = {}
+        grub = None
         self._known = [uuid for uuid in self._uuids() if not loaders.get(uuid)]
-        more = {"skipped": self._known, "status": status}
         if "uefi" in found:
             path = self._paths.kernel_cmdline
             text = self._files.read(path)
@@ -80,40 +100,43 @@ class Proxmox(Backend):
             lines = entries = ((path, "".join(text.partition("\n")[:2])),)
             files = {path: text}
         if "grub" in found:
-            boot = self._grub.read()
-            entries, files = entries + boot.entries, dict(files, **boot.files)
-            more["grub"] = boot
+            grub = self._grub.read()
+            entries, files = entries + grub.entries, {**files, **grub.files}
         if not entries:
             raise PlanError(
                 "proxmox-boot-tool status names neither uefi nor grub for any partition: look at its output"
             )
-        return Boot(entries=entries, files=files, lines=lines, more=more)
+        return Boot(entries=entries, files=files, lines=lines, more=ProxmoxState(
+            refresh=[self.program("proxmox-boot-tool"), "refresh"], status=status, skipped=self._known, grub=grub,
+        ))
 
-    def back(self, boot, record):
+    def back(self, boot: Boot[ProxmoxState], record: Record) -> tuple[Goal, list[str]]:
         """Both loaders' own ways back."""
         goal, left = super().back(boot, record)
-        if "grub" in boot.more:
-            wishes = self._grub.back(boot.more["grub"], record)[0].wishes
-            goal = replace(goal, wishes=goal.wishes or wishes, own=dict(goal.own, **{_SETTINGS: wishes}))
+        if boot.more.grub is not None:
+            wishes = self._grub.back(boot.more.grub, record)[0].wishes
+            goal = replace(goal, wishes=goal.wishes or wishes, own={**goal.own, _SETTINGS: wishes})
         return goal, left
 
-    def plan(self, boot, goal):
+    def plan(self, boot: Boot[ProxmoxState], goal: Goal) -> Change:
         """The sources edited, then one refresh of every partition."""
-        files, late, problems = {}, {}, self.unfit(goal.all)
+        files: dict[str, str | None] = {}
+        late: dict[str, str | None] = {}
+        problems = self.unfit(goal.all)
         path = self._paths.kernel_cmdline
-        if path in boot.files:
+        if path in dict(boot.lines):
             line = dict(boot.lines)[path]
             text = goal.edit(path, line)
-            files.update({path: text + boot.files[path][len(line) :]} if text != line else {})
-        if "grub" in boot.more:
-            change = self._grub.plan(boot.more["grub"], Goal(goal.of(_SETTINGS)))
+            files.update({path: text + boot.text(path)[len(line) :]} if text != line else {})
+        if boot.more.grub is not None:
+            change = self._grub.plan(boot.more.grub, Goal(goal.of(_SETTINGS)))
             files.update(change.files)
             late, problems = change.late, problems + change.problems
-        commands = self._grub.commands() if files or late or goal.again else []
-        warnings = [self._skipped(uuid, boot.more["status"]) for uuid in boot.more["skipped"]]
+        commands = [boot.more.refresh] if files or late or goal.again else []
+        warnings = [self._skipped(uuid, boot.more.status) for uuid in boot.more.skipped]
         return Change(files=files, commands=commands, late=late, problems=problems, warnings=warnings)
 
-    def said(self, *argv):
+    def said(self, *argv: str) -> tuple[str, str]:
         """As ever; a refresh, which tells of each partition on standard error, has to have reached one at least."""
         out, err = super().said(*argv)
         if argv[-1] == "refresh":
@@ -130,7 +153,7 @@ class Proxmox(Backend):
             ]
         return out, err
 
-    def _skipped(self, uuid, words):
+    def _skipped(self, uuid: str, words: str) -> str:
         reasons = [line for line in _about(uuid, words) if "configur" not in line.lower()]
         return (
             f"proxmox-boot-tool leaves out the partition {uuid} of {self._paths.proxmox_esps}, and a host that boots from it "
@@ -138,7 +161,7 @@ class Proxmox(Backend):
         )
 
 
-def _about(uuid, words):
+def _about(uuid: str, words: str) -> list[str]:
     return [line.strip() for line in lines(words) if uuid in line]
 
 

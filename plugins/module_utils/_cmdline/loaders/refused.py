@@ -13,12 +13,23 @@ here. A row is (name, paths of which one is there, ids of /etc/os-release, where
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
+if TYPE_CHECKING:
+    from typing import Collection, Iterable
+
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Edges
+    from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+    Row = tuple[str, tuple[str, ...], tuple[str, ...], str]
+
 # Refused whatever else is found.
-_SYSTEMS = (
+_SYSTEMS: tuple[Row, ...] = (
     ("NixOS", ("/etc/NIXOS",), ("nixos",), "boot.kernelParams in /etc/nixos/configuration.nix, then nixos-rebuild boot"),
     (
         "Guix System", ("/run/current-system/configuration.scm",), ("guix",),
@@ -61,8 +72,9 @@ _LOADERS = (
 )
 
 
-def refuse_system(fs, files, paths):
+def refuse_system(edges: Edges) -> None:
     """Raises PlanError where this is a system that takes arguments elsewhere."""
+    fs, files, paths = edges
     for name, places, ids, where in _SYSTEMS:
         evidence = _there(fs, paths, places) or _named(files, paths, ids)
         if evidence:
@@ -71,7 +83,7 @@ def refuse_system(fs, files, paths):
             )
 
 
-def refuse_writer(paths):
+def refuse_writer(paths: BootPaths) -> None:
     """Raises PlanError where a tool is here that would make entries anew that look like those by hand."""
     for name, where in _WRITERS:
         program = paths.program(name)
@@ -79,7 +91,7 @@ def refuse_writer(paths):
             raise PlanError(f"{program} makes the entries of systemd-boot anew, and is not set up here: set arguments in {where}")
 
 
-def refuse_ostree(fs, paths):
+def refuse_ostree(fs: Sysfs, paths: BootPaths) -> None:
     """Raises PlanError where ostree has booted this host, and nothing is here that changes arguments of its deployments."""
     line = parse(fs.read(f"{fs.proc}/cmdline") or "")
     if paths.program("bootc") and line.named("composefs") and not line.named("ostree"):
@@ -99,17 +111,17 @@ def refuse_ostree(fs, paths):
         )
 
 
-def other_loaders(fs, paths):
+def other_loaders(fs: Sysfs, paths: BootPaths) -> list[str]:
     """Sentences of what may boot this host, where nothing was found that is set up here."""
     found = [(name, _there(fs, paths, places), where) for name, places, where in _LOADERS]
     return [f"{name} ({evidence}) is not set up by this collection: set arguments in {where}" for name, evidence, where in found if evidence]
 
 
-def _there(fs, paths, places):
+def _there(fs: Sysfs, paths: BootPaths, places: Iterable[str]) -> str | None:
     return next((paths.root + place for place in places if fs.exists(paths.root + place)), None)
 
 
-def _named(files, paths, ids):
+def _named(files: Files, paths: BootPaths, ids: Collection[str]) -> str | None:
     text = next((text for text in map(files.read, paths.os_release) if text is not None), "")
     found = re.search(r"""^ID=["']?([\w.-]+)""", text, re.MULTILINE)
     return f"ID={found.group(1)} in os-release" if found and found.group(1) in ids else None

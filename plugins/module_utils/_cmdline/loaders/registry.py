@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grub import Grub
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubby import Grubby
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.kernel_install import KernelInstall
@@ -21,10 +23,20 @@ from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.unified
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.zipl import Zipl
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, Edges
+    from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+    # Which state of its own a back end reads is its own matter, so only here it is any.
+    AnyBackend = Backend[Any]
+
 # These own the loaders below them: where one is found, no other is asked.
-_OWNERS = (RpmOstree, Proxmox, Unified, Sdbootutil, Kernelstub)
+_OWNERS: tuple[type[AnyBackend], ...] = (RpmOstree, Proxmox, Unified, Sdbootutil, Kernelstub)
 # Each with what it calls itself in the firmware's variable LoaderInfo; None: it leaves nothing there.
-_LOADERS = (
+_LOADERS: tuple[tuple[type[AnyBackend], str | None], ...] = (
     (Grubby, "GRUB"),
     (Grub, "GRUB"),
     (KernelInstall, "systemd-boot"),
@@ -33,15 +45,16 @@ _LOADERS = (
 )
 
 
-def find(fs, files, paths):
+def find(edges: Edges) -> AnyBackend:
     """The back end of the boot loader that boots this host. Raises PlanError where none or more than one is found."""
-    refuse_system(fs, files, paths)
+    refuse_system(edges)
+    fs, dummy, paths = edges
     for kind in _OWNERS:
-        backend = kind(fs, files, paths)
+        backend = kind(*edges)
         if backend.found():
             return backend
     refuse_ostree(fs, paths)
-    candidates = [(kind(fs, files, paths), said) for kind, said in _LOADERS]
+    candidates = [(kind(*edges), said) for kind, said in _LOADERS]
     found = [(one, said, evidence) for one, said, evidence in ((*pair, pair[0].found()) for pair in candidates) if evidence]
     if not found:
         wanted = "; ".join(kind.looked_for for kind in (*_OWNERS, *(kind for kind, dummy in _LOADERS)))
@@ -62,7 +75,7 @@ def find(fs, files, paths):
     )
 
 
-def _may_have_booted(said, info, fs, paths):
+def _may_have_booted(said: str | None, info: str | None, fs: Sysfs, paths: BootPaths) -> bool:
     """systemd-boot always leaves its name in LoaderInfo, GRUB can since 2.12; without EFI it is not systemd-boot."""
     if info is not None:
         return said is not None and info.startswith(said)

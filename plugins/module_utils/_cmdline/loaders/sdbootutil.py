@@ -12,12 +12,19 @@ So no entry is edited here. What an entry alone has would be lost, and is refuse
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Boot, Change, commented, foreign, lost, made_otherwise
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import commented, foreign, lost, made_otherwise
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.entries import EntryFiles
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+if TYPE_CHECKING:
+    from typing import Collection
+
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
 
 # The tool puts these in itself, or takes them out (source: sedrootflags() in sdbootutil).
 _TOOLS_OWN = ("root", "rootflags", "initrd", "BOOT_IMAGE", "systemd.machine_id")
@@ -27,62 +34,63 @@ _SED = "|&\\"
 _EDITED = re.compile(r"[ \t]{2}|\t|\b(?:root|initrd|BOOT_IMAGE|systemd.machine_id)=|\brootflags=subvol=")
 
 
-class Sdbootutil(EntryFiles):
-    """sdbootutil."""
+class Sdbootutil(EntryFiles[str]):
+    """sdbootutil. ``more`` is the program's path."""
 
     name = "sdbootutil"
     looked_for = "sdbootutil with entries in loader/entries"
     forbidden = ((_SED, True, "sdbootutil, a shell script around sed,"),)
     edits_entries = True
 
-    def found(self):
+    def found(self) -> str | None:
         """Evidence, or None."""
         entries = self.all_entries() if self._paths.program("sdbootutil") else []
         return entries[0].path if entries else None
 
-    def read(self):
+    def read(self) -> Boot[str]:
         """The line of /etc/kernel/cmdline, and the entries that the tool makes of it: of this system and snapshot."""
         system, path = self.system(), self._paths.kernel_cmdline
-        text = self._files.read(path)
-        if not (text or "").strip():
+        text = self._files.read(path) or ""
+        if not text.strip():
             raise PlanError(
                 f"{path} is absent or empty, and sdbootutil then takes what the running kernel was started with, for all entries: "
                 "write the arguments there that the entries have, then run again"
             )
-        ours = [one for one in self.all_entries() if one.fields.get("linux") and one.other_root(system) is None]
+        ours = [one for one in self.all_entries() if one.fields.get("linux") and one.other_root(system.line) is None]
         if not ours:
-            raise self.none_is_ours(lambda entry: entry.other_root(system) or "starts no Linux kernel")
+            raise self.none_is_ours(lambda entry: entry.other_root(system.line) or "starts no Linux kernel")
         entries = tuple((entry.path, entry.options) for entry in self.booted_first(ours))
         files = {path: text, **{entry.path: entry.text for entry in ours}}
-        return Boot(entries=entries, files=files, source=self._source(text), lines=((path, text),), more={"ours": ours})
+        return Boot(entries=entries, files=files, source=self._source(text), lines=((path, text),), more=self.program("sdbootutil"))
 
-    def _source(self, text):
+    def _source(self, text: str) -> str:
         """What the tool takes for an entry (source: create_boot_options() in sdbootutil)."""
         texts = [text]
         for place in (self._paths.root + "/usr/kernel/cmdline.d", f"{self._paths.kernel_cmdline}.d"):
             texts += [self._files.read(f"{place}/{name}") or "" for name in self._files.names(place)]
         return " ".join(line.strip() for one in texts for line in lines(one) if not line.startswith("#"))
 
-    def plan(self, boot, goal):
+    def plan(self, boot: Boot[str], goal: Goal) -> Change:
         """/etc/kernel/cmdline, then the tool for all entries."""
         path = self._paths.kernel_cmdline
-        text, problems = goal.edit(path, boot.files[path]), self.unfit(goal.all)
-        files = {path: text} if text != boot.files[path] else {}
+        before = boot.text(path)
+        text, problems = goal.edit(path, before), self.unfit(goal.all)
+        files: dict[str, str | None] = {path: text} if text != before else {}
         commands = []
         if files or goal.again or goal.unmet(boot.entries):
-            commands = [[self._paths.program("sdbootutil"), "update-all-entries"]]
-            problems += commented(path, boot.files[path]) + self._lost(boot, [wish.name for wish in goal.all])
+            commands = [[boot.more, "update-all-entries"]]
+            problems += commented(path, before) + self._lost(boot, [wish.name for wish in goal.all])
             problems += self._against(boot, goal)
         return Change(files=files, commands=commands, problems=problems)
 
-    def _lost(self, boot, names):
+    def _lost(self, boot: Boot[str], names: list[str]) -> list[str]:
         """Problems of arguments that nobody named, and that the tool would change in an entry."""
         own = [*names, *_TOOLS_OWN]
-        found = [(name, lost(line, boot.source, own)) for name, line in boot.entries]
+        gone = [(name, lost(line, boot.source, names=own)) for name, line in boot.entries]
         problems = [
             f"{name} has {' '.join(words)}, and {self._paths.kernel_cmdline} has not, so that sdbootutil would drop it: write it "
             "there, then run again"
-            for name, words in found
+            for name, words in gone
             if words
         ]
         wanted = foreign(boot.source, own)
@@ -97,21 +105,21 @@ class Sdbootutil(EntryFiles):
             "single blanks, and without | & \\ and what it sets itself (root=), or remove it, then run again" for text in torn
         ]
 
-    def foreign_lost(self, before, after, names):
+    def foreign_lost(self, before: Boot[str], after: Boot[str], *, names: Collection[str]) -> list[str]:
         """The entries are made anew of files, which may say more than they had."""
-        return made_otherwise(self.name, after, [*names, *_TOOLS_OWN])
+        return made_otherwise(self.name, after, names=[*names, *_TOOLS_OWN])
 
-    def _against(self, boot, goal):
+    def _against(self, boot: Boot[str], goal: Goal) -> list[str]:
         """Problems of what drop-in files set against the wish."""
         path = self._paths.kernel_cmdline
-        dropped = parse(boot.source[len(self._source_of(boot.files[path])) :])
+        dropped = parse(boot.source[len(self._source_of(boot.text(path))) :])
         return [
             f"{word.text} is set in {path}.d or /usr/kernel/cmdline.d: remove it there, then run again"
             for wish in goal.of(path) for word in wish.unwanted(dropped)
         ]
 
     @staticmethod
-    def _source_of(text):
+    def _source_of(text: str) -> str:
         return " ".join(line.strip() for line in lines(text) if not line.startswith("#"))
 
 

@@ -11,19 +11,24 @@ No tool makes them anew, so the entries themselves are all there is. Those of ot
 
 from __future__ import annotations
 
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Boot, Change
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import with_options
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.entries import EntryFiles
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.refused import refuse_writer
 
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
 
-class SystemdBoot(EntryFiles):
+
+class SystemdBoot(EntryFiles[None]):
     """systemd-boot with entries by hand."""
 
     name = "systemd-boot"
     looked_for = "systemd-boot with entries by hand in loader/entries, which start the system that runs"
 
-    def found(self):
+    def found(self) -> str | None:
         """Evidence, or None: where a tool makes entries for installed kernels, they are that tool's."""
         system, loader = self.system(), self.loader()
         entries = self.all_entries() if loader else []
@@ -31,7 +36,7 @@ class SystemdBoot(EntryFiles):
             return None
         return loader if any(entry.why_not_by_hand(system) is None for entry in entries) else None
 
-    def read(self):
+    def read(self) -> Boot[None]:
         """The options of each entry that starts this system."""
         refuse_writer(self._paths)
         system = self.system()
@@ -39,12 +44,14 @@ class SystemdBoot(EntryFiles):
         if not ours:
             raise self.none_is_ours(lambda entry: entry.why_not_by_hand(system))
         entries = tuple((entry.path, entry.options) for entry in ours)
-        return Boot(entries=entries, files={entry.path: entry.text for entry in ours}, lines=entries)
+        return Boot(entries=entries, more=None, files={entry.path: entry.text for entry in ours}, lines=entries)
 
-    def plan(self, boot, goal):
+    def plan(self, boot: Boot[None], goal: Goal) -> Change:
         """Each entry with other options, in one step a file."""
         edited = {name: (line, goal.edit(name, line)) for name, line in boot.entries}
-        files = {name: with_options(boot.files[name], new) for name, (line, new) in edited.items() if new != line}
+        files: dict[str, str | None] = {
+            name: with_options(boot.text(name), new) for name, (line, new) in edited.items() if new != line
+        }
         return Change(files=files, problems=self.unfit(goal.all))
 
 

@@ -12,30 +12,54 @@ The image that booted says of itself that it did. Tools known here: mkinitcpio b
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.presets import parse_preset
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
 from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, Boot, Change, commented, lost, made_otherwise
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, commented, lost, made_otherwise
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+if TYPE_CHECKING:
+    from typing import Collection
+
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
 
 _LAYOUT = re.compile(r"^\s*layout\s*=\s*uki\s*$", re.MULTILINE)
 
 
-class Unified(Backend):
+@dataclass(frozen=True)
+class Built:
+    """An image of this system, the ``command`` that builds it, and the files beside /etc/kernel/cmdline that its line is made of."""
+
+    path: str
+    command: tuple[str, ...]
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class UnifiedState:
+    """``commands``: those that build the images."""
+
+    commands: tuple[tuple[str, ...], ...]
+
+
+class Unified(Backend[UnifiedState]):
     """Unified kernel images."""
 
     name = "unified"
     looked_for = "a unified kernel image (the EFI variable StubInfo), of mkinitcpio's presets or kernel-install with layout=uki"
     edits_entries = True
 
-    def found(self):
+    def found(self) -> str | None:
         """Evidence, or None: systemd-stub leaves its name where it has started the running kernel."""
         return self._paths.loader_text(self._fs, "StubInfo")
 
-    def _built(self):
-        """(path of an image, the command that builds it, what else its command line is made of) of each."""
-        found, program = [], self._paths.program("mkinitcpio")
+    def _built(self) -> list[Built]:
+        """The images that there are, each as it is Built."""
+        found, program = [], self._paths.program("mkinitcpio") or ""
         for name in self._files.names(self._paths.mkinitcpio_presets) if program else []:
             if not name.endswith(".preset"):
                 continue
@@ -51,15 +75,15 @@ class Unified(Backend):
                         f"or leave it out, so that {self._paths.kernel_cmdline} counts"
                     )
                 if path and self._fs.exists(self._paths.root + path):
-                    found.append((self._paths.root + path, [program, "-p", name[: -len(".preset")]], self._mkinitcpios()))
+                    found.append(Built(self._paths.root + path, (program, "-p", name[: -len(".preset")]), self._mkinitcpios()))
         return found + self._of_kernel_install()
 
-    def _mkinitcpios(self):
+    def _mkinitcpios(self) -> tuple[str, ...]:
         """The drop-in files that mkinitcpio adds to /etc/kernel/cmdline (source: build_uki() in mkinitcpio)."""
         place = self._paths.root + "/etc/cmdline.d"
-        return [f"{place}/{name}" for name in self._files.names(place) if name.endswith(".conf")]
+        return tuple(f"{place}/{name}" for name in self._files.names(place) if name.endswith(".conf"))
 
-    def _of_kernel_install(self):
+    def _of_kernel_install(self) -> list[Built]:
         program = self._paths.program("kernel-install")
         conf = next((text for text in map(self._files.read, self._paths.install_conf) if text is not None), "")
         if not program or not _LAYOUT.search(conf):
@@ -70,10 +94,10 @@ class Unified(Backend):
                 for version in self._files.names(self._paths.modules):
                     image = f"{self._paths.modules}/{version}/vmlinuz"
                     if re.search(rf"-{re.escape(version)}(?:\+\d+(?:-\d+)?)?\.efi\Z", name) and self._fs.exists(image):
-                        found.append((f"{place}/EFI/Linux/{name}", [program, "add", version, image], []))
+                        found.append(Built(f"{place}/EFI/Linux/{name}", (program, "add", version, image)))
         return found
 
-    def read(self):
+    def read(self) -> Boot[UnifiedState]:
         """The command line inside of each image of this system, and the file that they are made of."""
         built, path = self._built(), self._paths.kernel_cmdline
         if not built:
@@ -82,29 +106,32 @@ class Unified(Backend):
                 f"a unified kernel image booted this host ({self.found()}), with its command line inside, and neither a preset of "
                 f"mkinitcpio nor kernel-install with layout=uki builds it: set arguments in {where}, and build it anew"
             )
-        text = self._files.read(path)
-        if not (text or "").strip():
+        text = self._files.read(path) or ""
+        if not text.strip():
             raise PlanError(
                 f"{path} is absent or empty, and the tool then takes what the running kernel was started with: write the arguments "
                 "there that the unified kernel image has, then run again"
             )
-        entries = [(image, self._line(image)) for image, dummy, dummy in built]
-        entries.sort(key=lambda one: not self._booted(one[0]))
-        source = "\n".join([text, *(self._files.read(one) or "" for one in sorted(set(sum((more for *dummy, more in built), []))))])
+        entries = [(image.path, self._line(image.path)) for image in built]
+        entries.sort(key=lambda entry: not self._booted(entry[0]))
+        sources = sorted({source for image in built for source in image.sources})
+        source = "\n".join([text, *(self._files.read(one) or "" for one in sources)])
         return Boot(
             entries=tuple(entries),
             files={path: text},
             source=" ".join(line for line in lines(source) if not line.startswith("#")),
             lines=((path, text),),
-            more={"commands": [list(one) for one in dict.fromkeys(tuple(command) for dummy, command, dummy in built)]},
+            more=UnifiedState(tuple(dict.fromkeys(image.command for image in built))),
         )
 
-    def _booted(self, path):
+    def _booted(self, path: str) -> bool:
         """Whether this is the image that started the running kernel."""
         said = self._paths.loader_text(self._fs, "StubImageIdentifier") or self._paths.loader_text(self._fs, "LoaderImageIdentifier")
-        return bool(said) and path.lower().endswith(said.replace("\\", "/").lower())
+        if not said:
+            return False
+        return path.lower().endswith(said.replace("\\", "/").lower())
 
-    def _line(self, path):
+    def _line(self, path: str) -> str:
         try:
             with self._paths.opened(path) as stream:
                 line = command_line(stream)
@@ -114,29 +141,32 @@ class Unified(Backend):
             raise PlanError(f"{path} has no command line inside: it takes that of the loader, which this collection does not set up")
         return line
 
-    def plan(self, boot, goal):
+    def plan(self, boot: Boot[UnifiedState], goal: Goal) -> Change:
         """/etc/kernel/cmdline, then the tools that build the images."""
         path = self._paths.kernel_cmdline
-        text, problems = goal.edit(path, boot.files[path]), self.unfit(goal.all)
-        files = {path: text} if text != boot.files[path] else {}
-        commands = boot.more["commands"] if files or goal.again or goal.unmet(boot.entries) else []
+        before = boot.text(path)
+        text, problems = goal.edit(path, before), self.unfit(goal.all)
+        files: dict[str, str | None] = {path: text} if text != before else {}
+        commands = [list(command) for command in boot.more.commands] if files or goal.again or goal.unmet(boot.entries) else []
         if commands:
-            problems += commented(path, boot.files[path]) + self._lost(boot, [wish.name for wish in goal.all])
+            problems += commented(path, before) + self._lost(boot, [wish.name for wish in goal.all])
         return Change(files=files, commands=commands, problems=problems)
 
-    def _lost(self, boot, names):
+    def _lost(self, boot: Boot[UnifiedState], names: list[str]) -> list[str]:
         """Problems of arguments that nobody named, and that an image would lose when it is built."""
-        found = [(name, lost(line, boot.source, names)) for name, line in boot.entries]
+        gone = [(name, lost(line, boot.source, names=names)) for name, line in boot.entries]
         return [
             f"{name} has {' '.join(words)} inside, and {self._paths.kernel_cmdline} has not, so that building it anew would lose it: "
             "write it there, then run again"
-            for name, words in found
+            for name, words in gone
             if words
         ]
 
-    def foreign_lost(self, before, after, names):
+    def foreign_lost(
+        self, before: Boot[UnifiedState], after: Boot[UnifiedState], *, names: Collection[str],
+    ) -> list[str]:
         """The image is made anew of files, which may say more than it had."""
-        return made_otherwise(self.name, after, names)
+        return made_otherwise(self.name, after, names=names)
 
 
 __all__ = ("Unified",)

@@ -9,16 +9,45 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, Boot, Change
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import parse_record
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+if TYPE_CHECKING:
+    from typing import Collection, Iterable, Iterator
+
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import Wish
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
 
 _SECTION = re.compile(r"\s*(?P<menu>:?)\[?(?P<name>[^\]\s=#]+)\]?\s*\Z")
 _SETTING = re.compile(r"(?P<head>\s*(?P<key>[a-z]+)\s*=\s*)(?P<value>.*?)(?P<tail>\s*)\Z")
 
 
-class Zipl(Backend):
+@dataclass(frozen=True)
+class Parameters:
+    """A section's command line: where it stands, counted from 0, ``section``, and in which quote, an empty text for none."""
+
+    number: int
+    section: str | None
+    line: str
+    quote: str
+
+
+@dataclass(frozen=True)
+class ZiplState:
+    """``default``: the section that boots, None: not said. ``raw``: (name, line) -> how it was written before us, quotes and all."""
+
+    program: str
+    default: str | None
+    sections: tuple[str | None, ...]
+    raw: dict[tuple[str, str | None], str]
+
+
+class Zipl(Backend[ZiplState]):
     """zipl."""
 
     name = "zipl"
@@ -26,48 +55,48 @@ class Zipl(Backend):
     # zipl reads the value between a pair of equal quotes.
     forbidden = (("'", True, "zipl.conf"),)
 
-    def found(self):
+    def found(self) -> str | None:
         """Evidence, or None. Without parameters in zipl.conf the entries are grubby's."""
         text = self._files.read(self._paths.zipl_conf)
         return self._paths.zipl_conf if text and self._paths.program("zipl") and _parameters(text) else None
 
-    def read(self):
+    def read(self) -> Boot[ZiplState]:
         """The parameters of every section, the default one's first."""
-        text = self._files.read(self._paths.zipl_conf)
+        text = self._files.read(self._paths.zipl_conf) or ""
         default = _default(text)
-        lines = sorted(_parameters(text), key=lambda one: one[1] != default)
-        entries = tuple((self._line(section), value) for dummy, section, value, dummy in lines)
+        found = sorted(_parameters(text), key=lambda parameters: parameters.section != default)
+        entries = tuple((self._line(parameters.section), parameters.line) for parameters in found)
         return Boot(
             entries=entries,
             files={self._paths.zipl_conf: text},
             lines=entries,
-            raw={self._line(section): quote + value + quote for dummy, section, value, quote in lines},
-            more={"default": default, "sections": [one[1] for one in lines], "raw": self._kept()},
+            raw={self._line(one.section): one.quote + one.line + one.quote for one in found},
+            more=ZiplState(self.program("zipl"), default, tuple(one.section for one in found), self._kept()),
         )
 
-    def _kept(self):
+    def _kept(self) -> dict[tuple[str, str | None], str]:
         """(name, line) -> how it was written before us, quotes and all."""
         record = parse_record(self._files.read(self.record), self.record)
         return {(name, kept.was): kept.raw for name, kept in record.lines.items() if kept.raw is not None}
 
-    def _line(self, section):
+    def _line(self, section: str | None) -> str:
         return f"{self._paths.zipl_conf}, section {section}"
 
-    def plan(self, boot, goal):
+    def plan(self, boot: Boot[ZiplState], goal: Goal) -> Change:
         """zipl.conf with every section's parameters edited, then zipl."""
-        path = self._paths.zipl_conf
-        problems, lines = self.unfit(goal.all) + _expanded(goal.all), boot.files[path].split("\n")
-        if boot.more["default"] is not None and boot.more["default"] not in boot.more["sections"]:
+        path, state = self._paths.zipl_conf, boot.more
+        problems, lines = self.unfit(goal.all) + _expanded(goal.all), boot.text(path).split("\n")
+        if state.default is not None and state.default not in state.sections:
             problems.append(
-                f"{path}: the default section {boot.more['default']} has no parameters of its own (a parmfile?): "
+                f"{path}: the default section {state.default} has no parameters of its own (a parmfile?): "
                 "give it a parameters line"
             )
-        for number, section, value, quote in _parameters(boot.files[path]):
-            new = goal.edit(self._line(section), value)
-            if new == value:
+        for parameters in _parameters(boot.text(path)):
+            name, number = self._line(parameters.section), parameters.number
+            new, match = goal.edit(name, parameters.line), _SETTING.match(lines[number])
+            if new == parameters.line or match is None:
                 continue
-            match = _SETTING.match(lines[number])
-            written = boot.more["raw"].get((self._line(section), new), _written(new, quote))
+            written = state.raw.get((name, new), _written(new, parameters.quote))
             if written is None:
                 problems.append(
                     f"{path}:{number + 1}: {new!r} has both kinds of quotes, and zipl has no way to write them: change "
@@ -76,18 +105,18 @@ class Zipl(Backend):
                 continue
             lines[number] = match.group("head") + written + match.group("tail")
         text = "\n".join(lines)
-        files = {path: text} if text != boot.files[path] else {}
-        commands = [[self._paths.program("zipl")]] if files or goal.again else []
+        files: dict[str, str | None] = {path: text} if text != boot.text(path) else {}
+        commands = [[state.program]] if files or goal.again else []
         return Change(files=files, commands=commands, problems=problems)
 
-    def foreign_lost(self, before, after, names):
+    def foreign_lost(self, before: Boot[ZiplState], after: Boot[ZiplState], *, names: Collection[str]) -> list[str]:
         """The file is ours to write, so its sections have to be the same; then the arguments as ever."""
         if [name for name, dummy in before.entries] != [name for name, dummy in after.entries]:
             raise PlanError(f"{self._paths.zipl_conf} has other sections than before")
-        return super().foreign_lost(before, after, names)
+        return super().foreign_lost(before, after, names=names)
 
 
-def _written(line, quote):
+def _written(line: str, quote: str) -> str | None:
     """A value as zipl reads it, in the quotes that it had where they can hold it; None where none can.
 
     Without quotes it is all up to the end of the line (source: scan_value_string() in zipl/src/scan.c).
@@ -101,16 +130,16 @@ def _written(line, quote):
     return None if mark is None else mark + line + mark
 
 
-def _expanded(wishes):
+def _expanded(wishes: Iterable[Wish]) -> list[str]:
     """Problems of values that zipl's loader would fill in from its environment block at each IPL."""
     return [
-        f"args: {text}: zipl replaces ${{NAME}} by a variable of its environment block; it cannot be carried"
+        f"arguments: {text}: zipl replaces ${{NAME}} by a variable of its environment block; it cannot be carried"
         for wish in wishes for text in wish.texts if wish.present and "${" in text
     ]
 
 
-def _sections(text):
-    """(line number, section, setting's match) of every setting."""
+def _sections(text: str) -> Iterator[tuple[int, str | None, bool, re.Match[str]]]:
+    """(line number, section, whether that is a menu, the setting's match) of every setting."""
     section, is_menu = None, False
     for number, line in enumerate(text.split("\n")):
         if line.lstrip().startswith("#") or not line.strip():
@@ -123,18 +152,18 @@ def _sections(text):
             yield number, section, is_menu, setting
 
 
-def _parameters(text):
-    """(line number, section, command line, quote) of every section's parameters."""
+def _parameters(text: str) -> list[Parameters]:
+    """The Parameters of every section, but those of menus."""
     found = []
     for number, section, is_menu, setting in _sections(text):
         if setting.group("key") == "parameters" and not is_menu:
             value = setting.group("value")
             quote = value[0] if len(value) > 1 and value[0] in "\"'" and value[-1] == value[0] else ""
-            found.append((number, section, value[1:-1] if quote else value, quote))
+            found.append(Parameters(number, section, value[1:-1] if quote else value, quote))
     return found
 
 
-def _default(text):
+def _default(text: str) -> str | None:
     """The section that boots: [defaultboot] names it; None where a menu or nothing does."""
     for dummy, section, is_menu, setting in _sections(text):
         if section == "defaultboot" and not is_menu and setting.group("key") == "default":

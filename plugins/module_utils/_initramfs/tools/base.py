@@ -16,6 +16,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+if TYPE_CHECKING:
+    from typing import Sequence
+
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 HEAD = """\
 # Of the Ansible collection vfio.host: images of early user space get the rules of its policies and its module options.
@@ -35,10 +45,19 @@ class ImageFile:
 
     path: str
     kernel: str
-    copies: tuple = ()
-    more: tuple = ()
+    copies: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
     config: str = ""
     is_unified: bool = False
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The tool that builds this host's images, as a value: its ``name``, and path and mode of the one file of ours that it reads."""
+
+    name: str
+    config_path: str
+    config_mode: int
 
 
 class Tool:
@@ -48,10 +67,10 @@ class Tool:
     program = ""
     config_mode = 0o644
     # Names of a kernel's image, in /boot and in a directory of the Boot Loader Specification.
-    in_boot: tuple = ()
-    in_entry: tuple = ("initrd",)
+    in_boot: tuple[str, ...] = ()
+    in_entry: tuple[str, ...] = ("initrd",)
 
-    def __init__(self, fs, files, paths):
+    def __init__(self, fs: Sysfs, files: Files, paths: ImageFiles) -> None:
         self._fs = fs
         self._files = files
         self._paths = paths
@@ -59,13 +78,38 @@ class Tool:
         self._rules = paths.inner(files.boot_rules) + "/*-vfio-host-*.rules"
         self._options = paths.inner(files.modprobe_conf)
 
-    def found(self):
+    def found(self) -> bool:
         """Whether this tool is on the host."""
         return self._paths.program(self.program) is not None
 
-    def images(self, kernels):
+    @property
+    def chosen(self) -> Chosen:
+        """This tool as a value."""
+        return Chosen(self.name, self.config_path, self.config_mode)
+
+    @property
+    def config_path(self) -> str:
+        """The path of the one file of ours that the tool needs."""
+        raise NotImplementedError
+
+    def config(self) -> str | None:
+        """The text of that file; None where the tool needs none."""
+        raise NotImplementedError
+
+    def build(self, image: ImageFile, output: str) -> list[str]:
+        """The command that makes a new image in the file ``output``."""
+        raise NotImplementedError
+
+    def path(self) -> str:
+        """The path of the tool's program. Raises PlanError where it is not installed."""
+        path: str | None = self._paths.program(self.program)
+        if path is None:
+            raise PlanError(f"{self.program}, which builds the images of this host, is not installed any more: install {self.name}")
+        return path
+
+    def images(self, kernels: Sequence[str]) -> list[ImageFile]:
         """The images of installed kernels that a boot loader could use."""
-        found = []
+        found: list[ImageFile] = []
         for kernel in kernels:
             main = [f"{self._paths.boot}/{name.format(kernel)}" for name in self.in_boot]
             main = [path for path in main if self._paths.is_image(path)]
@@ -75,20 +119,20 @@ class Tool:
             found += [ImageFile(path, kernel, copies) for path in main or entry]
         return found
 
-    def _in_entries(self, kernel):
-        tokens = {self._files.read(path) for path in (self._paths.machine_id, self._paths.entry_token)}
-        tokens = sorted(token.strip() for token in tokens if token and re.match(r"[\w.-]+\s*\Z", token))
+    def _in_entries(self, kernel: str) -> list[str]:
+        texts = {self._files.read(path) or "" for path in (self._paths.machine_id, self._paths.entry_token)}
+        tokens = sorted(text.strip() for text in texts if re.match(r"[\w.-]+\s*\Z", text))
         paths = [
             f"{place}/{token}/{kernel}/{name.format(kernel)}"
             for place in self._paths.boots for token in tokens for name in self.in_entry
         ]
         return [path for path in paths if self._paths.is_image(path)]
 
-    def problems(self, dummy_images):
+    def problems(self, images: Sequence[ImageFile]) -> list[str]:
         """Why the tool could not build these images with our configuration."""
         return []
 
-    def finish(self, image):
+    def finish(self, image: ImageFile) -> list[list[str]]:
         """What has to run once an image has changed (source: run_bootloader in update-initramfs; man 8 zipl)."""
         hooks = self._files.names(self._paths.post_update)
         proxmox = self._paths.program("proxmox-boot-tool")
@@ -97,7 +141,7 @@ class Tool:
             return self._told(image, hooks) + [[proxmox, "refresh"]]
         return self._told(image, hooks)
 
-    def _told(self, image, hooks):
+    def _told(self, image: ImageFile, hooks: list[str]) -> list[list[str]]:
         if hooks:
             words = [
                 self._paths.program("run-parts") or "run-parts", f"--arg={image.kernel}",
@@ -112,4 +156,4 @@ class Tool:
         return [[zipl]] if zipl and self._files.read(self._paths.zipl_conf) is not None else []
 
 
-__all__ = ("HEAD", "ImageFile", "Tool")
+__all__ = ("Chosen", "HEAD", "ImageFile", "Tool")

@@ -8,7 +8,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import HEAD, Tool
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import ImageFile
 
 
 class Dracut(Tool):
@@ -20,17 +25,17 @@ class Dracut(Tool):
     in_entry = ("initrd", "initrd.img-{}")
 
     @property
-    def config_path(self):
+    def config_path(self) -> str:
         return self._paths.dracut_conf
 
-    def config(self):
+    def config(self) -> str:
         return HEAD + f'install_optional_items+=" {self._rules} {self._options} "\n'
 
-    def build(self, image, output):
+    def build(self, image: ImageFile, output: str) -> list[str]:
         # Where dracut itself tells boot loaders of an image, it would tell them of the wrong file.
         return [
             "env", "NO_POST_UPDATE_HOOKS=1",
-            self._paths.program(self.program), "--quiet", "--force", output, image.kernel,
+            self.path(), "--quiet", "--force", output, image.kernel,
         ]
 
 

@@ -9,8 +9,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import HEAD, Tool
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import ImageFile
 
 
 class InitramfsTools(Tool):
@@ -26,17 +30,17 @@ class InitramfsTools(Tool):
     in_boot = ("initrd.img-{}",)
     in_entry = ("initrd", "initrd.img-{}")
 
-    def found(self):
+    def found(self) -> bool:
         """The builder stays where dracut took its place, and dracut may bring an update-initramfs of its own."""
         front = self._paths.program("update-initramfs")
         return super().found() and front is not None and "mkinitramfs" in (self._files.read(front) or "")
 
     @property
-    def config_path(self):
+    def config_path(self) -> str:
         """A hook, which runs while an image is built and never else."""
         return self._paths.initramfs_tools_hook
 
-    def config(self):
+    def config(self) -> str | None:
         """None where udev's own hook copies the rules files of /etc: it has on Debian since 2015, and on Ubuntu."""
         for path in self._paths.initramfs_tools_udev:
             text = self._files.read(path)
@@ -50,8 +54,8 @@ class InitramfsTools(Tool):
             "done\n"
         )
 
-    def build(self, image, output):
-        return [self._paths.program(self.program), "-o", output, image.kernel]
+    def build(self, image: ImageFile, output: str) -> list[str]:
+        return [self.path(), "-o", output, image.kernel]
 
 
 __all__ = ("InitramfsTools",)

@@ -8,8 +8,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._boot.presets import parse_preset
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import HEAD, ImageFile, Tool
+
+if TYPE_CHECKING:
+    from typing import Iterator, Sequence
 
 
 class Mkinitcpio(Tool):
@@ -19,21 +24,21 @@ class Mkinitcpio(Tool):
     program = "mkinitcpio"
 
     @property
-    def config_path(self):
+    def config_path(self) -> str:
         return self._paths.mkinitcpio_conf
 
-    def config(self):
+    def config(self) -> str:
         return HEAD + f"FILES+=($(compgen -G '{self._rules}') $(compgen -G '{self._options}'))\n"
 
-    def images(self, kernels):
+    def images(self, kernels: Sequence[str]) -> list[ImageFile]:
         """Those of the presets that are there, then those of kernel-install."""
-        found = []
+        found: list[ImageFile] = []
         for name in self._files.names(self._paths.mkinitcpio_presets):
             if name.endswith(".preset"):
                 found += self._of_preset(self._files.read(f"{self._paths.mkinitcpio_presets}/{name}") or "")
         return found + super().images(kernels)
 
-    def _of_preset(self, text):
+    def _of_preset(self, text: str) -> Iterator[ImageFile]:
         values = parse_preset(text)
         for preset in values.get("PRESETS", ()):
             path = "".join(values.get(f"{preset}_image", ()))
@@ -49,7 +54,7 @@ class Mkinitcpio(Tool):
                     options = [f"--{option}", *given] + options if given else options
                 yield ImageFile(self._paths.root + path, kernel, (), tuple(options), config, True)
 
-    def problems(self, images):
+    def problems(self, images: Sequence[ImageFile]) -> list[str]:
         named = sorted({image.config for image in images if image.config})
         return [
             f"mkinitcpio reads no drop-in file where a preset names its configuration, and the presets in "
@@ -57,19 +62,19 @@ class Mkinitcpio(Tool):
             "default /etc/mkinitcpio.conf, or move what it says to drop-in files" for path in named
         ]
 
-    def build(self, image, output):
-        program = self._paths.program(self.program)
+    def build(self, image: ImageFile, output: str) -> list[str]:
+        program = self.path()
         # The hooks that follow a build are for the image in its place: finish() runs them.
-        status_out_err = self._fs.run([program, "--help"])
-        nopost = ["--nopost"] if any("--nopost" in said for said in status_out_err[1:]) else []
+        dummy, out, err = self._fs.run([program, "--help"])
+        nopost = ["--nopost"] if "--nopost" in out or "--nopost" in err else []
         what = "-U" if image.is_unified else "-g"
         return [program, "-n", "-k", image.kernel, what, output] + nopost + list(image.more)
 
-    def finish(self, image):
+    def finish(self, image: ImageFile) -> list[list[str]]:
         kernel = image.kernel
         if not kernel.startswith("/"):
             kernel = f"{self._paths.inner(self._paths.boot)}/vmlinuz-{kernel}"
-        hooks = {}
+        hooks: dict[str, str] = {}
         for place in self._paths.mkinitcpio_post:
             for name in self._files.names(place):
                 if self._files.is_executable(f"{place}/{name}"):

@@ -8,12 +8,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.dracut import Dracut
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.initramfs_tools import InitramfsTools
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.mkinitcpio import Mkinitcpio
 
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import Tool
+
 # In the order of asking: a distribution's own tool first.
-TOOLS = (InitramfsTools, Mkinitcpio, Dracut)
+TOOLS: tuple[type[Tool], ...] = (InitramfsTools, Mkinitcpio, Dracut)
 
 
 __all__ = ("TOOLS",)

@@ -38,7 +38,7 @@ class Written(dict):
     ("timeout is 0; it is a number", "passthrough_timeout is 0; it is a number"),
     ("confirm is 1; it is a number", "passthrough_confirm is 1; it is a number"),
     ("platforms: x68 is no platform", "passthrough_platforms: x68 is no platform"),
-    ("args: 'bad name' is no argument's name", "passthrough_kernel_cmdline: 'bad name' is no argument's name"),
+    ("arguments: 'bad name' is no argument's name", "passthrough_kernel_cmdline: 'bad name' is no argument's name"),
     ("kernel_cmdline: iommu is 'on', and", "passthrough_kernel_cmdline: iommu is 'on', and"),
     ("another run changes this host: process 7", "another run changes this host: process 7"),
 ])

@@ -97,23 +97,23 @@ def test_only_what_is_in_etc_has_to_be_held():
 
 class TestFindings:
     def test_nothing_where_the_image_is_as_wanted_wherever_udev_looks(self):
-        assert findings({"/usr/lib/udev/rules.d/60-vfio-host-p.rules": "1"}, {RULES: "1"}, {}) == []
+        assert findings({"/usr/lib/udev/rules.d/60-vfio-host-p.rules": "1"}, {RULES: "1"}, tolerated={}) == []
 
     def test_a_file_that_is_not_there(self):
-        assert findings({}, {RULES: "1"}, {}) == [f"lacks {RULES}"]
+        assert findings({}, {RULES: "1"}, tolerated={}) == [f"lacks {RULES}"]
 
     def test_a_file_with_other_content(self):
-        assert findings({RULES: "2"}, {RULES: "1"}, {}) == [f"holds another {RULES}"]
+        assert findings({RULES: "2"}, {RULES: "1"}, tolerated={}) == [f"holds another {RULES}"]
 
     def test_the_copy_in_etc_is_the_one_that_udev_reads(self):
         held = {"/usr/lib/udev/rules.d/60-vfio-host-p.rules": "1", RULES: "2"}
-        assert findings(held, {RULES: "1"}, {}) == [f"holds another {RULES}"]
-        assert findings(held, {RULES: "2"}, {}) == []
+        assert findings(held, {RULES: "1"}, tolerated={}) == [f"holds another {RULES}"]
+        assert findings(held, {RULES: "2"}, tolerated={}) == []
 
     def test_a_file_that_the_host_no_longer_has(self):
-        assert findings({RULES: "1"}, {}, {}) == [f"still holds {RULES}"]
+        assert findings({RULES: "1"}, {}, tolerated={}) == [f"still holds {RULES}"]
 
     def test_a_file_that_the_tool_copies_by_itself_may_be_there_as_it_is_on_the_host(self):
-        assert findings({OPTIONS: "1"}, {}, {OPTIONS: "1"}) == []
-        assert findings({}, {}, {OPTIONS: "1"}) == []
-        assert findings({OPTIONS: "2"}, {}, {OPTIONS: "1"}) == [f"still holds {OPTIONS}"]
+        assert findings({OPTIONS: "1"}, {}, tolerated={OPTIONS: "1"}) == []
+        assert findings({}, {}, tolerated={OPTIONS: "1"}) == []
+        assert findings({OPTIONS: "2"}, {}, tolerated={OPTIONS: "1"}) == [f"still holds {OPTIONS}"]

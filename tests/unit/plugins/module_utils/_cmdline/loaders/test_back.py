@@ -248,7 +248,14 @@ def test_each_section_gets_its_own_value_back(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", "[]", "null", '{"finished": true, "lines": {}}', '{"finished": 1, "lines": {"a": {"made": 1}}}', "\udce9"],
+    [
+        "", "{}", "[]", "null", '{"finished": true, "lines": {}}', '{"finished": 1, "lines": {"a": {"made": 1}}}', "\udce9",
+        '{"finished": true, "lines": {"a": {"made": ["b"], "was": []}}}',
+        '{"finished": true, "lines": {"a": {"made": ["b"], "was": 0}}}',
+        '{"finished": true, "lines": {"a": {"made": ["b", false], "was": ""}}}',
+        '{"finished": true, "lines": {"a": {"made": ["b"], "was": "", "raw": 5}}}',
+        '{"finished": true, "lines": {"a": {"made": ["b"], "was": "", "raw": ["b"]}}}',
+    ],
 )
 @pytest.mark.parametrize("args", [None, ON])
 def test_a_record_that_someone_changed_is_refused(in_place, tmp_path, text, args):
@@ -257,6 +264,21 @@ def test_a_record_that_someone_changed_is_refused(in_place, tmp_path, text, args
     with pytest.raises(PlanError, match=f"{RECORD} is not as this collection wrote it.*: remove it"):
         run(host, args, present=args is not None)
     assert host.calls == []
+
+
+@pytest.mark.parametrize("name", ["kernel-install", "proxmox-boot-tool", "sdbootutil", "mkinitcpio", "ukify"])
+def test_a_file_that_was_made_under_another_boot_loader_stays_where_this_one_needs_it(name, tmp_path):
+    host, path = HOSTS[name](tmp_path, LINE), f"{tmp_path}/etc/kernel/cmdline"
+    line, before = host.read("etc/kernel/cmdline"), snapshot(host)
+    run(host, ON)
+    made = host.read("etc/kernel/cmdline")
+    # As grubby leaves it on a host that had no such file.
+    first = {"made": [made.strip("\n")], "was": line.strip("\n")}
+    host.write(RECORD, json.dumps({"finished": True, "lines": {"/boot/vmlinuz-6.12": first, path: {"made": [made], "was": None}}}))
+    back(host)
+    assert host.read("etc/kernel/cmdline") == line
+    assert snapshot(host) == before
+    assert not back(host)["changed"]
 
 
 def test_a_record_of_another_boot_loader_is_named(tmp_path):

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.area import Request
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.plan import make_plan
 from ansible_collections.vfio.host.plugins.module_utils._core.area import report, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import RELEASE, REPORT
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import BACKENDS, HOSTS, TOOLS
 
@@ -46,6 +48,36 @@ def snapshot(host):
         for path in host.root.rglob("*")
         if path.is_file() and path.name != "grub.cfg"
     }
+
+
+class Untouchable:
+    """A host that nobody may look at. Where files are is no secret."""
+
+    def __init__(self, paths=None):
+        self._paths = paths
+
+    def __getattr__(self, name):
+        value = getattr(self._paths, name, None)
+        if value is None or callable(value):
+            raise AssertionError(f"a plan asks the host for {name}")
+        return value
+
+
+@pytest.mark.parametrize("request_", [
+    Request(ON), Request(ON, False), Request(None, False), Request({"x": "y"}, undeclared=RELEASE), Request({"x": "y"}, undeclared=REPORT),
+])
+def test_a_plan_is_made_of_values_alone(host, request_):
+    run(host)
+    state = host.area.look(host.area.read())
+    wanted = make_plan(state, request_)
+    for backend in (state.backend, getattr(state.backend, "_grub", None)):
+        if backend is not None:
+            backend._fs = backend._files = Untouchable()
+            backend._paths = Untouchable(backend._paths)
+    plan = make_plan(state, request_)
+    assert (plan.change, plan.after, plan.diff, plan.warnings, plan.reboot_reasons) == (
+        wanted.change, wanted.after, wanted.diff, wanted.warnings, wanted.reboot_reasons
+    )
 
 
 def test_a_host_is_known_by_what_it_has(name, host):

@@ -77,6 +77,7 @@ WORDS = st.lists(st.sampled_from(("a=1", "a=2", "a", "b", "b=1", "c")), max_size
 def test_the_tools_arithmetic_comes_to_the_line_that_is_wanted(now, wanted):
     names = ["a", "b"]
     kept = [text for text in now if text == "c"]
-    made = patched(now, *difference(" ".join(now), " ".join(wanted), names))
+    delete, append = difference(" ".join(now), " ".join(wanted), names=names)
+    made = patched(now, delete=delete, append=append)
     assert [text for text in made if text == "c"] == kept
     assert all(parse(" ".join(made)).texts(name) == parse(" ".join(wanted)).texts(name) for name in names)

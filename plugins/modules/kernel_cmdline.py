@@ -24,8 +24,8 @@ options:
   arguments:
     description:
       - Names of arguments to their values. In names, C(-) and C(_) are the same, as for the kernel.
-      - The alias C(args) takes arguments only as a literal mapping. Ansible treats an option of that name in its own way, so a variable belongs in
-        O(arguments).
+      - The alias C(args) is not for tasks that are written with C(action:), nor for ad-hoc commands. There, Ansible itself takes an option of that name
+        apart.
       - Null or an empty text is the argument without C(=).
       - With a text or a number, the argument occurs once, with this value. Other occurrences are removed. They stay for arguments of which each
         occurrence counts (C(console), C(earlycon), C(ifname), C(ip), C(memmap), C(modprobe.blacklist), and all that begin with C(rd.)).

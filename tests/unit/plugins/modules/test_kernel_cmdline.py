@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import BootHost, GrubHost, SystemdBootHost
@@ -11,9 +15,37 @@ from ansible_collections.vfio.host.tests.unit.fake.bootloaders import BootHost, 
 WISH = {"intel_iommu": "on", "nosmt": None}
 
 
+# Ansible's own parser of tasks, in a process of its own: it installs an importer for collections.
+PARSE = """
+import json, sys
+from ansible.parsing.mod_args import ModuleArgsParser
+from ansible.plugins import loader
+getattr(loader, "init_plugin_loader", lambda: None)()
+print(json.dumps(ModuleArgsParser({"ansible.builtin.ping": json.loads(sys.argv[1])}).parse()[1]))
+"""
+
+
 @pytest.fixture
 def host(tmp_path):
     return GrubHost(tmp_path, "quiet intel_iommu=off")
+
+
+@pytest.mark.parametrize("options", [
+    {"args": {"iommu": "pt"}, "state": "absent"}, {"args": {}, "state": "absent"}, {"args": "{{ arguments_of_all_hosts }}"},
+])
+def test_ansible_hands_the_alias_args_to_the_module_as_it_is(options):
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", PARSE, json.dumps(options)], stdout=subprocess.PIPE, check=True)
+    assert json.loads(done.stdout) == options
+
+
+def test_arguments_that_somebody_took_out_of_args_are_named(run_module, host):
+    before = host.read("boot/grub/grub.cfg")
+    assert "iommu" in run_module(host, "kernel_cmdline", iommu="pt", state="absent")["msg"]
+    assert host.read("boot/grub/grub.cfg") == before
+
+
+def test_bad_arguments_are_named_by_their_option(run_module, host):
+    assert run_module(host, "kernel_cmdline", arguments={"a b": "c"})["msg"].startswith("arguments: 'a b' is no argument's name")
 
 
 @pytest.mark.parametrize("option", ["arguments", "args"])

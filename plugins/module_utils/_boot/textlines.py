@@ -19,8 +19,8 @@ _ENTRY_END = re.compile(r"[\r\n]")
 
 def lines(text: str) -> List[str]:
     """The lines of what a shell, GRUB or a tool reads, which only \\n ends; without an empty one after the last."""
-    found = text.split("\n")
-    return found if found[-1] else found[:-1]
+    parts = text.split("\n")
+    return parts if parts[-1] else parts[:-1]
 
 
 def entry_lines(text: str) -> List[str]:

@@ -83,15 +83,15 @@ class Wish:
 
     def is_met(self, line: Line) -> bool:
         """Whether a line is as wished. The same value twice is as good as once."""
-        found = line.values(self.name)
-        return not self.unwanted(line) and not (self.present and set(self.values) - set(found))
+        values = line.values(self.name)
+        return not self.unwanted(line) and not (self.present and set(self.values) - set(values))
 
     def unwanted(self, line: Line) -> list[Word]:
         """The words of a line that are to go."""
-        found = line.named(self.name)
+        words = line.named(self.name)
         if self.present:
-            return [word for word in found if not self.many and word.value not in self.values]
-        return [word for word in found if not self.values or word.value in self.values]
+            return [word for word in words if not self.many and word.value not in self.values]
+        return [word for word in words if not self.values or word.value in self.values]
 
 
 def normalize(name: str) -> str:
@@ -147,8 +147,8 @@ def edit(text: str, wishes: Iterable[Wish]) -> str:
 
 def _met(line: Line, wish: Wish) -> Line:
     """What is missing takes the place of what is too much; what is left of either is inserted or dropped."""
-    found = line.values(wish.name)
-    missing = [text for value, text in zip(wish.values, wish.texts) if value not in found]
+    values = line.values(wish.name)
+    missing = [text for value, text in zip(wish.values, wish.texts) if value not in values]
     spare = [] if wish.many else _spare(line.named(wish.name), wish.values)
     for text in missing:
         if spare:
@@ -173,7 +173,7 @@ def _insert(line: Line, text: str, after: list[Word]) -> Line:
     """Put a word behind the last one of ``after``, else behind the last one that is the kernel's."""
     words = list(line.words)
     if after:
-        at = max(index for index, word in enumerate(words) if any(word is one for one in after)) + 1
+        at = max(index for index, word in enumerate(words) if any(word is other for other in after)) + 1
     else:
         at = next((index for index, word in enumerate(words) if word.text == "--"), len(words))
     space = " "
@@ -190,7 +190,7 @@ def _drop(line: Line, gone: list[Word]) -> Line:
     words: list[Word] = []
     lost = None
     for word in line.words:
-        if any(word is one for one in gone):
+        if any(word is other for other in gone):
             lost = word.space if not words and lost is None else lost
         else:
             # What followed a dropped first word takes its place.
@@ -220,7 +220,7 @@ def parse_wishes(arguments: Mapping[str, object], present: bool) -> list[Wish]:
         except InputError as error:
             problems += error.messages
             continue
-        twins = [one.name for one in wishes[:-1] if normalize(one.name) == normalize(name)]
+        twins = [wish.name for wish in wishes[:-1] if normalize(wish.name) == normalize(name)]
         problems += [f"arguments: {name} and {twin} are one argument to the kernel; name it once" for twin in twins]
     if problems:
         raise InputError(*problems)
@@ -241,7 +241,7 @@ def _wish(name: str, value: object, present: bool) -> Wish:
         raise InputError(f"arguments: {name} is an empty list; give values, or null for the bare argument")
     if not (present or is_list or value not in (None, "")):
         return Wish(name, (), (), True, present)
-    texts = [_text(name, one) for one in values]
+    texts = [_text(name, single) for single in values]
     kernels = tuple(_meaning(text)[1] for text in texts)
     return Wish(name, kernels, tuple(texts), is_list or is_collected(name), present)
 

@@ -312,10 +312,10 @@ def _recorded(state: State, goal: Goal, record: Record, forgotten: list[Wish], c
     """A change with what the record has to say of it, before and after."""
     boot, path, lines = state.boot, state.record, _edited(state.boot, goal)
     known = {normalize(name) for kept in record.lines.values() for name in kept.names}
-    is_touched = any(line != new for dummy, line, new in lines) or {normalize(one.name) for one in forgotten} & known
+    is_touched = any(line != new for dummy, line, new in lines) or {normalize(wish.name) for wish in forgotten} & known
     if record.finished and not is_touched:
         return change
-    during, after = (one.render() for one in record.follow(lines, forgotten, raws=boot.raw))
+    during, after = (written.render() for written in record.follow(lines, forgotten, raws=boot.raw))
     now = boot.files[path]
     files: dict[str, str | None] = {}
     if change.files or change.commands:

@@ -45,10 +45,10 @@ class Kept:
     @property
     def names(self) -> list[str]:
         """The arguments in which it differs, as they are written."""
-        was, made = parse(self.was or ""), [parse(one or "") for one in self.made]
+        was, made = parse(self.was or ""), [parse(line or "") for line in self.made]
         words = [word for line in made + [was] for word in line.words if not word.is_inits]
         names = {word.name: word.written for word in reversed(words)}
-        return [names[name] for name in sorted(names) if any(one.texts(name) != was.texts(name) for one in made)]
+        return [names[name] for name in sorted(names) if any(line.texts(name) != was.texts(name) for line in made)]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Record:
         kept = self.lines.get(name)
         if kept and kept.was is not None:
             return kept
-        return next((one for one in self.lines.values() if one.was is not None), Kept("", ()))
+        return next((kept for kept in self.lines.values() if kept.was is not None), Kept("", ()))
 
     def adopted(self, removable: Collection[str]) -> Record:
         """The record for a boot loader that needs the files that we made, but for those that are ``removable``.
@@ -79,14 +79,14 @@ class Record:
         kept = self.of(name)
         if line in kept.made:
             return kept.was, []
-        now, was, made = parse(line), parse(kept.was or ""), [parse(one or "") for one in kept.made]
+        now, was, made = parse(line), parse(kept.was or ""), [parse(text or "") for text in kept.made]
         wishes: list[Wish] = []
         left = []
         for arg in kept.names:
-            before, ours = was.texts(arg), [one.texts(arg) for one in made]
+            before, ours = was.texts(arg), [line.texts(arg) for line in made]
             if now.texts(arg) in ours:
                 wishes.append(exact(arg, was))
-            elif is_collected(arg) or any(len(one) > 1 for one in ours):
+            elif is_collected(arg) or any(len(texts) > 1 for texts in ours):
                 wishes += _singly(arg, was, made)
             elif now.texts(arg) != before:
                 left.append(arg)
@@ -97,7 +97,7 @@ class Record:
         kept, first = self.lines.get(name), self.of(name)
         if kept is None or kept.was is not None:
             return False
-        return any(_words(line) == _words(one) for one in (*kept.made, first.was, *first.made) if one is not None)
+        return any(_words(line) == _words(other) for other in (*kept.made, first.was, *first.made) if other is not None)
 
     def unneeded(self, lines: list[Edited], forgotten: list[Wish]) -> list[str]:
         """The names of files that we have made, and that nothing is left for after a run; as for ``follow``."""

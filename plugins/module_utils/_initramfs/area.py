@@ -49,13 +49,13 @@ class ImageArea:
         require_root(self._fs)
         kernels = self._paths.kernels()
         tools = [tool(self._fs, self._files, self._paths) for tool in TOOLS]
-        tool, found = _choose([one for one in tools if one.found()], kernels)
+        tool, found = _choose([tool for tool in tools if tool.found()], kernels)
         if tool is None:
             # In no tool's charge, but perhaps in a boot loader's.
-            found = list({image.path: image for one in tools for image in Tool.images(one, kernels)}.values())
+            found = list({image.path: image for tool in tools for image in Tool.images(tool, kernels)}.values())
         found, strays = self._with_loaded(found)
         cache = _Cache(self._files, self._paths)
-        images = [self._image(cache, one, tool) for one in found]
+        images = [self._image(cache, file, tool) for file in found]
         cache.save()
         with_image = {image.kernel for image in found}
         return Images(
@@ -71,14 +71,14 @@ class ImageArea:
             config_wanted=None if tool is None else tool.config(),
             room={
                 path: self._paths.room(os.path.dirname(path))
-                for one in images for path in (one.file.path,) + one.file.copies
+                for image in images for path in (image.file.path,) + image.file.copies
             },
             spool_room=self._paths.spool_room(),
-            foreign=self._foreign(strays, {path for one in found for path in (one.path,) + one.copies}),
+            foreign=self._foreign(strays, {path for file in found for path in (file.path,) + file.copies}),
             is_ostree=self._fs.exists(self._paths.ostree_booted),
         )
 
-    def _with_loaded(self, found: list[ImageFile]) -> tuple[list[ImageFile], list[str]]:
+    def _with_loaded(self, files: list[ImageFile]) -> tuple[list[ImageFile], list[str]]:
         """(the ImageFiles, with what this system's boot entries load as copies of them, what they load that is no copy)."""
         entries: EntryFiles[None] = EntryFiles(self._fs, self._files, self._paths)
         running = entries.system().line
@@ -88,20 +88,20 @@ class ImageArea:
                 continue
             for name in entry.initrds:
                 path = f"{entry.place}/{name.lstrip('/')}"
-                known = [one for image in found for one in (image.path,) + image.copies]
-                if not self._paths.is_image(path) or any(os.path.samefile(path, one) for one in known):
+                known = [copy for image in files for copy in (image.path,) + image.copies]
+                if not self._paths.is_image(path) or any(os.path.samefile(path, copy) for copy in known):
                     continue
-                twins = [image for image in found if self._paths.is_same(image.path, path)]
-                found = [replace(one, copies=one.copies + (path,)) if one in twins[:1] else one for one in found]
+                twins = [image for image in files if self._paths.is_same(image.path, path)]
+                files = [replace(image, copies=image.copies + (path,)) if image in twins[:1] else image for image in files]
                 strays += [] if twins or path in strays else [path]
-        return found, strays
+        return files, strays
 
     def _foreign(self, strays: list[str], known: Collection[str]) -> list[Foreign]:
         """The Foreign images: unified ones, and what boot entries load, that no tool here is known to build."""
         booted = self._paths.loader_text(self._fs, "StubImageIdentifier")
         has_stub = self._paths.loader_text(self._fs, "StubInfo") is not None
         unified = [path for path in self._paths.unified_images() if path not in known]
-        found = []
+        foreign = []
         for path in unified + strays:
             is_booted = path in strays or (
                 has_stub and (not booted or path.lower().endswith(booted.replace("\\", "/").lower()))
@@ -109,11 +109,11 @@ class ImageArea:
             try:
                 content = read_image(self._paths, path)
             except Unreadable as error:
-                found.append(Foreign(path, path in unified, is_booted, {}, f"cannot be read: {error}"))
+                foreign.append(Foreign(path, path in unified, is_booted, {}, f"cannot be read: {error}"))
                 continue
             if content.has_init:
-                found.append(Foreign(path, path in unified, is_booted, content.held, None))
-        return found
+                foreign.append(Foreign(path, path in unified, is_booted, content.held, None))
+        return foreign
 
     def _image(self, cache: _Cache, file: ImageFile, tool: Tool | None) -> Image:
         held, problem, stamp = {}, None, self._paths.stamp(file.path)
@@ -167,11 +167,11 @@ class ImageArea:
 
 def _choose(tools: list[Tool], kernels: list[str]) -> tuple[Tool | None, list[ImageFile]]:
     """The tool that has images here, else the first one; and its images."""
-    found = [(tool, tool.images(kernels)) for tool in tools]
-    for tool, images in found:
+    images_of = [(tool, tool.images(kernels)) for tool in tools]
+    for tool, images in images_of:
         if images:
             return tool, images
-    return found[0] if found else (None, [])
+    return images_of[0] if images_of else (None, [])
 
 
 @dataclass(frozen=True)

@@ -80,23 +80,23 @@ def findings(held: Mapping[str, str], wanted: Mapping[str, str], *, tolerated: M
     ``tolerated``: files that the tool copies by itself, and that may be there, as they are on the host.
     """
     now, want = _effective(held), _effective(wanted)
-    found = []
+    phrases = []
     for name, path in sorted((_name(path), path) for path in wanted):
         if name not in now:
-            found.append(f"lacks {path}")
+            phrases.append(f"lacks {path}")
         elif now[name] != want[name]:
-            found.append(f"holds another {path}")
+            phrases.append(f"holds another {path}")
     may = _effective(tolerated)
-    found += [
+    phrases += [
         f"still holds {path}" for path in sorted(held)
         if _name(path) not in want and (_name(path) not in may or held[path] != may[_name(path)])
     ]
-    return found
+    return phrases
 
 
 def _name(path: str) -> str:
-    found = _RULES.match(path)
-    return found.group(1) if found else path
+    match = _RULES.match(path)
+    return match.group(1) if match else path
 
 
 def _effective(files: Mapping[str, str]) -> dict[str, str]:

@@ -182,8 +182,8 @@ def make_plan(host: Images, request: ImageRequest) -> ImagePlan:
 
 def _stale_foreign(host: Images, wanted: dict[str, str], tolerated: dict[str, str]) -> list[tuple[Foreign, list[str]]]:
     """(a Foreign image, why it is not as wanted) of those that are not."""
-    found = [(one, [one.problem] if one.problem else findings(one.held, wanted, tolerated=tolerated)) for one in host.foreign]
-    return [(one, reasons) for one, reasons in found if reasons and (wanted or not one.problem)]
+    reasons_of = [(foreign, [foreign.problem] if foreign.problem else findings(foreign.held, wanted, tolerated=tolerated)) for foreign in host.foreign]
+    return [(foreign, reasons) for foreign, reasons in reasons_of if reasons and (wanted or not foreign.problem)]
 
 
 def _kind(foreign: Foreign) -> str:
@@ -221,7 +221,7 @@ def _space_problems(plan: ImagePlan) -> list[str]:
     problems: list[str] = []
     # File system -> (bytes needed, bytes free, for what).
     needs: dict[int, tuple[int, int, str]] = {}
-    places = [(one, path) for one in plan.rebuilt for path in (one.file.path,) + one.file.copies]
+    places = [(image, path) for image in plan.rebuilt for path in (image.file.path,) + image.file.copies]
     for image, path in places:
         system, free, writable = plan.host.room[path]
         if not writable:

@@ -225,7 +225,7 @@ def lost(line: str, source: str, *, names: Collection[str]) -> list[str]:
 
 def _is_gone(word: Word, made: Line) -> bool:
     if word.is_inits:
-        return word.text not in [one.text for one in made.words if one.is_inits]
+        return word.text not in [other.text for other in made.words if other.is_inits]
     return not made.named(word.name) or (is_collected(word.name) and word.value not in made.values(word.name))
 
 

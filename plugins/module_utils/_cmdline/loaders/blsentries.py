@@ -101,7 +101,7 @@ class Entry:
             return f"has {_said('root', theirs)}, and the running kernel {_said('root', ours)}"
         if not theirs and "initrd" not in self.fields:
             return "has neither a root= nor an initrd"
-        subvolumes = [_subvolume(one.values("rootflags")) for one in (line, running)]
+        subvolumes = [_subvolume(words.values("rootflags")) for words in (line, running)]
         if subvolumes[0] != subvolumes[1]:
             return f"has the subvolume {subvolumes[0] or '(none)'}, and the running kernel {subvolumes[1] or '(none)'}"
         return None
@@ -120,8 +120,8 @@ def _said(name: str, values: list[str | None]) -> str:
 
 def _subvolume(values: list[str | None]) -> str | None:
     options = ",".join(value or "" for value in values).split(",")
-    found = [one.partition("=")[2].strip("/") for one in options if one.startswith("subvol=")]
-    return found[-1] if found else None
+    subvolumes = [option.partition("=")[2].strip("/") for option in options if option.startswith("subvol=")]
+    return subvolumes[-1] if subvolumes else None
 
 
 def parse_entry(text: str) -> dict[str, str]:
@@ -137,15 +137,15 @@ def parse_entry(text: str) -> dict[str, str]:
 
 def with_options(text: str, options: str) -> str:
     """The text of an entry with other options, all in the place of the first."""
-    lines, found = [], False
+    lines, is_written = [], False
     for line in text.split("\n"):
         match = _OPTIONS.match(line)
-        if match and not found:
+        if match and not is_written:
             lines.append(match.group("key") + (match.group("space") or " ") + options)
         elif not match:
             lines.append(line)
-        found = found or bool(match)
-    return "\n".join(lines) if found else text.rstrip("\n") + f"\noptions    {options}\n"
+        is_written = is_written or bool(match)
+    return "\n".join(lines) if is_written else text.rstrip("\n") + f"\noptions    {options}\n"
 
 
 __all__ = ("Entry", "System", "parse_entry", "with_options")

@@ -70,7 +70,7 @@ def parse_entry(info: Mapping[str, str], text: str | None, *, path: str | None, 
     kernel, line = info.get("kernel", ""), info.get("args", "")
     if text is None:
         return Entry(info["index"], kernel, path, None, line if kernel else None)
-    options = [one.strip() for one in _OPTIONS.findall(text)]
+    options = [value.strip() for value in _OPTIONS.findall(text)]
     if not options or not _LINUX.search(text):
         return Entry(info["index"], kernel, path, text, None)
     line = " ".join(options)
@@ -105,12 +105,12 @@ def is_assigned(text: str | None) -> bool:
 
 def value_of(text: str | None) -> tuple[int, int] | None:
     """(begin, end) of what GRUB_CMDLINE_LINUX holds; None where it is not set once, to one quoted value on one line."""
-    found = list(_ASSIGNED.finditer(text or ""))
-    match = _QUOTED.match(found[0].group()) if len(found) == 1 else None
+    assignments = list(_ASSIGNED.finditer(text or ""))
+    match = _QUOTED.match(assignments[0].group()) if len(assignments) == 1 else None
     if not match:
         return None
     begin, end = match.span("single" if match.group("double") is None else "double")
-    return found[0].start() + begin, found[0].start() + end
+    return assignments[0].start() + begin, assignments[0].start() + end
 
 
 __all__ = ("Entry", "edited", "is_assigned", "parse_entry", "parse_info", "value_of")

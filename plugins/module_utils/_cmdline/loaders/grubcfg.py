@@ -78,27 +78,27 @@ def default_entry(text: str, env: Mapping[str, str]) -> Entry | None:
     wanted = env.get("next_entry") or _default(text, env)
     entry = None
     for part in wanted.split(">"):
-        siblings = [one for one in entries if one.parent is entry]
+        siblings = [other for other in entries if other.parent is entry]
         entry = _pick(siblings, part)
         if entry is None:
             # GRUB boots the first entry when it cannot find the default.
-            entry = next((one for one in entries if one.parent is None), None)
+            entry = next((other for other in entries if other.parent is None), None)
             break
     while entry is not None and entry.is_menu:
-        entry = next((one for one in entries if one.parent is entry), None)
+        entry = next((other for other in entries if other.parent is entry), None)
     return entry
 
 
 def _default(text: str, env: Mapping[str, str]) -> str:
     """What the last plain ``set default=`` says; ${saved_entry} comes from the environment."""
-    found = [value for value in _DEFAULT.findall(text) if "next_entry" not in value]
-    return (found[-1] if found else "0").replace("${saved_entry}", env.get("saved_entry", "")) or "0"
+    values = [value for value in _DEFAULT.findall(text) if "next_entry" not in value]
+    return (values[-1] if values else "0").replace("${saved_entry}", env.get("saved_entry", "")) or "0"
 
 
 def _pick(siblings: Sequence[Entry], part: str) -> Entry | None:
     if part.isascii() and part.isdigit() and len(part) < 10:
         return siblings[int(part)] if int(part) < len(siblings) else None
-    return next((one for one in siblings if part in one.ids or part == one.title), None)
+    return next((sibling for sibling in siblings if part in sibling.ids or part == sibling.title), None)
 
 
 __all__ = ("Entry", "default_entry", "parse_entries", "parse_environment")

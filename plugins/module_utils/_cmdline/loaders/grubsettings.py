@@ -97,7 +97,7 @@ class Settings:
 
     def with_ours(self, left_out: Iterable[str], ours: str) -> str:
         """The line that GRUB makes of it."""
-        linux, default = (without(one, left_out) for one in (self.linux, self.default))
+        linux, default = (without(line, left_out) for line in (self.linux, self.default))
         return f"{linux} {ours} {self.late[0]} {default} {self.late[1]}"
 
 
@@ -119,8 +119,8 @@ def parse_answers(out: str, late: Sequence[str]) -> Settings | None:
 
 def _beside(now: str, before: str) -> str | None:
     """What was put around a value that was marked; None where it is not there any more."""
-    begin, found, end = now.partition(f"{before} {_MARK}")
-    return f"{begin.strip()} {end.strip()}".strip() if found else None
+    begin, mark, end = now.partition(f"{before} {_MARK}")
+    return f"{begin.strip()} {end.strip()}".strip() if mark else None
 
 
 def without(line: str, texts: Iterable[str]) -> str:
@@ -138,7 +138,7 @@ def render(left_out: Sequence[str], ours: str) -> str:
     """Our lines; empty where they have nothing to say."""
     text = ""
     if left_out:
-        text += _WITHOUT.replace("WORDS", " ".join(shlex.quote(one) for one in left_out))
+        text += _WITHOUT.replace("WORDS", " ".join(shlex.quote(word) for word in left_out))
     if ours.strip():
         text += f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX"{shlex.quote(" " + ours.strip())}\n'
     return text
@@ -201,12 +201,12 @@ class Block:
 
 
 def _parsed(path: str, body: str | None) -> tuple[tuple[str, ...], str]:
-    found = None if body is None else parse(body)
-    if found is None:
+    lines = None if body is None else parse(body)
+    if lines is None:
         raise PlanError(
             f"{path} is not as this collection wrote it: remove it, or move its lines to a file of yours, then run again"
         )
-    return found
+    return lines
 
 
 def has_block(text: str | None) -> bool:

@@ -44,7 +44,7 @@ class KernelInstall(EntryFiles[None]):
     def read(self) -> Boot[None]:
         """The line of /etc/kernel/cmdline, and every entry of an installed kernel of this system."""
         system = self.system()
-        ours = self.booted_first([one for one in self.all_entries() if one.why_not_generated(system) is None])
+        ours = self.booted_first([entry for entry in self.all_entries() if entry.why_not_generated(system) is None])
         if not ours:
             raise self.none_is_ours(lambda entry: entry.why_not_generated(system))
         self._refuse_another(ours, system)

@@ -59,7 +59,7 @@ class Kernelstub(EntryFiles[KernelstubState]):
         options = self._options(text)
         begin, end = _span(text, options, path)
         line = " ".join(options)
-        ours = [one for one in self.all_entries() if self._is_ours(one)]
+        ours = [entry for entry in self.all_entries() if self._is_ours(entry)]
         if not ours:
             raise self.none_is_ours(lambda entry: entry.other_root(self.system().line) or "is not kernelstub's")
         entries = tuple((entry.path, entry.options) for entry in self.booted_first(ours))
@@ -80,7 +80,7 @@ class Kernelstub(EntryFiles[KernelstubState]):
             sets = {key: user[key] for key in ("setup_loader", "manage_mode")}
         except (ValueError, KeyError, TypeError):
             raise PlanError(f"{path} is not as kernelstub writes it: {remedy}") from None
-        if not isinstance(options, list) or not all(isinstance(one, str) for one in options):
+        if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
             raise PlanError(f"{path}: kernel_options is no list of texts: {remedy}")
         if sets != {"setup_loader": True, "manage_mode": True}:
             raise PlanError(
@@ -130,11 +130,11 @@ def _span(text: str, options: list[str], path: str) -> tuple[int, int]:
     """(begin, end) of the list of the user's arguments in the configuration. Raises PlanError."""
     for match in _KEY.finditer(text, max(text.find('"user"'), 0)):
         try:
-            found, end = json.JSONDecoder().raw_decode(text, match.end())
+            parsed, end = json.JSONDecoder().raw_decode(text, match.end())
             marked = json.loads(text[: match.end()] + "[]" + text[end:])
         except ValueError:
             continue
-        if found == options and marked["user"]["kernel_options"] == []:
+        if parsed == options and marked["user"]["kernel_options"] == []:
             return match.end(), end
     raise PlanError(f"{path}: the list kernel_options of user cannot be found: run kernelstub once")
 

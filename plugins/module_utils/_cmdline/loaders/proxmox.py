@@ -83,13 +83,13 @@ class Proxmox(Backend[ProxmoxState]):
         status = "\n".join(self.read_asked(self.program("proxmox-boot-tool"), "status"))
         # 'uefi', 'grub' or both, each with or without versions in brackets; nothing for an empty partition.
         loaders = {uuid: set(re.findall(r"[a-z]+", text)) & {"uefi", "grub"} for uuid, text in _CONFIGURED.findall(status)}
-        found = {loader for names in loaders.values() for loader in names}
+        kinds = {loader for names in loaders.values() for loader in names}
         lines: tuple[tuple[str, str], ...] = ()
         entries: tuple[tuple[str, str], ...] = ()
         files: dict[str, str | None] = {}
         grub = None
         self._known = [uuid for uuid in self._uuids() if not loaders.get(uuid)]
-        if "uefi" in found:
+        if "uefi" in kinds:
             path = self._paths.kernel_cmdline
             text = self._files.read(path)
             if text is None:
@@ -99,7 +99,7 @@ class Proxmox(Backend[ProxmoxState]):
             # The tool reads the first line, whatever follows.
             lines = entries = ((path, "".join(text.partition("\n")[:2])),)
             files = {path: text}
-        if "grub" in found:
+        if "grub" in kinds:
             grub = self._grub.read()
             entries, files = entries + grub.entries, {**files, **grub.files}
         if not entries:
@@ -141,7 +141,7 @@ class Proxmox(Backend[ProxmoxState]):
         out, err = super().said(*argv)
         if argv[-1] == "refresh":
             words = f"{out}\n{err}"
-            reached = [uuid for uuid in self._uuids() if any("configuring" in one.lower() for one in _about(uuid, words))]
+            reached = [uuid for uuid in self._uuids() if any("configuring" in line.lower() for line in _about(uuid, words))]
             if not reached:
                 raise ApplyError(
                     f"proxmox-boot-tool refresh configured no partition of {self._paths.proxmox_esps}: {last_words(out, err)}"

@@ -113,8 +113,8 @@ def refuse_ostree(fs: Sysfs, paths: BootPaths) -> None:
 
 def other_loaders(fs: Sysfs, paths: BootPaths) -> list[str]:
     """Sentences of what may boot this host, where nothing was found that is set up here."""
-    found = [(name, _there(fs, paths, places), where) for name, places, where in _LOADERS]
-    return [f"{name} ({evidence}) is not set up by this collection: set arguments in {where}" for name, evidence, where in found if evidence]
+    loaders = [(name, _there(fs, paths, places), where) for name, places, where in _LOADERS]
+    return [f"{name} ({evidence}) is not set up by this collection: set arguments in {where}" for name, evidence, where in loaders if evidence]
 
 
 def _there(fs: Sysfs, paths: BootPaths, places: Iterable[str]) -> str | None:
@@ -123,8 +123,8 @@ def _there(fs: Sysfs, paths: BootPaths, places: Iterable[str]) -> str | None:
 
 def _named(files: Files, paths: BootPaths, ids: Collection[str]) -> str | None:
     text = next((text for text in map(files.read, paths.os_release) if text is not None), "")
-    found = re.search(r"""^ID=["']?([\w.-]+)""", text, re.MULTILINE)
-    return f"ID={found.group(1)} in os-release" if found and found.group(1) in ids else None
+    match = re.search(r"""^ID=["']?([\w.-]+)""", text, re.MULTILINE)
+    return f"ID={match.group(1)} in os-release" if match and match.group(1) in ids else None
 
 
 __all__ = ("other_loaders", "refuse_ostree", "refuse_system", "refuse_writer")

@@ -55,16 +55,16 @@ def find(edges: Edges) -> AnyBackend:
             return backend
     refuse_ostree(fs, paths)
     candidates = [(kind(*edges), said) for kind, said in _LOADERS]
-    found = [(one, said, evidence) for one, said, evidence in ((*pair, pair[0].found()) for pair in candidates) if evidence]
-    if not found:
+    backends = [(backend, said, evidence) for backend, said, evidence in ((*pair, pair[0].found()) for pair in candidates) if evidence]
+    if not backends:
         wanted = "; ".join(kind.looked_for for kind in (*_OWNERS, *(kind for kind, dummy in _LOADERS)))
         others = other_loaders(fs, paths)
         raise PlanError("; ".join(["no boot loader found that this module knows", *others, f"looked for: {wanted}"]))
     info = paths.loader_text(fs, "LoaderInfo")
-    fitting = [backend for backend, said, dummy in found if _may_have_booted(said, info, fs, paths)]
+    fitting = [backend for backend, said, dummy in backends if _may_have_booted(said, info, fs, paths)]
     if len(fitting) == 1:
         return fitting[0]
-    seen = ", ".join(f"{backend.name} ({evidence})" for backend, dummy, evidence in found)
+    seen = ", ".join(f"{backend.name} ({evidence})" for backend, dummy, evidence in backends)
     if not fitting:
         raise PlanError(
             f"found {seen}, but the firmware says that {info or 'another loader'} booted this host, which is not "

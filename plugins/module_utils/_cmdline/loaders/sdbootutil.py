@@ -56,7 +56,7 @@ class Sdbootutil(EntryFiles[str]):
                 f"{path} is absent or empty, and sdbootutil then takes what the running kernel was started with, for all entries: "
                 "write the arguments there that the entries have, then run again"
             )
-        ours = [one for one in self.all_entries() if one.fields.get("linux") and one.other_root(system.line) is None]
+        ours = [entry for entry in self.all_entries() if entry.fields.get("linux") and entry.other_root(system.line) is None]
         if not ours:
             raise self.none_is_ours(lambda entry: entry.other_root(system.line) or "starts no Linux kernel")
         entries = tuple((entry.path, entry.options) for entry in self.booted_first(ours))
@@ -68,7 +68,7 @@ class Sdbootutil(EntryFiles[str]):
         texts = [text]
         for place in (self._paths.root + "/usr/kernel/cmdline.d", f"{self._paths.kernel_cmdline}.d"):
             texts += [self._files.read(f"{place}/{name}") or "" for name in self._files.names(place)]
-        return " ".join(line.strip() for one in texts for line in lines(one) if not line.startswith("#"))
+        return " ".join(line.strip() for part in texts for line in lines(part) if not line.startswith("#"))
 
     def plan(self, boot: Boot[str], goal: Goal) -> Change:
         """/etc/kernel/cmdline, then the tool for all entries."""

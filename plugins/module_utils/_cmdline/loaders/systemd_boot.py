@@ -40,7 +40,7 @@ class SystemdBoot(EntryFiles[None]):
         """The options of each entry that starts this system."""
         refuse_writer(self._paths)
         system = self.system()
-        ours = self.booted_first([one for one in self.all_entries() if one.why_not_by_hand(system) is None])
+        ours = self.booted_first([entry for entry in self.all_entries() if entry.why_not_by_hand(system) is None])
         if not ours:
             raise self.none_is_ours(lambda entry: entry.why_not_by_hand(system))
         entries = tuple((entry.path, entry.options) for entry in ours)

@@ -59,7 +59,7 @@ class Unified(Backend[UnifiedState]):
 
     def _built(self) -> list[Built]:
         """The images that there are, each as it is Built."""
-        found, program = [], self._paths.program("mkinitcpio") or ""
+        images, program = [], self._paths.program("mkinitcpio") or ""
         for name in self._files.names(self._paths.mkinitcpio_presets) if program else []:
             if not name.endswith(".preset"):
                 continue
@@ -75,8 +75,8 @@ class Unified(Backend[UnifiedState]):
                         f"or leave it out, so that {self._paths.kernel_cmdline} counts"
                     )
                 if path and self._fs.exists(self._paths.root + path):
-                    found.append(Built(self._paths.root + path, (program, "-p", name[: -len(".preset")]), self._mkinitcpios()))
-        return found + self._of_kernel_install()
+                    images.append(Built(self._paths.root + path, (program, "-p", name[: -len(".preset")]), self._mkinitcpios()))
+        return images + self._of_kernel_install()
 
     def _mkinitcpios(self) -> tuple[str, ...]:
         """The drop-in files that mkinitcpio adds to /etc/kernel/cmdline (source: build_uki() in mkinitcpio)."""
@@ -88,14 +88,14 @@ class Unified(Backend[UnifiedState]):
         conf = next((text for text in map(self._files.read, self._paths.install_conf) if text is not None), "")
         if not program or not _LAYOUT.search(conf):
             return []
-        found = []
+        images = []
         for place in self._paths.boots:
             for name in self._files.names(f"{place}/EFI/Linux"):
                 for version in self._files.names(self._paths.modules):
                     image = f"{self._paths.modules}/{version}/vmlinuz"
                     if re.search(rf"-{re.escape(version)}(?:\+\d+(?:-\d+)?)?\.efi\Z", name) and self._fs.exists(image):
-                        found.append(Built(f"{place}/EFI/Linux/{name}", (program, "add", version, image)))
-        return found
+                        images.append(Built(f"{place}/EFI/Linux/{name}", (program, "add", version, image)))
+        return images
 
     def read(self) -> Boot[UnifiedState]:
         """The command line inside of each image of this system, and the file that they are made of."""
@@ -115,7 +115,7 @@ class Unified(Backend[UnifiedState]):
         entries = [(image.path, self._line(image.path)) for image in built]
         entries.sort(key=lambda entry: not self._booted(entry[0]))
         sources = sorted({source for image in built for source in image.sources})
-        source = "\n".join([text, *(self._files.read(one) or "" for one in sources)])
+        source = "\n".join([text, *(self._files.read(name) or "" for name in sources)])
         return Boot(
             entries=tuple(entries),
             files={path: text},

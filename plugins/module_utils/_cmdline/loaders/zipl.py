@@ -70,8 +70,8 @@ class Zipl(Backend[ZiplState]):
             entries=entries,
             files={self._paths.zipl_conf: text},
             lines=entries,
-            raw={self._line(one.section): one.quote + one.line + one.quote for one in found},
-            more=ZiplState(self.program("zipl"), default, tuple(one.section for one in found), self._kept()),
+            raw={self._line(parameters.section): parameters.quote + parameters.line + parameters.quote for parameters in found},
+            more=ZiplState(self.program("zipl"), default, tuple(parameters.section for parameters in found), self._kept()),
         )
 
     def _kept(self) -> dict[tuple[str, str | None], str]:
@@ -126,7 +126,7 @@ def _written(line: str, quote: str) -> str | None:
         '"': '"' not in line,
         "'": "'" not in line,
     }
-    mark = next((one for one in (quote, '"', "'") if fits[one]), None)
+    mark = next((quotes for quotes in (quote, '"', "'") if fits[quotes]), None)
     return None if mark is None else mark + line + mark
 
 
@@ -154,13 +154,13 @@ def _sections(text: str) -> Iterator[tuple[int, str | None, bool, re.Match[str]]
 
 def _parameters(text: str) -> list[Parameters]:
     """The Parameters of every section, but those of menus."""
-    found = []
+    parameters = []
     for number, section, is_menu, setting in _sections(text):
         if setting.group("key") == "parameters" and not is_menu:
             value = setting.group("value")
             quote = value[0] if len(value) > 1 and value[0] in "\"'" and value[-1] == value[0] else ""
-            found.append(Parameters(number, section, value[1:-1] if quote else value, quote))
-    return found
+            parameters.append(Parameters(number, section, value[1:-1] if quote else value, quote))
+    return parameters
 
 
 def _default(text: str) -> str | None:

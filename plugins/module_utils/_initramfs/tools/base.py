@@ -109,15 +109,15 @@ class Tool:
 
     def images(self, kernels: Sequence[str]) -> list[ImageFile]:
         """The images of installed kernels that a boot loader could use."""
-        found: list[ImageFile] = []
+        files: list[ImageFile] = []
         for kernel in kernels:
             main = [f"{self._paths.boot}/{name.format(kernel)}" for name in self.in_boot]
             main = [path for path in main if self._paths.is_image(path)]
             entry = self._in_entries(kernel)
             # With an image in /boot, the one in the boot loader's own directory is a copy of it.
             copies = tuple(entry) if main else ()
-            found += [ImageFile(path, kernel, copies) for path in main or entry]
-        return found
+            files += [ImageFile(path, kernel, copies) for path in main or entry]
+        return files
 
     def _in_entries(self, kernel: str) -> list[str]:
         texts = {self._files.read(path) or "" for path in (self._paths.machine_id, self._paths.entry_token)}

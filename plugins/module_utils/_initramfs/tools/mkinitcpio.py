@@ -32,11 +32,11 @@ class Mkinitcpio(Tool):
 
     def images(self, kernels: Sequence[str]) -> list[ImageFile]:
         """Those of the presets that are there, then those of kernel-install."""
-        found: list[ImageFile] = []
+        files: list[ImageFile] = []
         for name in self._files.names(self._paths.mkinitcpio_presets):
             if name.endswith(".preset"):
-                found += self._of_preset(self._files.read(f"{self._paths.mkinitcpio_presets}/{name}") or "")
-        return found + super().images(kernels)
+                files += self._of_preset(self._files.read(f"{self._paths.mkinitcpio_presets}/{name}") or "")
+        return files + super().images(kernels)
 
     def _of_preset(self, text: str) -> Iterator[ImageFile]:
         values = parse_preset(text)

@@ -12,18 +12,17 @@ str.splitlines() also ends one at vertical tabs, form feeds, U+0085 and U+2028, 
 from __future__ import annotations
 
 import re
-from typing import List
 
 _ENTRY_END = re.compile(r"[\r\n]")
 
 
-def lines(text: str) -> List[str]:
+def lines(text: str) -> list[str]:
     """The lines of what a shell, GRUB or a tool reads, which only \\n ends; without an empty one after the last."""
     parts = text.split("\n")
     return parts if parts[-1] else parts[:-1]
 
 
-def entry_lines(text: str) -> List[str]:
+def entry_lines(text: str) -> list[str]:
     """The lines of a boot entry that systemd-boot reads (source: systemd src/boot/boot.c line_get_key_value, which ends one at \\n and \\r)."""
     return _ENTRY_END.split(text)
 

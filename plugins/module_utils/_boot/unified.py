@@ -60,6 +60,7 @@ def command_line(stream: IO[bytes]) -> str | None:
 
 
 def _taken(stream: IO[bytes], offset: int, length: int) -> bytes:
+    """``length`` bytes from ``offset`` on. Raises NotUnified where the file ends before."""
     stream.seek(offset)
     data = stream.read(length)
     if len(data) < length:

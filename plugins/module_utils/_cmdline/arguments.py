@@ -70,9 +70,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Wish:
-    """What a task wants of one argument. ``values`` and ``texts`` go together: as the kernel sees it, as it is written.
+    """What a task wants of one argument. ``values``, as the kernel sees them, and ``texts``, the words as they are written, go in pairs.
 
-    ``many``: other occurrences stay. Not ``present``: these values are to go; no values at all means every occurrence.
+    ``many``: other occurrences stay. Not ``present``: these values are removed; without any, every occurrence is.
     """
 
     name: str
@@ -124,6 +124,7 @@ def parse(text: str) -> Line:
 
 
 def _meaning(word: str) -> tuple[str, str | None]:
+    """(name, value) of a word as the kernel sees them; None: it has no '=' (source: next_arg() in lib/cmdline.c)."""
     quoted = word.startswith('"')
     if quoted:
         word = word[1:]
@@ -165,6 +166,7 @@ def _spare(words: list[Word], values: Sequence[str | None]) -> list[Word]:
 
 
 def _replace(line: Line, old: Word, text: str) -> Line:
+    """The line with another text in the place of one of its words."""
     new = replace(old, text=text, value=_meaning(text)[1])
     return Line(tuple(new if word is old else word for word in line.words), line.tail)
 
@@ -187,6 +189,7 @@ def _insert(line: Line, text: str, after: list[Word]) -> Line:
 
 
 def _drop(line: Line, gone: list[Word]) -> Line:
+    """The line without some of its words, which are named by identity."""
     words: list[Word] = []
     lost = None
     for word in line.words:
@@ -228,6 +231,7 @@ def parse_wishes(arguments: Mapping[str, object], present: bool) -> list[Wish]:
 
 
 def _wish(name: str, value: object, present: bool) -> Wish:
+    """The wish for one argument of a task. Raises InputError."""
     if not _NAME.match(name):
         raise InputError(
             f"arguments: {name!r} is no argument's name; it begins with a letter, a digit or '_' and holds these and . , "

@@ -4,7 +4,7 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""What the command lines of a boot loader are to be: what is wished of all, and of single ones. Pure."""
+"""The command lines of a boot loader as they will be: what is wished of all lines, and of single ones. Pure."""
 
 from __future__ import annotations
 

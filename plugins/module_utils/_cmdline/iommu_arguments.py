@@ -61,6 +61,7 @@ def turning_on(table: str | None, running: Line) -> tuple[dict[str, str], dict[s
 
 
 def _words(line: Line, name: str) -> list[str]:
+    """The comma-separated words of all values of an argument."""
     return [word for value in line.values(name) if value for word in value.split(",")]
 
 

@@ -128,6 +128,7 @@ class CmdlinePlan:
         return [self._reason(wish) for wish in self._pending()]
 
     def _reason(self, wish: Wish) -> str:
+        """Why a wish that the running kernel does not meet needs a reboot."""
         gone = [word.text for word in wish.unwanted(self.state.running)]
         is_back = self.is_back or wish in self.returned
         if wish.present and not (is_back and gone):
@@ -157,6 +158,7 @@ class CmdlinePlan:
         )
 
     def _pending(self) -> list[Wish]:
+        """The wishes that the running kernel does not meet."""
         return [wish for wish in self.goal.all if not wish.is_met(self.state.running)]
 
     def result(self) -> dict[str, object]:
@@ -261,6 +263,7 @@ def _is_meant(name: str, now: Line, meant: Mapping[str, Collection[str | None] |
 
 
 def _without_off(wish: Wish) -> Wish:
+    """A wish without the value off."""
     kept = [index for index, value in enumerate(wish.values) if value != "off"]
     return replace(wish, values=tuple(wish.values[i] for i in kept), texts=tuple(wish.texts[i] for i in kept))
 
@@ -284,6 +287,7 @@ def _reports(left: Goal, boot: Boot[Any]) -> tuple[dict[str, str], ...]:
 
 
 def _bytes(line: str) -> int:
+    """The length of a line in bytes, as the kernel counts it."""
     return len(line.encode("utf-8", "surrogateescape"))
 
 

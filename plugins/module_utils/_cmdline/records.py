@@ -122,6 +122,7 @@ class Record:
         return Record(during, False), Record(after)
 
     def _raw(self, name: str, was: str | None, now: str | None, raws: Mapping[str, str]) -> str | None:
+        """How a line was written before us, where that is known."""
         kept = self.lines.get(name)
         if kept is not None and kept.was == was:
             return kept.raw
@@ -139,6 +140,7 @@ class Record:
 
 
 def _words(line: str) -> list[str]:
+    """The words of a line in any order, without what the boot loader replaces."""
     return sorted(word for word in line.split() if not word.startswith("$"))
 
 
@@ -169,6 +171,7 @@ def _kept(fields: dict[str, object]) -> Kept:
 
 
 def _text_or_none(value: object) -> str | None:
+    """A value of JSON that has to be a text or null. Raises TypeError."""
     if value is None or isinstance(value, str):
         return value
     raise TypeError(value)

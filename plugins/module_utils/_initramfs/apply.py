@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Builder:
-    """Carries one plan out by its ``tool``. The copies that the journal names last as long as ``paths``."""
+    """Carries one plan out with the ``tool`` that it names. The copies that the journal names last as long as ``paths``."""
 
     def __init__(self, fs: Sysfs, files: Files, *, paths: ImageFiles, tool: Tool) -> None:
         self._fs = fs
@@ -78,6 +78,7 @@ class Builder:
         return ([] if content.has_init else ["has no /init"]) + findings(content.held, plan.wanted, tolerated=plan.tolerated)
 
     def _switch(self, plan: ImagePlan, image: ImageFile, output: str, journal: Journal) -> None:
+        """Put a new image in the place of the old one and of its copies, and tell the boot loader. Raises ApplyError."""
         olds = {}
         for path in (image.path,) + image.copies:
             olds[path] = f"{self._paths.spool()}/{len(self._paths.spooled())}-old"
@@ -95,10 +96,12 @@ class Builder:
         self._paths.remove(output)
 
     def _finish(self, image: ImageFile) -> None:
+        """Tell the boot loader of an image. Raises ApplyError."""
         for words in self._tool.finish(image):
             self._run(words, f"{image.path} is rebuilt, and the boot loader was not told")
 
     def _run(self, words: list[str], what: str) -> None:
+        """Run a command; ``what``: how the message begins where it fails. Raises ApplyError."""
         status, out, err = self._fs.run(words)
         if status:
             raise ApplyError(f"{what}: {' '.join(words)} ended with status {status}: {last_words(out, err)}")

@@ -116,6 +116,7 @@ class ImageArea:
         return foreign
 
     def _image(self, cache: _Cache, file: ImageFile, tool: Tool | None) -> Image:
+        """An image with what it and its copies hold."""
         held, problem, stamp = {}, None, self._paths.stamp(file.path)
         for path in (file.path,) + file.copies:
             try:
@@ -155,6 +156,7 @@ class ImageArea:
         return plan
 
     def _remember(self, plan: ImagePlan) -> None:
+        """Have the cache know the images that were built."""
         cache = _Cache(self._files, self._paths)
         for image in plan.rebuilt:
             for path in (image.file.path,) + image.file.copies:
@@ -195,6 +197,7 @@ class _Cache:
         self._seen: dict[str, _Known] = {}
 
     def _load(self) -> dict[str, _Known]:
+        """Path -> _Known, as the file says; nothing where it is not as it is written here."""
         try:
             kept = parsed(self._files.read(self._paths.cache) or "{}", self._paths.cache)
             images = kept["images"] if kept.get("version") == _CACHE_VERSION else {}

@@ -95,6 +95,7 @@ def findings(held: Mapping[str, str], wanted: Mapping[str, str], *, tolerated: M
 
 
 def _name(path: str) -> str:
+    """The name of a file by which udev tells rules files apart; of another file, its path."""
     match = _RULES.match(path)
     return match.group(1) if match else path
 
@@ -124,6 +125,7 @@ def read_image(images: ImageFiles, path: str) -> Content:
 
 
 def _read(images: ImageFiles, path: str, stream: IO[bytes]) -> Content:
+    """The Content of the archives in a stream; ``path``: of the file that it is of. Raises Unreadable, OSError."""
     members, source = _Members(), _Source(stream, can_seek=True)
     members.read(source)
     words = _decompressor(source)
@@ -139,6 +141,7 @@ def _read(images: ImageFiles, path: str, stream: IO[bytes]) -> Content:
 
 
 def _decompressor(source: _Source) -> tuple[str, ...] | None:
+    """The program that reads what comes next; None at the end. Raises Unreadable."""
     ahead = source.peek(6)
     if not ahead:
         return None
@@ -158,6 +161,7 @@ class _Source:
         self.offset = 0
 
     def peek(self, length: int) -> bytes:
+        """The next bytes, ``length`` of them or as many as there are; they stay."""
         while len(self._ahead) < length:
             more = self._stream.read(length - len(self._ahead))
             if not more:
@@ -166,6 +170,7 @@ class _Source:
         return self._ahead[:length]
 
     def take(self, length: int) -> bytes:
+        """The next ``length`` bytes. Raises Unreadable where the stream ends before."""
         data = self.peek(length)
         if len(data) < length:
             raise Unreadable(f"it ends at byte {self.offset + len(data)}, in the middle of an archive")
@@ -174,6 +179,7 @@ class _Source:
         return data
 
     def skip(self, length: int) -> None:
+        """Pass over ``length`` bytes. Raises Unreadable where the stream ends before and cannot be sought in."""
         if self._can_seek:
             self._stream.seek(length - len(self._ahead), 1)
             self._ahead = b""
@@ -183,6 +189,7 @@ class _Source:
             length -= len(self.take(min(length, _CHUNK)))
 
     def skip_zeros(self) -> None:
+        """Pass over the zeros that come next."""
         while self.peek(1) == b"\0":
             zeros = len(self.peek(512)) - len(self.peek(512).lstrip(b"\0"))
             self.take(zeros)
@@ -207,6 +214,7 @@ class _Members:
                 pass
 
     def _member(self, source: _Source) -> bool:
+        """Read one member; False at the archive's last one. Raises Unreadable."""
         header = source.take(_HEADER)
         if header[:6] not in _CPIO:
             raise Unreadable(f"there is no header at byte {source.offset - _HEADER}")

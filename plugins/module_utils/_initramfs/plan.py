@@ -187,10 +187,12 @@ def _stale_foreign(host: Images, wanted: dict[str, str], tolerated: dict[str, st
 
 
 def _kind(foreign: Foreign) -> str:
+    """What a Foreign image is, for messages."""
     return "a unified kernel image" if foreign.is_unified else "an image that a boot entry loads, and a copy of none in /boot"
 
 
 def _reasons(image: Image, wanted: dict[str, str], tolerated: dict[str, str]) -> list[str]:
+    """Why an image has to be rebuilt: phrases."""
     reasons = [image.problem] if image.problem else []
     if image.is_kept:
         reasons.append("an earlier rebuild broke off before the boot loader was told")
@@ -201,6 +203,7 @@ def _reasons(image: Image, wanted: dict[str, str], tolerated: dict[str, str]) ->
 
 
 def _problems(plan: ImagePlan) -> list[str]:
+    """Why what is stale cannot be rebuilt: sentences."""
     host = plan.host
     if plan.wanted and host.is_ostree:
         return [

@@ -105,7 +105,7 @@ class Backend(Generic[More]):
             raise PlanError(*error.messages) from error
 
     def unfit(self, wishes: Iterable[Wish]) -> list[str]:
-        """Problems of values that this boot loader cannot carry."""
+        """A sentence for each value that this boot loader cannot carry to the kernel as it is."""
         problems = []
         for wish in wishes:
             for text in wish.texts:
@@ -118,7 +118,7 @@ class Backend(Generic[More]):
         return problems
 
     def back(self, boot: Boot[More], record: Record) -> tuple[Goal, list[str]]:
-        """(the Goal of being without what was set here, the arguments that somebody else changed since)."""
+        """(the Goal that restores what ``record`` keeps, the names of arguments that somebody else has changed since, which stay). Pure."""
         undone = {name: record.undone(name, line) for name, line in boot.lines}
         own = {name: [exact(arg, parse(text or "")) for arg in record.of(name).names] for name, (text, dummy) in undone.items()}
         texts = {name: text for name, (text, dummy) in undone.items() if text is not None}
@@ -138,7 +138,7 @@ class Backend(Generic[More]):
         return after
 
     def foreign_lost(self, before: Boot[More], after: Boot[More], *, names: Collection[str]) -> list[str]:
-        """Problems where other arguments of an entry changed. Back ends whose tools make entries anew override this."""
+        """A sentence for each entry of which arguments changed that are not among ``names``. Back ends whose tools make entries anew override it."""
         now, problems = dict(after.entries), []
         for name, line in before.entries:
             if name in now and foreign(line, names) != foreign(now[name], names):
@@ -148,7 +148,7 @@ class Backend(Generic[More]):
         return problems
 
     def apply(self, boot: Boot[More], change: Change, *, goal: Goal, journal: Journal) -> Boot[More]:
-        """Write, run, and give the Boot as read again. Raises ApplyError."""
+        """Write the files, run the commands, and return the Boot as read afterwards. Raises ApplyError; ``journal`` knows what was before."""
         journal.after_restore(lambda problems: self._as_before(boot, problems))
         self._remember(boot, change, journal)
         self._put(change.files)
@@ -160,7 +160,7 @@ class Backend(Generic[More]):
         return after
 
     def _remember(self, boot: Boot[More], change: Change, journal: Journal) -> None:
-        """Have the journal know the files, and how the tool derives again what it keeps."""
+        """Have the journal remember the files, and how the tool derives from them what it keeps."""
         from ansible_collections.vfio.host.plugins.module_utils._core.resources import File
         paths = [*boot.files, *change.files, *change.late]
         resources: list[File | Commands] = [*self.derived(boot, change)]
@@ -187,6 +187,7 @@ class Backend(Generic[More]):
         return [f"{self.name}: the command line is not as it was, which is {wanted}"]
 
     def _put(self, files: Mapping[str, str | None]) -> None:
+        """Write files, path -> text, None to remove one. Raises ApplyError."""
         for path, text in files.items():
             if self._files.read(path) != text:
                 self._files.put(path, text)
@@ -195,7 +196,7 @@ class Backend(Generic[More]):
 
 
 def commented(path: str, text: str) -> list[str]:
-    """Problems of a file whose comments would be arguments to some readers of it."""
+    """A sentence for each comment of a file that would be an argument to some readers of it."""
     return [
         f"{path} holds a comment ({line!r}): remove it, then run again"
         for line in lines(text)
@@ -224,13 +225,14 @@ def lost(line: str, source: str, *, names: Collection[str]) -> list[str]:
 
 
 def _is_gone(word: Word, made: Line) -> bool:
+    """Whether a line that is made anew, ``made``, lacks a word."""
     if word.is_inits:
         return word.text not in [other.text for other in made.words if other.is_inits]
     return not made.named(word.name) or (is_collected(word.name) and word.value not in made.values(word.name))
 
 
 def made_otherwise(name: str, after: Boot[More], *, names: Collection[str]) -> list[str]:
-    """Problems of entries that a tool has made of ``source``, and that have other foreign arguments than that."""
+    """A sentence for each entry that a tool has made of ``after.source`` and that has other arguments, but for ``names``; ``name``: the back end's."""
     wanted = foreign(after.source, names)
     return [
         f"{name}: {entry} was made with other arguments than its source has: {line!r} of {after.source!r}"

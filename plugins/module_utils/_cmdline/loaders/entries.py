@@ -42,6 +42,7 @@ class EntryFiles(Backend[More]):
         )
 
     def _is_installed(self, version: str) -> bool:
+        """Whether a kernel of this release is installed."""
         places = (f"{self._paths.modules}/{version}/vmlinuz", f"{self._paths.boot}/vmlinuz-{version}")
         return any(self._fs.exists(path) for path in places)
 

@@ -77,13 +77,16 @@ class Grub(Backend[GrubState]):
 
     @property
     def _cfg(self) -> str:
+        """The path of the grub.cfg that the tool writes."""
         return self._paths.grub2_cfg if self._is_grub2 else self._paths.grub_cfg
 
     @property
     def _mkconfig(self) -> str:
+        """The name of the tool that writes grub.cfg."""
         return "grub2-mkconfig" if self._is_grub2 else "grub-mkconfig"
 
     def _has_dropins(self) -> bool:
+        """Whether the tool reads /etc/default/grub.d: Debian's does. Raises PlanError where it is not installed."""
         return bool(_READS_DROPINS.search(self._files.read(self.program(self._mkconfig)) or ""))
 
     def commands(self) -> list[list[str]]:
@@ -228,6 +231,7 @@ class Grub(Backend[GrubState]):
         return self._change(boot, goal, mine.made(tuple(left_out), ours), problems, warnings)
 
     def _change(self, boot: Boot[GrubState], goal: Goal, text: str | None, problems: list[str], warnings: list[str]) -> Change:
+        """The Change that makes ``text`` the text of the file with our lines; None removes it."""
         mine = boot.more.mine
         before = boot.files[mine.path]
         # What is left of ours goes when grub.cfg is without it: until then it says that there is something to take back.

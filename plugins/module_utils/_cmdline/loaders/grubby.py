@@ -76,10 +76,12 @@ class Grubby(Backend[GrubbyState]):
         return frozenset((self._paths.kernel_cmdline,))
 
     def _entry_paths(self) -> list[str]:
+        """The paths of all entries."""
         directory = f"{self._paths.boot}/loader/entries"
         return [f"{directory}/{name}" for name in self._files.names(directory) if name.endswith(".conf")]
 
     def _zipl(self) -> list[list[str]]:
+        """The command that has zipl write what the entries say, on s390; none elsewhere."""
         program = self._paths.program("zipl")
         return [[program]] if program and self._files.read(self._paths.zipl_conf) is not None else []
 
@@ -160,6 +162,7 @@ class Grubby(Backend[GrubbyState]):
         return tuple(lines), tuple(new), seed
 
     def _has_entries_only(self, files: dict[str, str | None]) -> bool:
+        """Whether this version can leave /etc/default/grub alone, and there is one."""
         if files[self._paths.grub_defaults] is None:
             return False
         return any(_ENTRIES_ONLY in said for said in self.read_asked(self.program("grubby"), "--help"))

@@ -58,6 +58,7 @@ def parse_entries(text: str) -> list[Entry]:
 
 
 def _entry(raw: str, parent: Entry | None) -> Entry:
+    """The Entry that a line of grub.cfg begins."""
     try:
         words = shlex.split(raw)
     except ValueError:
@@ -96,6 +97,7 @@ def _default(text: str, env: Mapping[str, str]) -> str:
 
 
 def _pick(siblings: Sequence[Entry], part: str) -> Entry | None:
+    """The entry that one part of GRUB's default names: by index, id or title."""
     if part.isascii() and part.isdigit() and len(part) < 10:
         return siblings[int(part)] if int(part) < len(siblings) else None
     return next((sibling for sibling in siblings if part in sibling.ids or part == sibling.title), None)

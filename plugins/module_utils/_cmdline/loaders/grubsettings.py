@@ -201,6 +201,7 @@ class Block:
 
 
 def _parsed(path: str, body: str | None) -> tuple[tuple[str, ...], str]:
+    """(words left out, arguments added) of our lines. Raises PlanError where they are not as we write them."""
     lines = None if body is None else parse(body)
     if lines is None:
         raise PlanError(

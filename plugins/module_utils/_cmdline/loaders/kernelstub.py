@@ -90,11 +90,13 @@ class Kernelstub(EntryFiles[KernelstubState]):
         return options
 
     def _is_ours(self, entry: Entry) -> bool:
+        """Whether an entry is one that kernelstub makes for this system."""
         name = entry.path.rpartition("/")[2]
         made = name.endswith(("-current.conf", "-oldkern.conf")) and bool(entry.fields.get("linux"))
         return made and entry.other_root(self.system().line) is None
 
     def _kept(self) -> dict[str | None, str]:
+        """Line -> the list as it was written before us. Raises PlanError."""
         kept = parse_record(self._files.read(self.record), self.record).lines.get(self._paths.kernelstub_conf)
         return {} if kept is None or kept.raw is None else {kept.was: kept.raw}
 

@@ -42,6 +42,7 @@ class RpmOstree(Backend[str]):
         return Boot(entries=lines, lines=lines, more=self.program("rpm-ostree"))
 
     def _now(self) -> str:
+        """The line of the deployment that boots next. Raises PlanError."""
         return self.read_asked(self.program("rpm-ostree"), "kargs")[0].strip("\n")
 
     def plan(self, boot: Boot[str], goal: Goal) -> Change:
@@ -77,6 +78,7 @@ def _asked(program: str, now: str, wanted: str, names: list[str]) -> list[list[s
 
 
 def _words(delete: Iterable[str], append: Iterable[str]) -> list[str]:
+    """The options of rpm-ostree kargs."""
     return [f"--delete={text}" for text in delete] + [f"--append={text}" for text in append]
 
 
@@ -106,6 +108,7 @@ def patched(words: Iterable[str], *, delete: Iterable[str], append: Iterable[str
 
 
 def _less(words: Sequence[str], others: Sequence[str]) -> list[str]:
+    """The words of one line less those of another, each as often as it is there."""
     left = list(words)
     for text in others:
         if text in left:
@@ -114,6 +117,7 @@ def _less(words: Sequence[str], others: Sequence[str]) -> list[str]:
 
 
 def _texts(line: str, names: Iterable[str]) -> list[list[str]]:
+    """The words of each of these arguments on a line."""
     return [parse(line).texts(name) for name in names]
 
 

@@ -33,6 +33,7 @@ class _GrubOfProxmox(Grub):
     """GRUB's drop-in; grub.cfg is on partitions that are not mounted, so what grub-mkconfig takes stands for it."""
 
     def commands(self) -> list[list[str]]:
+        """The one command that writes every partition."""
         return [[self.program("proxmox-boot-tool"), "refresh"]]
 
     def _has_dropins(self) -> bool:
@@ -40,9 +41,11 @@ class _GrubOfProxmox(Grub):
         return True
 
     def entries(self) -> tuple[tuple[str, str], ...]:
+        """None: grub.cfg is out of sight."""
         return ()
 
     def read(self) -> Boot[GrubState]:
+        """GRUB's settings, with the line that grub-mkconfig makes of them for the one entry."""
         boot = super().read()
         return replace(boot, entries=((_SETTINGS, boot.source),))
 
@@ -76,6 +79,7 @@ class Proxmox(Backend[ProxmoxState]):
         return None
 
     def _uuids(self) -> list[str]:
+        """The partitions that the tool manages."""
         return (self._files.read(self._paths.proxmox_esps) or "").split()
 
     def read(self) -> Boot[ProxmoxState]:
@@ -154,6 +158,7 @@ class Proxmox(Backend[ProxmoxState]):
         return out, err
 
     def _skipped(self, uuid: str, words: str) -> str:
+        """The warning for a partition that the tool leaves out, with its own words."""
         reasons = [line for line in _about(uuid, words) if "configur" not in line.lower()]
         return (
             f"proxmox-boot-tool leaves out the partition {uuid} of {self._paths.proxmox_esps}, and a host that boots from it "
@@ -162,6 +167,7 @@ class Proxmox(Backend[ProxmoxState]):
 
 
 def _about(uuid: str, words: str) -> list[str]:
+    """The lines of the tool's output that name a partition."""
     return [line.strip() for line in lines(words) if uuid in line]
 
 

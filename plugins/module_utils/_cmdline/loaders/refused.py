@@ -118,10 +118,12 @@ def other_loaders(fs: Sysfs, paths: BootPaths) -> list[str]:
 
 
 def _there(fs: Sysfs, paths: BootPaths, places: Iterable[str]) -> str | None:
+    """The first of these places that exists; None: none does."""
     return next((paths.root + place for place in places if fs.exists(paths.root + place)), None)
 
 
 def _named(files: Files, paths: BootPaths, ids: Collection[str]) -> str | None:
+    """The line of os-release that names one of these systems; None: it names another."""
     text = next((text for text in map(files.read, paths.os_release) if text is not None), "")
     match = re.search(r"""^ID=["']?([\w.-]+)""", text, re.MULTILINE)
     return f"ID={match.group(1)} in os-release" if match and match.group(1) in ids else None

@@ -120,6 +120,7 @@ class Sdbootutil(EntryFiles[str]):
 
     @staticmethod
     def _source_of(text: str) -> str:
+        """What the tool takes of /etc/kernel/cmdline alone."""
         return " ".join(line.strip() for line in lines(text) if not line.startswith("#"))
 
 

@@ -84,6 +84,7 @@ class Unified(Backend[UnifiedState]):
         return tuple(f"{place}/{name}" for name in self._files.names(place) if name.endswith(".conf"))
 
     def _of_kernel_install(self) -> list[Built]:
+        """The images that kernel-install builds, with layout=uki."""
         program = self._paths.program("kernel-install")
         conf = next((text for text in map(self._files.read, self._paths.install_conf) if text is not None), "")
         if not program or not _LAYOUT.search(conf):
@@ -132,6 +133,7 @@ class Unified(Backend[UnifiedState]):
         return path.lower().endswith(said.replace("\\", "/").lower())
 
     def _line(self, path: str) -> str:
+        """The command line inside of an image. Raises PlanError where there is none, or it cannot be read."""
         try:
             with self._paths.opened(path) as stream:
                 line = command_line(stream)

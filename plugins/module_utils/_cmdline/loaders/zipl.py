@@ -80,6 +80,7 @@ class Zipl(Backend[ZiplState]):
         return {(name, kept.was): kept.raw for name, kept in record.lines.items() if kept.raw is not None}
 
     def _line(self, section: str | None) -> str:
+        """The name of a section's line, for messages and for the record."""
         return f"{self._paths.zipl_conf}, section {section}"
 
     def plan(self, boot: Boot[ZiplState], goal: Goal) -> Change:

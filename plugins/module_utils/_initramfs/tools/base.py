@@ -120,6 +120,7 @@ class Tool:
         return files
 
     def _in_entries(self, kernel: str) -> list[str]:
+        """The images of a kernel in the directories of the Boot Loader Specification."""
         texts = {self._files.read(path) or "" for path in (self._paths.machine_id, self._paths.entry_token)}
         tokens = sorted(text.strip() for text in texts if re.match(r"[\w.-]+\s*\Z", text))
         paths = [
@@ -142,6 +143,7 @@ class Tool:
         return self._told(image, hooks)
 
     def _told(self, image: ImageFile, hooks: list[str]) -> list[list[str]]:
+        """The commands that tell the boot loader of an image."""
         if hooks:
             words = [
                 self._paths.program("run-parts") or "run-parts", f"--arg={image.kernel}",

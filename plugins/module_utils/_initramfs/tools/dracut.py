@@ -26,12 +26,15 @@ class Dracut(Tool):
 
     @property
     def config_path(self) -> str:
+        """A drop-in file of dracut's."""
         return self._paths.dracut_conf
 
     def config(self) -> str:
+        """The line that has dracut copy both kinds of files (source: man 5 dracut.conf, install_optional_items)."""
         return HEAD + f'install_optional_items+=" {self._rules} {self._options} "\n'
 
     def build(self, image: ImageFile, output: str) -> list[str]:
+        """dracut with another output file than its own."""
         # Where dracut itself tells boot loaders of an image, it would tell them of the wrong file.
         return [
             "env", "NO_POST_UPDATE_HOOKS=1",

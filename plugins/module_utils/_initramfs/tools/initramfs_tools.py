@@ -55,6 +55,7 @@ class InitramfsTools(Tool):
         )
 
     def build(self, image: ImageFile, output: str) -> list[str]:
+        """mkinitramfs, as update-initramfs calls it."""
         return [self.path(), "-o", output, image.kernel]
 
 

@@ -25,9 +25,11 @@ class Mkinitcpio(Tool):
 
     @property
     def config_path(self) -> str:
+        """A drop-in file of mkinitcpio's."""
         return self._paths.mkinitcpio_conf
 
     def config(self) -> str:
+        """The line that has mkinitcpio copy both kinds of files (source: man 5 mkinitcpio.conf, FILES)."""
         return HEAD + f"FILES+=($(compgen -G '{self._rules}') $(compgen -G '{self._options}'))\n"
 
     def images(self, kernels: Sequence[str]) -> list[ImageFile]:
@@ -39,6 +41,7 @@ class Mkinitcpio(Tool):
         return files + super().images(kernels)
 
     def _of_preset(self, text: str) -> Iterator[ImageFile]:
+        """The images that one preset's text names, unified ones where they are there."""
         values = parse_preset(text)
         for preset in values.get("PRESETS", ()):
             path = "".join(values.get(f"{preset}_image", ()))
@@ -55,6 +58,7 @@ class Mkinitcpio(Tool):
                 yield ImageFile(self._paths.root + path, kernel, (), tuple(options), config, True)
 
     def problems(self, images: Sequence[ImageFile]) -> list[str]:
+        """A sentence for each configuration file that a preset names, since drop-in files are not read then."""
         named = sorted({image.config for image in images if image.config})
         return [
             f"mkinitcpio reads no drop-in file where a preset names its configuration, and the presets in "
@@ -63,6 +67,7 @@ class Mkinitcpio(Tool):
         ]
 
     def build(self, image: ImageFile, output: str) -> list[str]:
+        """mkinitcpio with another output file than the preset's, without the hooks that follow a build."""
         program = self.path()
         # The hooks that follow a build are for the image in its place: finish() runs them.
         dummy, out, err = self._fs.run([program, "--help"])
@@ -71,6 +76,7 @@ class Mkinitcpio(Tool):
         return [program, "-n", "-k", image.kernel, what, output] + nopost + list(image.more)
 
     def finish(self, image: ImageFile) -> list[list[str]]:
+        """The hooks that mkinitcpio runs after a build (source: run_post_hooks in mkinitcpio)."""
         kernel = image.kernel
         if not kernel.startswith("/"):
             kernel = f"{self._paths.inner(self._paths.boot)}/vmlinuz-{kernel}"

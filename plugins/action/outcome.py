@@ -40,6 +40,7 @@ class ActionModule(ActionBase):
             if given.get("earlier"):
                 rows = _rows.merged(_rows.rows(given["earlier"]), rows)
             undeclared = [str(row["reason"]) for row in result.get("undeclared") or []] if verify else []
+            restart = list(map(str, result.get("restart") or ())) if verify else []
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise AnsibleActionFail(f"result or earlier is not what vfio.host.passthrough returns: {error!r}") from error
         host, waits = (task_vars or {})["inventory_hostname"], tuple(result.get("reboot_reasons") or ())
@@ -51,8 +52,11 @@ class ActionModule(ActionBase):
         _screen.show(lines)
         done.update(changed=False, lines=[line.text for line in lines], _ansible_verbose_override=True)
         differs = verify and (result.get("changed") or result.get("reboot_required"))
-        if differs or undeclared:
-            told = [_refusal(host, rows, waits) if differs else f"{host} has what nothing declares", *undeclared]
+        told = [_refusal(host, rows, waits)] if differs else [f"{host} has what nothing declares"] if undeclared else []
+        told += undeclared
+        if restart:
+            told.append(f"{', '.join(restart)} may lock as much memory as when it was started, and not as declared: restart it")
+        if told:
             done.update(failed=True, msg="; ".join(told))
         return done
 

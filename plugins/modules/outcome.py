@@ -29,8 +29,9 @@ options:
     type: dict
   verify:
     description:
-      - Whether to fail where anything would change or waits for a reboot, or where the host has something that nothing declares
-        (RV(vfio.host.passthrough#module:undeclared)). The message names what differs.
+      - Whether to fail where anything would change or waits for a reboot, where the host has something that nothing declares
+        (RV(vfio.host.passthrough#module:undeclared)), or where something runs with another limit of locked memory than what is declared
+        (RV(vfio.host.passthrough#module:restart)). The message names what differs.
     type: bool
     default: false
   hint:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     Origin = tuple[str, Mapping[str, Any]]
 
 # What the role sets itself, and what the playbooks know beside the role's variables.
-OWN = ("passthrough_result", "passthrough_before", "passthrough_earlier", "passthrough_checked", "passthrough_confirm_now", "passthrough_proof")
+OWN = ("passthrough_result", "passthrough_before", "passthrough_earlier", "passthrough_checked", "passthrough_confirm_now", "passthrough_shown",
+       "passthrough_proof")
 PLAYBOOKS = ("passthrough_hosts", "passthrough_draft")
 
 _SPECS = os.path.join(os.path.dirname(__file__), "..", "..", "roles", "passthrough", "meta", "argument_specs.yml")

@@ -49,12 +49,12 @@ def main() -> int:
     return 0
 
 
-def enter_collection() -> None:
+def enter_collection(program: str = __file__) -> None:
     """Start anew where FQCNs resolve: from a checkout that lies elsewhere, on a staged copy."""
     if COLLECTION.parts[-3:] != ("ansible_collections", "vfio", "host"):
         staged = subprocess.check_output([sys.executable, COLLECTION / "tests/tools/stage.py"], text=True).strip()
-        program = str(Path(staged, "tests/benchmarks/run.py"))
-        os.execv(sys.executable, [sys.executable, program, *sys.argv[1:]])
+        again = str(Path(staged, "tests/benchmarks", Path(program).name))
+        os.execv(sys.executable, [sys.executable, again, *sys.argv[1:]])
     parent = COLLECTION.parents[2]
     sys.path[:0] = [str(HERE), str(parent)]
     os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(parent)

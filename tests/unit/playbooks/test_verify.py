@@ -56,3 +56,18 @@ def test_a_difference_and_what_nobody_declares_are_said_together(play, result_of
 
 def test_the_variable_reaches_the_module(play, as_declared):
     assert play("verify", f"{DECLARED}passthrough_undeclared: ignore\n", [as_declared]).asked[0]["undeclared"] == "ignore"
+
+
+def test_what_runs_with_another_limit_of_locked_memory_fails_and_is_named(play, as_declared):
+    played = play("verify", DECLARED, [dict(as_declared, restart=["libvirtd.service"])])
+    said = " ".join((played.screen + played.errors).split())
+    assert played.status != 0
+    assert "libvirtd.service may lock as much memory as when it was started, and not as declared: restart it" in said
+
+
+@pytest.mark.parametrize("playbook, most", [("converge", 4), ("verify", 4)])
+def test_with_nothing_to_do_few_tasks_are_run(play, as_declared, playbook, most):
+    played = play(playbook, DECLARED, [as_declared])
+    assert played.status == 0, played.screen + played.errors
+    tasks = [line for line in played.lines if line.startswith("TASK")]
+    assert len(tasks) <= most and len(played.asked) == 1

@@ -23,10 +23,18 @@ _MACHINES = (
 
 @dataclass(frozen=True)
 class Switch:
-    """An argument of the kernel command line: ``key`` with ``value`` among its comma-separated words."""
+    """An argument of the kernel command line: ``key`` with ``value`` among its comma-separated words.
+
+    ``only``: the architectures whose kernels know it; none: all.
+    """
 
     key: str
     value: str
+    only: tuple[str, ...] = ()
+
+    def is_named(self, name: str) -> bool:
+        """Whether an argument of this name is it: to the kernel '-' and '_' are one (source: kernel/params.c parameq())."""
+        return name.replace("-", "_") == self.key.replace("-", "_")
 
     def __str__(self) -> str:
         return f"{self.key}={self.value}"
@@ -57,8 +65,9 @@ class Row:
 
 
 _INTEL = "Documentation/admin-guide/kernel-parameters.txt intel_iommu="
-_PASSTHROUGH = (Switch("iommu.passthrough", "1"), Switch("iommu", "pt"))
-_NO_PASSTHROUGH = (Switch("iommu.passthrough", "0"), Switch("iommu", "nopt"))
+# iommu=pt is x86's (source: arch/x86/kernel/pci-dma.c iommu_setup()); elsewhere nobody reads it.
+_PASSTHROUGH = (Switch("iommu.passthrough", "1"), Switch("iommu", "pt", only=(X86,)))
+_NO_PASSTHROUGH = (Switch("iommu.passthrough", "0"), Switch("iommu", "nopt", only=(X86,)))
 
 ROWS = {
     "VFIO": Row("drivers/vfio/Makefile: vfio.o", module="vfio"),
@@ -103,11 +112,21 @@ ROWS = {
     "ISM_VFIO_PCI": Row("drivers/vfio/pci/ism/Makefile", module="ism_vfio_pci", only=(S390,)),
     "XE_VFIO_PCI": Row("drivers/vfio/pci/xe/Makefile", module="xe_vfio_pci"),
     "VFIO_MDEV": Row("drivers/vfio/mdev/Makefile: mdev.o", module="mdev"),
-    "VFIO_PLATFORM": Row("drivers/vfio/platform/Makefile", module="vfio_platform"),
+    # Devices of the platform, AMBA, CDX and fsl-mc buses, which are no PCI functions: none of these gives one to user space.
+    "VFIO_PLATFORM": Row("drivers/vfio/platform/Makefile: vfio-platform.o", module="vfio_platform"),
+    "VFIO_AMBA": Row("drivers/vfio/platform/Makefile: vfio-amba.o", module="vfio_amba"),
+    "VFIO_CDX": Row("drivers/vfio/cdx/Makefile: vfio-cdx.o", module="vfio_cdx"),
+    "VFIO_FSL_MC": Row("drivers/vfio/fsl-mc/Makefile: vfio-fsl-mc.o", module="vfio_fsl_mc"),
     "VFIO_AP": Row("drivers/s390/crypto/Makefile: vfio_ap.o", module="vfio_ap", only=(S390,)),
     "VFIO_CCW": Row("drivers/s390/cio/Makefile: vfio_ccw.o", module="vfio_ccw", only=(S390,)),
     "IOMMUFD": Row("drivers/iommu/iommufd/Makefile: iommufd.o", module="iommufd"),
     "VIRTIO_IOMMU": Row("drivers/iommu/Makefile: virtio-iommu.o", module="virtio_iommu"),
+    "ARM_SMMU": Row("drivers/iommu/arm/arm-smmu/Makefile: arm_smmu.o", module="arm_smmu"),
+    "ARM_SMMU_V3": Row("drivers/iommu/arm/arm-smmu-v3/Makefile: arm_smmu_v3.o", module="arm_smmu_v3", only=(ARM64,)),
+    "ARM_SMMU_DISABLE_BYPASS_BY_DEFAULT": Row(
+        "drivers/iommu/arm/arm-smmu/arm-smmu.c: disable_bypass, of SMMUv1 and v2", yes=(Switch("arm-smmu.disable_bypass", "1"),),
+        no=(Switch("arm-smmu.disable_bypass", "0"),),
+    ),
     "IOMMU_DEFAULT_PASSTHROUGH": Row(
         "drivers/iommu/iommu.c: iommu_set_def_domain_type; arch/x86/kernel/pci-dma.c: iommu_setup",
         yes=_PASSTHROUGH, no=_NO_PASSTHROUGH,

@@ -181,7 +181,7 @@ def _by_command_line(base: Verdict, config: kconfig.Config, command_line: str, r
     if elsewhere:
         met = "n" in base.wanted
         return replace(base, value="n", met=met, by=CONFIG if met else None, reason=elsewhere)
-    said = _last_switch(command_line, row)
+    said = _last_switch(command_line, row, config.architecture)
     offers = not row.built or base.value == "y"
     now = said[0] if said and (offers or said[0] == "n") else base.value
     if now in base.wanted:
@@ -205,18 +205,23 @@ def _switches(row: table.Row, value: str) -> tuple[table.Switch, ...]:
 
 
 def _proposed(switches: Iterable[table.Switch], architecture: str | None) -> table.Switch | None:
-    """The first argument; on x86 iommu=, which is the usual spelling there. None without arguments."""
-    in_order = sorted(switches, key=lambda switch: architecture == table.X86 and switch.key != "iommu")
+    """The generic argument; on x86 iommu=, which is the usual spelling there. None without arguments."""
+    in_order = [switch for switch in switches if not switch.only or architecture in switch.only]
+    if architecture == table.X86:
+        in_order = sorted(in_order, key=lambda switch: switch.key != "iommu")
     return in_order[0] if in_order else None
 
 
-def _last_switch(command_line: str, row: table.Row) -> tuple[str, str] | None:
-    """('y' or 'n', the argument) of the last argument that decides the symbol, since later ones win; None where no argument does."""
+def _last_switch(command_line: str, row: table.Row, architecture: str | None) -> tuple[str, str] | None:
+    """('y' or 'n', the argument) of the last argument that decides the symbol on an architecture, since later ones win; None where
+    no argument does.
+    """
     last = None
     for name, value in split_options(command_line):
         for word in (value or "").split(","):
             for answer, switches in (("y", row.yes), ("n", row.no)):
-                if any(switch.key == name and same(word, switch.value, kind=_kind(switch)) for switch in switches):
+                known = [switch for switch in switches if switch.is_named(name) and (not switch.only or architecture in switch.only)]
+                if any(same(word, switch.value, kind=_kind(switch)) for switch in known):
                     last = (answer, f"{name}={value}")
     return last
 

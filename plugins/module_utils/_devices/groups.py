@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import NO_GROUP, NO_MODULE, blocks_group
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import EXTEND, IGNORE, NATIVE
 
 _HOST_BRIDGE = "0600"
@@ -24,6 +25,11 @@ def called(device, via=None):
     """What a message calls a device, and what brings it in where ``via``, the address of another, does."""
     group = f", in the IOMMU group {device.iommu_group} of {via}" if via else ""
     return f"{device.address} ({device.name}{group})"
+
+
+def named_other(name, driver):
+    """What a message calls a group's member that is none of the PCI functions that were read."""
+    return f"{name} ({driver}, no PCI function{' that could be read' if ADDRESS.match(name) else ''})"
 
 
 def _carrier(survey, device):
@@ -107,14 +113,16 @@ def group_refusals(survey, targets, leaving):
             if not _goes_along(survey, targets, group, member)
             if blocks_group(survey.devices[member], *_later(survey, targets, leaving, member))
         ]
-        if blocking:
+        others = survey.others.get(group, {})
+        if blocking or others:
             named = [
                 f"{member} ({survey.devices[member].driver or 'no driver now'}, {survey.devices[member].name}"
                 f"{_why_it_stays(survey, targets, leaving, member)})" for member in blocking
             ]
+            named += [named_other(name, driver) for name, driver in sorted(others.items())]
             found.append(
                 f"{target.name}: user space cannot have its IOMMU group {group}, since these members "
-                f"stay with the host: {', '.join(named)}; {_remedy(survey, target, blocking)}"
+                f"stay with the host: {', '.join(named)}; {_remedy(survey, target, blocking, others)}"
             )
     return found
 
@@ -127,13 +135,18 @@ def _goes_along(survey, targets, group, member):
     return carrier.iommu_group == group or (carrier.address in targets and targets[carrier.address].is_vfio)
 
 
-def _remedy(survey, target, blocking):
-    """What to do about members of a group that stay with the host."""
+def _remedy(survey, target, blocking, others):
+    """What to do about members of a group that stay with the host. ``others``: those that are no PCI functions, by name."""
     needed = [member for member in blocking if survey.devices[member].guards]
     if needed:
         return (
             f"a group goes to user space whole or not at all, and this host needs {', '.join(needed)}: put the device into another slot, "
             "or have the host do without these first"
+        )
+    if others:
+        return (
+            f"a group goes to user space whole or not at all, and this collection takes PCI functions alone: have the host do without "
+            f"{', '.join(sorted(others))} first"
         )
     if target.entry.iommu_group == EXTEND:
         return "a group goes to user space whole or not at all"
@@ -161,4 +174,4 @@ def _later(survey, targets, leaving, member):
     return device.driver, survey.is_vfio(device.driver)
 
 
-__all__ = ("called", "carried", "enumeration", "group_refusals", "members_to_take", "of_chipset", "unbindable")
+__all__ = ("called", "carried", "enumeration", "group_refusals", "members_to_take", "named_other", "of_chipset", "unbindable")

@@ -19,6 +19,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.guards import r
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.block import NVME_SUBSYSTEM, subsystem_controllers
 from ansible_collections.vfio.host.plugins.module_utils._devices.holders import Usage
 from ansible_collections.vfio.host.plugins.module_utils._devices.interfaces import interfaces
+from ansible_collections.vfio.host.plugins.module_utils._devices.members import others_in
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import (
     Device,
     has_bridge_class,
@@ -52,6 +53,7 @@ class Survey:
     kernel: str
     iommu_enabled: bool
     groups: dict
+    others: dict  # IOMMU group -> {name: driver} of members that are no PCI functions and keep it
     devices: dict
     modules: Modules
     choices: Choices
@@ -139,6 +141,7 @@ def survey(fs):
         kernel=fs.kernel,
         iommu_enabled=groups,
         groups=iommu.groups_of(raw),
+        others=others_in(fs, iommu.groups_of(raw)),
         devices=devices,
         modules=modules,
         choices=choices,

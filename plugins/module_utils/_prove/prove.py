@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Tuple
 from ansible_collections.vfio.host.plugins.module_utils._devices import iommu
 from ansible_collections.vfio.host.plugins.module_utils._devices.below import vfio_nodes
 from ansible_collections.vfio.host.plugins.module_utils._devices.clients import DIRECT, obstacles
+from ansible_collections.vfio.host.plugins.module_utils._devices.groups import named_other
 from ansible_collections.vfio.host.plugins.module_utils._devices.holders import Usage
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import NATIVE
 from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey, survey
 from ansible_collections.vfio.host.plugins.module_utils._devices.steps import PENDING
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name, errno_text
-from ansible_collections.vfio.host.plugins.module_utils._host.platform import P9
 from ansible_collections.vfio.host.plugins.module_utils._host.watched import Unfinished
 from ansible_collections.vfio.host.plugins.module_utils._prove import conversation as steps
 from ansible_collections.vfio.host.plugins.module_utils._prove.causes import Surroundings, cause
@@ -212,12 +212,13 @@ class _Prover:
         pf = known.devices.get(device.physfn) if device.physfn else None
         return Surroundings(
             group=device.iommu_group, driver=device.driver or "(none)",
-            back_end="vfio_iommu_spapr_tce" if known.platform == P9 else "vfio_iommu_type1",
+            # On a POWER guest as well.
+            back_end="vfio_iommu_spapr_tce" if self._fs.machine.startswith("ppc") else "vfio_iommu_type1",
             blocking=[
                 f"{one.address} ({one.driver}, {one.name})" for one in known.devices.values()
                 if device.iommu_group is not None and one.iommu_group == device.iommu_group
                 and iommu.blocks_group(one, one.driver, known.is_vfio(one.driver))
-            ],
+            ] + [named_other(*one) for one in sorted(known.others.get(device.iommu_group, {}).items())],
             direct=self._obstacles.get(device.address, {}).get(DIRECT, ""),
             unsafe=iommu.unsafe_interrupts(known),
             pf=pf.address if pf is not None and known.is_vfio(pf.driver) else None,

@@ -232,6 +232,33 @@ def p9(**changes):
     return replace(spec, **changes)
 
 
+def arm64(**changes):
+    """An arm64 host behind an SMMUv3, which ACPI describes: a card, an NVMe, and the window in which MSIs are mapped.
+
+    Source: drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3.c arm_smmu_get_resv_regions(), MSI_IOVA_BASE and MSI_IOVA_LENGTH.
+    """
+    spec = Spec(
+        machine="aarch64",
+        kernel="6.12.107+deb13-arm64",
+        cmdline="BOOT_IMAGE=/vmlinuz root=/dev/vda2 ro",
+        functions=(
+            # The host bridge has none.
+            Function("0000:00:00.0", "1b36:0008:1af4:1100", "060000"),
+            root_port("0000:00:06.0", "1"),
+            root_port("0000:00:07.0", "2"),
+            e1000e("0000:02:00.0", "3", "0000:00:06.0", 2),
+            Function(
+                "0000:03:00.0", "1b36:0010:1af4:1100", "010802", group="4", parent="0000:00:07.0", reset="flr",
+                nvme=Nvme("nvme0", "NV01"),
+            ),
+        ),
+        modules=MODULES,
+        msi_window="0x0000000008000000 0x00000000080fffff msi",
+        mounts=("25 1 0:20 / / rw - tmpfs tmpfs rw",),
+    )
+    return replace(spec, **changes)
+
+
 def changed(spec, address, **changes):
     """The spec with one function changed."""
     return replace(
@@ -263,6 +290,7 @@ __all__ = (
     "VGA",
     "VIRTIO",
     "XE_VARIANT",
+    "arm64",
     "changed",
     "e1000e",
     "p9",

@@ -149,6 +149,7 @@ class Spec:
     iommu: bool = True
     noiommu: bool = False
     reserved: dict = field(default_factory=dict)  # IOMMU group -> lines of reserved_regions
+    msi_window: str = "0x00000000fee00000 0x00000000feefffff msi"  # the last line of reserved_regions of every group
     iomem: str = ""
     opal: bool = False
     udevd: bool = True

@@ -212,8 +212,8 @@ class Tree:
             self.link(directory / "iommu_group", group)
             self.link(group / "devices" / address, directory)
             # What x86 and arm64 print for every group (source: drivers/iommu/iommu.c iommu_group_show_resv_regions()).
-            msi = "0x00000000fee00000 0x00000000feefffff msi\n"
-            self.put(group / "reserved_regions", "".join(f"{one}\n" for one in self.spec.reserved.get(function.group, ())) + msi)
+            lines = (*self.spec.reserved.get(function.group, ()), self.spec.msi_window)
+            self.put(group / "reserved_regions", "".join(f"{one}\n" for one in lines))
         if function.physfn:
             self._add_vf_links(function, directory)
 

@@ -167,7 +167,7 @@ notes:
   - "Order of applying: kernel modules and configuration, kernel command line, numbers of VFs, devices, their nodes, locked memory, images."
   - The IOMMU counts as off where the kernel shows no IOMMU group. Then C(intel_iommu=on) is added to the command line of an Intel machine (ACPI table
     DMAR), C(amd_iommu=off) is removed from that of an AMD machine (ACPI table IVRS), and C(iommu=off) is removed from either. O(kernel_cmdline) wins
-    for these arguments. s390 and POWER need no argument.
+    for these arguments. s390, POWER and arm64 need no argument.
   - IOMMU groups are unknown while the IOMMU is off. The first run after the boot looks at them.
 seealso:
   - module: vfio.host.prove

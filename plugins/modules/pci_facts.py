@@ -109,7 +109,7 @@ ansible_facts:
               type: dict
             interrupt_remapping:
               description:
-                - Whether the IOMMU of an x86 checks the interrupts of devices. Where it does not, VFIO opens no device, unless
+                - Whether the interrupts of devices are checked, on x86 by the IOMMU, on arm64 by a GICv3 ITS. Where not, VFIO opens no device, unless
                   C(allow_unsafe_interrupts) of module C(vfio_iommu_type1) is set.
                 - V(null) on other platforms, where this is no question, without an IOMMU, and where nothing tells.
               returned: success

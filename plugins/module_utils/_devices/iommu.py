@@ -13,6 +13,17 @@ _WITHOUT_DMA = frozenset(("pci-stub", "pcieport"))
 
 _BACK_END, _UNSAFE = "vfio_iommu_type1", "allow_unsafe_interrupts"
 
+# Why nobody checks the interrupts of devices, and what to do about it; by platform, where it is not x86's IOMMU that would.
+_UNCHECKED = (
+    "the IOMMU does not remap interrupts", "switch it on in the firmware's setup and leave out intremap=off and nointremap",
+)
+_UNCHECKED_ON = {
+    "arm64": (
+        "interrupts of devices reach this host without a GICv3 ITS, and nothing else checks who sends them",
+        "it takes a machine with an ITS, and a virtual one can have it (QEMU: -machine virt,gic-version=3,its=on)",
+    ),
+}
+
 DEAD = (
     "it does not answer, its configuration space reads all ones: it is off the bus or without power; power-cycle the host, or remove "
     "the device and rescan the bus"
@@ -65,11 +76,10 @@ def unsafe_interrupts(survey):
     said = [one.value or "Y" for one in survey.modules.settings(_BACK_END) if one.name.replace("-", "_") == _UNSAFE]
     if (live or (said or ["N"])[-1])[:1].lower() in ("y", "1", "t"):
         return None
+    why, remedy = _UNCHECKED_ON.get(survey.platform, _UNCHECKED)
     return (
-        "the IOMMU does not remap interrupts, so opening a device fails with 'Operation not permitted', in QEMU, libvirt, DPDK and every "
-        "other client: switch it on in the "
-        "firmware's setup and leave out intremap=off and nointremap; or, where guests are trusted, set "
-        f"{_UNSAFE} of module {_BACK_END}"
+        f"{why}, so opening a device fails with 'Operation not permitted', in QEMU, libvirt, DPDK and every "
+        f"other client: {remedy}; or, where guests are trusted, set {_UNSAFE} of module {_BACK_END}"
     )
 
 

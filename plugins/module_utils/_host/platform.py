@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+import re
+from typing import TYPE_CHECKING, List, Optional
 
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 X86, S390, P9, ARM64, OTHER = PLATFORMS = ("x86", "s390", "p9", "arm64", "other")
 
 _ARCHITECTURES = (("x86_64", X86), ("i", X86), ("s390x", S390), ("aarch64", ARM64), ("arm64", ARM64))
+
+# Not "pMSI", which serves devices of the platform bus.
+_ARM64_MSI = re.compile(r"(\A(ITS-)?|PCI[ -]|PCIe[ -])MSI(X)?(-|\Z)")
 
 
 def platform_of(fs: Sysfs) -> str:
@@ -32,19 +36,34 @@ def platform_of(fs: Sysfs) -> str:
 
 
 def remaps_interrupts(fs: Sysfs) -> Optional[bool]:
-    """Whether the IOMMU of an x86 remaps the interrupts of devices; None on other platforms, and where nothing tells.
+    """Whether what devices send as interrupts is checked; None where this is no question, or nothing tells.
 
-    The kernel names the interrupt controllers that go through the IOMMU "IR-..." (source: arch/x86/kernel/apic/io_apic.c,
-    "IR-IO-APIC"; msi.c, "IR-").
+    VFIO asks it on x86, where the IOMMU does it, and on arm64, where an ITS does (source: drivers/vfio/vfio_iommu_type1.c
+    vfio_iommu_type1_attach_group(), kernel/irq/msi.c msi_device_has_isolated_msi()). s390 and POWER always do.
     """
-    if platform_of(fs) != X86:
+    tells = {X86: _of_x86, ARM64: _of_arm64}.get(platform_of(fs))
+    if tells is None:
         return None
     directory = fs.root + "/sys/kernel/irq"
-    for number in fs.names(directory):
-        chip = fs.read(f"{directory}/{number}/chip_name") or ""
+    return tells([fs.read(f"{directory}/{number}/chip_name") or "" for number in fs.names(directory)])
+
+
+def _of_x86(chips: List[str]) -> Optional[bool]:
+    """Source: arch/x86/kernel/apic/io_apic.c, "IR-IO-APIC"; msi.c, "IR-"."""
+    for chip in chips:
         if "IO-APIC" in chip or "PCI-MSI" in chip:
             return chip.startswith("IR-")
     return None
+
+
+def _of_arm64(chips: List[str]) -> Optional[bool]:
+    """Of all that serve PCI devices, an ITS alone sets IRQ_DOMAIN_FLAG_ISOLATED_MSI (before 6.2 IRQ_DOMAIN_FLAG_MSI_REMAP).
+
+    Sources: drivers/irqchip/irq-gic-v3-its-msi-parent.c, prefix "ITS-", before 6.11 irq-gic-v3-its-pci-msi.c "ITS-MSI";
+    irq-gic-v2m.c "GICv2m-" and irq-gic-v3-mbi.c "MBI-", before "MSI"; drivers/pci/controller, names with "PCI-MSI" or "PCIe MSI".
+    """
+    kinds = [chip.startswith("ITS-") for chip in chips if _ARM64_MSI.search(chip)]
+    return all(kinds) if kinds else None
 
 
 __all__ = ("ARM64", "OTHER", "P9", "PLATFORMS", "S390", "X86", "platform_of", "remaps_interrupts")

@@ -20,10 +20,11 @@ CONFIGS = {
     "x86": COMMON + "CONFIG_VFIO_IOMMU_TYPE1=m\n",
     "s390": COMMON + "CONFIG_VFIO_IOMMU_TYPE1=m\nCONFIG_VFIO_PCI_ZDEV_KVM=y\n",
     "p9": COMMON + "CONFIG_VFIO_IOMMU_SPAPR_TCE=m\n",
+    "arm64": COMMON + "CONFIG_VFIO_IOMMU_TYPE1=m\nCONFIG_VFIO_PLATFORM=m\n",
 }
 DEVICES = {
     "x86": {"p": [{"match": {"address": hosts.NIC}}]}, "s390": {"p": [{"match": {"uid": "0x2"}}]},
-    "p9": {"p": [{"match": {"address": "0001:01:00.0"}}]},
+    "p9": {"p": [{"match": {"address": "0001:01:00.0"}}]}, "arm64": {"p": [{"match": {"address": "0000:02:00.0"}}]},
 }
 
 
@@ -52,6 +53,30 @@ def test_the_needs_of_the_host_s_own_platform_are_met_and_nothing_else_is_asked(
 def test_type1_is_never_asked_of_power_and_every_platform_is_one_that_the_facts_know():
     assert "VFIO_IOMMU_TYPE1" not in NEEDS["p9"]["kernel_config"]
     assert set(NEEDS) == {"x86", "s390", "p9", "arm64"}
+
+
+def test_vfio_for_the_platform_bus_is_no_vfio_for_pci(make, run_module):
+    host = make("arm64", "CONFIG_VFIO=m\nCONFIG_VFIO_PLATFORM=m\n# CONFIG_VFIO_PCI is not set\nCONFIG_VFIO_IOMMU_TYPE1=m\n")
+    before = host.snapshot()
+    message = run_module(host, "passthrough", devices=DEVICES["arm64"], platforms=NEEDS, initramfs=False)["msg"]
+    assert "VFIO_PCI: wanted y or m" in message
+    assert host.snapshot() == before
+
+
+def test_on_arm64_no_argument_of_x86_is_asked_for(make, run_module):
+    result = run_module(make("arm64"), "passthrough", devices=DEVICES["arm64"], platforms=NEEDS, initramfs=False)
+    assert "kernel_cmdline" not in result
+    assert not result["reboot_required"]
+
+
+@pytest.mark.parametrize("platform", ["arm64", "s390", "p9"])
+def test_where_nothing_turns_an_iommu_on_its_absence_is_said_without_advice_for_x86(make_host, run_module, platform):
+    host = make_host(getattr(hosts, platform)(iommu=False))
+    before = host.snapshot()
+    message = run_module(host, "passthrough", devices=DEVICES[platform], initramfs=False)["msg"]
+    assert "cannot be taken: no IOMMU group" in message
+    assert not [word for word in ("intel_iommu", "amd_iommu", "VT-d", "AMD-Vi", "DMAR", "iommu=pt") if word in message]
+    assert host.snapshot() == before
 
 
 def test_a_kernel_without_vfio_is_refused_with_what_it_would_take(make, run_module):

@@ -36,6 +36,32 @@ def test_the_names_of_interrupt_controllers_tell(host, chips, expected):
     assert remaps(with_chips(host, *chips)) is expected
 
 
+@pytest.mark.parametrize("chips, expected", [
+    ((), None),
+    (("GICv3", "pMSI", ""), None),
+    (("GICv3", "ITS-PCI-MSIX-0000:02:00.0"), True),
+    (("ITS-PCI-MSI-0000:00:04.0", "ITS-pMSI-arm-smmu-v3.0.auto"), True),
+    (("ITS-MSI",), True),
+    (("GICv2m-PCI-MSIX-0000:02:00.0",), False),
+    (("MBI-PCI-MSI-0000:02:00.0",), False),
+    (("MSI",), False),
+    (("PCI-MSI",), False),
+    # One root complex with a controller of its own: nobody checks its devices.
+    (("ITS-PCI-MSI-0000:00:04.0", "Xilinx PCIe MSI"), False),
+    (("MSI", "ITS-MSI"), False),
+])
+def test_on_arm64_an_its_alone_checks_who_sends_an_interrupt(make_host, chips, expected):
+    assert remaps(with_chips(make_host(hosts.arm64()), *chips)) is expected
+
+
+def test_on_arm64_the_remedy_is_an_its_and_nothing_of_x86(make_host):
+    host = with_chips(make_host(hosts.arm64()), "GICv2m-PCI-MSIX-0000:02:00.0")
+    said = [one for one in host.take({"match": {"address": "0000:02:00.0"}})["warnings"] if "allow_unsafe_interrupts" in one]
+    assert len(said) == 1
+    assert "without a GICv3 ITS" in said[0]
+    assert "intremap" not in said[0]
+
+
 @pytest.mark.parametrize("spec", [hosts.s390(), hosts.p9(), hosts.x86(iommu=False)], ids=["s390", "p9", "off"])
 def test_elsewhere_and_without_an_iommu_it_is_no_question(make_host, spec):
     host = with_chips(make_host(spec), "IO-APIC")

@@ -26,8 +26,15 @@ GRUB
 
 version=$(basename "$1"/boot/vmlinuz-*)
 version=${version#vmlinuz-}
-mkdir -p "$1/boot/grub/x86_64-efi" "$1/boot/efi/EFI/BOOT"
-cp "$1"/usr/lib/grub/x86_64-efi/*.mod "$1"/usr/lib/grub/x86_64-efi/*.lst "$1/boot/grub/x86_64-efi/"
+# One package of GRUB for EFI is installed: that of the host's architecture. The firmware looks for the file of this name.
+target=$(cd "$1/usr/lib/grub" && echo *-efi)
+case $target in
+x86_64-efi) removable=BOOTX64.EFI ;;
+arm64-efi) removable=BOOTAA64.EFI ;;
+*) echo "loader-grub.sh: no EFI file is known for $target" >&2; exit 1 ;;
+esac
+mkdir -p "$1/boot/grub/$target" "$1/boot/efi/EFI/BOOT"
+cp "$1/usr/lib/grub/$target"/*.mod "$1/usr/lib/grub/$target"/*.lst "$1/boot/grub/$target/"
 cat > "$1/boot/grub/grub.cfg" <<GRUB
 set default="0"
 set timeout=0
@@ -41,5 +48,5 @@ search.fs_label root root
 set prefix=($root)/boot/grub
 configfile $prefix/grub.cfg
 GRUB
-chroot "$1" grub-mkimage -O x86_64-efi -p /boot/grub -c /boot/grub/early.cfg -o /boot/efi/EFI/BOOT/BOOTX64.EFI \
+chroot "$1" grub-mkimage -O "$target" -p /boot/grub -c /boot/grub/early.cfg -o "/boot/efi/EFI/BOOT/$removable" \
     part_gpt ext2 fat search search_label search_fs_uuid normal configfile linux echo test

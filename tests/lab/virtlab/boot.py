@@ -12,14 +12,26 @@ from typing import Mapping, Optional, Sequence, Tuple
 
 from .errors import LabError
 
-# The firmware, from Debian's package ovmf. It keeps its variables in memory: no state beside the disk.
-OVMF = "/usr/share/ovmf/OVMF.fd"
+
+@dataclass(frozen=True)
+class Firmware:
+    """EFI firmware of an architecture: a file of a Debian package. It keeps its variables in memory: no state beside the disk."""
+
+    architecture: str
+    path: str
+    package: str
+
+
+OVMF = Firmware("amd64", "/usr/share/ovmf/OVMF.fd", "ovmf")
+ARM_EFI = Firmware("arm64", "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd", "qemu-efi-aarch64")
 
 
 @dataclass(frozen=True)
 class Boot:
     """What a way to boot adds to an image, and needs on the machine that builds and runs it."""
 
+    # The firmware that starts it; without one, any architecture boots so.
+    firmware: Optional[Firmware] = None
     # Debian packages of the host.
     packages: Tuple[str, ...] = ()
     # Scripts in image/: what puts a boot loader into the finished tree, and what makes the disk of that tree.
@@ -65,20 +77,23 @@ class EfiBoot(Boot):
     def arguments(self, image: Path, command_line: Sequence[str], initrd: Optional[Path]) -> Tuple[str, ...]:
         if initrd is not None:
             raise LabError("this host boots from its own disk", "leave --initrd out: it boots the initramfs that it has")
-        return ("-bios", OVMF)
+        assert self.firmware is not None
+        return ("-bios", self.firmware.path)
 
 
-def _efi(packages: Tuple[str, ...], loader_script: str) -> EfiBoot:
+def _efi(firmware: Firmware, packages: Tuple[str, ...], loader_script: str) -> EfiBoot:
     return EfiBoot(
-        packages=packages, loader_script=loader_script, disk_script="esp-disk.sh", run_needs={OVMF: "ovmf"},
+        firmware=firmware, packages=packages, loader_script=loader_script, disk_script="esp-disk.sh",
+        run_needs={firmware.path: firmware.package},
         build_needs={"mcopy": "mtools", "mkfs.vfat": "dosfstools", "sfdisk": "fdisk"},
     )
 
 
 BOOTS: Mapping[str, Boot] = {
     "direct": DirectBoot(),
-    "grub-efi": _efi(("grub-efi-amd64",), "loader-grub.sh"),
-    "systemd-boot": _efi(("systemd-boot", "systemd-boot-efi"), "loader-systemd-boot.sh"),
+    "grub-efi": _efi(OVMF, ("grub-efi-amd64",), "loader-grub.sh"),
+    "grub-efi-arm64": _efi(ARM_EFI, ("grub-efi-arm64",), "loader-grub.sh"),
+    "systemd-boot": _efi(OVMF, ("systemd-boot", "systemd-boot-efi"), "loader-systemd-boot.sh"),
 }
 
 
@@ -97,4 +112,4 @@ INITRAMFS: Mapping[str, Initramfs] = {
     "dracut": Initramfs("dracut", "dracut.sh"),
 }
 
-__all__ = ("BOOTS", "Boot", "DEFAULT_INITRAMFS", "DirectBoot", "EfiBoot", "INITRAMFS", "Initramfs")
+__all__ = ("BOOTS", "Boot", "DEFAULT_INITRAMFS", "DirectBoot", "EfiBoot", "Firmware", "INITRAMFS", "Initramfs")

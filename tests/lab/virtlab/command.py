@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Container, Dict, List, Optional, Tuple
 
 from .boot import BOOTS
-from .host import NETWORK_MODELS, Device, Host
-from .machine import ARCHITECTURES, MACHINES
+from .host import NETWORK_MODELS, Device, Host, Port
+from .machine import ARCHITECTURES, MACHINES, Machine
 
 # Enough to partition, small enough that no one fills it by accident.
 MEDIA_SIZE = 64 * 1024 * 1024
@@ -57,6 +57,13 @@ def function(device: Device) -> Optional[Dict[str, Any]]:
     return {"driver": "zpci", "id": f"{device.id}-zpci", "uid": device.zpci.uid, "fid": device.zpci.fid, "target": device.id}
 
 
+def _port(machine: Machine, port: Port) -> Dict[str, Any]:
+    if machine.host_bridges:
+        return {"driver": machine.port_model, "id": port.id, "index": port.slot}
+    return {"driver": machine.port_model, "id": port.id, "bus": machine.root_bus, "addr": port.addr, "slot": port.slot,
+            "chassis": port.slot}
+
+
 def kernel_command_line(host: Host) -> Tuple[str, ...]:
     machine = MACHINES[host.machine]
     return (
@@ -94,8 +101,7 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
     line += BOOTS[host.boot].arguments(image, (*kernel_command_line(host), *append), initrd)
 
     for port in host.ports:
-        line += _json("-device", {"driver": machine.port_model, "id": port.id, "bus": machine.root_bus,
-                                  "addr": port.addr, "slot": port.slot, "chassis": port.slot})
+        line += _json("-device", _port(machine, port))
 
     # no-flush: a killed QEMU loses nothing that the guest has written, only a crash of this machine would.
     disk = {"driver": "file", "filename": str(overlay), "cache": {"no-flush": True}}

@@ -28,11 +28,11 @@ SERIAL_MODELS = frozenset({"nvme"})
 
 @dataclass(frozen=True)
 class Port:
-    """A PCIe root port: a slot, with a bus of its own, named by its id."""
+    """A PCIe root port: a slot, with a bus of its own, named by its id. On pseries a host bridge, which has no address."""
 
     id: str
     slot: int
-    addr: str
+    addr: Optional[str]
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _device(where: str, data: Any, identifier: Optional[str] = None) -> Device:
 
 def _port(where: str, data: Any) -> Port:
     reader = _Reader(where, data)
-    port = Port(id=reader.take("id", str), slot=reader.take("slot", int), addr=reader.take("addr", str))
+    port = Port(id=reader.take("id", str), slot=reader.take("slot", int), addr=reader.optional("addr", str))
     reader.done()
     return port
 
@@ -197,7 +197,7 @@ def _unique(host: Host) -> None:
         ("uid", [device.zpci.uid for device in host.devices if device.zpci]),
         ("fid", [device.zpci.fid for device in host.devices if device.zpci]),
         ("place", [f"{item.bus} {item.addr}" for item in everything if item.present and item.addr]
-         + [f"{MACHINES[host.machine].root_bus} {port.addr}" for port in host.ports]),
+         + [f"{MACHINES[host.machine].root_bus} {port.addr}" for port in host.ports if port.addr]),
         ("slot occupied at start", [device.bus for device in everything
                                     if device.present and device.bus in {port.id for port in host.ports}]),
     )
@@ -213,6 +213,14 @@ def _buses(host: Host) -> None:
         if device.bus not in known and not MACHINES[host.machine].owns_bus(device.bus):
             raise LabError(f"host {host.name}: device {device.id} is on bus {device.bus}, which does not exist",
                            "name a port, a bridge or a bus of the machine")
+
+
+def _ports(host: Host) -> None:
+    bridges = MACHINES[host.machine].host_bridges
+    for port in host.ports:
+        if bridges == (port.addr is not None):
+            raise LabError(f"host {host.name}: port {port.id} {'cannot have' if bridges else 'needs'} an addr",
+                           "a root port is at an address; a host bridge of pseries is at none")
 
 
 def _functions(host: Host) -> None:
@@ -259,10 +267,15 @@ def parse(name: str, data: Any) -> Host:
     if MACHINES[host.machine].architecture != host.architecture:
         raise LabError(f"{where}: machine {host.machine} is not of architecture {host.architecture}",
                        f"it takes {MACHINES[host.machine].architecture}")
+    firmware = BOOTS[host.boot].firmware
+    if firmware is not None and firmware.architecture != host.architecture:
+        raise LabError(f"{where}: boot {host.boot} is not of architecture {host.architecture}",
+                       f"it takes {firmware.architecture}")
     if not SIZE.match(str(disk_size)):
         raise LabError(f"{where}: disk size {disk_size!r}", "write it like 4G")
     _unique(host)
     _buses(host)
+    _ports(host)
     _functions(host)
     return host
 

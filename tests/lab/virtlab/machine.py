@@ -41,6 +41,8 @@ class Machine:
     kernel_args: Tuple[str, ...] = ()
     # The model that TCG emulates.
     cpu: str = "max"
+    # Whether a port is a host bridge, so a PCI domain: QEMU numbers it by its slot, and its bus is its id with ".0".
+    host_bridges: bool = False
     # Whether functions have no slots, but a UID and a FID each, from a device of QEMU's own.
     zpci: bool = False
     # Whether QEMU can resume a host that it has saved.
@@ -54,6 +56,10 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "amd64": Architecture(
         kernel_package="linux-image-amd64", uname="x86_64", qemu="qemu-system-x86_64", qemu_package="qemu-system-x86",
         binfmt="qemu-x86_64",
+    ),
+    "arm64": Architecture(
+        kernel_package="linux-image-arm64", uname="aarch64", qemu="qemu-system-aarch64", qemu_package="qemu-system-arm",
+        binfmt="qemu-aarch64",
     ),
     "ppc64el": Architecture(
         kernel_package="linux-image-powerpc64le", uname="ppc64le", qemu="qemu-system-ppc64", qemu_package="qemu-system-ppc",
@@ -84,6 +90,22 @@ MACHINES: Mapping[str, Machine] = {
         # Page tables of four levels are walked quicker than those of five.
         cpu="max,la57=off",
     ),
+    # GICv3 with its ITS, so that a device behind the SMMU has MSIs. With a direct boot the kernel gets a device tree; from EFI
+    # firmware it gets ACPI tables.
+    "virt": Machine(
+        architecture="arm64",
+        arguments=("-nodefaults", "-machine", "virt,gic-version=3,its=on"),
+        console="ttyAMA0",
+        root_bus="pcie.0",
+        bus_pattern=r"pcie\.0",
+        port_model="pcie-root-port",
+        iommus={
+            "none": (),
+            "smmuv3": ("-machine", "iommu=smmuv3"),
+        },
+        kernel_args=(_PATIENCE,),
+        cpu="neoverse-n1",
+    ),
     # Bare metal, started by skiboot. Six host bridges, each with one root port's bus. Without its defaults it has no buses.
     "powernv9": Machine(
         architecture="ppc64el",
@@ -97,6 +119,22 @@ MACHINES: Mapping[str, Machine] = {
         cpu="power9",
         # QEMU 10.0 saves it, and does not map the interrupt controller's pages again: the first interrupt is a machine check.
         resumes=False,
+    ),
+    # A guest of a POWER hypervisor, which translates for it; each host bridge is a partitionable endpoint. TCG has none of the
+    # mitigations that the machine has by default.
+    "pseries": Machine(
+        architecture="ppc64el",
+        arguments=("-nodefaults", "-machine", "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off"),
+        console="hvc0",
+        root_bus="pci.0",
+        bus_pattern=r"pci\.0|[a-z0-9-]+\.0",
+        port_model="spapr-pci-host-bridge",
+        iommus={"hypervisor": ()},
+        kernel_args=(_PATIENCE,),
+        cpu="power9",
+        # QEMU 10.0 saves it too; of the processors that it resumes, one does not wake any more.
+        resumes=False,
+        host_bridges=True,
     ),
     # Disk and NIC of the host are on the channel subsystem; every PCI function is free to take, and has its UID and FID.
     "s390-ccw-virtio": Machine(

@@ -16,13 +16,15 @@ LOADERS = sorted(name for name, one in boot.BOOTS.items() if one.loader_script)
 @pytest.fixture(params=LOADERS)
 def loader(request, description):
     description["boot"] = request.param
+    if boot.BOOTS[request.param].firmware.architecture == "arm64":
+        description.update(architecture="arm64", machine="virt", iommu="smmuv3")
     return description
 
 
 def test_a_boot_loader_gets_no_kernel_from_outside(loader):
     line = boot.BOOTS[loader["boot"]].arguments(Path("/image"), ["intel_iommu=on"], None)
     assert "-kernel" not in line
-    assert line == ("-bios", boot.OVMF)
+    assert line == ("-bios", boot.BOOTS[loader["boot"]].firmware.path)
 
 
 def test_a_boot_loader_takes_no_initramfs_from_outside(loader):
@@ -57,6 +59,24 @@ def test_every_script_of_a_boot_is_there(name):
 
 
 def test_the_firmware_is_installed_when_a_host_needs_it(loader, monkeypatch):
-    monkeypatch.setattr(packages, "_find", lambda program: program != boot.OVMF)
+    firmware = boot.BOOTS[loader["boot"]].firmware
+    monkeypatch.setattr(packages, "_find", lambda program: program != firmware.path)
     monkeypatch.setattr(packages, "_qemu_suffices", lambda host: True)
-    assert packages.missing(host.parse("box", loader), build=False) == ("ovmf",)
+    assert packages.missing(host.parse("box", loader), build=False) == (firmware.package,)
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_firmware_of_another_architecture_is_refused(description, name):
+    description["boot"] = name
+    firmware = boot.BOOTS[name].firmware
+    if firmware.architecture == "amd64":
+        description.update(architecture="arm64", machine="virt", iommu="smmuv3")
+    with pytest.raises(errors.LabError, match=f"boot {name} is not of architecture .*: it takes {firmware.architecture}"):
+        host.parse("box", description)
+
+
+def test_the_grub_script_knows_the_file_that_each_firmware_looks_for():
+    script = (paths.IMAGE_SCRIPTS / "loader-grub.sh").read_text(encoding="utf-8")
+    # Source: UEFI specification 2.10, 3.5.1.1, removable media boot behaviour.
+    assert "x86_64-efi) removable=BOOTX64.EFI" in script
+    assert "arm64-efi) removable=BOOTAA64.EFI" in script

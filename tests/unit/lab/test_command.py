@@ -136,3 +136,25 @@ def test_appended_arguments_come_last(description):
     line = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
                            overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222, append=("root=/dev/x",))
     assert pairs(line, "-append")[0].endswith(" root=/dev/x")
+
+
+def pseries(description):
+    description.update(architecture="ppc64el", machine="pseries", iommu="hypervisor", ports=[{"id": "phb1", "slot": 1}])
+    description["disk"].update(bus="pci.0")
+    description["nic"].update(bus="pci.0")
+    description["devices"] = [{"id": "nic-a", "model": "e1000e", "bus": "phb1.0", "mac": "52:54:00:76:01:01"}]
+    return description
+
+
+def test_a_port_of_pseries_is_a_host_bridge_with_its_index(description):
+    made = devices(command.command(host=host.parse("box", pseries(description)), accel="tcg", image=Path("/cache/image"),
+                                   overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222))
+    assert made["phb1"] == {"driver": "spapr-pci-host-bridge", "id": "phb1", "index": 1}
+    assert made["nic-a"]["bus"] == "phb1.0"
+
+
+def test_the_smmu_is_a_part_of_the_arm_machine(description):
+    description.update(architecture="arm64", machine="virt", iommu="smmuv3")
+    made = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
+                           overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222)
+    assert pairs(made, "-machine") == ["virt,gic-version=3,its=on", "iommu=smmuv3"]

@@ -166,3 +166,15 @@ def test_a_machine_with_slots_has_no_functions_with_uids(description):
 def test_a_size_is_for_a_disk_that_is_there_at_start(description, change):
     description["devices"].append(dict({"id": "kept", "model": "nvme", "bus": "slot2", "serial": "K1"}, **change))
     refused(description, "size")
+
+
+def test_a_root_port_needs_its_address(description):
+    del description["ports"][0]["addr"]
+    refused(description, "port slot1 needs an addr")
+
+
+def test_a_host_bridge_has_no_address(description):
+    description.update(architecture="ppc64el", machine="pseries", iommu="hypervisor", devices=[])
+    description["disk"].update(bus="pci.0")
+    description["nic"].update(bus="pci.0")
+    refused(description, "port slot1 cannot have an addr")

@@ -18,8 +18,8 @@ X86, S390, P9, ARM64, OTHER = PLATFORMS = ("x86", "s390", "p9", "arm64", "other"
 
 _ARCHITECTURES = (("x86_64", X86), ("i", X86), ("s390x", S390), ("aarch64", ARM64), ("arm64", ARM64))
 
-# Not "pMSI", which serves devices of the platform bus.
-_ARM64_MSI = re.compile(r"(\A(ITS-)?|PCI[ -]|PCIe[ -])MSI(X)?(-|\Z)")
+# Controllers of message-signalled interrupts, whoever's they are; not "pMSI" and "fMSI", of the platform and fsl-mc buses.
+_ARM64_MSI = re.compile(r"(?<![pf])MSI", re.IGNORECASE)
 
 
 def platform_of(fs: Sysfs) -> str:
@@ -45,7 +45,8 @@ def remaps_interrupts(fs: Sysfs) -> Optional[bool]:
     if tells is None:
         return None
     directory = fs.root + "/sys/kernel/irq"
-    return tells([fs.read(f"{directory}/{number}/chip_name") or "" for number in fs.names(directory)])
+    # On x86 the first that tells is enough.
+    return tells(fs.read(f"{directory}/{number}/chip_name") or "" for number in fs.names(directory))
 
 
 def _of_x86(chips: List[str]) -> Optional[bool]:
@@ -60,7 +61,7 @@ def _of_arm64(chips: List[str]) -> Optional[bool]:
     """Of all that serve PCI devices, an ITS alone sets IRQ_DOMAIN_FLAG_ISOLATED_MSI (before 6.2 IRQ_DOMAIN_FLAG_MSI_REMAP).
 
     Sources: drivers/irqchip/irq-gic-v3-its-msi-parent.c, prefix "ITS-", before 6.11 irq-gic-v3-its-pci-msi.c "ITS-MSI";
-    irq-gic-v2m.c "GICv2m-" and irq-gic-v3-mbi.c "MBI-", before "MSI"; drivers/pci/controller, names with "PCI-MSI" or "PCIe MSI".
+    irq-gic-v2m.c "GICv2m-" and irq-gic-v3-mbi.c "MBI-", before "MSI"; those of drivers/pci/controller have names of their own.
     """
     kinds = [chip.startswith("ITS-") for chip in chips if _ARM64_MSI.search(chip)]
     return all(kinds) if kinds else None

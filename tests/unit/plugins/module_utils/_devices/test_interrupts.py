@@ -48,6 +48,11 @@ def test_the_names_of_interrupt_controllers_tell(host, chips, expected):
     (("PCI-MSI",), False),
     # One root complex with a controller of its own: nobody checks its devices.
     (("ITS-PCI-MSI-0000:00:04.0", "Xilinx PCIe MSI"), False),
+    (("X-Gene1 MSI",), False),
+    (("iProc-MSI",), False),
+    (("advk-msi",), False),
+    (("ITS-v5-PCI-MSIX-0000:02:00.0", "ITS-fMSI-dprc.1"), True),
+    (("ITS-MSI", "ITS-pMSI", "GICv2m-pMSI-x"), True),
     (("MSI", "ITS-MSI"), False),
 ])
 def test_on_arm64_an_its_alone_checks_who_sends_an_interrupt(make_host, chips, expected):

@@ -14,6 +14,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.place import DE
 
 EPYC = "/sys/devices/pci0000:40/0000:40:01.1/0000:41:00.0"
 VMD = "/sys/devices/pci0000:00/0000:00:0e.0/pci10000:e0/10000:e0:06.0/10000:e1:00.0"
+# From a device tree; from ACPI tables a host bridge of arm64 is where x86 has it.
 ARM = "/sys/devices/platform/soc@0/40000000.pcie/pci0001:00/0001:00:01.0/0001:03:00.0"
 # Hosts with two and more of a kind, each with the functions that one may take for another.
 HOSTS = [
@@ -22,6 +23,9 @@ HOSTS = [
     ["/sys/devices/pci0002:00/0002:00:00.0", "/sys/devices/pci1234:00/1234:00:00.0", "/sys/devices/pci1234:00/1234:00:00.1"],
     [VMD, VMD.replace(":0e.0", ":0f.0").replace("10000", "10001"), VMD.replace("e0", "80").replace("e1", "81")],
     [ARM, ARM.replace("0001", "0002").replace("40000000", "50000000")],
+    # Two controllers that a device tree does not number get domains in the order of probing: their nodes tell them apart.
+    ["/sys/devices/platform/4010000000.pcie/pci0000:00/0000:00:05.0/0000:01:00.0",
+     "/sys/devices/platform/8010000000.pcie/pci0001:00/0001:00:05.0/0001:01:00.0"],
     ["/sys/devices/pci0000:00/0000:00:1c.0/0000:02:00.0/0000:03:04.0/0000:05:00.0",
      "/sys/devices/pci0000:00/0000:00:1c.0/0000:02:00.0/0000:03:05.0/0000:06:00.0"],
 ]
@@ -34,6 +38,9 @@ HOSTS = [
     ("/sys/devices/pci0003:00/0003:00:00.0/0003:01:00.0", "0003:00/00.0-00.0", "/devices/pci0003:00/0003:00:00.0/0003:??:00.0"),
     # The domain behind the endpoint is the next free one, and the bus is the firmware's.
     (VMD, "0000:00/0e.0/e0/06.0-00.0", "/devices/pci0000:00/0000:00:0e.0/pci?????:e0/?????:e0:06.0/?????:??:00.0"),
+    ("/sys/devices/platform/4010000000.pcie/pci0000:00/0000:00:05.0/0000:01:00.0", "0000:00/05.0-00.0",
+     "/devices/platform/4010000000.pcie/pci0000:00/0000:00:05.0/0000:??:00.0"),
+    ("/sys/devices/pci0009:00/0009:00:00.0/0009:01:00.0", "0009:00/00.0-00.0", "/devices/pci0009:00/0009:00:00.0/0009:??:00.0"),
     (ARM, "0001:00/01.0-00.0", "/devices/platform/soc@0/40000000.pcie/pci0001:00/0001:00:01.0/0001:??:00.0"),
 ])
 def test_a_place_begins_with_the_root_and_has_no_bus_number_behind_it(directory, path, devpath):

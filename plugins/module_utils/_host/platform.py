@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, List, Optional
+from typing import TYPE_CHECKING, Iterable, Optional
 
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
@@ -49,7 +49,7 @@ def remaps_interrupts(fs: Sysfs) -> Optional[bool]:
     return tells(fs.read(f"{directory}/{number}/chip_name") or "" for number in fs.names(directory))
 
 
-def _of_x86(chips: List[str]) -> Optional[bool]:
+def _of_x86(chips: Iterable[str]) -> Optional[bool]:
     """Source: arch/x86/kernel/apic/io_apic.c, "IR-IO-APIC"; msi.c, "IR-"."""
     for chip in chips:
         if "IO-APIC" in chip or "PCI-MSI" in chip:
@@ -57,7 +57,7 @@ def _of_x86(chips: List[str]) -> Optional[bool]:
     return None
 
 
-def _of_arm64(chips: List[str]) -> Optional[bool]:
+def _of_arm64(chips: Iterable[str]) -> Optional[bool]:
     """Of all that serve PCI devices, an ITS alone sets IRQ_DOMAIN_FLAG_ISOLATED_MSI (before 6.2 IRQ_DOMAIN_FLAG_MSI_REMAP).
 
     Sources: drivers/irqchip/irq-gic-v3-its-msi-parent.c, prefix "ITS-", before 6.11 irq-gic-v3-its-pci-msi.c "ITS-MSI";

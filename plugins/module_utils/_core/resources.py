@@ -7,7 +7,8 @@
 """What a journal remembers: each kind of thing that a run can change, as it was, and how it is restored.
 
 restore() goes by goal: it looks at what is, and does only what is needed. It raises any error. ``rank`` is its place in the
-order of restoring. All fields are what JSON can hold.
+order of restoring, from 1 on. ``what`` is the beginning of a sentence that says what was not restored. All fields are what JSON
+can hold; the journal checks them by their annotations, so these are of ``typing`` and known at run time.
 """
 
 from __future__ import annotations

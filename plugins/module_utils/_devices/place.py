@@ -77,18 +77,19 @@ def _way(directory: str) -> _Way:
     """The _Way to a directory. Hundreds of functions are behind one bridge: the way to that is walked once."""
     above, dummy, part = directory.rpartition("/")
     way = _way(above) if above else _Way()
-    bridge, function = _ROOT.match(part), _FUNCTION.match(part)
+    function = _FUNCTION.match(part)
+    if function:
+        slot = function.group(3)
+        path = way.path + (slot if not way.path or way.path.endswith("/") else f"-{slot}")
+        devpath = _longer(way.devpath, f"{way.domain}:{way.bus or '??'}:{slot}")
+        return _Way(path, (*way.functions, part), way.root, way.domain, None, devpath)
+    bridge = _ROOT.match(part)
     if bridge:
         # Its own domain is a running number where it is not the first.
         first, number, bus = way.domain is None, bridge.group(1), bridge.group(2)
         domain = number if first else "?" * len(number)
         path = way.path + (f"{domain}:{bus}/" if first else f"/{bus}/")
-        return way._replace(path=path, root=f"{number}:{bus}", domain=domain, bus=bus, devpath=_longer(way.devpath, f"pci{domain}:{bus}"))
-    if function:
-        slot = function.group(3)
-        path = way.path + (slot if not way.path or way.path.endswith("/") else f"-{slot}")
-        devpath = _longer(way.devpath, f"{way.domain}:{way.bus or '??'}:{slot}")
-        return way._replace(path=path, functions=(*way.functions, part), bus=None, devpath=devpath)
+        return _Way(path, way.functions, f"{number}:{bus}", domain, bus, _longer(way.devpath, f"pci{domain}:{bus}"))
     return way._replace(devpath=_longer(way.devpath, part))
 
 

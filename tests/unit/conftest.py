@@ -32,7 +32,7 @@ def pytest_make_parametrize_id(config, val, argname):
 
 
 _MEMORY = "/dev/shm"  # thousands of small files and links, and nothing to wait for after fsync: ten times as fast as on a disk
-_ENOUGH = 2 << 30  # bytes: twice what the tests of a session leave
+_ENOUGH = 1 << 29  # bytes: a process of tests has 30 MiB at a time
 
 
 def _is_of_use(directory):

@@ -12,7 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.vfio.host.plugins.plugin_utils import _declared, _problems
+from ansible_collections.vfio.host.plugins.plugin_utils import _declared, _fleet, _problems
 
 
 class ActionModule(ActionBase):
@@ -26,6 +26,8 @@ class ActionModule(ActionBase):
         """A name of this run of the role, by which its tasks know what is theirs."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
+        # By which the summary knows what is of this play.
+        result["play"] = _fleet.name_of_play(self._task)
         points, entry = _declared.specs(), self._task.args.get("entry_point")
         if entry not in points:
             raise AnsibleActionFail(f"{self._task.action}: say entry_point, one of {', '.join(points)}")

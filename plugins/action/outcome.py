@@ -22,7 +22,7 @@ class ActionModule(ActionBase):
 
     _supports_check_mode = True
     _requires_connection = False
-    _VALID_ARGS = frozenset(("result", "earlier", "verify", "hint"))
+    _VALID_ARGS = frozenset(("result", "earlier", "verify", "hint", "only_changes"))
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """The lines that were printed. It fails where O(verify) is asked for, and anything differs."""
@@ -31,10 +31,7 @@ class ActionModule(ActionBase):
         if not isinstance(given.get("result"), dict):
             raise AnsibleActionFail("result must be what the module passthrough returned")
         result = given["result"]
-        try:
-            verify = boolean(given.get("verify") or False, strict=True)
-        except TypeError as error:
-            raise AnsibleActionFail(f"verify must be true or false, and is {given['verify']!r}") from error
+        verify, only_changes = (self._switch(name) for name in ("verify", "only_changes"))
         try:
             rows = _rows.rows(result)
             if given.get("earlier"):
@@ -49,7 +46,8 @@ class ActionModule(ActionBase):
             mode=_outcome.VERIFIED if verify else _outcome.PLANNED if self._task.check_mode else _outcome.DONE,
             verbose=_screen.verbosity() > 0, hint=given.get("hint") or "",
         )
-        _screen.show(lines)
+        if not only_changes or _screen.verbosity() > 0 or waits or not rows or any(row.is_change for row in rows):
+            _screen.show(lines)
         done.update(changed=False, lines=[line.text for line in lines], _ansible_verbose_override=True)
         differs = verify and (result.get("changed") or result.get("reboot_required"))
         told = [_refusal(host, rows, waits)] if differs else [f"{host} has what nothing declares"] if undeclared else []
@@ -59,6 +57,13 @@ class ActionModule(ActionBase):
         if told:
             done.update(failed=True, msg="; ".join(told))
         return done
+
+    def _switch(self, name: str) -> bool:
+        """The value of an option that is true or false. Raises AnsibleActionFail."""
+        try:
+            return boolean(self._task.args.get(name) or False, strict=True)
+        except TypeError as error:
+            raise AnsibleActionFail(f"{name} must be true or false, and is {self._task.args[name]!r}") from error
 
 
 def _refusal(host: str, rows: list[_rows.Row], waits: tuple[str, ...]) -> str:

@@ -33,6 +33,8 @@ class ActionModule(Normal):
                 result.pop("exception", None)
                 result["msg"] = told
             _problems.show(told)
+            for one in result.get("refusals") or ():
+                one.update({key: in_inventory(one[key], task_vars or {}) for key in ("message", "remedy") if one.get(key)})
         if isinstance(result.get("diff"), list) and _screen.verbosity() == 0:
             result["diff"] = readable(result["diff"])
         # What the module returns is long, and the outcome that is printed says the same; -vv prints it.

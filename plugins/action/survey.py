@@ -10,9 +10,11 @@ import os
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.vfio.host.plugins.plugin_utils import _declared, _draft, _screen, _survey
+from ansible_collections.vfio.host.plugins.plugin_utils._report.record import record
 
 FACTS = "vfio.host.pci_facts"
 
@@ -21,7 +23,7 @@ class ActionModule(ActionBase):
     """One call of the module that reads the facts."""
 
     _supports_check_mode = True
-    _VALID_ARGS = frozenset(("draft",))
+    _VALID_ARGS = frozenset(("draft", "record"))
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """The facts, as the module returns them, and the lines that were printed."""
@@ -29,9 +31,19 @@ class ActionModule(ActionBase):
         draft = self._task.args.get("draft")
         if draft is not None and not isinstance(draft, str):
             raise AnsibleActionFail(f"draft must be the path of a file on the controller, not {draft!r}")
+        try:
+            recording = boolean(self._task.args.get("record") or False, strict=True)
+        except TypeError as error:
+            raise AnsibleActionFail(f"record must be true or false, and is {self._task.args['record']!r}") from error
+        if recording and draft:
+            raise AnsibleActionFail("say record or draft, one of them")
         result.update(self._execute_module(module_name=FACTS, module_args={"owners": True}, task_vars=task_vars))
         facts = (result.get("ansible_facts") or {}).get("vfio_host")
         if result.get("failed") or facts is None:
+            return result
+        if recording:
+            del result["ansible_facts"]
+            result.update(changed=False, record=record(facts), _ansible_verbose_override=True)
             return result
         variables = task_vars or {}
         host = variables["inventory_hostname"]

@@ -81,6 +81,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+refusals:
+  description: Why the task is refused, as RV(vfio.host.passthrough#module:refusals).
+  returned: when the options are wrong, or the host is not such that they can be met
+  type: list
+  elements: dict
 tool:
   description: The tool that makes this host's images, V(initramfs-tools), V(dracut) or V(mkinitcpio); V(null) for none.
   returned: success

@@ -146,6 +146,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+refusals:
+  description: Why the task is refused, as RV(vfio.host.passthrough#module:refusals).
+  returned: when the options are wrong, or the host is not such that they can be met
+  type: list
+  elements: dict
 args:
   description: Every named argument. Without O(arguments), every argument that this collection had set. In check mode, the predicted state.
   returned: success

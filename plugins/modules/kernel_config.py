@@ -75,6 +75,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+refusals:
+  description: Why the task is refused, as RV(vfio.host.passthrough#module:refusals).
+  returned: when the options are wrong, or the host is not such that they can be met
+  type: list
+  elements: dict
 options:
   description: Every symbol, by its name without C(CONFIG_). In check mode, as it would be.
   returned: success

@@ -94,6 +94,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+refusals:
+  description: Why the task is refused, as RV(vfio.host.passthrough#module:refusals).
+  returned: when the options are wrong, or the host is not such that they can be met
+  type: list
+  elements: dict
 modules:
   description: Every module of the task, in the order of the names. In check mode, as it would be.
   returned: success

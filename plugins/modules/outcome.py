@@ -34,6 +34,10 @@ options:
         (RV(vfio.host.passthrough#module:restart)). The message names what differs.
     type: bool
     default: false
+  only_changes:
+    description: Whether to print nothing where nothing changes, as where M(vfio.host.summary) counts such hosts. C(-v) prints it all the same.
+    type: bool
+    default: false
   hint:
     description: A text to add to the line that says that a reboot is required.
     type: str

@@ -280,6 +280,42 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+refusals:
+  description: Why the task is refused, one item a reason. The message has the same as text.
+  returned: when the options are wrong, or the host is not such that they can be met; nothing was touched then
+  type: list
+  elements: dict
+  contains:
+    message:
+      description: The sentence.
+      returned: always
+      type: str
+    kind:
+      description:
+        - V(guard) (the host needs a device), V(in_use) (a process or the kernel uses it), V(group) (not its whole IOMMU group is declared), V(unmatched)
+          (a match selects nothing), V(driver) (a named driver does not declare the device), V(vfs) (VFs or mediated devices would go along),
+          V(dead) (it does not answer), V(stuck) (an earlier run waits for it), V(input) (the options are wrong) or V(host), anything else.
+      returned: always
+      type: str
+    devices:
+      description: The addresses of the devices that it is about, where it is about some.
+      returned: always
+      type: list
+      elements: str
+    guard:
+      description: What O(force) would give up, V(network), V(storage), V(console) or V(driver). V(null) where it would not help.
+      returned: always
+      type: str
+    remedy:
+      description: What to do. V(null) where the message alone says it.
+      returned: always
+      type: str
+  sample:
+    - devices: ["0000:00:03.0"]
+      guard: network
+      kind: guard
+      message: "0000:00:03.0 (Virtio network device) is needed by this host: ens3 carries the default route; ..."
+      remedy: "to give it up all the same, say force: [network] for the whole task (the role's passthrough_force)"
 awaits_confirmation:
   description: Whether the change waits for its confirmation (O(confirm)).
   returned: success, unless O(state=confirmed)

@@ -111,6 +111,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+refusals:
+  description: Why the task is refused, as RV(vfio.host.passthrough#module:refusals).
+  returned: when the options are wrong, or the host is not such that they can be met
+  type: list
+  elements: dict
 awaits_confirmation:
   description: Whether the change waits for its confirmation (O(confirm)).
   returned: success, unless O(state=confirmed)

@@ -28,6 +28,13 @@ options:
       - A relative path begins at the directory where C(ansible-playbook) was started. Missing directories are created.
       - The task fails, and leaves the file alone, where the file is not from this module, was edited, or is the draft of another host.
     type: path
+  record:
+    description:
+      - Print nothing, and return RV(record) in place of the facts. The playbook C(vfio.host.report) asks for it, since the facts of
+        hundreds of hosts are more than a controller should hold.
+      - Not together with O(draft).
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Can run in C(check_mode). Then the draft is not written.
@@ -55,16 +62,20 @@ EXAMPLES = r"""
 RETURN = r"""
 ansible_facts:
   description: The facts of M(vfio.host.pci_facts).
-  returned: success
+  returned: success, unless O(record=true)
   type: dict
 lines:
   description: What was printed.
-  returned: success
+  returned: success, unless O(record=true)
   type: list
   elements: str
   sample: ["node1  x86, kernel 6.12.107+deb13-amd64, IOMMU on"]
 draft:
   description: The draft's path on the controller.
   returned: when O(draft) is named
+  type: str
+record:
+  description: What the report shows of the host, as JSON. Its form is the collection's own, and may change.
+  returned: when O(record=true)
   type: str
 """

@@ -28,11 +28,17 @@ if TYPE_CHECKING:
     Origin = tuple[str, Mapping[str, Any]]
 
 # What the role sets itself, and what the playbooks know beside the role's variables.
-OWN = ("passthrough_result", "passthrough_before", "passthrough_earlier", "passthrough_checked", "passthrough_confirm_now", "passthrough_shown",
-       "passthrough_proof")
-PLAYBOOKS = ("passthrough_hosts", "passthrough_draft")
+OWN = (
+    "passthrough_result", "passthrough_before", "passthrough_earlier", "passthrough_checked", "passthrough_confirm_now", "passthrough_proof",
+    "passthrough_survey", "passthrough_rebooted", "passthrough_summed",
+)
+PLAYBOOKS = (
+    "passthrough_hosts", "passthrough_draft", "passthrough_report", "passthrough_serial", "passthrough_max_fail_percentage",
+    "passthrough_release",
+)
 
 _SPECS = os.path.join(os.path.dirname(__file__), "..", "..", "roles", "passthrough", "meta", "argument_specs.yml")
+_TASK_FILES = ("passthrough_before_reboot", "passthrough_after_reboot")
 _BOOLEANS = {"true", "yes", "on", "1", "y", "t", "1.0", "false", "no", "off", "0", "n", "f", "0.0"}
 _KINDS = {"dict": "a mapping", "list": "a list", "bool": "true or false", "int": "a whole number", "str": "a text"}
 
@@ -158,7 +164,14 @@ def _shown(value: object) -> str:
 
 
 def unmeant(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
-    """A sentence for all that the modules would refuse, on any host, of the declared devices, VFs, nodes and limits."""
+    """A sentence for all that the modules would refuse, on any host, of declared devices, VFs, nodes and limits, and for files of
+    tasks that the controller has not.
+    """
+    problems: list[str] = []
+    for name in _TASK_FILES:
+        path = values.get(name)
+        if path and not os.path.isfile(os.path.expanduser(path)):
+            problems.append(f"{name}: the controller has no file {path}; name a file of tasks there{at(of_name(name, variables))}")
     present = values.get("passthrough_state", "present") == "present"
     devices, sriov = values.get("passthrough_devices"), values.get("passthrough_sriov")
     checks: list[Callable[[], object]] = []
@@ -166,7 +179,6 @@ def unmeant(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str
         checks.append(lambda: parse_declarations(devices))
     if sriov:
         checks.append(lambda: parse_entries(sriov, "sriov", present))
-    problems: list[str] = []
     if present:
         parse_nodes(values.get("passthrough_nodes"), values.get("passthrough_iommu_node"), problems=problems)
     parse_memlock(values.get("passthrough_memlock"), present, problems=problems)

@@ -12,10 +12,10 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections import Counter
 from typing import Any
 
+from ansible_collections.vfio.host.plugins.plugin_utils._put import put
 from ansible_collections.vfio.host.plugins.plugin_utils._survey import FREE, REFUSED, fragments, numbered, partners, state_of
 from ansible_collections.vfio.host.plugins.plugin_utils._text import fill
 
@@ -142,20 +142,9 @@ def before(path: str, *, host: str) -> str | None:
 
 def write(path: str, content: str) -> None:
     """Put the draft in place in one step, and make its directory where there is none. Raises Refused."""
-    directory = os.path.dirname(path)
     try:
-        os.makedirs(directory, exist_ok=True)
-        mask = os.umask(0)
-        os.umask(mask)
-        number, fresh = tempfile.mkstemp(dir=directory, prefix=".vfio-host-draft-")
-        try:
-            with os.fdopen(number, "w", encoding="utf-8") as stream:
-                stream.write(content)
-            os.chmod(fresh, 0o666 & ~mask)
-            os.replace(fresh, path)
-        except BaseException:
-            os.unlink(fresh)
-            raise
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        put(path, content)
     except OSError as error:
         raise Refused(f"{path} cannot be written: {error.strerror}") from error
 

@@ -150,22 +150,41 @@ def _section(title: str, devices: list[dict[str, Any]], facts: dict[str, Any], w
 def fragments(device: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     """What is told of a device beside address, ids, driver and group, the most telling first. ``facts``: as numbered() gives them."""
     told = [name_of(device, vendor_name=device["vendor_name"], device_name=device["device_name"])]
-    told += [f"{card['name']} mac {card['mac']}" for card in device["net"]]
-    told += device["block"] + needs(device)
-    owner = facts["owners"].get(device["address"]) or {}
-    was = owner.get("was") or {}
+    told += ports(device) + needs(device) + owner_of(device, facts) + serial(device, facts) + traits(device, facts)
+    others = partners(device, facts)
+    if others:
+        told.append(f"group with {' '.join(short(other) for other in others)}")
+    return told + variant(device) + users(device)
+
+
+def ports(device: dict[str, Any]) -> list[str]:
+    """Its interfaces and disks."""
+    return [f"{card['name']} mac {card['mac']}" for card in device["net"]] + device["block"]
+
+
+def owner_of(device: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    """Who has a device for VFIO, and what it was before."""
+    owner = facts["owners"].get(device["address"])
     if owner:
-        told.append(f"policy {owner['policy']}")
-        told += [f"was {was['driver']}"] if was.get("driver") else []
-        if not device["net"]:
-            told += [f"was {card['name']} mac {card['mac']}" for card in was.get("net") or ()]
-    elif device["driver_override"]:
-        told.append(f"override {device['driver_override']} of no policy")
-    elif state_of(device, facts) == TAKEN:
-        told.append("taken by id, without an override")
-    serial = device["serial"] or was.get("serial")
-    told += [f"serial {serial}"] if serial else []
+        was = owner.get("was") or {}
+        told = [f"policy {owner['policy']}"] + ([f"was {was['driver']}"] if was.get("driver") else [])
+        return told + ([] if device["net"] else [f"was {card['name']} mac {card['mac']}" for card in was.get("net") or ()])
+    if device["driver_override"]:
+        return [f"override {device['driver_override']} of no policy"]
+    return ["taken by id, without an override"] if state_of(device, facts) == TAKEN else []
+
+
+def serial(device: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    """Its serial number, that of before where VFIO hides it."""
+    was = (facts["owners"].get(device["address"]) or {}).get("was") or {}
+    number = device["serial"] or was.get("serial")
+    return [f"serial {number}"] if number else []
+
+
+def traits(device: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    """Where it is, and what it is a part of."""
     zpci = device["zpci"]
+    told: list[str] = []
     if zpci:
         told.append(f"uid {zpci['uid']}" if zpci["uid_is_unique"] else f"function_id {zpci['function_id']}")
     told += [f"path {device['path']}"] if device["path"] else []
@@ -175,14 +194,18 @@ def fragments(device: dict[str, Any], facts: dict[str, Any]) -> list[str]:
         told.append(f"{device['sriov']['num']} of {device['sriov']['total']} VFs")
     if (device["numa_node"] or 0) > 0:
         told.append(f"NUMA node {device['numa_node']}")
-    others = partners(device, facts)
-    if others:
-        told.append(f"group with {' '.join(short(other) for other in others)}")
-    driver = device["vfio"]["driver"] or device["vfio"]["module"]
-    if device["vfio"]["bindable"] and driver not in (None, BASE_DRIVER, device["driver"]):
-        told.append(f"VFIO driver {driver}")
-    told += [f"in use by process {holder['pid']} ({holder['command']})" for holder in device["holders"] or ()]
     return told
+
+
+def variant(device: dict[str, Any]) -> list[str]:
+    """The VFIO driver that it would have, where that is not the base driver."""
+    driver = device["vfio"]["driver"] or device["vfio"]["module"]
+    return [f"VFIO driver {driver}"] if device["vfio"]["bindable"] and driver not in (None, BASE_DRIVER, device["driver"]) else []
+
+
+def users(device: dict[str, Any]) -> list[str]:
+    """The processes that have it open through VFIO."""
+    return [f"in use by process {holder['pid']} ({holder['command']})" for holder in device["holders"] or ()]
 
 
 def partners(device: dict[str, Any], facts: dict[str, Any]) -> list[str]:
@@ -208,5 +231,6 @@ def numbered(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 __all__ = (
-    "CHIPSET", "FREE", "NEEDED", "REFUSED", "TAKEN", "fragments", "is_chipset", "lines", "needs", "numbered", "partners", "state_of", "undeclared", "why_not",
+    "CHIPSET", "FREE", "NEEDED", "REFUSED", "TAKEN", "fragments", "is_chipset", "lines", "needs", "numbered", "owner_of", "partners", "ports",
+    "serial", "state_of", "traits", "undeclared", "users", "variant", "why_not",
 )

@@ -51,6 +51,11 @@ def name_of(ids: Mapping[str, Any], *, vendor_name: str | None, device_name: str
     """What a person calls a device: by its names in pci.ids, else by the kind that the class in ``ids`` (six hex digits) tells."""
     if device_name:
         return _COMPANIES.sub("", f"{vendor_name or ''} {device_name}").strip()
+    return kind_of(ids)
+
+
+def kind_of(ids: dict) -> str:
+    """What kind of device the class tells, in a word or two."""
     return _KINDS.get(str(ids.get("class") or "")[:2], "device")
 
 
@@ -82,5 +87,5 @@ def counted(number: int, singular: str, *, plural: str = "") -> str:
 
 
 __all__ = (
-    "ADD", "BAD", "CHANGE", "GOOD", "HEAD", "Line", "PLAIN", "REMOVE", "counted", "cut", "fill", "name_of", "short",
+    "ADD", "BAD", "CHANGE", "GOOD", "HEAD", "Line", "PLAIN", "REMOVE", "counted", "cut", "fill", "kind_of", "name_of", "short",
 )

@@ -12,8 +12,9 @@ import re
 from typing import TYPE_CHECKING, Any, Dict, List, NoReturn, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import told
+from ansible_collections.vfio.host.plugins.module_utils._core.objection import HOST, INPUT, as_data
 from ansible_collections.vfio.host.plugins.module_utils._host import signals
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError, errno_text
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -66,7 +67,11 @@ def runner(module: Module) -> Run:
 
 def fail(module: Module, error: BaseException) -> NoReturn:
     """Leave through fail_json, whatever ended the task: first the cause, then what could not be put back."""
-    module.fail_json(msg=printable("\n".join(told(error, module._name))))
+    messages = told(error, module._name)
+    if isinstance(error, (InputError, PlanError)):
+        kind = INPUT if isinstance(error, InputError) else HOST
+        module.fail_json(msg=printable("\n".join(messages)), refusals=printable(as_data(messages, kind)))
+    module.fail_json(msg=printable("\n".join(messages)))
 
 
 def printable(value: Any) -> Any:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.vfio.host.plugins.module_utils._core.objection import GROUP, Objection
 from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import NO_GROUP, NO_MODULE, blocks_group
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import EXTEND, IGNORE, NATIVE
@@ -120,10 +121,11 @@ def group_refusals(survey, targets, leaving):
                 f"{_why_it_stays(survey, targets, leaving, member)})" for member in blocking
             ]
             named += [named_other(name, driver) for name, driver in sorted(others.items())]
-            found.append(
+            remedy = _remedy(survey, target, blocking, others)
+            found.append(Objection(
                 f"{target.name}: user space cannot have its IOMMU group {group}, since these members "
-                f"stay with the host: {', '.join(named)}; {_remedy(survey, target, blocking, others)}"
-            )
+                f"stay with the host: {', '.join(named)}; {remedy}", GROUP, [address, *blocking], remedy=remedy,
+            ))
     return found
 
 

@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+from ansible_collections.vfio.host.plugins.module_utils._core import objection
 from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS, UNDECLARED, how_to_force
+from ansible_collections.vfio.host.plugins.module_utils._core.objection import DRIVER, GUARD, IN_USE, STUCK, VFS, Objection
 from ansible_collections.vfio.host.plugins.module_utils._devices.groups import enumeration
 from ansible_collections.vfio.host.plugins.module_utils._devices.holders import LOSES, UNPLUGS, UNTOLD, WAITS
 from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import DEAD
@@ -26,7 +28,7 @@ def objections(host, declared, plans, targets, force):
     entry gives it up. ``targets``: address -> Target of all devices that are declared.
     """
     found = [
-        target.choice.undeclared for target in targets.values()
+        Objection(target.choice.undeclared, DRIVER, [target.device.address], UNDECLARED) for target in targets.values()
         if target.choice.undeclared and UNDECLARED not in _given_up(target, force)
     ]
     needed = _needed(host.survey, plans, targets, force)
@@ -45,19 +47,19 @@ def _stuck(host, declared, plans):
     """Of what is stuck neither driver nor override can be known, so nobody can say what is still to be done with it."""
     concerned = {one.device.address for one in plans if one.steps}
     concerned.update(record.address for policy in declared for record in host.policies.get(policy, ()))
-    return [text for address, text in host.survey.stuck.items() if address in concerned]
+    return [Objection(text, STUCK, [address]) for address, text in host.survey.stuck.items() if address in concerned]
 
 
 def _dead(plans):
     """What does not answer is left as it is, and all that was declared beside it: nobody can tell what it still is."""
     return [
-        f"{one.name} is to change, and cannot: {DEAD}; then run again" for one in plans
+        Objection(f"{one.name} is to change, and cannot: {DEAD}; then run again", objection.DEAD, [one.device.address]) for one in plans
         if one.device.is_dead and one.status != UNCHANGED and not one.choice.driver
     ]
 
 
 def _needed(survey, plans, targets, force):
-    """(reasons, remedy) -> the plans of devices that the host needs for them and that would lose their drivers.
+    """(kind, reasons, remedy) -> the plans of devices that the host needs for them and that would lose their drivers.
 
     A device that VFIO has serves the host no more.
     """
@@ -70,15 +72,17 @@ def _needed(survey, plans, targets, force):
         for kind in GUARDS:
             reasons = tuple(one["reason"] for one in device.guards if one["kind"] == kind)
             if reasons and kind not in given_up:
-                needed.setdefault((reasons, _remedy(kind, target)), []).append(plan)
+                needed.setdefault((kind, reasons, _remedy(kind, target)), []).append(plan)
     return needed
 
 
 def _guarded(needed):
     """One sentence for all devices that the host needs for the same reasons."""
     return [
-        f"{enumeration([f'{one.device.address} ({one.device.name})' for one in plans])}{': each' if len(plans) > 1 else ''} is needed by "
-        f"this host: {' and '.join(reasons)}; {remedy}" for (reasons, remedy), plans in needed.items()
+        Objection(
+            f"{enumeration([f'{one.device.address} ({one.device.name})' for one in plans])}{': each' if len(plans) > 1 else ''} is needed by "
+            f"this host: {' and '.join(reasons)}; {remedy}", GUARD, [one.device.address for one in plans], kind, remedy,
+        ) for (kind, reasons, remedy), plans in needed.items()
     ]
 
 
@@ -121,7 +125,7 @@ def in_use(survey, device, with_disks=True):
 
 def _held(survey, plan, with_disks):
     said = f"{plan.name} is in use by "
-    return [said + one for one in in_use(survey, plan.device, with_disks)[0]]
+    return [Objection(said + one, IN_USE, [plan.device.address]) for one in in_use(survey, plan.device, with_disks)[0]]
 
 
 def lost(survey, plans):
@@ -149,7 +153,7 @@ def _with_others(survey, plan):
             f"{plan.name} has mediated devices, which would go with its driver {device.driver}: "
             f"{', '.join(sorted(mediated))}; remove them first"
         )
-    return found
+    return [Objection(text, VFS, [device.address]) for text in found]
 
 
 __all__ = ("in_use", "lost", "objections")

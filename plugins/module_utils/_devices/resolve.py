@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import UNDECLARED, how_to_force
+from ansible_collections.vfio.host.plugins.module_utils._core.objection import UNMATCHED, Objection
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import MOVES
 from ansible_collections.vfio.host.plugins.module_utils._devices import owners
 from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import named_driver
@@ -201,7 +202,9 @@ def _claim(survey, selector, entry, targets, problems, forgotten, memory):
         # Who has mistyped a value must not be told to do without the device; what was taken by this match was not mistyped.
         was_there = any(record.was_taken_by(entry.match.text) for record in memory.rules.values())
         remedy = ("" if was_there else selector.nearest(entry.match)) or "say optional: true where that is right"
-        problems.append(f"{entry.where}: {entry.match.text} matches no device of this host; {remedy}{hint}")
+        problems.append(
+            Objection(f"{entry.where}: {entry.match.text} matches no device of this host; {remedy}{hint}", UNMATCHED, remedy=remedy + hint)
+        )
     for address in addresses:
         device = survey.devices[address]
         other = other_in_slot(entry, device, memory) or below_other_root(entry, device, survey.devices, memory)

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Dict, NamedTuple, Optional
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError, last_words
+
+_UNKNOWN = 2
 _LAST_SYSTEM = 999  # (source: systemd meson_options.txt, system-uid-max; useradd's SYS_UID_MAX)
 USER, GROUP = "passwd", "group"
 
@@ -38,11 +41,14 @@ class Accounts:
         self._tables: Dict[str, Dict[str, int]] = {}
 
     def find(self, kind: str, name: str) -> Optional[Account]:
-        """The Account of a user (USER) or a group (GROUP); None where nobody knows the name."""
+        """The Account of a user (USER) or a group (GROUP); None where nobody knows the name. Raises PlanError where that cannot be told."""
         numbers = self._table(kind)
         if name in numbers:
             return Account(name, numbers[name], True)
-        status, out, dummy = self._fs.run(["getent", kind, name])
+        status, out, err = self._fs.run(["getent", kind, name])
+        # 2: nobody knows the name (source: getent(1)). Any other, and that of a getent that is not there, says nothing of the name.
+        if status not in (0, _UNKNOWN):
+            raise PlanError(f"whether the {kind} database has {name} is not known: getent says: {last_words(out, err)}")
         number = _number(out.split("\n")[0]) if status == 0 else None
         return None if number is None else Account(name, number, False)
 

@@ -20,7 +20,9 @@ from ansible_collections.vfio.host.plugins.plugin_utils import _declared
 ROOT = Path(__file__).parents[3]
 FILES = sorted((ROOT / "docs" / "awx").glob("*.json"))
 # The entry point of the role that a playbook calls; survey calls none, and reads a variable of main.
-ENTRY_POINTS = {"survey": "main", "converge": "main", "verify": "verify", "release": "release"}
+ENTRY_POINTS = {"survey": "main", "converge": "main", "verify": "verify", "release": "release", "report": "plan"}
+# What the playbooks themselves read; one without a default has to be answered.
+OF_PLAYBOOKS = {"passthrough_release": {"type": "bool", "default": False}, "passthrough_report": {"type": "str"}}
 # Source: awx/main/constants.py SURVEY_TYPE_MAPPING
 TYPES = {
     "text": str, "textarea": str, "password": str, "multiplechoice": str, "multiselect": str, "integer": int, "float": (float, int),
@@ -88,6 +90,8 @@ def refused_as_answer(item, value):
             return "expected to be an integer"
         low, high = item.get("min"), item.get("max")
         return "out of range" if (low is not None and value < low) or (high is not None and value > high) else None
+    if kind == "text":
+        return None if isinstance(value, str) and value else "expected to be string"
     if kind == "multiselect":
         return None if isinstance(value, list) and all(one in choices for one in value) else "expected to be one of the choices"
     return None if value in choices else "expected to be one of the choices"
@@ -125,10 +129,12 @@ def test_the_rules_refuse_what_awx_refuses(change, error):
 
 @pytest.mark.parametrize(("name", "item"), questions())
 def test_a_question_is_about_a_variable_of_the_role_and_every_answer_is_one_that_it_takes(name, item):
-    options = _declared.specs()[ENTRY_POINTS[name]]["options"]
+    options = {**_declared.specs()[ENTRY_POINTS[name]]["options"], **OF_PLAYBOOKS}
     variable, option = item["variable"], options[item["variable"]]
     if item["type"] == "integer":
         answers = [item["min"], item["max"]]
+    elif item["type"] == "text":
+        answers = ["/reports/report.html"]
     else:
         answers = [[one] for one in item["choices"]] if item["type"] == "multiselect" else item["choices"]
     for answer in answers:
@@ -141,9 +147,9 @@ def test_a_question_is_about_a_variable_of_the_role_and_every_answer_is_one_that
 @pytest.mark.parametrize(("name", "item"), questions())
 def test_who_answers_nothing_gets_the_roles_default(name, item):
     # A survey's answers are extra variables, its defaults too: they beat the inventory.
-    expected = _declared.specs()[ENTRY_POINTS[name]]["options"][item["variable"]]["default"]
-    if not item["required"]:
+    option = {**_declared.specs()[ENTRY_POINTS[name]]["options"], **OF_PLAYBOOKS}[item["variable"]]
+    if not item["required"] or "default" not in option:
         assert "default" not in item
         return
     assert refused_as_answer(item, item["default"]) is None
-    assert str(item["default"]).lower() == str(expected).lower()
+    assert str(item["default"]).lower() == str(option["default"]).lower()

@@ -21,7 +21,7 @@ from ansible_collections.vfio.host.tests.unit.plugins.plugin_utils import confte
 run_module, result_of = results.run_module, results.result_of
 
 ROOT = Path(__file__).parents[3]
-MODULES = ("passthrough", "pci_facts", "prove")
+MODULES = ("passthrough", "pci_facts", "prove", "reboot")
 
 # Ansible gives a module of this kind a file with its arguments and takes what it prints (source: lib/ansible/executor/
 # module_common.py, WANT_JSON). It notes its arguments, and answers in turn what the test has written beside them.
@@ -30,10 +30,14 @@ STUB = """\
 # WANT_JSON
 import json, sys
 asked = json.load(open(sys.argv[1]))
-with open({asked!r}, "a") as stream:
-    stream.write(json.dumps(asked) + "\\n")
 answers = json.load(open({answers!r}))
-number = sum(1 for dummy in open({asked!r})) - 1
+# Of a fleet, a host is known by the directory that it has its temporary files in.
+host = next((part[5:] for part in sys.argv[1].split("/") if part.startswith("host-")), None)
+note = {asked!r} + ("." + host if host else "")
+with open(note, "a") as stream:
+    stream.write(json.dumps(asked) + "\\n")
+answers = answers[host] if host else answers
+number = sum(1 for dummy in open(note)) - 1
 print(json.dumps(answers[min(number, len(answers) - 1)]))
 """
 
@@ -66,6 +70,9 @@ def collections(tmp_path_factory):
     for name in MODULES:
         text = STUB.format(python=sys.executable, asked=str(parent / f"{name}.asked"), answers=str(parent / f"{name}.answers"))
         (copy / "plugins" / "modules" / f"{name}.py").write_text(text)
+    # Nothing here is to be rebooted, and Ansible's own action asks the host itself.
+    reboot = copy / "roles" / "passthrough" / "tasks" / "reboot.yml"
+    reboot.write_text(reboot.read_text().replace("ansible.builtin.reboot:", "vfio.host.reboot:"))
     return parent
 
 
@@ -95,4 +102,37 @@ def play(collections, tmp_path):
         return Played(done.returncode, done.stdout, done.stderr, asked)
 
     run.environment = base
+    return run
+
+
+@pytest.fixture
+def play_fleet(collections, play, tmp_path):
+    """A function (playbook, host -> {module's name: answers}, words of the command line) -> Played. A host of None is not to be reached."""
+
+    def run(name, hosts, *words, variables="", **environment):
+        inventory = tmp_path / "inventory"
+        (inventory / "group_vars").mkdir(parents=True, exist_ok=True)
+        # Nobody listens at port 1.
+        (inventory / "hosts").write_text("".join(
+            f"{host} ansible_become=false " + (
+                "ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1" if answers is None
+                else f"ansible_connection=local ansible_remote_tmp={tmp_path}/host-{host}"
+            ) + "\n" for host, answers in hosts.items()
+        ))
+        (inventory / "group_vars" / "all.yml").write_text(variables or "{}\n")
+        for module in MODULES:
+            for old in collections.glob(f"{module}.asked*"):
+                old.unlink()
+            (collections / f"{module}.answers").write_text(
+                json.dumps({host: answers.get(module, []) for host, answers in hosts.items() if answers is not None})
+            )
+        done = subprocess.run(
+            [sys.executable, "-m", "ansible", "playbook", "-i", "inventory", name if name.endswith(".yml") else f"vfio.host.{name}", *words],
+            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240, env=dict(play.environment, **environment),
+        )
+        asked = [
+            json.loads(line) for module in MODULES for path in sorted(collections.glob(f"{module}.asked*")) for line in path.read_text().splitlines()
+        ]
+        return Played(done.returncode, done.stdout, done.stderr, asked)
+
     return run

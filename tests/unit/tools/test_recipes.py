@@ -26,7 +26,7 @@ TASKS = (
     "A second graphics card", "Eight VFs on two ports", "See what would change", "Give back everything, or one policy", "Locked out",
     "Run QEMU as a user", "refused because of its IOMMU group",
     "Beside libvirt, Proxmox, Kubernetes", "Rename a policy", "From vfio-pci.ids=", "From driverctl",
-    "An option of vfio-pci", "By UID on s390, by serial number",
+    "Reboot a cluster host by host", "From AWX", "By the host itself: ansible-pull", "Many hosts", "An option of vfio-pci", "By UID on s390, by serial number",
 )
 PREFIX = "vfio.host."
 

@@ -1,0 +1,75 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This has its documentation only: the action plugin of the same name does the work.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: summary
+short_description: Print what became of the hosts of a play, in a few lines
+version_added: 0.1.0
+description:
+  - Is the last task of the playbooks C(vfio.host.converge), C(vfio.host.verify), C(vfio.host.survey) and
+    C(vfio.host.release), in an C(always) section, with
+    C(run_once). It counts the hosts that are as declared, changed, waiting for a reboot, refused, failed, and unreachable, and names those that
+    need a look, by what they have in common.
+  - It looks at what the role has registered of each host of the play, those included that failed or were not reached.
+  - In a play of several batches (C(serial)) it prints the sum after each batch, since the play may stop there; hosts of later batches are
+    counted as not asked.
+  - Prints nothing for a single host. Where no host of a batch was reached, Ansible ends the play before this task.
+  - Runs on the controller alone, and prints in every callback; where that writes JSON, the lines go to standard error.
+author:
+  - vfio.host authors (@vfio-host)
+options:
+  of:
+    description: Which of the playbooks the tasks before are of.
+    type: str
+    choices: [converge, verify, survey, release]
+    required: true
+attributes:
+  check_mode:
+    description: Can run in C(check_mode); then it says what would change.
+    support: full
+  diff_mode:
+    description: Has no difference of its own.
+    support: none
+  platform:
+    description: Runs on the controller.
+    support: full
+    platforms: posix
+seealso:
+  - module: vfio.host.outcome
+  - module: vfio.host.report
+"""
+
+EXAMPLES = r"""
+- name: Make the hosts as declared, and say what became of them
+  block:
+    - name: Make the host as declared
+      ansible.builtin.import_role:
+        name: vfio.host.passthrough
+  always:
+    - name: Say what became of the hosts
+      vfio.host.summary:
+        of: converge
+      run_once: true
+"""
+
+RETURN = r"""
+hosts:
+  description:
+    - States of hosts to how many have them, V(declared), V(changed), V(waiting), V(refused), V(failed), V(unreachable), V(nothing) (nothing
+      is declared) and V(missed) (not asked yet).
+  returned: success
+  type: dict
+  sample: {declared: 37, refused: 2, unreachable: 1}
+lines:
+  description: What was printed.
+  returned: when the play has several hosts
+  type: list
+  elements: str
+  sample: ["40 hosts: 37 as declared, 2 refused, 1 unreachable"]
+"""

@@ -1,0 +1,66 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""The devices of a fleet as few characters: every text once, every place and every model once, a device as three numbers."""
+
+from __future__ import annotations
+
+import json
+
+# What devices of a model have in common, in the order in which the page's script reads it.
+_COMMON = ("ids", "kind", "name", "driver", "state", "policy")
+_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
+
+
+class Packed:
+    """Collects the devices of one host after the other."""
+
+    def __init__(self) -> None:
+        self._texts: dict = {}
+        self._places: dict = {}
+        self._shapes: dict = {}
+        self._hosts: list = []
+
+    def add(self, record: dict | None) -> None:
+        """The next host's devices; None for a host that has told nothing."""
+        numbers: list = []
+        for device in record["devices"] if record else ():
+            shape = tuple(self._text(device[key]) for key in _COMMON) + (self._many(device["why"]),)
+            # Machines of a model have their devices at the same places.
+            place = (self._text(device["address"]), self._text(device["group"]), self._many(device["more"]))
+            numbers += [
+                self._places.setdefault(place, len(self._places)), self._shapes.setdefault(shape, len(self._shapes)), self._many(device["own"]),
+            ]
+        self._hosts.append(numbers)
+
+    def _text(self, value) -> int:
+        """The number of a text; -1 for none."""
+        return -1 if value is None else self._texts.setdefault(str(value), len(self._texts))
+
+    def _many(self, values: list) -> int:
+        return self._text("\n".join(str(one).replace("\n", " ") for one in values)) if values else -1
+
+    def script(self) -> str:
+        """JSON that can stand in a script element: it has none of the characters with which HTML begins anything."""
+        data = {
+            "texts": [clean(text) for text in self._texts], "places": list(self._places), "shapes": list(self._shapes), "hosts": self._hosts,
+        }
+        return json.dumps(data, separators=(",", ":"), ensure_ascii=False).translate(_ESCAPES)
+
+
+def clean(text: str) -> str:
+    """A text of a host without what would be no UTF-8, controls a terminal, or turns the direction of what stands beside it."""
+    if text.isprintable():
+        return text
+    return "".join(one if one == "\n" or _is_plain(one) else f"\\x{ord(one):02x}" for one in text)
+
+
+def _is_plain(character: str) -> bool:
+    code = ord(character)
+    return not (code < 0x20 or 0x7f <= code < 0xa0 or 0xd800 <= code < 0xe000 or 0x202a <= code <= 0x202e or 0x2066 <= code <= 0x2069)
+
+
+__all__ = ("Packed", "clean")

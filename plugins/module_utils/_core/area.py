@@ -18,6 +18,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Callable, ContextManager, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told, tried
+from ansible_collections.vfio.host.plugins.module_utils._core.objection import marked
 from ansible_collections.vfio.host.plugins.module_utils._host import signals
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, InputError, PlanError, RolledBack
 
@@ -101,7 +102,7 @@ def run_areas(
             if wanted is not None or not callable(request):
                 plans[name] = area.plan(area.read(), wanted)
         except (InputError, PlanError) as error:
-            problems += [message for message in error.messages if message not in problems]
+            problems += [one for one in marked(error.messages, isinstance(error, InputError)) if one not in problems]
         except ENDINGS as error:
             raise PlanError(*(problems + told(error, f"{name}: reading the host and planning, nothing was touched"))) from error
     if problems:

@@ -30,6 +30,12 @@ class Objection(str):
         return made
 
 
+def marked(messages: Iterable[str], is_input: bool) -> List[str]:
+    """Messages of one error, which know afterwards whether the options were wrong, whatever they are put together with."""
+    kind = INPUT if is_input else HOST
+    return [one if isinstance(one, Objection) else Objection(one, kind) for one in messages]
+
+
 def as_data(messages: Iterable[str], kind: str) -> List[Dict[str, Any]]:
     """Messages as a task returns them. ``kind``: that of those which tell none themselves."""
     return [
@@ -40,4 +46,4 @@ def as_data(messages: Iterable[str], kind: str) -> List[Dict[str, Any]]:
     ]
 
 
-__all__ = ("DEAD", "DRIVER", "GROUP", "GUARD", "HOST", "INPUT", "IN_USE", "Objection", "STUCK", "UNMATCHED", "VFS", "as_data")
+__all__ = ("DEAD", "DRIVER", "GROUP", "GUARD", "HOST", "INPUT", "IN_USE", "Objection", "STUCK", "UNMATCHED", "VFS", "as_data", "marked")

@@ -29,6 +29,13 @@ options:
     type: str
     choices: [converge, verify, survey, release]
     required: true
+  max_fail_percentage:
+    description:
+      - The share of a batch's hosts that may fail, be refused or not be reached. Where it is more, and hosts are left that were not asked, this
+        task fails, and with it the play. A play's own keyword counts no host that has an C(always) section before it.
+      - It counts within a batch where the task is registered as C(passthrough_sum).
+    type: float
+    default: 100
 attributes:
   check_mode:
     description: Can run in C(check_mode); then it says what would change.
@@ -66,6 +73,14 @@ hosts:
   returned: success
   type: dict
   sample: {declared: 37, refused: 2, unreachable: 1}
+asked:
+  description: How many hosts of the play were asked by now.
+  returned: success
+  type: int
+play:
+  description: A name of the play, by which a later batch knows this result.
+  returned: success
+  type: str
 lines:
   description: What was printed.
   returned: when the play has several hosts

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 # What the role sets itself, and what the playbooks know beside the role's variables.
 OWN = (
     "passthrough_result", "passthrough_before", "passthrough_earlier", "passthrough_checked", "passthrough_confirm_now", "passthrough_proof",
-    "passthrough_survey", "passthrough_rebooted", "passthrough_summed",
+    "passthrough_survey", "passthrough_rebooted", "passthrough_summed", "passthrough_sum",
 )
 PLAYBOOKS = (
     "passthrough_hosts", "passthrough_draft", "passthrough_report", "passthrough_serial", "passthrough_max_fail_percentage",
@@ -38,6 +39,7 @@ PLAYBOOKS = (
 )
 
 _SPECS = os.path.join(os.path.dirname(__file__), "..", "..", "roles", "passthrough", "meta", "argument_specs.yml")
+_SHARE = re.compile(r"(100|[0-9]{1,2})(\.[0-9]+)?\Z")
 _TASK_FILES = ("passthrough_before_reboot", "passthrough_after_reboot")
 _BOOLEANS = {"true", "yes", "on", "1", "y", "t", "1.0", "false", "no", "off", "0", "n", "f", "0.0"}
 _KINDS = {"dict": "a mapping", "list": "a list", "bool": "true or false", "int": "a whole number", "str": "a text"}
@@ -97,7 +99,17 @@ def problems_of(entry_point: str, values: Mapping[str, Any], *, variables: Mappi
     problems = unknown_variables(variables, {name for point in points.values() for name in point["options"]})
     wrong = {name: misfits(options, {name: value}, variables=variables) for name, value in values.items()}
     problems += [misfit for of_one in wrong.values() for misfit in of_one]
+    problems += _unmeant_share(variables)
     return problems + unmeant({name: value for name, value in values.items() if not wrong[name]}, variables)
+
+
+def _unmeant_share(variables: Mapping[str, Any]) -> list[str]:
+    """Where the share of hosts that may fail is none. A template is left to Ansible."""
+    name = "passthrough_max_fail_percentage"
+    value = str(variables.get(name, 100))
+    if "{{" in value or _SHARE.match(value):
+        return []
+    return [f"{name} must be a number from 0 to 100, and is {value!r}{at(of_name(name, variables))}"]
 
 
 def _check(option: dict[str, Any], value: Any, where: str, keys: Keys, problems: list[str], origin: Origin) -> None:

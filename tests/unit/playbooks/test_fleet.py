@@ -105,7 +105,25 @@ def test_a_share_of_failures_stops_the_play_before_the_next_batch(play_fleet, an
     words = ("-e", "passthrough_serial=2", "-e", "passthrough_max_fail_percentage=0")
     played = play_fleet("converge", hosts, *words, variables=DECLARED)
     assert len(played.asked) == 2 and "4 hosts: 1 as declared, 2 not asked, 1 failed" in played.lines
-    assert len(play_fleet("converge", hosts, "-e", "passthrough_serial=2", variables=DECLARED).asked) == 4
+    assert "1 of the 2 hosts of this batch failed" in " ".join((played.screen + played.errors).split())
+    words = ("-e", "passthrough_serial=2", "-e", "passthrough_max_fail_percentage=50")
+    assert len(play_fleet("converge", hosts, *words, variables=DECLARED).asked) == 4
+
+
+@pytest.mark.parametrize("word, told", [
+    ("passthrough_serial=x", "passthrough_serial must be a number of hosts"),
+    ("passthrough_max_fail_percentage=101", "passthrough_max_fail_percentage must be a number from 0 to 100, and is '101'"),
+])
+def test_a_batch_or_a_share_that_is_none_is_one_error_before_any_host_is_asked(play_fleet, answers, word, told):
+    played = play_fleet("converge", hosts_of(one=answers["declared"]), "-e", word, variables=DECLARED)
+    shown = " ".join((played.screen + played.errors).split())
+    assert played.status != 0 and told in shown and played.asked == [] and "Traceback" not in shown
+
+
+def test_batches_may_grow(play_fleet, answers):
+    hosts = hosts_of(**{f"h{number}": answers["declared"] for number in range(3)})
+    played = play_fleet("converge", hosts, "-e", '{"passthrough_serial": [1, "100%"]}', variables=DECLARED)
+    assert "3 hosts: 1 as declared, 2 not asked" in played.lines and "3 hosts: 3 as declared" in played.lines
 
 
 @pytest.fixture

@@ -267,7 +267,7 @@ def read(module: AnsibleModule) -> tuple[dict[str, Any], list[str]]:
     found = survey(fs)
     facts: dict[str, Any] = found.facts()
     warnings: list[str] = []
-    facts["devices"] = details.add(fs, found, select(found.devices, facts["devices"]), module.params["details"])
+    facts["devices"] = details.add(fs, found, facts=select(found.devices, facts["devices"]), fields=module.params["details"])
     if module.params["owners"]:
         owned, facts["policies"], warnings = owners(Files(fs.root), found.devices)
         facts["owners"] = {address: owner for address, owner in owned.items() if address in facts["devices"]}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told
 from ansible_collections.vfio.host.plugins.module_utils._core.resources import Binding, Edges
@@ -24,6 +25,17 @@ from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import Driv
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER
 
+if TYPE_CHECKING:
+    from typing import Callable, Iterator
+
+    from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Plan
+    from ansible_collections.vfio.host.plugins.module_utils._devices.steps import DevicePlan
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+    from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import Modules
+
 _SHORT = 1  # seconds in which a module that was loaded just now has probed
 
 
@@ -34,23 +46,22 @@ class NotGivenBack(ApplyError):
 class FallbackNeeded(ApplyError):
     """Drivers refused devices for which a fallback is declared. ``refusals``: address -> errno."""
 
-    def __init__(self, refusals):
+    def __init__(self, refusals: dict[str, DriverRefusal]) -> None:
         super().__init__(*(message for refusal in refusals.values() for message in refusal.messages))
         self.refusals = {address: refusal.errno for address, refusal in refusals.items()}
 
 
-def pci_bus(fs, timeout):
+def pci_bus(fs: Sysfs, timeout: float) -> PciBus:
     """The bus, which names the processes that hold a device whose unbind did not end."""
 
-    def ask(address):
+    def ask(address: str) -> Callable[[], str]:
         # Before the unbind, which takes the nodes away first and waits for those who have them open then.
         found = below(fs, address)
 
-        def who():
+        def who() -> str:
             processes = Processes(fs)
-            names = [
-                f"{pid} ({processes.holder(pid)['command']})" for pid in sorted({use.pid for use in processes_using(processes, found)})
-            ]
+            pids = {use.pid for use in processes_using(processes, found) if use.pid is not None}
+            names = [f"{pid} ({processes.holder(pid)['command']})" for pid in sorted(pids)]
             return f"process {', '.join(names)} holds it" if names else (
                 "no process has a node of it among its open files, as far as /proc shows; a memory mapping, or the kernel itself, may hold it"
             )
@@ -63,7 +74,7 @@ def pci_bus(fs, timeout):
 class Applier:
     """Applies one plan through ``fs`` and ``files``. ``timeout``: seconds for a bind to show."""
 
-    def __init__(self, fs, files, modules, is_vfio, timeout):
+    def __init__(self, fs: Sysfs, files: Files, *, modules: Modules, is_vfio: Callable[[str | None], bool], timeout: float) -> None:
         self._fs = fs
         self._files = files
         self._modules = modules
@@ -71,7 +82,7 @@ class Applier:
         self._timeout = timeout
         self._bus = pci_bus(fs, timeout)
 
-    def apply(self, plan, journal):
+    def apply(self, plan: Plan, journal: Journal) -> Plan:
         """Do all of it. Raises ApplyError. Gives the plan as it was carried out.
 
         A device that no native driver takes back keeps no other one: it is in the plan's ``failures``, and its record stays.
@@ -80,7 +91,8 @@ class Applier:
         """
         if plan.unsettled:
             raise ApplyError(f"the driver's name of module {', '.join(plan.unsettled)} is not known, so nothing was touched")
-        refusals, failed = {}, {}
+        refusals: dict[str, DriverRefusal] = {}
+        failed: dict[str, list[str]] = {}
         remember(journal, plan)
         self._put(plan.files)
         for one in plan.devices:
@@ -90,19 +102,19 @@ class Applier:
         if refusals:
             raise FallbackNeeded(refusals)
         proved = [self._prove(one, failed) for one in plan.devices]
-        plan = carried_out(plan, proved, failed)
+        plan = carried_out(plan, devices=proved, failed=failed)
         self._put(plan.last_files)
         return plan
 
-    def _put(self, files):
+    def _put(self, files: dict[str, str | None]) -> None:
         for path, text in files.items():
             self._files.put(path, text)
         if files:
             reload_rules(self._fs)
 
-    def _change(self, one, refusals):
+    def _change(self, one: DevicePlan, refusals: dict[str, DriverRefusal]) -> None:
         device = one.device
-        actions = {
+        actions: dict[str, Callable[[str], None]] = {
             steps.LOAD: self._modules.load,
             steps.LOAD_NATIVE: lambda value: self._load_native(device.address, value),
             steps.OVERRIDE: lambda value: self._bus.set_override(device.address, value),
@@ -111,6 +123,8 @@ class Applier:
             steps.PROBE: lambda value: self._probe(device.address, value, one),
         }
         for step in one.steps:
+            if step.value is None:
+                raise ApplyError(f"{device.address} ({device.name}): the driver's name is not known, so {step.action} was not tried")
             try:
                 actions[step.action](step.value)
             except DriverRefusal as error:
@@ -119,10 +133,10 @@ class Applier:
                     raise refusal from error
                 refusals[device.address] = refusal
             except ENDINGS as error:
-                (message, *dummy) = told(error, f"{step.action} {step.value or ''}".rstrip())
+                (message, *dummy) = told(error, f"{step.action} {step.value}".rstrip())
                 raise ApplyError(f"{device.address} ({device.name}): {message}") from error
 
-    def _load_native(self, address, modalias):
+    def _load_native(self, address: str, modalias: str) -> None:
         """Load native drivers where none that is registered takes the device: a module that competes with its driver would
         come along.
         """
@@ -130,7 +144,7 @@ class Applier:
         if self._bus.driver(address) is None:
             self._modules.load_native(modalias)
 
-    def _probe(self, address, native, one):
+    def _probe(self, address: str, native: str, one: DevicePlan) -> None:
         self._bus.probe(address)
         refused = ""
         if native and self._bus.driver(address) is None:
@@ -154,7 +168,7 @@ class Applier:
                 "declares it by an ordinary alias; remove what does, or declare its native driver by name"
             )
 
-    def _refusal_by_name(self, address, native):
+    def _refusal_by_name(self, address: str, native: str) -> str:
         """Have a VF bound by the name of its native driver; why that refuses it, else ''."""
         try:
             self._bus.bind_by_name(address, native, override=None)
@@ -163,7 +177,7 @@ class Applier:
             return f": {error.messages[0]}"
         return ""
 
-    def _prove(self, one, failed):
+    def _prove(self, one: DevicePlan, failed: dict[str, list[str]]) -> DevicePlan:
         """Read the device back and compare with the plan: a write that succeeded proves nothing. Gives the DevicePlan with what a
         device that was given back has now, since the kernel picks its driver.
         """
@@ -178,12 +192,12 @@ class Applier:
             )
         return replace(one, driver=driver, override=override) if one.gives_back and one.steps else one
 
-    def _serves_vfio(self, address, driver):
+    def _serves_vfio(self, address: str, driver: str | None) -> bool:
         """Whether the device's driver serves user space, one that was loaded since the survey included."""
         return self._is_vfio(driver) or self._fs.exists(f"{self._fs.pci_devices}/{address}/vfio-dev")
 
 
-def remember(journal, plan):
+def remember(journal: Journal, plan: Plan) -> None:
     """Have a journal remember the files and the devices that a plan changes."""
     chosen = [one.device for one in plan.devices if one.steps]
     journal.names.update({device.address: device.name for device in chosen})
@@ -193,13 +207,13 @@ def remember(journal, plan):
     )
 
 
-def _binding(device):
+def _binding(device: Device) -> Binding:
     """A device as the survey saw it."""
     return Binding(device.address, device.driver, device.driver_override, device.physfn)
 
 
 @contextmanager
-def _kept_apart(one, failed):
+def _kept_apart(one: DevicePlan, failed: dict[str, list[str]]) -> Iterator[None]:
     """That no native driver takes a device that is given back is noted in ``failed``, address -> messages, and ends nothing."""
     try:
         yield
@@ -209,7 +223,7 @@ def _kept_apart(one, failed):
         failed[one.device.address] = error.messages
 
 
-def _remedy(one):
+def _remedy(one: DevicePlan) -> str:
     """What to do about a driver that refuses a device, where there is another to have."""
     if one.choice.source == FALLBACK:
         return f"; it is the fallback, since {one.choice.reason}"

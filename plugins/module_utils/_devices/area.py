@@ -9,15 +9,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors.table import Competitors
 from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._devices import clients, hotplug_rules, rules
-from ansible_collections.vfio.host.plugins.module_utils._devices.plan import make_plan
+from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Plan, Request, make_plan
 from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey, survey
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_name
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import settle
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+    from ansible_collections.vfio.host.plugins.module_utils._devices.apply import Applier
+    from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import Standing
+    from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 
 @dataclass(frozen=True)
@@ -28,24 +37,24 @@ class Host:
     """
 
     survey: Survey
-    policies: dict
-    standings: dict
-    files: dict
+    policies: dict[str, list[Record]]
+    standings: dict[str, list[Standing]]
+    files: dict[str, str | None]
     boot_rules: str
     volatile_rules: str
-    saved: dict = field(default_factory=dict)
-    obstacles: dict = field(default_factory=dict)
-    competitors: object = None
+    saved: dict[str, tuple[str, str]] = field(default_factory=dict)
+    obstacles: dict[str, dict[str, str]] = field(default_factory=dict)
+    competitors: Competitors | None = None
 
     @property
-    def recorded(self):
+    def recorded(self) -> dict[str, Record]:
         """Address -> Record of the device there, over all policies."""
         return {
             record.address: record for records in self.policies.values() for record in records
             if record.is_of(self.survey.devices.get(record.address))
         }
 
-    def rules_paths(self, policy):
+    def rules_paths(self, policy: str) -> tuple[str, str]:
         """Where a policy's rules are: for every boot, and for this boot only."""
         name = rules.file_name(policy)
         return f"{self.boot_rules}/{name}", f"{self.volatile_rules}/{name}"
@@ -54,32 +63,34 @@ class Host:
 class DeviceArea:
     """Devices of one host, through ``fs`` (the kernel's files) and ``files`` (configuration)."""
 
-    def __init__(self, fs, files):
+    def __init__(self, fs: Sysfs, files: Files) -> None:
         self._fs = fs
         self._files = files
 
-    def read(self):
+    def read(self) -> Host:
         """The host as it is now."""
         require_root(self._fs)
-        policies, standings, texts = {}, {}, {}
+        policies: dict[str, list[Record]] = {}
+        standings: dict[str, list[Standing]] = {}
+        texts: dict[str, str | None] = {}
         for directory in (self._files.boot_rules, self._files.volatile_rules):
             for name in self._files.names(directory):
                 policy, path = rules.policy_of(name), f"{directory}/{name}"
-                if policy is None:
-                    continue
-                texts[path] = self._files.read(path)
+                text = None if policy is None else self._files.read(path)
+                if policy is None or text is None:
+                    continue  # a file of others; or one that is gone by now, or a link that leads nowhere
+                texts[path] = text
                 known = {record.place for record in policies.get(policy, ())}
-                records = [one for one in rules.parse(texts[path], path) if one.place not in known]
-                policies.setdefault(policy, []).extend(records)
-                standings.setdefault(policy, []).extend(hotplug_rules.parse(texts[path], path))
+                policies.setdefault(policy, []).extend(record for record in rules.parse(text, path) if record.place not in known)
+                standings.setdefault(policy, []).extend(hotplug_rules.parse(text, path))
         found = survey(self._fs)
         policies = {name: [one.located(found.devices) for one in records] for name, records in policies.items()}
         return Host(
             found, policies, standings, texts, self._files.boot_rules, self._files.volatile_rules,
-            self._saved(), clients.obstacles(self._fs, found.devices.values(), found.is_vfio), Competitors(self._fs),
+            self._saved(), clients.obstacles(self._fs, found.devices.values(), is_vfio=found.is_vfio), Competitors(self._fs),
         )
 
-    def _saved(self):
+    def _saved(self) -> dict[str, tuple[str, str]]:
         """driverctl's files: their name is the device's address, in newer versions with the bus before it."""
         found = {}
         for name in self._fs.names(self._fs.driverctl_d):
@@ -89,13 +100,13 @@ class DeviceArea:
                 found[name[len("pci-"):] if name.startswith("pci-") else name] = (driver, path)
         return found
 
-    def plan(self, host, request):
+    def plan(self, host: Host, request: Request) -> Plan:
         """The plan for a request; nothing is touched. Raises InputError, PlanError."""
         if request.prediction is not None:
             host = replace(host, survey=request.prediction.applied_to(host.survey))
         return make_plan(host, request)
 
-    def apply(self, plan, journal):
+    def apply(self, plan: Plan, journal: Journal) -> Plan:
         """Carry the plan out and return it as carried out. Raises ApplyError."""
         from ansible_collections.vfio.host.plugins.module_utils._devices.apply import FallbackNeeded, remember
         mark = journal.mark()
@@ -112,23 +123,22 @@ class DeviceArea:
                     raise ApplyError(*(needed.messages + problems)) from needed
                 plan = self._fall_back(plan, needed.refusals)
 
-    def _applier(self, plan):
+    def _applier(self, plan: Plan) -> Applier:
         from ansible_collections.vfio.host.plugins.module_utils._devices.apply import Applier
         survey_ = plan.host.survey
-        return Applier(self._fs, self._files, survey_.modules, survey_.is_vfio, plan.request.timeout)
+        return Applier(self._fs, self._files, modules=survey_.modules, is_vfio=survey_.is_vfio, timeout=plan.request.timeout)
 
-    def _fall_back(self, plan, refusals):
+    def _fall_back(self, plan: Plan, refusals: dict[str, int]) -> Plan:
         """A new plan, of the host as it was put back, in which devices that a driver refused get their fallbacks."""
         kernel, found = plan.host.survey.kernel, dict(plan.request.refusals)
         for one in plan.devices:
             number = refusals.get(one.device.address)
-            if number is not None:
-                found[one.device.address] = rules.Refusal(
-                    one.choice.module, one.driver, kernel, errno_name(number), one.fallback
-                )
+            module, driver, fallback = one.choice.module, one.driver, one.fallback
+            if number is not None and module is not None and driver is not None and fallback is not None:
+                found[one.device.address] = rules.Refusal(module, driver, kernel, errno_name(number), fallback)
         return self.plan(self.read(), replace(plan.request, refusals=found))
 
-    def _settle(self, plan):
+    def _settle(self, plan: Plan) -> Plan:
         """The plan with every driver's name known, as it is once the driver's module is loaded; and with the VFs that are there
         by now, in place of those that were to come.
         """

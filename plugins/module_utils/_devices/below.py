@@ -11,9 +11,16 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import last_address
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK, CHARACTER, Node
+
+if TYPE_CHECKING:
+    from typing import Iterable, Iterator
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 _NUMBER = re.compile(r"\d+:\d+\Z")
 _MINOR = re.compile(r"^Device Minor:\s*(\d+)", re.MULTILINE)
@@ -40,28 +47,28 @@ class Below:
     each user in the kernel that builds on one of them; ``mediated``: the UUIDs of its mediated devices.
     """
 
-    nodes: dict = field(default_factory=dict)
-    disks: list = field(default_factory=list)
-    users: list = field(default_factory=list)
-    mediated: list = field(default_factory=list)
+    nodes: dict[Node, Place] = field(default_factory=dict)
+    disks: list[Node] = field(default_factory=list)
+    users: list[str] = field(default_factory=list)
+    mediated: list[str] = field(default_factory=list)
 
 
-def vfio_nodes(fs, directory, group):
+def vfio_nodes(fs: Sysfs, directory: str, *, group: str | None) -> dict[Node, Place]:
     """The Nodes through which a process can hold the device of a sysfs directory by VFIO: Node -> Place."""
     groups = _group_names(group)
     return _nodes_at(fs, [f"{fs.vfio_groups}/{name}" for name in groups] + _own_paths(fs, directory))
 
 
-def _group_names(group):
+def _group_names(group: str | None) -> list[str]:
     return [] if group is None else [group, f"noiommu-{group}"]
 
 
-def _own_paths(fs, directory):
+def _own_paths(fs: Sysfs, directory: str) -> list[str]:
     return [f"{directory}/vfio-dev/{name}" for name in fs.names(f"{directory}/vfio-dev")]
 
 
-def _nodes_at(fs, paths):
-    found = {}
+def _nodes_at(fs: Sysfs, paths: Iterable[str]) -> dict[Node, Place]:
+    found: dict[Node, Place] = {}
     for path in paths:
         _add(fs, found, path)
     return found
@@ -74,21 +81,21 @@ class VfioNodes:
     class cannot be read, any device may be in it.
     """
 
-    def __init__(self, fs):
+    def __init__(self, fs: Sysfs) -> None:
         self._fs = fs
-        self._found = {}
+        self._found: dict[str, dict[Node, Place]] = {}
         groups, own = fs.names(fs.vfio_groups), fs.names(fs.vfio_devices)
         self._groups = None if fs.refusal(fs.vfio_groups) is not None else frozenset(groups)
         parents = {last_address(fs.target(f"{fs.vfio_devices}/{name}") or "") for name in own}
         self._parents = None if fs.refusal(fs.vfio_devices) is not None or None in parents else parents
 
-    def of(self, device):
+    def of(self, device: Device) -> dict[Node, Place]:
         """The Nodes of a device: Node -> Place."""
         if device.address not in self._found:
             self._found[device.address] = _nodes_at(self._fs, self._paths(device))
         return self._found[device.address]
 
-    def _paths(self, device):
+    def _paths(self, device: Device) -> list[str]:
         fs, groups, parents = self._fs, self._groups, self._parents
         paths = [f"{fs.vfio_groups}/{name}" for name in _group_names(device.iommu_group) if groups is None or name in groups]
         if parents is None or device.address in parents:
@@ -96,7 +103,7 @@ class VfioNodes:
         return paths
 
 
-def below(fs, address):
+def below(fs: Sysfs, address: str) -> Below:
     """The Below of the function at ``address``: with PCI functions, auxiliary and mediated devices that hang from it, and with
     what is built on its disks (device mapper, md, bcache, loop devices).
     """
@@ -114,10 +121,10 @@ def below(fs, address):
     return found
 
 
-def _node(fs, path, names, is_own, found, backing):
+def _node(fs: Sysfs, path: str, names: list[str], is_own: bool, found: Below, backing: _Backing) -> Iterator[str]:
     """Take in what one directory of sysfs is, and yield those of what is built on it."""
     if "iommu_group" in names:
-        found.nodes.update(vfio_nodes(fs, path, fs.link(f"{path}/iommu_group")))
+        found.nodes.update(vfio_nodes(fs, path, group=fs.link(f"{path}/iommu_group")))
     if "mdev_type" in names:
         found.mediated.append(os.path.basename(path))
     for name in names:
@@ -134,13 +141,13 @@ def _node(fs, path, names, is_own, found, backing):
     for name in fs.names(f"{path}/holders"):
         found.users.append(f"{_called(fs, name)} is built on {os.path.basename(path)}")
         yield f"{fs.block}/{name}"
-    for name, text in backing.users_of(node):
+    for user, text in backing.users_of(node):
         found.users.append(f"{text} {os.path.basename(path)}")
-        if name is not None:
-            yield f"{fs.block}/{name}"
+        if user is not None:
+            yield f"{fs.block}/{user}"
 
 
-def _add(fs, nodes, path):
+def _add(fs: Sysfs, nodes: dict[Node, Place], path: str) -> Node | None:
     """Take in the node of a directory of sysfs, where it has one."""
     number = fs.read(f"{path}/dev")
     if number is None or not _NUMBER.match(number):
@@ -154,7 +161,7 @@ def _add(fs, nodes, path):
     return node
 
 
-def _subsystems(fs, directory):
+def _subsystems(fs: Sysfs, directory: str) -> list[str]:
     """The NVMe subsystems of the controllers below a directory: namespaces may hang from these (native multipath)."""
     found = []
     for name in fs.names(fs.nvme_subsystems):
@@ -164,13 +171,13 @@ def _subsystems(fs, directory):
     return found
 
 
-def _called(fs, name):
+def _called(fs: Sysfs, name: str) -> str:
     """A block device, with the name that device mapper has for it."""
     mapped = fs.read(f"{fs.block}/{name}/dm/name")
     return f"{name} ({mapped})" if mapped else name
 
 
-def _vendors(fs, address):
+def _vendors(fs: Sysfs, address: str) -> dict[Node, Place]:
     """The node of a driver that has none in sysfs: NVIDIA's tells the minor number, and the kernel the major."""
     told = fs.read(f"{fs.proc}/driver/nvidia/gpus/{address}/information")
     minor = _MINOR.search(told or "")
@@ -184,21 +191,25 @@ def _vendors(fs, address):
 class _Backing:
     """What the kernel has open by a path, of which it is no exclusive user: read once, where there is a disk to look for."""
 
-    def __init__(self, fs):
+    def __init__(self, fs: Sysfs) -> None:
         self._fs = fs
-        self._found = None
+        self._found: dict[Node, list[tuple[str | None, str]]] | None = None
 
-    def users_of(self, node):
+    def users_of(self, node: Node) -> list[tuple[str | None, str]]:
         """(block device or None, text) of each user of a block device."""
         if self._found is None:
-            self._found = {}
-            for name, path, text in self._paths():
-                target = self._fs.look(self._fs.root + path)
-                if target is not None:
-                    self._found.setdefault(target, []).append((name, text))
+            self._found = self._users()
         return self._found.get(node, [])
 
-    def _paths(self):
+    def _users(self) -> dict[Node, list[tuple[str | None, str]]]:
+        users: dict[Node, list[tuple[str | None, str]]] = {}
+        for name, path, text in self._paths():
+            target = self._fs.look(self._fs.root + path)
+            if target is not None:
+                users.setdefault(target, []).append((name, text))
+        return users
+
+    def _paths(self) -> Iterator[tuple[str | None, str, str]]:
         fs = self._fs
         for name in fs.names(fs.block):
             path = fs.read(f"{fs.block}/{name}/loop/backing_file")
@@ -209,16 +220,16 @@ class _Backing:
             if path and fs.read(f"{place}/enable") == "1":
                 yield None, path, f"NVMe target {place[len(fs.configfs) + 1:]} serves"
         for place in self._below(_TARGET):
-            path = _TARGET_FILE.search(fs.read(f"{place}/info") or "")
-            if path:
-                yield None, path.group(1), f"SCSI target {place[len(fs.configfs) + 1:]} serves"
+            file = _TARGET_FILE.search(fs.read(f"{place}/info") or "")
+            if file:
+                yield None, file.group(1), f"SCSI target {place[len(fs.configfs) + 1:]} serves"
         for place in self._below(_GADGET, "functions"):
             for lun in fs.names(place):
                 path = fs.read(f"{place}/{lun}/file")
                 if path:
                     yield None, path, f"USB gadget {place[len(fs.configfs) + 1:]} serves"
 
-    def _below(self, top, middle=""):
+    def _below(self, top: str, middle: str = "") -> Iterator[str]:
         """The directories two levels below ``top`` of configfs, by way of ``middle``."""
         fs = self._fs
         for one in fs.names(f"{fs.configfs}/{top}"):

@@ -9,8 +9,14 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, Device
+
+if TYPE_CHECKING:
+    from typing import Callable, Collection, Iterable
+
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 DIRECT, FRAMEBUFFER, OCCUPIED, RESET = OBSTACLES = ("direct", "framebuffer", "occupied", "reset")
 
@@ -45,15 +51,16 @@ _WORDS = {
 }
 
 
-def obstacles(fs, devices, is_vfio):
+def obstacles(fs: Sysfs, devices: Collection[Device], *, is_vfio: Callable[[str | None], bool]) -> dict[str, dict[str, str]]:
     """Address -> {one of OBSTACLES: detail}, of what the host shows now. ``is_vfio``: whether a driver of a name is VFIO's."""
-    found = {}
-    direct = {group: _direct(fs, group) for group in {one.iommu_group for one in devices} - {None}}
+    found: dict[str, dict[str, str]] = {}
+    direct = {group: _direct(fs, group) for group in {one.iommu_group for one in devices} if group is not None}
     framebuffers, inside = _claimed(fs)
     for device in devices:
-        mine, directory = {}, fs.device_directory(device.address)
-        if direct.get(device.iommu_group):
-            mine[DIRECT] = direct[device.iommu_group]
+        mine: dict[str, str] = {}
+        directory, regions = fs.device_directory(device.address), direct.get(device.iommu_group or "")
+        if regions:
+            mine[DIRECT] = regions
         shown = _inside(fs, directory, framebuffers) if framebuffers and not device.is_bridge else []
         if shown:
             mine[FRAMEBUFFER] = ", ".join(shown)
@@ -69,7 +76,7 @@ def obstacles(fs, devices, is_vfio):
     return found
 
 
-def warnings(found, devices):
+def warnings(found: dict[str, dict[str, str]], devices: Iterable[Device]) -> list[str]:
     """One sentence for each kind of obstacle that some of ``devices`` have. ``found``: of obstacles()."""
     said = []
     for kind in OBSTACLES:
@@ -82,19 +89,21 @@ def warnings(found, devices):
     return said
 
 
-def _direct(fs, group):
+def _direct(fs: Sysfs, group: str) -> str:
     """The regions of a group that are mapped one to one and must stay so, '0x7f000000-0x7fffffff'; "" for none."""
     lines = (fs.read(f"{fs.iommu_groups}/{group}/reserved_regions") or "").split("\n")
     regions = [line.split() for line in lines]
     return ", ".join(f"{one[0]}-{one[1]}" for one in regions if len(one) == 3 and one[2] == _DIRECT_TYPE)
 
 
-def _claimed(fs):
+def _claimed(fs: Sysfs) -> tuple[list[tuple[int, int, str]], dict[str, list[str]]]:
     """([(start, end, name)] of the firmware's framebuffers; address -> names of what is claimed inside its BARs).
 
     Without root all addresses are 0 (source: kernel/resource.c r_show()), and nothing is told.
     """
-    framebuffers, inside, above = [], {}, []
+    framebuffers: list[tuple[int, int, str]] = []
+    inside: dict[str, list[str]] = {}
+    above: list[tuple[int, str]] = []
     for line in (fs.read_file(f"{fs.proc}/iomem") or b"").decode("utf-8", "replace").split("\n"):
         found = _LINE.match(line)
         if found is None or not int(found.group(3), 16):
@@ -110,7 +119,7 @@ def _claimed(fs):
     return framebuffers, inside
 
 
-def _inside(fs, directory, framebuffers):
+def _inside(fs: Sysfs, directory: str, framebuffers: list[tuple[int, int, str]]) -> list[str]:
     """The names of those framebuffers that lie in a function's memory."""
     bars = []
     for line in (fs.read(f"{directory}/resource") or "").split("\n"):

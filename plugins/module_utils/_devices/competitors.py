@@ -9,8 +9,19 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER, BASE_MODULE, matching
+from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER, BASE_MODULE, Alias, matching
+
+if TYPE_CHECKING:
+    from typing import Iterable, Tuple
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
+    from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import Modules
+
+    # vendor, device, subvendor, subdevice, class, mask of the class.
+    Numbers = Tuple[int, ...]
 
 _NUMBER = re.compile(r"\s*(?:0[xX])?([0-9A-Fa-f]+)")
 _ANY = 0xFFFFFFFF
@@ -18,7 +29,7 @@ _NO_IDS = (0, 0, _ANY, _ANY, 0, 0)
 _IDS = ("vendor", "device", "subsystem_vendor", "subsystem_device")
 
 
-def parse_ids(value):
+def parse_ids(value: str) -> list[tuple[str, Numbers]]:
     """[(text, six numbers)] of what vfio-pci understands of its parameter ``ids``.
 
     vendor:device[:subvendor[:subdevice[:class[:class_mask]]]], with commas between; what has no two numbers is passed over
@@ -26,7 +37,8 @@ def parse_ids(value):
     """
     found = []
     for text in value.split(","):
-        numbers, rest = [], text
+        numbers: list[int] = []
+        rest = text
         while len(numbers) < len(_NO_IDS):
             number = _NUMBER.match(rest)
             if number is None:
@@ -41,7 +53,7 @@ def parse_ids(value):
     return found
 
 
-def names(numbers, ids):
+def names(numbers: Numbers, ids: dict[str, str]) -> bool:
     """Whether the six numbers of an id name a function with these ids (source: linux pci_match_one_device)."""
     kind, mask = numbers[4:]
     return all(one in (_ANY, int(ids[key], 16)) for one, key in zip(numbers, _IDS)) and not (
@@ -49,27 +61,26 @@ def names(numbers, ids):
     )
 
 
-def configured_ids(modules):
+def configured_ids(modules: Modules) -> list[tuple[str, Numbers, str]]:
     """[(text, six numbers, where)] of the ``ids`` that the next load of vfio-pci gets: the last setting counts."""
     settings = [one for one in modules.settings(BASE_MODULE) if one.name == "ids" and one.value]
-    return [(text, numbers, settings[-1].where) for text, numbers in parse_ids(settings[-1].value)] if settings else []
+    return [(text, numbers, settings[-1].where) for text, numbers in parse_ids(settings[-1].value or "")] if settings else []
 
 
-def taken_by_id(survey, addresses):
+def taken_by_id(survey: Survey, addresses: Iterable[str]) -> list[str]:
     """What is to be said of those of ``addresses`` that are on a VFIO driver without an override."""
-    taken = [
-        device for device in map(survey.devices.get, addresses)
-        if device.driver_override is None and survey.is_vfio(device.driver)
-    ]
-    found, ids = {}, configured_ids(survey.modules) if taken else []
+    devices = [survey.devices[address] for address in addresses]
+    taken = [device for device in devices if device.driver_override is None and survey.is_vfio(device.driver)]
+    ids = configured_ids(survey.modules) if taken else []
+    found: dict[tuple[str | None, str], list[str]] = {}
     for device in taken:
         found.setdefault((device.driver, _why(survey, device, ids)), []).append(f"{device.address} ({device.name})")
     return [
-        f"on {driver} without an override, {why}: {', '.join(devices)}" for (driver, why), devices in found.items()
+        f"on {driver} without an override, {why}: {', '.join(names_)}" for (driver, why), names_ in found.items()
     ]
 
 
-def _why(survey, device, ids):
+def _why(survey: Survey, device: Device, ids: list[tuple[str, Numbers, str]]) -> str:
     for alias in _competing(survey, device):
         if device.driver in survey.modules.drivers(alias.module):
             return f"which the ordinary alias {alias.pattern} of module {alias.module} gives it"
@@ -79,11 +90,11 @@ def _why(survey, device, ids):
     return "taken by id: by new_id, or by ids= that no file has (any more); the kernel does not show which"
 
 
-def _competing(survey, device):
+def _competing(survey: Survey, device: Device) -> list[Alias]:
     return [alias for dummy, alias in matching(survey.modules.competing(), device.modalias)]
 
 
-def warnings(survey, saved, declared):
+def warnings(survey: Survey, *, saved: dict[str, tuple[str, str]], declared: list[tuple[Device, str]]) -> list[str]:
     """What else decides over declared devices, one sentence a finding.
 
     ``saved``: address -> (driver, file) of driverctl; ``declared``: (device, policy) pairs, with those on their way back.
@@ -96,7 +107,7 @@ def warnings(survey, saved, declared):
     ]
 
 
-def _by_ids(survey, declared):
+def _by_ids(survey: Survey, declared: list[tuple[Device, str]]) -> list[str]:
     found = []
     for text, numbers, where in configured_ids(survey.modules) if declared else ():
         named = [
@@ -111,8 +122,9 @@ def _by_ids(survey, declared):
     return found
 
 
-def _by_alias(survey, declared):
-    modules, found = survey.modules, {}
+def _by_alias(survey: Survey, declared: list[tuple[Device, str]]) -> list[str]:
+    modules = survey.modules
+    found: dict[Alias, list[str]] = {}
     for device, policy in declared if modules.competing() else ():
         for alias in _competing(survey, device):
             if alias.module not in modules.disabled() or modules.drivers(alias.module):

@@ -8,20 +8,31 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._competitors import module_options, shell
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import BARRED, NEW_ID, Claim, Target, sentences
 from ansible_collections.vfio.host.plugins.module_utils._devices import competitors
-from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import BUILTIN
+from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import BUILTIN, Modules
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ansible_collections.vfio.host.plugins.module_utils._competitors.table import Competitors
+    from ansible_collections.vfio.host.plugins.module_utils._devices.area import Host
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Named
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._devices.resolve import Target as DeviceTarget
 
 
-def target_of(host, device, **wishes):
+def target_of(host: Host, device: Device, **wishes: Any) -> Target:
     """The Target of a Device of a host as it was read; ``wishes``: what is declared of it."""
     survey = host.survey
     record = host.recorded.get(device.address)
-    known, of_pf = _nets(host, device), _nets(host, survey.devices.get(device.physfn))
+    known, of_pf = _nets(host, device), _nets(host, survey.devices.get(device.physfn or ""))
     above = [
         (name, survey.devices[name].ids if name in survey.devices else None)
-        for name in host.competitors.above(device.physfn or device.address)
+        for name in (host.competitors.above(device.physfn or device.address) if host.competitors is not None else ())
     ]
     natives = set(survey.choices.native_modules(device.modalias))
     if device.driver is not None and not survey.is_vfio(device.driver):
@@ -36,15 +47,15 @@ def target_of(host, device, **wishes):
     )
 
 
-def _nets(host, device):
+def _nets(host: Host, device: Device | None) -> list[Named]:
     """The interfaces of a Device, or None, as they are, and as they were before VFIO had it."""
     if device is None:
         return []
     record = host.recorded.get(device.address)
-    return list(device.net) + (record.was["net"] if record is not None else [])
+    return [*device.net, *(record.was["net"] if record is not None else ())]
 
 
-def warnings_of_devices(host, targets):
+def warnings_of_devices(host: Host, targets: dict[str, DeviceTarget]) -> list[str]:
     """The sentences for devices, of ``targets``, address -> Target of _devices/resolve.py."""
     if host.competitors is None or not targets:
         return []
@@ -55,10 +66,10 @@ def warnings_of_devices(host, targets):
         )
         for one in targets.values()
     ]
-    return _warnings(host, found, _without_native(host, found) + _stub_ids(host.survey.modules))
+    return _warnings(host, host.competitors, found, _without_native(host, found) + _stub_ids(host.survey.modules))
 
 
-def warnings_of_vfs(host, targets):
+def warnings_of_vfs(host: Host, targets: list[Target]) -> list[str]:
     """The sentences for functions that are declared to have VFs, of Targets."""
     if host.competitors is None or not targets:
         return []
@@ -66,24 +77,25 @@ def warnings_of_vfs(host, targets):
     options = module_options.claims(
         modules, settings=host.survey.modules.settings, disabling=lambda module: _disabling(host.survey.modules, module),
     )
-    return _warnings(host, targets, host.competitors.overrides() + options)
+    return _warnings(host, host.competitors, targets, host.competitors.overrides() + options)
 
 
-def _disabling(modules, module):
+def _disabling(modules: Modules, module: str) -> list[tuple[str, str, bool]]:
     """[(where, how the line reads, whether it surely keeps a native driver's module from loading)]."""
     if modules.state(module) == BUILTIN:
         return []
     configured = modules.configured()
     found = [(one.where, f"{one.verb} of {module}", True) for one in configured.against(module)]
     install = configured.install(module)
-    if install is not None and install.where not in (where for where, dummy, dummy in found):
+    if install is not None and install.where not in [line[0] for line in found]:
         found.append((install.where, f"'install {install.module} {install.rest.strip()}'", False))
     return found
 
 
-def _without_native(host, targets):
+def _without_native(host: Host, targets: list[Target]) -> list[Claim]:
     """The Claims against devices that are declared native and of whose native drivers none loads by itself."""
-    found, modules = [], host.survey.modules
+    modules = host.survey.modules
+    found: list[Claim] = []
     for target in targets:
         against = {module: _disabling(modules, module) for module in target.natives}
         if target.is_native and against and all(any(is_sure for dummy, dummy, is_sure in one) for one in against.values()):
@@ -94,23 +106,23 @@ def _without_native(host, targets):
     return found
 
 
-def _stub_ids(modules):
+def _stub_ids(modules: Modules) -> list[Claim]:
     """The Claims of pci-stub's ids, which it takes when it loads (source: linux drivers/pci/pci-stub.c, pci_stub_init)."""
     last = [one for one in modules.settings("pci_stub") if one.name == "ids" and one.value][-1:]
     return [
         Claim(one.where, NEW_ID, "pci-stub", f"ids={text}", lambda target, numbers=numbers: competitors.names(numbers, target.ids))
-        for one in last for text, numbers in competitors.parse_ids(one.value)
+        for one in last for text, numbers in competitors.parse_ids(one.value or "")
     ]
 
 
-def _warnings(host, targets, more):
-    claims = host.competitors.claims() + more
+def _warnings(host: Host, others: Competitors, targets: list[Target], more: list[Claim]) -> list[str]:
+    claims = others.claims() + more
     for one in host.survey.modules.configured().directives:
-        if one.verb == "install" and shell.speaks_of_devices(one.rest + host.competitors.scripts(one.rest)):
+        if one.verb == "install" and shell.speaks_of_devices(one.rest + others.scripts(one.rest)):
             claims = claims + shell.claims(
-                one.rest, one.where, first=0, script=host.competitors.script, says=f"'install {one.module} {one.rest.strip()}'",
+                one.rest, one.where, first=0, script=others.script, says=f"'install {one.module} {one.rest.strip()}'",
             )
-    return sentences(claims, targets) + host.competitors.notes
+    return sentences(claims, targets) + others.notes
 
 
 __all__ = ("target_of", "warnings_of_devices", "warnings_of_vfs")

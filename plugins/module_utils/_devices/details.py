@@ -13,10 +13,15 @@ None.
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Dict, Iterable, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, Device
 from ansible_collections.vfio.host.plugins.module_utils._devices.vpd import identification
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Bar, Link
+    from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 # include/linux/ioport.h
 _IO, _MEMORY, _PREFETCH, _64BIT = 0x100, 0x200, 0x2000, 0x100000
@@ -28,12 +33,12 @@ _LINK = {"speed": "current_link_speed", "width": "current_link_width", "max_spee
 _UNKNOWN_WIDTHS = (0, 63, 255)  # none negotiated, and what a field of ones reads
 
 
-def _bars(fs: Any, device: Device, directory: str) -> Optional[List[dict]]:
+def _bars(fs: Sysfs, device: Device, directory: str) -> list[Bar] | None:
     """[{name, size in bytes, flags}] of those that there are (source: drivers/pci/pci-sysfs.c resource_show())."""
     text = fs.read(f"{directory}/resource")
     if text is None:
         return None
-    bars = []
+    bars: list[Bar] = []
     for name, line in zip(_RESOURCES, text.split("\n")):
         found = _RESOURCE.match(" ".join(line.split()).lower())
         start, end, flags = (int(one, 16) for one in found.groups()) if found else (0, 0, 0)
@@ -43,7 +48,7 @@ def _bars(fs: Any, device: Device, directory: str) -> Optional[List[dict]]:
     return bars
 
 
-def _link(fs: Any, device: Device, directory: str) -> Optional[dict]:
+def _link(fs: Sysfs, device: Device, directory: str) -> Link | None:
     """{speed, width, max_speed, max_width} of PCI Express (source: drivers/pci/pci-sysfs.c current_link_speed_show() and its
     like). They are read from the configuration space, so nothing that sleeps is asked.
     """
@@ -52,35 +57,40 @@ def _link(fs: Any, device: Device, directory: str) -> Optional[dict]:
     read = {key: fs.read(f"{directory}/{name}") for key, name in _LINK.items()}
     if not any(read.values()):
         return None
-    found: Dict[str, Any] = {}
-    for key, text in read.items():
-        if key.endswith("speed"):
-            found[key] = text if text and not text.startswith("Unknown") else None
-        else:
-            found[key] = int(text) if text and text.isdigit() and int(text) not in _UNKNOWN_WIDTHS else None
-    return found
+    return {
+        "speed": _speed(read["speed"]), "width": _width(read["width"]),
+        "max_speed": _speed(read["max_speed"]), "max_width": _width(read["max_width"]),
+    }
 
 
-def _cpus(fs: Any, device: Device, directory: str) -> Optional[str]:
+def _speed(text: str | None) -> str | None:
+    return text if text and not text.startswith("Unknown") else None
+
+
+def _width(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() and int(text) not in _UNKNOWN_WIDTHS else None
+
+
+def _cpus(fs: Sysfs, device: Device, directory: str) -> str | None:
     """The CPUs of its NUMA node, '0-7,16-23' (source: drivers/pci/pci-sysfs.c local_cpulist_show())."""
     return fs.read(f"{directory}/local_cpulist") or None
 
 
-def _links_to(fs: Any, directory: str, kind: str) -> List[str]:
+def _links_to(fs: Sysfs, directory: str, kind: str) -> list[str]:
     """The PCI functions in a directory's links 'KIND:pci:ADDRESS' (source: drivers/base/core.c devlink_add_symlinks())."""
     start = f"{kind}:pci:"
     names = [name[len(start):] for name in fs.names(directory) if name.startswith(start)]
     return [name for name in names if ADDRESS.match(name)]
 
 
-def _dependence(fs: Any, device: Device, directory: str) -> dict:
+def _dependence(fs: Sysfs, device: Device, directory: str) -> dict[str, list[str]]:
     """{consumers, suppliers}: the functions that need this one to have power, such as the audio function of a GPU (source:
     drivers/pci/quirks.c pci_create_device_link()), and those that it needs.
     """
     return {"consumers": _links_to(fs, directory, "consumer"), "suppliers": _links_to(fs, directory, "supplier")}
 
 
-def _vpd(fs: Any, device: Device, directory: str) -> Optional[dict]:
+def _vpd(fs: Sysfs, device: Device, directory: str) -> dict[str, str | None] | None:
     """{name, part, serial} of the vital product data; what sleeps is not woken for it."""
     if device.is_asleep or device.is_dead or not fs.exists(f"{directory}/vpd"):
         return None
@@ -94,9 +104,9 @@ FIELDS: Dict[str, Callable[[Any, Device, str], Any]] = {
 }
 
 
-def _nodes(fs: Any, usage: Any, device: Device, is_vfio: bool) -> dict:
+def _nodes(fs: Sysfs, usage: Usage, device: Device, is_vfio: bool) -> dict[str, dict[str, str | None] | None]:
     """{node, cdev}: of its group and of itself, {path, owner, group, mode}; owner and mode are None where the node is not there."""
-    found: Dict[str, Optional[dict]] = {"node": None, "cdev": None}
+    found: dict[str, dict[str, str | None] | None] = {"node": None, "cdev": None}
     if is_vfio:
         for place in usage.vfio_nodes.of(device).values():
             kind = {"vfio": "node", "vfio-dev": "cdev"}.get(place.subsystem)
@@ -105,7 +115,7 @@ def _nodes(fs: Any, usage: Any, device: Device, is_vfio: bool) -> dict:
     return found
 
 
-def add(fs: Any, survey: Any, facts: Dict[str, dict], fields: Iterable[str]) -> Dict[str, dict]:
+def add(fs: Sysfs, survey: Survey, *, facts: dict[str, dict[str, Any]], fields: Iterable[str]) -> dict[str, dict[str, Any]]:
     """``facts`` (address -> the facts of a device) with all fields of here; ``fields``: the names in FIELDS that are read."""
     slots: Dict[str, List[str]] = {}
     for address, device in survey.devices.items():

@@ -10,33 +10,38 @@ from __future__ import annotations
 
 from dataclasses import replace
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
-from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER, BASE_MODULE, VFIO, choose, matching
+from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER, BASE_MODULE, VFIO, Choice, choose, matching
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import VfioFacts
+    from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import Modules
 
 
 class Choices:
     """The alias table's answer for each modalias, worked out once for each kind of device."""
 
-    def __init__(self, modules):
+    def __init__(self, modules: Modules) -> None:
         self._modules = modules
         self._aliases = modules.aliases(VFIO)
-        self._known = {}
-        self._facts = {}
-        self._native = {}
-        self._takers = {}
+        self._known: dict[str, Choice] = {}
+        self._facts: dict[tuple[str, str | None], VfioFacts] = {}
+        self._native: dict[str, str | None] = {}
+        self._takers: dict[str, list[str]] = {}
 
-    def choice(self, modalias):
+    def choice(self, modalias: str) -> Choice:
         """The Choice for a device; its ``driver`` is None while the variant's module is not loaded."""
         if modalias not in self._known:
             found = choose(self._aliases, modalias, disabled=self._modules.disabled())
-            if found.driver is None:
+            if found.module is not None and found.driver is None:
                 registered = self._modules.drivers(found.module)
                 found = replace(found, driver=registered[0] if len(registered) == 1 else None)
             self._known[modalias] = found
         return self._known[modalias]
 
-    def facts(self, modalias, reason):
+    def facts(self, modalias: str, reason: str | None) -> VfioFacts:
         """The choice as the facts show it, in a dict that devices share; ``reason``: why VFIO refuses them, or None."""
         if (modalias, reason) not in self._facts:
             found = self.choice(modalias)
@@ -46,7 +51,7 @@ class Choices:
             }
         return self._facts[modalias, reason]
 
-    def native_driver(self, modalias):
+    def native_driver(self, modalias: str) -> str | None:
         """The driver that the table names for a device without an override; None where it names none.
 
         A module that is not loaded has no driver yet: then its name stands for the driver's. A VFIO module that also declares
@@ -58,7 +63,7 @@ class Choices:
             self._native[modalias] = module and (self._modules.drivers(module) or [module])[0]
         return self._native[modalias]
 
-    def native_modules(self, modalias):
+    def native_modules(self, modalias: str) -> list[str]:
         """The modules that the table names for a device without an override, in its order, those that do not load included."""
         if modalias not in self._takers:
             carriers = {alias.module for alias in self._aliases}
@@ -72,7 +77,7 @@ class Choices:
 _UNDECLARING = {BASE_MODULE: BASE_DRIVER, "pci_stub": "pci-stub", "uio_pci_generic": "uio_pci_generic"}
 
 
-def named_driver(modules, driver, where, kernel):
+def named_driver(modules: Modules, driver: str, *, where: str, kernel: str) -> tuple[str, str | None]:
     """(module, driver) for a driver that the inventory names at ``where``. Raises PlanError where the host has no such driver.
 
     The driver is None where only loading the module tells whether it has one of that name: /sys/module/M/drivers shows the
@@ -89,12 +94,12 @@ def named_driver(modules, driver, where, kernel):
     raise PlanError(f"{where}: unknown driver {driver!r}{_why_unknown(modules, driver, module, kernel)}")
 
 
-def module_name(driver):
+def module_name(driver: str) -> str:
     """The name that a module has if it is called as its driver."""
     return driver.replace("-", "_")
 
 
-def _why_unknown(modules, driver, module, kernel):
+def _why_unknown(modules: Modules, driver: str, module: str, kernel: str) -> str:
     near = _near(modules, driver, module)
     if near:
         return f"; did you mean {' or '.join(near)}?"
@@ -106,7 +111,7 @@ def _why_unknown(modules, driver, module, kernel):
     return f": the PCI bus has no driver of that name, and kernel {kernel} no module of it to load"
 
 
-def _near(modules, driver, module):
+def _near(modules: Modules, driver: str, module: str) -> list[str]:
     """The names of drivers of this host that may have been meant, the nearest first."""
     there = set(modules.registered())
     there.update(name for owner, name in _UNDECLARING.items() if modules.is_loadable(owner))

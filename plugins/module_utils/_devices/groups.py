@@ -8,10 +8,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._core.objection import GROUP, Objection
 from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import NO_GROUP, NO_MODULE, blocks_group
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import EXTEND, IGNORE, NATIVE
+
+if TYPE_CHECKING:
+    from typing import Collection, Mapping
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._devices.resolve import Target
+    from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
 
 _HOST_BRIDGE = "0600"
 _MOST_NAMES = 16  # of devices in one sentence
@@ -22,24 +31,24 @@ _CHIPSET = {
 }
 
 
-def called(device, via=None):
+def called(device: Device, via: str | None = None) -> str:
     """What a message calls a device, and what brings it in where ``via``, the address of another, does."""
     group = f", in the IOMMU group {device.iommu_group} of {via}" if via else ""
     return f"{device.address} ({device.name}{group})"
 
 
-def named_other(name, driver):
+def named_other(name: str, driver: str) -> str:
     """What a message calls a group's member that is none of the PCI functions that were read."""
     return f"{name} ({driver}, no PCI function{' that could be read' if ADDRESS.match(name) else ''})"
 
 
-def _carrier(survey, device):
+def _carrier(survey: Survey, device: Device) -> Device | None:
     """The endpoint that a function hangs from and vanishes with, such as Intel's VMD; None for one below bridges alone."""
     above = [survey.devices[address] for address in device.above if address in survey.devices]
     return next((one for one in above if not one.is_bridge), None)
 
 
-def carried(survey, targets):
+def carried(survey: Survey, targets: dict[str, Target]) -> list[str]:
     """Why targets cannot be had: what they hang from is no bridge, and gives its whole IOMMU group or nothing (source:
     drivers/pci/search.c pci_for_each_dma_alias(), pci_real_dma_dev()).
     """
@@ -54,9 +63,9 @@ def carried(survey, targets):
     return found
 
 
-def unbindable(survey, targets):
+def unbindable(survey: Survey, targets: dict[str, Target]) -> list[str]:
     """Why VFIO would take a target from nobody. What is true of the host is said once."""
-    found = {}
+    found: dict[tuple[str | None, str | None], list[str]] = {}
     for address, target in targets.items():
         if target.is_vfio and not (target.is_met or target.waits or target.device.vfio["bindable"]):
             reason = target.device.vfio["reason"]
@@ -65,13 +74,13 @@ def unbindable(survey, targets):
     return [f"{enumeration(names)} cannot be taken: {reason}" for (reason, dummy), names in found.items()]
 
 
-def enumeration(names):
+def enumeration(names: list[str]) -> str:
     """Some names, in full where they are few."""
     more = len(names) - _MOST_NAMES
     return ", ".join(names) if more <= 0 else f"{', '.join(names[:_MOST_NAMES])} and {more} more"
 
 
-def members_to_take(survey, targets, target):
+def members_to_take(survey: Survey, targets: dict[str, Target], *, target: Target) -> list[Device]:
     """The devices that share a target's IOMMU group and go to user space with it, where its entry says ``extend``."""
     if not target.is_vfio or target.entry.iommu_group != EXTEND or target.device.iommu_group is None:
         return []
@@ -82,7 +91,7 @@ def members_to_take(survey, targets, target):
     ]
 
 
-def of_chipset(target):
+def of_chipset(target: Target) -> str | None:
     """A warning where a device that a group brings along is one that the host is run by; None for any other."""
     kind = _CHIPSET.get(target.device.ids["class"][:4])
     if kind is None or target.is_met:
@@ -93,12 +102,12 @@ def of_chipset(target):
     )
 
 
-def _is_idle_host_bridge(device):
+def _is_idle_host_bridge(device: Device) -> bool:
     """Whether a function stands for a host bridge, and nothing drives it: it keeps no group, and no guest can use it."""
     return device.ids["class"].startswith(_HOST_BRIDGE) and device.driver is None
 
 
-def group_refusals(survey, targets, leaving):
+def group_refusals(survey: Survey, targets: dict[str, Target], *, leaving: Collection[str]) -> list[str]:
     """Why a target's IOMMU group would still not be given to user space, with every member that is in the way."""
     found = []
     for address in sorted(targets):
@@ -112,7 +121,7 @@ def group_refusals(survey, targets, leaving):
             member for member in survey.groups[group]
             if member not in targets or not targets[member].is_vfio
             if not _goes_along(survey, targets, group, member)
-            if blocks_group(survey.devices[member], *_later(survey, targets, leaving, member))
+            if _blocks(survey, targets, leaving, member)
         ]
         others = survey.others.get(group, {})
         if blocking or others:
@@ -129,7 +138,13 @@ def group_refusals(survey, targets, leaving):
     return found
 
 
-def _goes_along(survey, targets, group, member):
+def _blocks(survey: Survey, targets: dict[str, Target], leaving: Collection[str], member: str) -> bool:
+    """Whether a group's member keeps the group from user space after the run."""
+    driver, is_vfio = _later(survey, targets, leaving, member)
+    return blocks_group(survey.devices[member], driver=driver, is_vfio=is_vfio)
+
+
+def _goes_along(survey: Survey, targets: dict[str, Target], group: str, member: str) -> bool:
     """Whether a member vanishes with the endpoint that it hangs from: that one counts, here or as a target."""
     carrier = _carrier(survey, survey.devices[member])
     if carrier is None:
@@ -137,7 +152,7 @@ def _goes_along(survey, targets, group, member):
     return carrier.iommu_group == group or (carrier.address in targets and targets[carrier.address].is_vfio)
 
 
-def _remedy(survey, target, blocking, others):
+def _remedy(survey: Survey, target: Target, blocking: list[str], others: Mapping[str, str]) -> str:
     """What to do about members of a group that stay with the host. ``others``: those that are no PCI functions, by name."""
     needed = [member for member in blocking if survey.devices[member].guards]
     if needed:
@@ -155,7 +170,7 @@ def _remedy(survey, target, blocking, others):
     return "declare them too, or say iommu_group: extend"
 
 
-def _why_it_stays(survey, targets, leaving, member):
+def _why_it_stays(survey: Survey, targets: dict[str, Target], leaving: Collection[str], member: str) -> str:
     """What keeps a group's member with the host, beside its driver."""
     why = []
     if member in targets:
@@ -166,7 +181,7 @@ def _why_it_stays(survey, targets, leaving, member):
     return "".join("; " + one for one in why)
 
 
-def _later(survey, targets, leaving, member):
+def _later(survey: Survey, targets: dict[str, Target], leaving: Collection[str], member: str) -> tuple[str | None, bool]:
     """(driver, whether it serves VFIO) of a group's member after the run, where no target gives it to VFIO."""
     device = survey.devices[member]
     if member in leaving or (member in targets and targets[member].is_native):

@@ -11,13 +11,19 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.below import Below, VfioNodes, below, vfio_nodes
+from ansible_collections.vfio.host.plugins.module_utils._devices.below import Below, Place, VfioNodes, below, vfio_nodes
 from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import parse_mountinfo
 from ansible_collections.vfio.host.plugins.module_utils._devices.processes import Processes, printable
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import let_settle
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Holder
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 # What an unbind does while a process has a node open. It waits until the node is closed (source: drivers/vfio/vfio_main.c
 # vfio_unregister_group_dev(), sound/core/init.c snd_card_free(), drivers/vhost/vdpa.c vhost_vdpa_remove(),
@@ -45,18 +51,18 @@ class Use:
 class Usage:
     """Who uses the devices of one host, at one moment. Nothing is looked at before somebody asks."""
 
-    def __init__(self, fs):
+    def __init__(self, fs: Sysfs) -> None:
         self._fs = fs
         self._processes = Processes(fs)
-        self._below = {}
+        self._below: dict[str, Below] = {}
         self._is_settled = False
 
     @cached_property
-    def vfio_nodes(self):
+    def vfio_nodes(self) -> VfioNodes:
         """The VfioNodes of the host."""
         return VfioNodes(self._fs)
 
-    def holders(self, device, is_vfio):
+    def holders(self, device: Device, is_vfio: bool) -> list[Holder]:
         """The processes that hold a device through VFIO, as the facts show them: [{pid, command}].
 
         ``is_vfio``: a VFIO driver has it, so that a process of which it cannot be told what it has open counts, too.
@@ -68,13 +74,13 @@ class Usage:
             pids += self._some_vfio + processes.untold
         return [processes.holder(pid) for pid in dict.fromkeys(pids)]
 
-    def below(self, device):
+    def below(self, device: Device) -> Below:
         """The Below of a device."""
         if device.address not in self._below:
             self._below[device.address] = below(self._fs, device.address)
         return self._below[device.address]
 
-    def of(self, device, is_vfio, with_disks=True):
+    def of(self, device: Device, is_vfio: bool, *, with_disks: bool = True) -> list[Use]:
         """Every Use of a device that is to lose its driver. ``with_disks``: its disks' users in the kernel, too.
 
         Of a device with a native driver udev may be such a user for a moment.
@@ -88,7 +94,7 @@ class Usage:
             uses = self._of(device, is_vfio, with_disks)
         return uses
 
-    def _of(self, device, is_vfio, with_disks):
+    def _of(self, device: Device, is_vfio: bool, with_disks: bool) -> list[Use]:
         found = self.below(device)
         uses = processes_using(self._processes, found, is_vfio=is_vfio)
         pids = {use.pid for use in uses}
@@ -103,15 +109,15 @@ class Usage:
         return uses
 
     @cached_property
-    def _some_vfio(self):
+    def _some_vfio(self) -> list[int]:
         """The pids that have some device's VFIO file, and no VFIO node whose number would say which device that is."""
         fs, groups = self._fs, {}
         for name in fs.names(fs.vfio_groups):
-            groups.update(vfio_nodes(fs, "", name))
+            groups.update(vfio_nodes(fs, "", group=name))
         known = self._processes.having(groups)
         return [pid for pid in self._processes.having_some_vfio() if pid not in known]
 
-    def _kernels(self, found):
+    def _kernels(self, found: Below) -> list[str]:
         """What of a device's disks the kernel itself uses, one text each."""
         texts = list(found.users)
         if found.disks:
@@ -127,7 +133,7 @@ class Usage:
                 texts.append(f"whether /dev/{name} has an exclusive user cannot be told: {errno_text(answer)}")
         return texts
 
-    def _mounts(self, found):
+    def _mounts(self, found: Below) -> list[str]:
         """Where a device's disks, or what is built on them, are mounted, in any mount namespace."""
         fs, texts, seen = self._fs, [], set()
         numbers = {node.number: place for node, place in found.nodes.items() if node.kind == BLOCK}
@@ -144,7 +150,7 @@ class Usage:
         return list(dict.fromkeys(texts))
 
 
-def processes_using(processes, found: Below, *, is_vfio=False):
+def processes_using(processes: Processes, found: Below, *, is_vfio: bool = False) -> list[Use]:
     """A Use for each process that has a node of ``found`` open, or of which that cannot be told.
 
     ``is_vfio``: a VFIO driver has the device, so there is something to have open, whatever nodes show.
@@ -165,7 +171,7 @@ def processes_using(processes, found: Below, *, is_vfio=False):
     return uses
 
 
-def _effect(place):
+def _effect(place: Place) -> str:
     if place.subsystem in _WAITING or "vhost-vdpa" in place.name:
         return WAITS
     return UNPLUGS if place.subsystem in _UNPLUGGED else LOSES

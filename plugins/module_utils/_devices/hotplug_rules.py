@@ -17,16 +17,27 @@ import json
 import re
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import vf_rules
 from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import named_driver
 from ansible_collections.vfio.host.plugins.module_utils._devices.lines import MAX_LINE, fits, size
-from ansible_collections.vfio.host.plugins.module_utils._devices.pci import IDENTITY
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import IDENTITY, Device
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import DEVPATH
-from ansible_collections.vfio.host.plugins.module_utils._devices.spec import AUTO, NATIVE
+from ansible_collections.vfio.host.plugins.module_utils._devices.spec import AUTO, NATIVE, Entry
 from ansible_collections.vfio.host.plugins.module_utils._host import versions
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER, BASE_MODULE, VFIO
+
+if TYPE_CHECKING:
+    from typing import Any, Callable, Collection, TypeVar
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match, Selector
+    from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record
+    from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
+
+    _Kept = TypeVar("_Kept")
+    _Drafted = TypeVar("_Drafted", Record, "Standing")
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 
@@ -52,11 +63,11 @@ class Standing:
     is no rule yet.
     """
 
-    patterns: dict
-    driver: str
+    patterns: dict[str, tuple[str, ...]]
+    driver: str | None
     module: str
 
-    def catches(self, device):
+    def catches(self, device: Device) -> bool:
         """Whether the rule takes a device."""
         values = dict(device.ids, address=device.address, pf=device.devpath or "", vf="" if device.vf is None else str(device.vf))
         return not fnmatchcase(values["class"], _BRIDGES) and all(
@@ -64,15 +75,15 @@ class Standing:
         )
 
     @property
-    def is_of_vfs(self):
+    def is_of_vfs(self) -> bool:
         """Whether VFs are meant, by their index."""
         return "vf" in self.patterns
 
-    def comment(self):
+    def comment(self) -> str:
         """The record of it, one line."""
         return f"# {STANDING} {json.dumps(vars(self), sort_keys=True)}"
 
-    def rules(self, policy):
+    def rules(self, policy: str) -> list[str]:
         """The lines that take a device, unless a rule for its place did."""
         if not self.is_of_vfs:
             return [self.rule(policy)]
@@ -80,9 +91,9 @@ class Standing:
             f', ATTR{{{{}}/{key}}}=="{"|".join("0x" + one for one in globs)}"'
             for key, globs in sorted(self.patterns.items()) if key in IDENTITY
         )
-        return vf_rules.standing_lines(self.driver, self.patterns["pf"], self.patterns["vf"], ids)
+        return vf_rules.standing_lines(driver_in_rules(self), pfs=self.patterns["pf"], indexes=self.patterns["vf"], ids=ids)
 
-    def rule(self, policy):
+    def rule(self, policy: str) -> str:
         """The one line where kinds are meant, which gives way to the rules of devices."""
         words = ['ACTION=="add"', 'SUBSYSTEM=="pci"', 'ENV{VFIO_HOST}==""', f'ATTR{{class}}!="0x{_BRIDGES}"']
         for key, globs in sorted(self.patterns.items()):
@@ -94,12 +105,15 @@ class Standing:
         return ", ".join(words)
 
 
-def parse(text, path):
+def parse(text: str, path: str) -> list[Standing]:
     """The Standings in a rules file's text. Raises PlanError naming ``path`` and the line that no run of ours wrote."""
-    return read_records(text, path, (STANDING,), lambda dummy, kept: _standing(kept))
+    return read_records(text, path, kinds=(STANDING,), make=lambda dummy, kept: _standing(kept))
 
 
-def read_records(text, path, kinds, make, effect="which gives its devices back"):
+def read_records(
+    text: str, path: str, *, kinds: Collection[str], make: Callable[[str, dict[str, Any]], _Kept],
+    effect: str = "which gives its devices back",
+) -> list[_Kept]:
     """What ``make(kind, kept)`` makes of each record of ``kinds``. Raises PlanError; ``effect``: what removing the file does.
 
     A kind that nobody knows, and a file that is cut off, raise it too: what is not understood may be a device's record.
@@ -129,7 +143,7 @@ def read_records(text, path, kinds, make, effect="which gives its devices back")
     return records
 
 
-def _standing(kept):
+def _standing(kept: dict[str, Any]) -> Standing:
     shapes = dict(dict.fromkeys(_COMPARABLE, _PATTERN), pf=DEVPATH, vf=_INDEX)
     patterns = {key: tuple(checked(shapes[key], one) for one in globs) for key, globs in kept["patterns"].items()}
     is_kind = _OF_VFS.issubset(patterns) or (set(IDENTITY).intersection(patterns) and not _OF_VFS.intersection(patterns))
@@ -138,16 +152,20 @@ def _standing(kept):
     return Standing(patterns, checked(NAME, kept["driver"]), checked(NAME, kept["module"]))
 
 
-def checked(shape, value):
+def checked(shape: re.Pattern[str], value: object) -> str:
     """The value, or ValueError: it becomes part of a rule."""
     if not isinstance(value, str) or not shape.match(value):
         raise ValueError(f"{value!r} has the wrong shape")
     return value
 
 
-def standings(survey, declared, selector, has_iommu):
+def standings(
+    survey: Survey, declared: dict[str, list[Entry]], *, selector: Selector, has_iommu: bool,
+) -> tuple[dict[str, list[Standing]], set[str], list[str]]:
     """(policy -> list of Standing, modules whose driver is not known yet, warnings) for declarations that hold now."""
-    found, unsettled, warnings = {}, set(), []
+    found: dict[str, dict[str, Standing]] = {}
+    unsettled: set[str] = set()
+    warnings: list[str] = []
     entries = [entry for one in declared.values() for entry in one]
     for entry in entries:
         patterns = _patterns(entry, survey, selector)
@@ -175,17 +193,22 @@ def standings(survey, declared, selector, has_iommu):
     return {policy: list(kinds.values()) for policy, kinds in found.items()}, unsettled, warnings
 
 
-def stand_in(module):
+def stand_in(module: str) -> str:
     """The word that stands, in drafts only, for the driver of a module that is not loaded. Older runs wrote it into rules."""
     return f"driver_of_{module}"
 
 
-def drafted(one):
+def driver_in_rules(one: Record | Standing) -> str:
+    """The driver that a rule names; in a draft, where the name is not known, the word that stands for it."""
+    return one.driver or stand_in(one.module)
+
+
+def drafted(one: _Drafted) -> _Drafted:
     """A Record or Standing with a word for its driver where the name is not known."""
-    return replace(one, driver=one.driver or stand_in(one.module))
+    return replace(one, driver=driver_in_rules(one))
 
 
-def _parts(entry, standing):
+def _parts(entry: Entry, standing: Standing) -> list[Standing]:
     """The Standing, or several that together take the same devices, since udev reads no longer lines."""
     lines = [drafted(standing).comment()] + drafted(standing).rules(entry.policy)
     if all(map(fits, lines)):
@@ -205,15 +228,15 @@ def _parts(entry, standing):
     ]
 
 
-def _patterns(entry, survey, selector):
+def _patterns(entry: Entry, survey: Survey, selector: Selector) -> dict[str, tuple[str, ...]] | None:
     """The globs of an entry that has a standing rule; None for any other."""
-    wanted = {key: patterns for key, patterns in entry.match.wanted.items() if key not in ("physfn", "vf")}
+    wanted = {key: patterns for key, patterns in entry.match.wanted.items() if key != "vf"}
     by_index = "vf" in entry.match.wanted
     if not entry.optional or entry.count is not None or entry.driver == NATIVE:
         return None
     if not _COMPARABLE.issuperset(wanted) or not (by_index or set(IDENTITY).intersection(wanted)):
         return None
-    if ("physfn" in entry.match.wanted and not by_index) or ("address" in wanted and by_index):
+    if (entry.match.pfs and not by_index) or ("address" in wanted and by_index):
         return None
     if not all(_PATTERN.match(one) for patterns in wanted.values() for one in patterns):
         return None
@@ -221,53 +244,57 @@ def _patterns(entry, survey, selector):
     return dict(found, **_of_vfs(entry.match, survey, selector)) if by_index else found
 
 
-def _of_vfs(match, survey, selector):
+def _of_vfs(match: Match, survey: Survey, selector: Selector) -> dict[str, tuple[str, ...]]:
     """The patterns for VFs that a match names by PF and index, as far as the PFs are there and can have as many."""
-    named = selector.pfs(match) if "physfn" in match.wanted else survey.devices
+    named = selector.pfs(match) if match.pfs else set(survey.devices)
     pfs = [survey.devices[address] for address in named if address in survey.devices]
-    pfs = [one for one in pfs if one.sriov is not None and one.devpath is not None and one.pin is None]
-    most = max((one.sriov["total"] for one in pfs), default=0)
+    sizes = [
+        (one.devpath, one.sriov["total"]) for one in pfs if one.sriov is not None and one.devpath is not None and one.pin is None
+    ]
+    most = max((total for dummy, total in sizes), default=0)
     indexes = [str(index) for index in range(most) if any(fnmatchcase(str(index), one) for one in match.wanted["vf"])]
-    return {"pf": tuple(sorted(one.devpath for one in pfs)), "vf": tuple(indexes)}
+    return {"pf": tuple(sorted(devpath for devpath, dummy in sizes)), "vf": tuple(indexes)}
 
 
-def _whole(key, pattern):
+def _whole(key: str, pattern: str) -> str:
     """The glob for a pattern: ids fit by their beginning."""
     if key == "address" or pattern.endswith("*") or (_PLAIN.match(pattern) and len(pattern) >= _LENGTHS[key]):
         return pattern
     return pattern + "*"
 
 
-def _is_rival(entry, other, selector):
+def _is_rival(entry: Entry, other: Entry, selector: Selector) -> bool:
     """Whether another entry, for another driver or of another policy, may mean a device that this one takes when it is plugged in."""
     if not _may_share(entry.match.wanted, other.match.wanted):
         return False
     # What names one device that is there, and is not claimed twice, does not mean another.
-    return set(IDENTITY).issuperset(other.match.wanted) or not selector.select(other.match)
+    is_kind = set(IDENTITY).issuperset(other.match.wanted) and not other.match.pfs
+    return is_kind or not selector.select(other.match)
 
 
-def _may_share(one, other):
+def _may_share(one: dict[str, tuple[str, ...]], other: dict[str, tuple[str, ...]]) -> bool:
     return all(
         any(_may_equal(key, left, right) for left in one[key] for right in other[key])
         for key in _COMPARABLE.union(("vf",)).intersection(one, other)
     )
 
 
-def _may_equal(key, left, right):
+def _may_equal(key: str, left: str, right: str) -> bool:
     if not (_PLAIN.match(left) and _PLAIN.match(right)):
         return True
     return left == right if key in ("address", "vf") else left.startswith(right) or right.startswith(left)
 
 
-def _driver(survey, entry, patterns):
+def _driver(survey: Survey, entry: Entry, patterns: dict[str, tuple[str, ...]]) -> tuple[str, str | None, str | None]:
     """(module, driver or None, doubt) for a device of which only the patterns are known."""
     if entry.driver != AUTO:
-        return named_driver(survey.modules, entry.driver, entry.where, survey.kernel) + (None,)
+        return named_driver(survey.modules, entry.driver, where=entry.where, kernel=survey.kernel) + (None,)
     disabled = survey.modules.disabled()
-    found = [
-        (alias.module, _fit(alias.fields(), patterns)) for alias in survey.modules.aliases(VFIO)
-        if alias.module != BASE_MODULE and alias.module not in disabled and alias.fields()
+    aliases = [
+        (alias.module, alias.fields()) for alias in survey.modules.aliases(VFIO)
+        if alias.module != BASE_MODULE and alias.module not in disabled
     ]
+    found = [(module, _fit(fields, patterns)) for module, fields in aliases if fields]
     possible = sorted({module for module, fits in found if fits != "no"})
     if not possible:
         return BASE_MODULE, BASE_DRIVER, None
@@ -280,7 +307,7 @@ def _driver(survey, entry, patterns):
     return possible[0], names[0] if len(names) == 1 else None, None
 
 
-def _fit(fields, patterns):
+def _fit(fields: tuple[str, ...], patterns: dict[str, tuple[str, ...]]) -> str:
     """Whether an alias matches whatever the patterns fit: "yes", "no", or "maybe"."""
     answer = "yes"
     for key, value in zip(IDENTITY[:4], fields[:4]):
@@ -290,11 +317,11 @@ def _fit(fields, patterns):
     return answer if kind == "??????" else _worse(answer, _compare(kind, patterns.get("class")))
 
 
-def _worse(one, other):
+def _worse(one: str, other: str) -> str:
     return min(one, other, key=("no", "maybe", "yes").index)
 
 
-def _compare(value, globs):
+def _compare(value: str, globs: tuple[str, ...] | None) -> str:
     """Whether what fits one of the globs fits ``value``, in which '?' fits anything."""
     if globs is None:
         return "maybe"
@@ -302,11 +329,14 @@ def _compare(value, globs):
     return answers.pop() if len(answers) == 1 else "maybe"
 
 
-def _compare_one(value, glob):
+def _compare_one(value: str, glob: str) -> str:
     start = re.split(r"[*?]", glob)[0]
     if not fnmatchcase(start, value[:len(start)]):
         return "no"
     return "yes" if start == glob else "maybe"
 
 
-__all__ = ("DEVICE", "NAME", "NODES", "PF", "RELEASE", "Standing", "checked", "drafted", "parse", "read_records", "stand_in", "standings")
+__all__ = (
+    "DEVICE", "NAME", "NODES", "PF", "RELEASE", "Standing", "checked", "drafted", "driver_in_rules", "parse", "read_records", "stand_in",
+    "standings",
+)

@@ -8,19 +8,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import last_address
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Interface
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 # include/uapi/linux/netdevice.h: NET_ADDR_PERM, an address that nobody has changed since the driver read it.
 _UNCHANGED = "0"
 
 
-def interfaces(fs):
+def interfaces(fs: Sysfs) -> dict[str, list[Interface]]:
     """Address of a function -> its network interfaces, [{name, mac, address}].
 
     ``mac`` is the permanent address where it is known, ``address`` the one in use: a port of a bond or team has the address
     of another port, and anybody may set one.
     """
-    found, told = {}, None
+    found: dict[str, list[Interface]] = {}
+    told: dict[int, tuple[str, str]] | None = None
     for name in fs.names(fs.net):
         function = last_address(fs.target(f"{fs.net}/{name}") or "")
         if not function:
@@ -37,11 +44,12 @@ def interfaces(fs):
     return found
 
 
-def _permanent(fs, directory, used, told):
+def _permanent(fs: Sysfs, directory: str, used: str | None, told: dict[int, tuple[str, str]]) -> str | None:
     """The permanent address as netlink told it. It speaks of this process's network namespace, sysfs perhaps of another: index
     and address in use must agree.
     """
-    address, permanent = told.get(fs.number(f"{directory}/ifindex"), (None, None))
+    index = fs.number(f"{directory}/ifindex")
+    address, permanent = (None, None) if index is None else told.get(index, (None, None))
     return permanent if address is not None and address == used else None
 
 

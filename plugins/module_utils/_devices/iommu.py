@@ -8,6 +8,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Iterable
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
+
 # Drivers that do no DMA for themselves, beside VFIO's own (source: driver_managed_dma in the kernel's PCI drivers).
 _WITHOUT_DMA = frozenset(("pci-stub", "pcieport"))
 
@@ -32,16 +40,16 @@ NO_MODULE = "this kernel has no module vfio_pci"
 NO_GROUP = "no IOMMU group: the IOMMU is off, absent, or does not cover it"
 
 
-def groups_of(devices):
+def groups_of(devices: Iterable[Device]) -> dict[str, list[str]]:
     """Group -> its members' addresses, sorted, from an iterable of devices."""
-    groups = {}
+    groups: dict[str, list[str]] = {}
     for device in devices:
         if device.iommu_group is not None:
             groups.setdefault(device.iommu_group, []).append(device.address)
     return {group: sorted(members) for group, members in groups.items()}
 
 
-def blocks_group(device, driver, is_vfio):
+def blocks_group(device: Device, *, driver: str | None, is_vfio: bool) -> bool:
     """Whether a member bound to ``driver`` keeps its group from user space.
 
     The kernel's rule: a group can be given away only when no member is bound to a driver that manages DMA itself;
@@ -50,7 +58,7 @@ def blocks_group(device, driver, is_vfio):
     return not (driver is None or is_vfio or driver in _WITHOUT_DMA or device.is_bridge)
 
 
-def why_not_bindable(device, has_base_module, noiommu):
+def why_not_bindable(device: Device, *, has_base_module: bool, noiommu: bool) -> str | None:
     """Why vfio-pci would refuse this function, or None (source: vfio_pci_core_register_device, vfio_pci_probe)."""
     if device.is_dead:
         return DEAD
@@ -64,7 +72,7 @@ def why_not_bindable(device, has_base_module, noiommu):
     return None
 
 
-def unsafe_interrupts(survey):
+def unsafe_interrupts(survey: Survey) -> str | None:
     """What a client of any device will meet where interrupts are not remapped, a warning; None where it will not.
 
     VFIO's back end then takes no device, unless told to (source: vfio_iommu_type1_attach_group, allow_unsafe_interrupts).

@@ -16,17 +16,17 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Plan
 MAX_LINE = 16384
 
 
-def size(line):
+def size(line: str) -> int:
     """The bytes of a line in a file, with its newline."""
     return len(line.encode("utf-8", "surrogateescape")) + 1
 
 
-def fits(line):
+def fits(line: str) -> bool:
     """Whether udev reads a line, and what comes after it."""
     return size(line) <= MAX_LINE
 
 
-def joined(lines, whose, remedy):
+def joined(lines: list[str], *, whose: str, remedy: str) -> str:
     """The text of a rules file. Raises PlanError for a line that udev does not read: ``whose`` it is, and the ``remedy``."""
     for line in lines:
         if not fits(line):

@@ -13,18 +13,26 @@ kmod_module_probe_insert_module).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_MODULE, VFIO
-from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import BUILTIN, LOADABLE
+from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import BUILTIN, LOADABLE, Modules
+
+if TYPE_CHECKING:
+    from typing import Iterator
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.resolve import Resolution
 
 # What gives clients of VFIO their memory; vfio has it loaded by a soft dependency (source: drivers/vfio/vfio_main.c, MODULE_SOFTDEP).
 _BACKENDS = ("vfio_iommu_type1", "vfio_iommu_spapr_tce")
 
 
-def unloadable(modules, resolution):
+def unloadable(modules: Modules, resolution: Resolution) -> tuple[list[str], list[str]]:
     """(problems, warnings): drivers that are to be had, whose modules, or what these need, are kept from loading."""
-    uses = {target.choice.module: target.choice.driver for target in resolution.targets.values() if not target.is_native}
+    uses = {target.module: target.choice.driver for target in resolution.targets.values() if not target.is_native}
     uses.update({one.module: one.driver for kinds in resolution.standings.values() for one in kinds})
-    problems, warnings = [], []
+    problems: list[str] = []
+    warnings: list[str] = []
     for module, driver in sorted(uses.items()):
         if modules.state(module) == BUILTIN:
             continue
@@ -39,7 +47,7 @@ def unloadable(modules, resolution):
     return problems, warnings + (list(_without_backend(modules)) if is_vfio else [])
 
 
-def _kept_out(modules, module):
+def _kept_out(modules: Modules, module: str) -> Iterator[str]:
     """One sentence for the module, and one for each that it depends on."""
     configured = modules.configured()
     if module in modules.disabled():
@@ -53,7 +61,7 @@ def _kept_out(modules, module):
             yield f"module {module} needs module {needed}, which is kept from loading by {' and '.join(wheres)}"
 
 
-def _replaced(modules, module):
+def _replaced(modules: Modules, module: str) -> Iterator[str]:
     """What runs something else than the loading of a module, of which nobody can tell whether it loads it in the end."""
     configured = modules.configured()
     for one in [module] + modules.dependencies(module):
@@ -65,7 +73,7 @@ def _replaced(modules, module):
             )
 
 
-def _without_backend(modules):
+def _without_backend(modules: Modules) -> Iterator[str]:
     """Why no client can use what is bound: the module for its memory does not load with vfio."""
     configured = modules.configured()
     for backend in _BACKENDS:

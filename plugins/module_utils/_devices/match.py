@@ -12,9 +12,15 @@ import fnmatch
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.pci import IDENTITY, normalize_address
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import IDENTITY, Device, normalize_address
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Was
 
 # Every field that a match may name, with the way in which it is compared.
 ID, ADDRESS, TEXT, NUMBER, FLAG, HEX, RANGE, PF, MAC = "id", "address", "text", "number", "flag", "hex", "range", "pf", "mac"
@@ -76,24 +82,27 @@ _NAMES = ("net", "mac", "serial", "path")
 class Match:
     """One selection: ``wanted`` maps a field to the patterns of which one must fit; ``text`` is what the user wrote.
 
-    Patterns of ``physfn`` are Matches, of which one must select the device's PF.
+    ``pfs``: Matches, of which one must select the device's PF; () where the user names no ``physfn``.
     """
 
-    wanted: dict
+    wanted: dict[str, tuple[str, ...]]
     text: str
+    pfs: tuple[Match, ...] = ()
 
     @property
-    def path(self):
+    def path(self) -> str | None:
         """The one path that is wanted, without wildcards; None where it is another field, several paths, or a glob."""
         paths = self.wanted.get("path", ())
         return paths[0] if len(paths) == 1 and not _MAGIC.search(paths[0]) else None
 
 
-def parse_match(value, where):
+def parse_match(value: object, where: str) -> Match:
     """A Match from a user's mapping. Raises InputError naming ``where`` and the key."""
     if not isinstance(value, dict) or not value:
         raise InputError(f'{where}: match must be a mapping of at least one device field, such as {{address: "0000:02:00.0"}}')
-    wanted, problems = {}, []
+    wanted: dict[str, tuple[str, ...]] = {}
+    pfs: tuple[Match, ...] = ()
+    problems: list[str] = []
     for key in sorted(value, key=str):
         if key not in FIELDS:
             near = get_close_matches(str(key), FIELDS, n=1)
@@ -106,20 +115,21 @@ def parse_match(value, where):
         if not given:
             problems.append(f"{where}: {key} is an empty list, which nothing can match")
         try:
-            wanted[key] = tuple(pattern for one in given for pattern in _patterns(key, one, f"{where}: {key}"))
+            if FIELDS[key] == PF:
+                pfs = tuple(match for one in given for match in _pf_matches(one, f"{where}: {key}"))
+            else:
+                wanted[key] = tuple(pattern for one in given for pattern in _patterns(key, one))
         except ValueError as error:
             problems.append(f"{where}: {key}: {error}")
         except InputError as error:
             problems += error.messages
     if problems:
         raise InputError(*problems)
-    return Match(wanted, " ".join(f"{key}={_show(value[key])}" for key in sorted(value)))
+    return Match(wanted, " ".join(f"{key}={_show(value[key])}" for key in sorted(value)), pfs)
 
 
-def _patterns(key, value, where):
-    """What one wanted value of a field stands for: its patterns; of a PF, Matches. Raises ValueError, InputError."""
-    if FIELDS[key] == PF:
-        return _pf_patterns(value, where)
+def _patterns(key: str, value: object) -> list[str]:
+    """The patterns that one wanted value of a field stands for. Raises ValueError."""
     found = _RANGE.match(str(value).strip()) if FIELDS[key] == RANGE and not isinstance(value, (dict, list)) else None
     if found is None:
         return [_pattern(key, value)]
@@ -129,8 +139,11 @@ def _patterns(key, value, where):
     return [str(number) for number in range(first, last + 1)]
 
 
-def _pf_patterns(value, where):
-    """A Match for each way in which a value may name a PF: a mapping is a match itself, a text an address, or another name."""
+def _pf_matches(value: object, where: str) -> list[Match]:
+    """A Match for each way in which a value may name a PF: a mapping is a match itself, a text an address, or another name.
+
+    Raises ValueError, InputError.
+    """
     if isinstance(value, dict):
         if "physfn" in value or "vf" in value:
             raise ValueError("a PF is no VF, so physfn and vf do not select one")
@@ -145,14 +158,14 @@ def _pf_patterns(value, where):
     return found
 
 
-def _shared_paths(match, where, devices):
+def _shared_paths(match: Match, where: str, devices: list[Device]) -> list[str]:
     """Paths without a root that are the place of several of the selected ``devices``: below each root there is one."""
     patterns = match.wanted.get("path", ())
     whole = [_glob(pattern) for pattern in patterns if "/" in pattern]
-    places = {}
+    places: dict[str, list[Device]] = {}
     for device in devices if patterns else ():
         if not any(fits(str(device.path).lower()) for fits in whole):
-            places.setdefault(device.slots or device.path, []).append(device)
+            places.setdefault(device.slots or device.path or "", []).append(device)
     return [
         f"{where}: path {path} is the place of {len(some)} devices: {', '.join(one.address for one in some)}; without its root (PCI "
         "domain and bus of the host bridge) a path does not say which of them is meant: say the whole path, "
@@ -161,13 +174,13 @@ def _shared_paths(match, where, devices):
     ]
 
 
-def _show(value):
+def _show(value: object) -> str:
     if isinstance(value, dict):
         return "(" + " ".join(f"{key}={_show(value[key])}" for key in sorted(value, key=str)) + ")"
     return ",".join(_show(one) for one in value) if isinstance(value, list) else str(value)
 
 
-def _pattern(key, value):
+def _pattern(key: str, value: object) -> str:
     """The text that values of this field are compared with. Raises ValueError for what none can equal."""
     if isinstance(value, (dict, list)) or value is None:
         raise ValueError(f"{value!r} is neither text, number nor boolean")
@@ -181,12 +194,12 @@ def _pattern(key, value):
     return found
 
 
-def _id(text):
+def _id(text: str) -> str | None:
     text = text[2:] if text.startswith("0x") else text
     return text if _ID.match(text) else None
 
 
-def _address(text):
+def _address(text: str) -> str | None:
     if not _MAGIC.search(text):
         return normalize_address(text)
     if not _ADDRESS_GLOB.match(text):
@@ -197,17 +210,17 @@ def _address(text):
     return f"0000:{text}" if colon and ":" not in rest and "*" not in places and len(places) <= 2 else text
 
 
-def _mac(text):
+def _mac(text: str) -> str:
     """As sysfs prints it, also where it is written with dashes."""
     colons = text.replace("-", ":")
     return colons if _MAC.match(colons) else text
 
 
-def _hex(text):
+def _hex(text: str) -> str | None:
     return f"{int(text, 16):x}" if _HEX.match(text) else None
 
 
-_PATTERNS = {
+_PATTERNS: dict[str, Callable[[str], str | None]] = {
     ID: _id,
     ADDRESS: _address,
     TEXT: lambda text: text,
@@ -229,7 +242,7 @@ _KINDS = {
 }
 
 
-def _glob(pattern):
+def _glob(pattern: str) -> Callable[[str], object]:
     try:
         return re.compile(fnmatch.translate(pattern)).match
     except re.error:  # a range of which nothing can be, '[z-a]', before Python 3.10
@@ -243,24 +256,23 @@ class Selector:
     the caller vouches that it is the same device. A field fits by its value now or by the one remembered.
     """
 
-    def __init__(self, devices, seen=None):
+    def __init__(self, devices: dict[str, Device], seen: dict[str, Was] | None = None) -> None:
         self._devices = devices
         self._seen = seen or {}
-        self._facts = {}
-        self._indexes = {}
-        self._compiled = {}
-        self._pfs = {}
+        self._indexes: dict[str, dict[str, list[str]]] = {}
+        self._compiled: dict[str, Callable[[str], object]] = {}
+        self._pfs: dict[int, tuple[Match, set[str]]] = {}
 
-    def select(self, match):
+    def select(self, match: Match) -> list[str]:
         """The addresses that a Match selects, sorted."""
         return [address for address in self._candidates(match) if self._fits(address, match)]
 
-    def unclear(self, match, where, addresses):
+    def unclear(self, match: Match, *, where: str, addresses: list[str]) -> list[str]:
         """Why a match does not say which of the selected ``addresses`` it means, one sentence for each name that several have."""
         devices = [self._devices[address] for address in addresses]
         return _shared_paths(match, where, devices) + self._shared_macs(match, where, addresses) + self._unclear_pfs(match, where)
 
-    def _shared_macs(self, match, where, addresses):
+    def _shared_macs(self, match: Match, where: str, addresses: list[str]) -> list[str]:
         """Addresses that several devices are known by: each card has its own, so some records are not of their own."""
         owners = {}
         for mac in match.wanted.get("mac", ()):
@@ -272,40 +284,42 @@ class Selector:
             for mac, some in sorted(owners.items()) if len(set(some)) > 1
         ]
 
-    def _unclear_pfs(self, match, where):
-        found, named = [], {}
-        for one in match.wanted.get("physfn", ()):
-            pfs = sorted(self._pfs_of(one))
-            found += self.unclear(one, f"{where}: physfn", [pf for pf in pfs if pf in self._devices])
-            if len(match.wanted["physfn"]) > 1 and not _MAGIC.search(one.text):
-                named.setdefault(one.text, set()).update(pfs)
-        return found or [
+    def _unclear_pfs(self, match: Match, where: str) -> list[str]:
+        problems: list[str] = []
+        named: dict[str, set[str]] = {}
+        for pf_match in match.pfs:
+            addresses = sorted(self._pfs_of(pf_match))
+            problems += self.unclear(pf_match, where=f"{where}: physfn", addresses=[pf for pf in addresses if pf in self._devices])
+            if len(match.pfs) > 1 and not _MAGIC.search(pf_match.text):
+                named.setdefault(pf_match.text, set()).update(addresses)
+        return problems or [
             f"{where}: physfn {text} is a name of {len(pfs)} PFs: {', '.join(sorted(pfs))}; write it as a mapping, such as "
             f"physfn: {{net: {text}}}" for text, pfs in named.items() if len(pfs) > 1
         ]
 
-    def pfs(self, match):
+    def pfs(self, match: Match) -> set[str]:
         """The addresses of the PFs that a match's ``physfn`` names; empty where it names none."""
-        return set().union(*(self._pfs_of(one) for one in match.wanted.get("physfn", ())))
+        return {address for pf_match in match.pfs for address in self._pfs_of(pf_match)}
 
-    def _pfs_of(self, match):
+    def _pfs_of(self, match: Match) -> set[str]:
         """The PFs that one Match of ``physfn`` selects. By its address a PF is known that is not among the devices, too."""
         if id(match) not in self._pfs:
-            known = {device.physfn for device in self._devices.values()} - {None}
+            known = {device.physfn for device in self._devices.values() if device.physfn is not None}
             known.update(address for address, device in self._devices.items() if device.sriov is not None)
             if set(match.wanted) == {"address"}:
-                found = {one for one in known for pattern in match.wanted["address"] if self._equal(ADDRESS, one, pattern)}
+                pfs = {address for address in known for pattern in match.wanted["address"] if self._equal(ADDRESS, address, pattern)}
             else:
-                found = known.intersection(self.select(match))
-            self._pfs[id(match)] = match, found  # with the match, whose id is another's once it is gone
+                pfs = known.intersection(self.select(match))
+            self._pfs[id(match)] = match, pfs  # with the match, whose id is another's once it is gone
         return self._pfs[id(match)][1]
 
-    def nearest(self, match):
+    def nearest(self, match: Match) -> str:
         """What somebody may have meant by a Match that selects nothing; "" where nothing is near."""
-        told, missing = [], []
-        for key, patterns in match.wanted.items():
-            if FIELDS[key] in (PF, RANGE):
-                continue  # a PF that is absent is told apart, and an index is no name
+        told: list[str] = []
+        missing: list[str] = []
+        for key, patterns in match.wanted.items():  # a PF that is absent is told apart
+            if FIELDS[key] == RANGE:
+                continue  # an index is no name
             there = {value for address in self._devices for value in self._values(address, key)}
             if any(self._equal(FIELDS[key], value, pattern) for pattern in patterns for value in there):
                 continue
@@ -316,11 +330,11 @@ class Selector:
                 told.append("a MAC address looks like 52:54:00:12:34:56")
             if FIELDS[key] in (TEXT, ADDRESS, MAC) and any(_REGEX.search(pattern) for pattern in patterns):
                 told.append(f"{key} takes globs (* and ?), and no regular expressions")
-        if not missing and len(match.wanted) > 1:
+        if not missing and len(match.wanted) + bool(match.pfs) > 1:
             told.append("some device has each of these values, and none has all")
         return "; ".join(told)
 
-    def _candidates(self, match):
+    def _candidates(self, match: Match) -> list[str]:
         for key in _INDEXED:
             patterns = match.wanted.get(key)
             if patterns and not any(_MAGIC.search(pattern) for pattern in patterns):
@@ -328,33 +342,33 @@ class Selector:
                 return sorted({address for pattern in patterns for address in index.get(pattern, ())})
         return sorted(self._devices)
 
-    def _index(self, key):
+    def _index(self, key: str) -> dict[str, list[str]]:
         if key not in self._indexes:
-            index = {}
+            index: dict[str, list[str]] = {}
             for address in self._devices:
                 for value in self._values(address, key):
                     index.setdefault(value, []).append(address)
             self._indexes[key] = index
         return self._indexes[key]
 
-    def _fits(self, address, match):
+    def _fits(self, address: str, match: Match) -> bool:
         return all(
             any(self._equal(FIELDS[key], value, pattern) for value in self._values(address, key) for pattern in patterns)
-            for key, patterns in match.wanted.items() if key != "physfn"
+            for key, patterns in match.wanted.items()
         ) and self._fits_pf(address, match)
 
-    def _fits_pf(self, address, match):
-        wanted, physfn = match.wanted.get("physfn"), self._devices[address].physfn
-        return wanted is None or (physfn is not None and any(physfn in self._pfs_of(one) for one in wanted))
+    def _fits_pf(self, address: str, match: Match) -> bool:
+        physfn = self._devices[address].physfn
+        return not match.pfs or (physfn is not None and any(physfn in self._pfs_of(pf_match) for pf_match in match.pfs))
 
-    def _equal(self, kind, value, pattern):
+    def _equal(self, kind: str, value: str, pattern: str) -> bool:
         if not _MAGIC.search(pattern):
             return value.startswith(pattern) if kind == ID else value == pattern
         if pattern not in self._compiled:
             self._compiled[pattern] = _glob(pattern + "*" if kind == ID else pattern)
         return self._compiled[pattern](value) is not None
 
-    def _values(self, address, key):
+    def _values(self, address: str, key: str) -> list[str]:
         """The values of one field as lower-case texts: the one now, and those remembered."""
         device, seen = self._devices[address], self._seen.get(address, {})
         if key == "net":
@@ -367,10 +381,12 @@ class Selector:
         if key in IDENTITY:
             return [device.ids[key]]
         if FIELDS[key] == HEX or key == "port":
-            zpci = device.zpci or {}
+            zpci = device.zpci
             # Without the firmware's check several functions may have one UID.
-            text = None if key == "uid" and not zpci.get("uid_is_unique") else zpci.get(key)
-            return [] if text is None else [f"{int(text, 16):x}"]
+            if zpci is None or (key == "uid" and not zpci["uid_is_unique"]):
+                return []
+            text = zpci.get(key)
+            return [f"{int(text, 16):x}"] if isinstance(text, str) else []
         values = [device.physfn is not None if key == "is_vf" else getattr(device, key), seen.get(key)]
         return [str(value).lower() for value in values if value is not None]
 

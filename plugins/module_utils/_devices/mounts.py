@@ -10,6 +10,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Iterable
+
 
 # Where the files of a boot are, also in an fstab that mounts them on demand only.
 _BOOT = frozenset(("/", "/boot", "/boot/efi", "/efi"))
@@ -31,7 +36,7 @@ class Mount:
     options: str
 
 
-def parse_mountinfo(text):
+def parse_mountinfo(text: str) -> list[Mount]:
     """The Mounts, in their order."""
     found = []
     for line in text.split("\n"):
@@ -42,7 +47,7 @@ def parse_mountinfo(text):
     return found
 
 
-def unescape(text):
+def unescape(text: str) -> str:
     """A path as it is, from the octal escapes that the kernel and fstab(5) use."""
     plain = _ESCAPED.sub(lambda found: bytes([int(found.group(1), 8)]), text.encode("utf-8", "surrogateescape"))
     return plain.decode("utf-8", "surrogateescape")
@@ -51,10 +56,10 @@ def unescape(text):
 class Holding:
     """Which of some mounts holds a path. A host may have thousands of mounts, and as many layers in these."""
 
-    def __init__(self, mounts):
+    def __init__(self, mounts: Iterable[Mount]) -> None:
         self._last = {mount.point.rstrip("/"): mount for mount in mounts}
 
-    def of(self, path):
+    def of(self, path: str) -> Mount | None:
         """The Mount that holds an absolute path: the last one of the longest mount point; None where there is none."""
         path = path.rstrip("/")
         while path and path not in self._last:
@@ -62,23 +67,30 @@ class Holding:
         return self._last.get(path)
 
 
-def layers(mount):
+def layers(mount: Mount) -> tuple[list[str], list[str]]:
     """The directories of an overlay that it reads, and those that it writes, each as far as they are absolute paths."""
-    found = [], []
+    reads: list[str] = []
+    writes: list[str] = []
     for one in re.split(r"(?<!\\),", unescape(mount.options)):
         key, dummy, value = one.partition("=")
         if key in ("lowerdir", "upperdir", "workdir") or key.startswith(("lowerdir+", "datadir+")):
-            found[key in ("upperdir", "workdir")].extend(part.replace("\\:", ":") for part in re.split(r"(?<!\\):", value))
-    return tuple([path for path in dict.fromkeys(some) if path.startswith("/")] for some in found)
+            into = writes if key in ("upperdir", "workdir") else reads
+            into += [part.replace("\\:", ":") for part in re.split(r"(?<!\\):", value)]
+    return _absolute(reads), _absolute(writes)
 
 
-def option(mount, *names):
+def _absolute(paths: list[str]) -> list[str]:
+    """Those that are absolute, each once."""
+    return [path for path in dict.fromkeys(paths) if path.startswith("/")]
+
+
+def option(mount: Mount, *names: str) -> list[str]:
     """The values of a file system's options of one of these names."""
     pairs = [one.partition("=") for one in mount.options.split(",")]
     return [value for key, dummy, value in pairs if key in names and value]
 
 
-def parse_swaps(text):
+def parse_swaps(text: str) -> list[tuple[str, bool]]:
     """(path, whether it is a file) of each swap in use."""
     lines = [_FIELDS.split(line) for line in text.split("\n")[1:]]
     return [
@@ -86,7 +98,7 @@ def parse_swaps(text):
     ]
 
 
-def parse_fstab(text):
+def parse_fstab(text: str) -> list[tuple[str, str, str]]:
     """(what, where, kind) of each line that a boot mounts, or that the files of a boot are on. ``where`` is "swap" for swap."""
     found = []
     for words in (_FIELDS.split(line.strip(" \t\r")) for line in text.split("\n")):
@@ -98,13 +110,13 @@ def parse_fstab(text):
     return found
 
 
-def boot_devices(command_line):
+def boot_devices(command_line: str) -> list[tuple[str, str]]:
     """(what, argument) of the devices that the kernel's command line names."""
     pairs = [word.partition("=") for word in _WORDS.split(command_line)]
     return [(value, key) for key, dummy, value in pairs if key in ("root", "resume") and value]
 
 
-def booted_partition(load_option):
+def booted_partition(load_option: bytes) -> str | None:
     """The partition's UUID in an EFI boot entry; None where it names none (UEFI specification, 3.1.3: EFI_LOAD_OPTION)."""
     at = 6
     while load_option[at:at + 2] not in (b"\0\0", b""):

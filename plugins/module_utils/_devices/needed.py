@@ -8,10 +8,13 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import normalize_module_name
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
 
 
 def modules_needed(fs: Sysfs) -> Dict[str, List[Tuple[str, str, str]]]:
@@ -34,7 +37,7 @@ def modules_needed(fs: Sysfs) -> Dict[str, List[Tuple[str, str, str]]]:
     return found
 
 
-def _ends(fs, device):
+def _ends(fs: Sysfs, device: Device) -> Iterator[str]:
     """The sysfs paths of a device's interfaces and disks."""
     from ansible_collections.vfio.host.plugins.module_utils._devices.guards.block import NVME_SUBSYSTEM, subsystem_controllers
     yield from filter(None, (fs.target(f"{fs.net}/{one['name']}") for one in device.net))
@@ -43,7 +46,7 @@ def _ends(fs, device):
         yield from subsystem_controllers(fs, name) if NVME_SUBSYSTEM in target else [target]
 
 
-def _drivers_below(fs, target, address):
+def _drivers_below(fs: Sysfs, target: str, address: str) -> Iterator[str | None]:
     """The modules of the drivers of what is between a PCI function and an end: a device of virtio, a disk of SCSI."""
     before, dummy, rest = target.partition(f"/{address}/")
     path = fs.device_directory(address)

@@ -8,10 +8,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._core.options import undeclared
 
+if TYPE_CHECKING:
+    from typing import Any
 
-def device_request(options, policies, iommu_comes=False, prediction=None):
+    from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Prediction, Request
+
+
+def device_request(
+    options: dict[str, Any], policies: dict[str, Any] | None, *, iommu_comes: bool = False, prediction: Prediction | None = None,
+) -> Request:
     """The Request that a module's options mean.
 
     ``policies``: policy -> the user's list of devices; None with state absent means every policy on the host.

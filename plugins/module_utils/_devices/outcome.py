@@ -9,12 +9,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import rules
-from ansible_collections.vfio.host.plugins.module_utils._devices.steps import FAILED, PROBE, RELEASED
+from ansible_collections.vfio.host.plugins.module_utils._devices.steps import FAILED, PROBE, RELEASED, DevicePlan
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Plan
 
 
-def carried_out(plan, devices: list, failed: dict):
+def carried_out(plan: Plan, *, devices: list[DevicePlan], failed: dict[str, list[str]]) -> Plan:
     """The plan with ``devices``, its DevicePlans as the host is now, and what is to be said of them.
 
     ``failed``: address -> messages of devices that could not be given back. Their records stay in the list of devices on their way
@@ -32,7 +36,7 @@ def carried_out(plan, devices: list, failed: dict):
     )
 
 
-def _warnings(plan, devices, failed):
+def _warnings(plan: Plan, devices: list[DevicePlan], failed: dict[str, list[str]]) -> list[str]:
     """A sentence for each device that was given back, and for which the kernel's table names a driver that did not take it."""
     found = []
     for one in devices:
@@ -46,7 +50,7 @@ def _warnings(plan, devices, failed):
     return found
 
 
-def _last_files(plan, failed):
+def _last_files(plan: Plan, failed: dict[str, list[str]]) -> dict[str, str | None]:
     """The files that are written last, with the records of what could not be given back."""
     if not failed:
         return plan.last_files
@@ -57,7 +61,7 @@ def _last_files(plan, failed):
             text = plan.files.get(path, plan.host.files.get(path))
             records = [one.located(plan.host.survey.devices) for one in rules.parse(text or "", path)]
             done = [one for one in records if one.released and one.address not in failed]
-            found[path] = rules.without(text, path, policy, done, []) if text else None
+            found[path] = rules.without(text, path, policy=policy, records=done, standings=[]) if text else None
     return dict(plan.last_files, **found)
 
 

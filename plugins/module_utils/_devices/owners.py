@@ -8,18 +8,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import IGNORE, MOVES, REPORT, remedy
 from ansible_collections.vfio.host.plugins.module_utils._devices import rules as device_rules
+
+if TYPE_CHECKING:
+    from typing import Collection
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.area import Host
+    from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import Standing
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._devices.resolve import Resolution, Target
+    from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record
+    from ansible_collections.vfio.host.plugins.module_utils._devices.spec import Entry
 
 _SHOWN = 8  # devices in a message
 
 
-def holders_of(devices: dict, policies: dict, standings: dict) -> dict:
+def holders_of(
+    devices: dict[str, Device], *, policies: dict[str, list[Record]], standings: dict[str, list[Standing]],
+) -> dict[str, list[str]]:
     """Address -> the policies whose rules take the device there now, as a list, each once.
 
     ``policies``: policy -> list of Record; ``standings``: policy -> list of Standing.
     """
-    found: dict = {}
+    found: dict[str, list[str]] = {}
     for policy in sorted(set(policies) | set(standings)):
         addresses = {
             record.address for record in policies.get(policy, ())
@@ -32,7 +46,7 @@ def holders_of(devices: dict, policies: dict, standings: dict) -> dict:
     return found
 
 
-def conflicts(targets: dict, others: dict, undeclared: str | None) -> list:
+def conflicts(targets: dict[str, Target], others: dict[str, list[str]], *, undeclared: str | None) -> list[str]:
     """A sentence for each target that a policy has which the task does not declare, where it may not move from there.
 
     ``others``: address -> policies, as holders_of() gives them, of what the task does not declare.
@@ -51,12 +65,12 @@ def conflicts(targets: dict, others: dict, undeclared: str | None) -> list:
     return found
 
 
-def last_held(gone: list, others: dict) -> tuple:
+def last_held(gone: list[tuple[str, Record]], others: dict[str, list[str]]) -> tuple[list[tuple[str, Record]], list[str]]:
     """((policy, Record) of what is to be given back, each device once; warnings): what another policy has, too, stays with that.
 
     A run that was killed while a device changed its owner leaves it in the files of both.
     """
-    found: dict = {}
+    found: dict[str, tuple[str, Record]] = {}
     warnings = []
     for policy, record in gone:
         keepers = [one for one in others.get(record.address, ()) if one != policy]
@@ -67,7 +81,9 @@ def last_held(gone: list, others: dict) -> tuple:
     return list(found.values()), warnings
 
 
-def lost(host, declared: dict, kept: list, resolution, *, undeclared: str | None) -> dict:
+def lost(
+    host: Host, declared: dict[str, list[Entry]], *, kept: list[Record], resolution: Resolution, undeclared: str | None,
+) -> dict[str, tuple[list[Record], list[Standing]]]:
     """Policy -> (Records, Standings) that a policy which the task does not declare loses to those that it declares.
 
     ``host``: as for make_plan(); ``kept``: the Records in the files of the declared; ``resolution``: what they come to. A kind of
@@ -93,14 +109,20 @@ def lost(host, declared: dict, kept: list, resolution, *, undeclared: str | None
     return found
 
 
-def files_without(policy_paths: tuple, texts: dict, records: list, standings: list, policy: str) -> dict:
+def files_without(
+    policy_paths: tuple[str, ...], *, texts: dict[str, str | None], records: list[Record], standings: list[Standing], policy: str,
+) -> dict[str, str | None]:
     """Path -> text or None of a policy's files without these Records and Standings; all else stays byte for byte."""
     return {
-        path: device_rules.without(texts[path], path, policy, records, standings) for path in policy_paths if texts.get(path) is not None
+        path: device_rules.without(text, path, policy=policy, records=records, standings=standings)
+        for path, text in ((path, texts.get(path)) for path in policy_paths) if text is not None
     }
 
 
-def left_over(policies: dict, standings: dict, declared: dict, losses: dict) -> dict:
+def left_over(
+    policies: dict[str, list[Record]], standings: dict[str, list[Standing]], *, declared: Collection[str],
+    losses: dict[str, tuple[list[Record], list[Standing]]],
+) -> dict[str, str]:
     """Policy -> what is left of it on the host after the run, in words; of policies that the task does not declare."""
     found = {}
     for policy in sorted(set(policies).union(standings).difference(declared)):
@@ -114,7 +136,7 @@ def left_over(policies: dict, standings: dict, declared: dict, losses: dict) -> 
     return found
 
 
-def reports(left: dict, undeclared: str | None) -> tuple:
+def reports(left: dict[str, str], undeclared: str | None) -> tuple[list[dict[str, str]], list[str]]:
     """(mappings for a task's result, warnings) about policies that are ``left`` on the host, as left_over() gives them."""
     if undeclared == REPORT:
         found = [

@@ -11,8 +11,14 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS
+
+if TYPE_CHECKING:
+    from typing import Any, Iterable
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Guard, Holder, Interface, Sriov, VfioFacts, Zpci
 
 ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 _SHORT_ADDRESS = re.compile(r"[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
@@ -27,7 +33,7 @@ _BRIDGE_CLASSES = ("0604", "0607", "0609")
 _OF_VF, _OF_PF = "its VF {0} is needed: {1}", "its PF {0} is needed: {1}"
 
 
-def normalize_address(text):
+def normalize_address(text: str) -> str | None:
     """'0000:02:00.0' for '02:00.0' or '0000:02:00.0' in any case; None for what is no PCI address."""
     lowered = text.strip().lower()
     if _SHORT_ADDRESS.match(lowered):
@@ -36,7 +42,7 @@ def normalize_address(text):
 
 
 @functools.lru_cache(maxsize=None)
-def parse_modalias(modalias):
+def parse_modalias(modalias: str) -> dict[str, str] | None:
     """The ids in a kernel modalias as a dict of lower-case hex, or None where it has another shape.
 
     Functions of one kind share the dict.
@@ -54,7 +60,7 @@ def parse_modalias(modalias):
     }
 
 
-def last_address(sysfs_target):
+def last_address(sysfs_target: str) -> str | None:
     """The PCI function that a device's path goes through last; None where it goes through none."""
     for part in reversed(sysfs_target.split("/")):
         if ADDRESS.match(part):
@@ -62,25 +68,29 @@ def last_address(sysfs_target):
     return None
 
 
-def addresses_in(sysfs_target):
+def addresses_in(sysfs_target: str) -> list[str]:
     """All PCI functions on a device's path, from the root."""
     return [part for part in sysfs_target.split("/") if ADDRESS.match(part)]
 
 
-def has_bridge_class(ids):
+def has_bridge_class(ids: dict[str, str]) -> bool:
     """Whether a function is a bridge by its class, which the kernel keeps where the function itself tells nothing."""
     return ids["class"].startswith(_BRIDGE_CLASSES)
 
 
-def guards_of_pf(address, guards):
+def guards_of_pf(address: str, guards: Iterable[Guard]) -> list[Guard]:
     """What a PF owes to the guards of its VF at ``address``."""
-    return [dict(one, reason=_OF_VF.format(address, one["reason"])) for one in guards]
+    return [{"kind": one["kind"], "reason": _OF_VF.format(address, one["reason"])} for one in guards]
 
 
-def guards_of_vfs(address, guards):
+def guards_of_vfs(address: str, guards: Iterable[Guard]) -> list[Guard]:
     """What all VFs owe to the guards of their PF at ``address``: they share its port."""
     own = (one for one in guards if one["kind"] == NETWORK and not one["reason"].startswith(_OF_VF[:7]))
-    return [dict(one, reason=_OF_PF.format(address, one["reason"])) for one in own]
+    return [{"kind": one["kind"], "reason": _OF_PF.format(address, one["reason"])} for one in own]
+
+
+def _not_asked() -> VfioFacts:
+    return {"module": None, "driver": None, "alias": None, "ties": [], "bindable": False, "reason": "nothing was asked about it yet"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,7 @@ class Device:
     """
 
     address: str
-    ids: dict
+    ids: dict[str, str]
     modalias: str = ""
     revision: str | None = None
     driver: str | None = None
@@ -104,61 +114,58 @@ class Device:
     slots: str | None = None
     root: str | None = None
     devpath: str | None = None
-    above: tuple = ()
+    above: tuple[str, ...] = ()
     is_dead: bool = False
     is_asleep: bool = False
     physfn: str | None = None
     vf: int | None = None
-    sriov: dict | None = None
-    reset_methods: list = field(default_factory=list)
+    sriov: Sriov | None = None
+    reset_methods: list[str] = field(default_factory=list)
     boot_vga: bool = False
     serial: str | None = None
-    net: list = field(default_factory=list)
-    block: list = field(default_factory=list)
-    zpci: dict | None = None
+    net: list[Interface] = field(default_factory=list)
+    block: list[str] = field(default_factory=list)
+    zpci: Zpci | None = None
     vendor_name: str | None = None
     device_name: str | None = None
-    vfio: dict | None = None
-    holders: list = field(default_factory=list)
-    guards: list = field(default_factory=list)
+    vfio: VfioFacts = field(default_factory=_not_asked)
+    holders: list[Holder] | None = field(default_factory=list)
+    guards: list[Guard] = field(default_factory=list)
 
-    def knowing(self, **findings):
+    def knowing(self, **findings: Any) -> Device:
         """The same device with more known of it: dataclasses.replace in a quarter of its time."""
         return Device(**dict(vars(self), **findings))
 
     @property
-    def is_bridge(self):
+    def is_bridge(self) -> bool:
         """vfio-pci refuses every function whose header is not type 0 (source: vfio_pci_probe)."""
         if self.header_type is None:
             return has_bridge_class(self.ids)
         return self.header_type != 0
 
     @property
-    def name(self):
+    def name(self) -> str:
         """What a person calls it: the names of pci.ids, else the ids."""
         if self.device_name:
             return f"{self.vendor_name} {self.device_name}"
         return f"{self.vendor_name or 'device'} [{self.ids['vendor']}:{self.ids['device']}]"
 
     @property
-    def pin(self):
+    def pin(self) -> dict[str, str] | None:
         """What names a function of s390, where addresses move: its UID where these are unique, else its FID; elsewhere None."""
         if self.zpci is None:
             return None
-        if self.zpci.get("uid_is_unique") and int(self.zpci.get("uid") or "0", 16):
-            return {"uid": self.zpci["uid"]}
+        uid = self.zpci["uid"]
+        if self.zpci["uid_is_unique"] and uid is not None and int(uid, 16):
+            return {"uid": uid}
         return {"function_id": self.zpci["function_id"]}
 
-    def identity(self):
+    def identity(self) -> dict[str, str | None]:
         """What stays when addresses move: the ids, and where known serial, path and the s390 uid."""
-        known = dict(self.ids)
-        known["serial"] = self.serial
-        known["path"] = self.path
-        known["uid"] = (self.zpci or {}).get("uid")
-        known["name"] = self.name
-        return known
+        uid = self.zpci["uid"] if self.zpci is not None else None
+        return {**self.ids, "serial": self.serial, "path": self.path, "uid": uid, "name": self.name}
 
-    def facts(self):
+    def facts(self) -> dict[str, Any]:
         """The device as ``pci_facts`` returns it; a field that the host does not have is None or empty."""
         ids = self.ids
         return {

@@ -9,6 +9,11 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Callable, Iterable
+
 
 # A line that is no device, no comment and not empty.
 _SECTION_END = re.compile(rb"\n(?=[^\t#\n])")
@@ -21,14 +26,14 @@ class Dictionary:
     searched, neither parsed nor decoded: a host knows a few ids and the file has forty thousand.
     """
 
-    def __init__(self, paths, read_file):
+    def __init__(self, paths: Iterable[str], read_file: Callable[[str], bytes | None]) -> None:
         self._paths = paths
         self._read_file = read_file
-        self._data = None
-        self._vendors = {}
-        self._known = {}
+        self._loaded: bytes | None = None
+        self._vendors: dict[str, tuple[str | None, int, int]] = {}
+        self._known: dict[str, tuple[str | None, str | None]] = {}
 
-    def names(self, vendor, device):
+    def names(self, vendor: str, device: str) -> tuple[str | None, str | None]:
         """(vendor's name, device's name), each None where the file does not have it."""
         key = vendor + device
         if key not in self._known:
@@ -36,19 +41,18 @@ class Dictionary:
             self._known[key] = (name, self._entry(f"\n\t{device}  ", start, end)[0] if name else None)
         return self._known[key]
 
-    def _vendor(self, vendor):
+    def _vendor(self, vendor: str) -> tuple[str | None, int, int]:
         """(Its name, where its devices start, where they end)."""
         if vendor not in self._vendors:
-            data = self._load()
-            name, start = self._entry(f"\n{vendor}  ", 0, len(data))
+            name, start = self._entry(f"\n{vendor}  ", 0, len(self._data))
             self._vendors[vendor] = (name, start, self._section_end(start)) if name else (None, 0, 0)
         return self._vendors[vendor]
 
-    def _section_end(self, start):
+    def _section_end(self, start: int) -> int:
         found = _SECTION_END.search(self._data, start)
         return found.start() if found else len(self._data)
 
-    def _entry(self, needle, start, end):
+    def _entry(self, needle: str, start: int, end: int) -> tuple[str | None, int]:
         """(The rest of the line that starts with a text, where that line ends), (None, 0) where there is no such line."""
         words = needle.encode("ascii", "replace")
         found = self._data.find(words, start, end)
@@ -58,15 +62,17 @@ class Dictionary:
         stop = len(self._data) if stop < 0 else stop
         return self._data[found + len(words):stop].decode("utf-8", "replace"), stop
 
-    def _load(self):
-        if self._data is None:
+    @property
+    def _data(self) -> bytes:
+        """The file's bytes behind a newline; read when the first id is looked up."""
+        if self._loaded is None:
             data = b""
             for path in self._paths:
                 data = self._read_file(path) or b""
                 if data:
                     break
-            self._data = b"\n" + data
-        return self._data
+            self._loaded = b"\n" + data
+        return self._loaded
 
 
 __all__ = ("Dictionary",)

@@ -9,18 +9,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import FORCES
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import RELEASE
 from ansible_collections.vfio.host.plugins.module_utils._devices import clients, competitors, contradictions, iommu, owners, report, rules
 from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import module_name
-from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import stand_in
+from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import Standing, stand_in
 from ansible_collections.vfio.host.plugins.module_utils._devices.loading import unloadable
 from ansible_collections.vfio.host.plugins.module_utils._devices.refusals import lost, objections
-from ansible_collections.vfio.host.plugins.module_utils._devices.resolve import resolve
-from ansible_collections.vfio.host.plugins.module_utils._devices.spec import parse_declarations, parse_policy_name
-from ansible_collections.vfio.host.plugins.module_utils._devices.steps import PENDING, release, take
+from ansible_collections.vfio.host.plugins.module_utils._devices.resolve import Resolution, Target, resolve
+from ansible_collections.vfio.host.plugins.module_utils._devices.spec import Entry, parse_declarations, parse_policy_name
+from ansible_collections.vfio.host.plugins.module_utils._devices.steps import PENDING, DevicePlan, release, take
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
+
+if TYPE_CHECKING:
+    from typing import Any, Iterable, Mapping, Protocol, Sequence
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.area import Host
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Named
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._devices.records import Memory
+    from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record, Refusal
+    from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
+
+    class Prediction(Protocol):
+        """What an earlier plan of the same run makes of the devices: see _sriov/predict.py, of which nothing here knows."""
+
+        @property
+        def come(self) -> Mapping[str, Device]:
+            """Address -> the VF that is to come there."""
+
+        def settled(self) -> Prediction:
+            """What is left of it when the VFs are there."""
+
+        def applied_to(self, survey: Survey) -> Survey:
+            """The survey as it will be."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +57,18 @@ class Request:
     devices, or None.
     """
 
-    policies: dict
+    policies: dict[str, Any] | None
     present: bool = True
     now: bool = True
     at_boot: bool = True
-    force: tuple = ()
+    force: tuple[str, ...] = ()
     timeout: int = 10
     iommu_comes: bool = False
-    refusals: dict = field(default_factory=dict)
-    prediction: object = None
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    prediction: Prediction | None = None
     undeclared: str | None = None
 
-    def declared(self, on_host):
+    def declared(self, on_host: Iterable[str]) -> dict[str, list[Entry]]:
         """Policy -> list of Entry; what is to be given back, ``on_host`` also where it is not declared, is there and empty.
         Raises InputError.
         """
@@ -54,7 +78,7 @@ class Request:
         if unknown:
             raise InputError(f"force: {', '.join(unknown)} cannot be forced; there are: {', '.join(FORCES)}")
         if self.present:
-            declared = parse_declarations(self.policies, self.undeclared is not None)
+            declared = parse_declarations(self.policies or {}, self.undeclared is not None)
             leftovers = on_host if self.undeclared == RELEASE else ()
             return dict({name: [] for name in leftovers}, **declared)
         return {parse_policy_name(name): [] for name in (on_host if self.policies is None else self.policies)}
@@ -63,9 +87,10 @@ class Request:
         """Why what a policy took is given back."""
         if not self.present:
             return f"the task gives policy {policy} back"
-        if policy not in self.policies:
+        policies = self.policies or {}
+        if policy not in policies:
             return f"nobody declares policy {policy} any more, and the task gives back what nobody declares"
-        return f"policy {policy} {'no longer declares it' if self.policies[policy] else 'declares no device any more'}"
+        return f"policy {policy} {'no longer declares it' if policies[policy] else 'declares no device any more'}"
 
 
 @dataclass(frozen=True)
@@ -77,23 +102,23 @@ class Plan:
     of a plan that was applied: a sentence for each device that could not be given back.
     """
 
-    host: object
+    host: Host
     request: Request
-    devices: list
-    files: dict
-    last_files: dict
-    unsettled: list
-    warnings: list
-    undeclared: list = field(default_factory=list)
-    failures: list = field(default_factory=list)
+    devices: list[DevicePlan]
+    files: dict[str, str | None]
+    last_files: dict[str, str | None]
+    unsettled: list[str]
+    warnings: list[str]
+    undeclared: list[dict[str, str]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
     @property
-    def changed(self):
+    def changed(self) -> bool:
         """Whether applying it changes anything."""
         return any(one.steps for one in self.devices) or bool(self.changed_files() or self.unsettled)
 
     @property
-    def reboot_reasons(self):
+    def reboot_reasons(self) -> list[str]:
         """Why a reboot is needed: one sentence for each device that waits for one."""
         return [
             f"{one.device.address} ({one.device.name}) waits for the next boot"
@@ -101,40 +126,42 @@ class Plan:
         ]
 
     @property
-    def diff(self):
+    def diff(self) -> list[dict[str, str]]:
         """Drivers and files, before and after, as Ansible shows them."""
         return report.diff(self)
 
-    def result(self):
+    def result(self) -> dict[str, Any]:
         """The area's own part of a task's result."""
         return {"devices": report.devices(self)}
 
-    def changed_files(self):
+    def changed_files(self) -> dict[str, str | None]:
         """Path -> text or None in the end, for each file that ends otherwise than it is."""
         ends = dict(self.files, **self.last_files)
         return {path: text for path, text in ends.items() if text != self.host.files.get(path)}
 
 
-def make_plan(host, request):
+def make_plan(host: Host, request: Request) -> Plan:
     """The Plan for a Request on a host as it was read. Raises InputError, PlanError with every reason at once."""
     declared = request.declared(host.policies)
     survey = host.survey
     resolution = resolve(
-        survey, declared, host.policies, host.standings, request.iommu_comes and request.at_boot, _refusals(host, request),
-        request.undeclared,
+        survey, declared, policies=host.policies, standing_now=host.standings, iommu_comes=request.iommu_comes and request.at_boot,
+        refusals=_refusals(host, request), undeclared=request.undeclared,
     )
     memory = resolution.memory
-    plans = [replace(take(survey, target, request), via=target.via) for target in resolution.targets.values()]
-    gone = [(policy, record, release(survey, policy, record, request, memory)) for policy, record in resolution.leaving]
-    plans += [one for dummy, dummy, one in gone]
-    problems = resolution.problems + objections(host, declared, plans, resolution.targets, request.force)
+    plans = [replace(take(survey, target, request=request), via=target.via) for target in resolution.targets.values()]
+    gone = [(policy, record, release(survey, policy, record=record, request=request, memory=memory)) for policy, record in resolution.leaving]
+    plans += [one[2] for one in gone]
+    problems = resolution.problems + objections(host, declared, plans=plans, targets=resolution.targets, force=request.force)
     unloadables, warned = unloadable(survey.modules, resolution)
     problems += unloadables + _binding_loads(survey, declared, resolution, request)
     if problems:
         raise PlanError(*problems)
     for_clients = [target.device for target in resolution.targets.values() if target.is_vfio]
     doubt = iommu.unsafe_interrupts(survey) if for_clients else None
-    first, last, kept_of_all = {}, {}, []
+    first: dict[str, str | None] = {}
+    last: dict[str, str | None] = {}
+    kept_of_all: list[Record] = []
     old_standings = [one for kinds in host.standings.values() for one in kinds]
     for policy in declared:
         standing = resolution.standings.get(policy, [])
@@ -148,27 +175,27 @@ def make_plan(host, request):
             target.device for target in resolution.targets.values()
             if target.entry.policy == policy and target.is_native and target.device.physfn
         ]
-        content = _Content(policy, kept, standing, native_vfs, is_draft=_is_draft(resolution, kept + standing))
+        content = _Content(policy, kept, standing, native_vfs, is_draft=_is_draft(resolution, [*kept, *standing]))
         _write(content, released, request, host, first, last)
         kept_of_all += kept
-    losses = owners.lost(host, declared, kept_of_all, resolution, undeclared=request.undeclared)
+    losses = owners.lost(host, declared, kept=kept_of_all, resolution=resolution, undeclared=request.undeclared)
     for policy, (records, kinds) in losses.items():
-        first.update(owners.files_without(host.rules_paths(policy), host.files, records, kinds, policy))
-    undeclared, told = owners.reports(owners.left_over(host.policies, host.standings, declared, losses), request.undeclared)
+        first.update(owners.files_without(host.rules_paths(policy), texts=host.files, records=records, standings=kinds, policy=policy))
+    undeclared, told = owners.reports(owners.left_over(host.policies, host.standings, declared=declared, losses=losses), request.undeclared)
     return Plan(
         host=host, request=request, devices=plans, files=_in_safe_order(first, host.files), last_files=last,
         unsettled=sorted(resolution.unsettled),
         warnings=survey.warnings + resolution.warnings + warned + told + [one.warning for one in plans if one.warning]
         + ([doubt] if doubt else [])
         + lost(survey, plans)
-        + competitors.warnings(survey, host.saved, [(one.device, one.policy) for one in plans])
+        + competitors.warnings(survey, saved=host.saved, declared=[(one.device, one.policy) for one in plans])
         + (contradictions.warnings_of_devices(host, resolution.targets) if request.at_boot else [])
         + clients.warnings(host.obstacles, for_clients),
         undeclared=undeclared,
     )
 
 
-def _refusals(host, request):
+def _refusals(host: Host, request: Request) -> dict[str, Refusal]:
     """Address -> Refusal that counts: of this run, and those remembered of this kernel.
 
     Another kernel is asked again, but not for the next boot, where nobody could take the fallback, and not of a device that
@@ -177,19 +204,19 @@ def _refusals(host, request):
     found, devices = {}, host.survey.devices
     for record in host.recorded.values():
         device = devices.get(record.address)
-        if record.refused is None or record.released or not record.is_of(device):
+        if device is None or record.refused is None or record.released or not record.is_of(device):
             continue
         if record.refused.kernel == host.survey.kernel or device.holders or not request.now:
             found[record.address] = record.refused
     return dict(found, **request.refusals)
 
 
-def _is_draft(resolution, content):
+def _is_draft(resolution: Resolution, content: Sequence[Record | Standing]) -> bool:
     """Whether a file can only be shown by now, since it lacks the name of a driver whose module the run will load first."""
     return any(one.driver is None and one.module in resolution.unsettled for one in content)
 
 
-def _binding_loads(survey, declared, resolution, request):
+def _binding_loads(survey: Survey, declared: dict[str, list[Entry]], resolution: Resolution, request: Request) -> list[str]:
     """Why a task that must not bind anything now cannot load the modules that only then tell their drivers' names.
 
     Loading a VFIO variant binds nothing, since no device has one of its aliases; loading an ordinary driver does.
@@ -210,7 +237,7 @@ def _binding_loads(survey, declared, resolution, request):
     return found
 
 
-def _stands(target, memory, before, after):
+def _stands(target: Target, memory: Memory, before: list[Standing], after: list[Standing]) -> bool:
     """Whether a standing rule took the device and still would: then it needs no record of its own."""
     return target.is_met and target.device.address not in memory.records and any(
         one in before and one.driver == target.choice.driver and one.catches(target.device) for one in after
@@ -222,19 +249,21 @@ class _Content:
     """What one policy's rules say: Records, Standings and native VFs. ``is_draft``: not all drivers' names are known."""
 
     policy: str
-    records: list
-    standings: list
-    native_vfs: list
+    records: list[Record]
+    standings: list[Standing]
+    native_vfs: list[Device]
     is_draft: bool
 
-    def render(self, released=()):
+    def render(self, released: Iterable[Record] = ()) -> str | None:
         """The text, with the records of what is ``released`` too."""
         return rules.render(
-            self.policy, self.records + list(released), self.standings, self.native_vfs, is_draft=self.is_draft
+            self.policy, self.records + list(released), standings=self.standings, native_vfs=self.native_vfs, is_draft=self.is_draft
         )
 
 
-def _write(content, released, request, host, first, last):
+def _write(
+    content: _Content, released: list[Record], request: Request, host: Host, first: dict[str, str | None], last: dict[str, str | None],
+) -> None:
     """The files of one policy: its rules, and a list of the devices on their way back, which a reboot ends.
 
     The list is written before the first device is touched, so that a run that was killed is gone on with by the next.
@@ -248,19 +277,19 @@ def _write(content, released, request, host, first, last):
     first.update({path: text for path, text in ends.items() if text != host.files.get(path)})
 
 
-def _in_safe_order(files, before):
+def _in_safe_order(files: dict[str, str | None], before: dict[str, str | None]) -> dict[str, str | None]:
     """Files that lose a device come last: a run that is killed between two of them leaves every device recorded."""
-    def loses(path):
+    def loses(path: str) -> bool:
         return not _places(before.get(path)) <= _places(files[path])
 
     return {path: files[path] for path in sorted(files, key=loses)}
 
 
-def _places(text):
+def _places(text: str | None) -> set[str]:
     return {record.place for record in rules.parse(text or "", "")}
 
 
-def _record(survey, target, memory):
+def _record(survey: Survey, target: Target, memory: Memory) -> Record:
     """What the rules file shall say of a target. Its ``driver`` is None where only loading the module tells the name."""
     device, choice = target.device, target.choice
     known = memory.records.get(device.address)
@@ -271,10 +300,10 @@ def _record(survey, target, memory):
         if native is None:  # a rule for its twin took it: they have one native driver
             rule = memory.rules.get((target.entry.policy, device.address))
             native = rule.was["driver"] if rule is not None and rule.catches(device) else None
-        net = [{"name": one["name"], "mac": one["mac"]} for one in device.net]
+        net: list[Named] = [{"name": one["name"], "mac": one["mac"]} for one in device.net]
         was = {"driver": native, "net": net, "serial": device.serial}
     return rules.Record(
-        device.address, device.ids, choice.driver, choice.module, was, refused=target.refused, match=target.entry.match.text,
+        device.address, device.ids, choice.driver, target.module, was, refused=target.refused, match=target.entry.match.text,
         # A VF of s390 comes by an event of its own, after that of its PF, under an address that nobody knows before.
         physfn=None if device.pin else device.physfn, pin=device.pin,
         devpath=None if device.pin else device.devpath, vf=None if device.pin else device.vf,

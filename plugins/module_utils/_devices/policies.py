@@ -8,18 +8,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Set, Tuple
+from typing import TYPE_CHECKING, Dict, List, Set
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Owner
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+
 # How the names of all rules files of policies begin; the parsers are loaded where there is one.
 _PREFIX = "60-vfio-host-"
 
-Owner = Dict[str, Any]
 
-
-def owners(files: Files, devices: Dict[str, Any]) -> Tuple[Dict[str, Owner], List[str], List[str]]:
+def owners(files: Files, devices: dict[str, Device]) -> tuple[dict[str, Owner], list[str], list[str]]:
     """(address -> {policy, was} of the ``devices`` (address -> Device) that rules files of policies take, the names of all policies
     that have such a file, warnings).
 
@@ -43,7 +45,7 @@ def owners(files: Files, devices: Dict[str, Any]) -> Tuple[Dict[str, Owner], Lis
     return found, sorted(policies), warnings
 
 
-def _read(files: Files, path: str, name: str, devices: Dict[str, Any], found: Dict[str, Owner], policies: Set[str]) -> None:
+def _read(files: Files, path: str, name: str, devices: dict[str, Device], found: Dict[str, Owner], policies: Set[str]) -> None:
     """Add the policy of one rules file, and the owners that it names. Raises PlanError."""
     from ansible_collections.vfio.host.plugins.module_utils._devices import hotplug_rules, rules
 
@@ -57,7 +59,7 @@ def _read(files: Files, path: str, name: str, devices: Dict[str, Any], found: Di
     for record in rules.parse(text, path):
         record = record.located(devices)
         if not record.released and record.is_of(devices.get(record.address)):
-            found[record.address] = {"policy": policy, "was": dict(record.was)}
+            found[record.address] = {"policy": policy, "was": {**record.was}}
     for rule in hotplug_rules.parse(text, path):
         for address, device in devices.items():
             if address not in found and device.driver_override is not None and rule.catches(device):

@@ -10,10 +10,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import roots_in
 from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record
-from ansible_collections.vfio.host.plugins.module_utils._devices.spec import AUTO
+from ansible_collections.vfio.host.plugins.module_utils._devices.spec import AUTO, Entry
+
+if TYPE_CHECKING:
+    from typing import Collection, Iterable
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import Standing
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Was
+    from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._devices.resolve import Target
+    from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
 
 
 @dataclass(frozen=True)
@@ -24,20 +35,22 @@ class Memory:
     and whose slot has another bus number now.
     """
 
-    records: dict
-    moved: dict
-    seen: dict
-    rules: dict
-    left: dict
+    records: dict[str, Record]
+    moved: dict[tuple[str, str], str]
+    seen: dict[str, Was]
+    rules: dict[tuple[str, str], Record]
+    left: dict[tuple[str, str], Record]
 
 
-def recall(devices, policies):
+def recall(devices: dict[str, Device], policies: dict[str, list[Record]]) -> Memory:
     """The Memory over all policies. A device that moved is known again by its ids and serial number together."""
-    with_serial = {}
+    with_serial: dict[str, list[Device]] = {}
     for device in devices.values():
         if device.serial is not None:
             with_serial.setdefault(device.serial, []).append(device)
-    here, moved, away = {}, {}, []
+    here: dict[str, Record] = {}
+    moved: dict[tuple[str, str], str] = {}
+    away: list[tuple[str, Record]] = []
     for policy, records in policies.items():
         for record in records:
             if record.is_of(devices.get(record.address)):
@@ -47,7 +60,7 @@ def recall(devices, policies):
     for policy, record in away:
         # Functions of one card have one serial number; those of s390 have no number that would tell them apart.
         found = [
-            device.address for device in with_serial.get(record.serial, ())
+            device.address for device in with_serial.get(record.serial or "", ())
             if device.ids == record.ids and (record.pin or device.address[-1] == record.address[-1])
         ]
         if len(found) == 1:
@@ -62,13 +75,17 @@ def recall(devices, policies):
     return Memory(here, moved, seen, rules, left)
 
 
-def _seen(device, record, with_serial):
+def _seen(device: Device, record: Record, with_serial: dict[str, list[Device]]) -> Was:
     """A serial number that VFIO hides is believed until another device of the same ids shows it."""
-    shown = device.serial is None and any(other.ids == record.ids for other in with_serial.get(record.serial, ()))
-    return dict(record.was, serial=None) if shown else record.was
+    shown = device.serial is None and any(other.ids == record.ids for other in with_serial.get(record.serial or "", ()))
+    if not shown:
+        return record.was
+    return {**record.was, "serial": None}
 
 
-def leaving(survey, declared, policies, targets):
+def leaving(
+    survey: Survey, declared: Iterable[str], *, policies: dict[str, list[Record]], targets: dict[str, Target],
+) -> list[tuple[str, Record]]:
     """(policy, Record) of what a declared policy's rules took, what it no longer declares, and what is still so.
 
     A rule compares ids only, so it may have taken the twin of the device that was recorded.
@@ -81,20 +98,23 @@ def leaving(survey, declared, policies, targets):
     ]
 
 
-def followed(survey, declared, policies, targets, moved):
+def followed(
+    survey: Survey, declared: Collection[str], *, policies: dict[str, list[Record]], targets: dict[str, Target],
+    moved: dict[tuple[str, str], str],
+) -> list[tuple[str, Record]]:
     """(policy, Record) of what the rules of policies that are not declared took in the old place of a device that a declared policy
     has now, in its new place. The declared one gives it back.
     """
     found = []
     for owner in sorted(set(policies).difference(declared)):
         for record in policies[owner]:
-            target = targets.get(moved.get((owner, record.address)))
+            target = targets.get(moved.get((owner, record.address), ""))
             if target is not None:
-                found += leaving(survey, (target.entry.policy,), {target.entry.policy: [record]}, targets)
+                found += leaving(survey, (target.entry.policy,), policies={target.entry.policy: [record]}, targets=targets)
     return found
 
 
-def _is_ours(device, record):
+def _is_ours(device: Device, record: Record) -> bool:
     """Whether the device is still as the policy left it; what somebody else changed since is theirs."""
     if device.driver_override is not None:
         return device.driver_override == record.driver
@@ -103,7 +123,10 @@ def _is_ours(device, record):
     return device.driver == record.driver != record.was["driver"]
 
 
-def left_standing(devices, declared, standing_now, targets, known):
+def left_standing(
+    devices: dict[str, Device], declared: Iterable[str], *, standing_now: dict[str, list[Standing]], targets: dict[str, Target],
+    known: list[tuple[str, Record]],
+) -> list[tuple[str, Record]]:
     """(policy, Record) of what a declared policy's standing rules took, what no record knows and no entry declares now."""
     seen = set(targets).union(record.address for dummy, record in known)
     return [
@@ -114,13 +137,16 @@ def left_standing(devices, declared, standing_now, targets, known):
     ]
 
 
-def waiting(devices, declared, policies, targets, moved, from_undeclared=False):
+def waiting(
+    devices: dict[str, Device], declared: dict[str, list[Entry]], *, policies: dict[str, list[Record]], targets: dict[str, Target],
+    moved: dict[tuple[str, str], str], from_undeclared: bool = False,
+) -> list[tuple[str, Record]]:
     """(policy, Record) of devices that are absent and keep their rule: the optional entry that took them is declared, by the
     policy that took them or by another one, which has them then. ``from_undeclared``: also of policies that are not declared.
 
     No rule is kept that would take the device which is there instead.
     """
-    found = {}
+    found: dict[tuple[str, tuple[tuple[str, str], ...]], tuple[str, Record]] = {}
     for owner in sorted(policies, key=lambda one: one not in declared):
         if owner not in declared and not from_undeclared:
             continue
@@ -133,7 +159,7 @@ def waiting(devices, declared, policies, targets, moved, from_undeclared=False):
     return list(found.values())
 
 
-def _keeper(owner, record, declared):
+def _keeper(owner: str, record: Record, declared: dict[str, list[Entry]]) -> str | None:
     """The policy of the optional entry that took a record, its own before others; None where no such entry is declared."""
     for policy in sorted(declared, key=lambda one: one != owner):
         if any(
@@ -144,7 +170,7 @@ def _keeper(owner, record, declared):
     return None
 
 
-def other_in_slot(entry, device, memory):
+def other_in_slot(entry: Entry, device: Device, *, memory: Memory) -> str | None:
     """Why an entry that names an address does not take the device there: it is not the one recorded; None where it is.
 
     A serial number in the match says which device is meant, whatever was there before.
@@ -165,7 +191,7 @@ def other_in_slot(entry, device, memory):
     )
 
 
-def _rule_for(entry, address, memory):
+def _rule_for(entry: Entry, address: str, memory: Memory) -> tuple[str, Record | None]:
     """(policy, Record) of the rule for an address that an entry has made, in its policy or in the one that it was in before."""
     # As the rules name it now, and as they named it where its device has left.
     rules = {**memory.left, **memory.rules}
@@ -177,7 +203,7 @@ def _rule_for(entry, address, memory):
     return found[0] if found else (entry.policy, None)
 
 
-def _names_address(match, address, record):
+def _names_address(match: Match, address: str, record: Record) -> bool:
     """Whether a match means a device by its address. Where bus numbers moved, the address of a PF does, and a glob of addresses
     that the recorded device has left.
     """
@@ -187,10 +213,10 @@ def _names_address(match, address, record):
     if not record.written:
         return False
     left = bool(addresses) and not any(fnmatchcase(record.address, one) for one in addresses)
-    return left or any("address" in one.wanted for one in match.wanted.get("physfn", ()))
+    return left or any("address" in pf_match.wanted for pf_match in match.pfs)
 
 
-def below_other_root(entry, device, devices, memory):
+def below_other_root(entry: Entry, device: Device, *, devices: dict[str, Device], memory: Memory) -> str | None:
     """Why an entry by path does not take a device below another root than the one it took; None where it may.
 
     The one is absent then, and its path is the same: with bus numbers that moved it would still be below its root.
@@ -211,7 +237,7 @@ def below_other_root(entry, device, devices, memory):
     return None
 
 
-def _root_of(address, devices):
+def _root_of(address: str, devices: dict[str, Device]) -> str | None:
     """The root that an address is below: the last one of its domain that does not begin behind its bus; None for no such."""
     place = address.rsplit(":", 1)[0]
     domain = place.split(":")[0]
@@ -220,7 +246,7 @@ def _root_of(address, devices):
     ), default=None)
 
 
-def _identity(ids, serial):
+def _identity(ids: dict[str, str], serial: str | None) -> str:
     return f"{ids['vendor']}:{ids['device']} {'serial ' + serial if serial else 'without serial number'}"
 
 

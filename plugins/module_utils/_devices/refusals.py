@@ -8,14 +8,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._core import objection
 from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS, UNDECLARED, how_to_force
 from ansible_collections.vfio.host.plugins.module_utils._core.objection import DRIVER, GUARD, IN_USE, STUCK, VFS, Objection
 from ansible_collections.vfio.host.plugins.module_utils._devices.groups import enumeration
 from ansible_collections.vfio.host.plugins.module_utils._devices.holders import LOSES, UNPLUGS, UNTOLD, WAITS
 from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import DEAD
-from ansible_collections.vfio.host.plugins.module_utils._devices.pci import STORAGE
-from ansible_collections.vfio.host.plugins.module_utils._devices.steps import UNBIND, UNCHANGED
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import STORAGE, Device
+from ansible_collections.vfio.host.plugins.module_utils._devices.steps import UNBIND, UNCHANGED, DevicePlan
+
+if TYPE_CHECKING:
+    from typing import Collection
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.area import Host
+    from ansible_collections.vfio.host.plugins.module_utils._devices.resolve import Target
+    from ansible_collections.vfio.host.plugins.module_utils._devices.spec import Entry
+    from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
 
 _EFFECTS = {
     WAITS: "the kernel would wait for ever to unbind it",
@@ -23,7 +33,9 @@ _EFFECTS = {
 }
 
 
-def objections(host, declared, plans, targets, force):
+def objections(
+    host: Host, declared: dict[str, list[Entry]], *, plans: list[DevicePlan], targets: dict[str, Target], force: Collection[str],
+) -> list[str]:
     """One sentence for each reason against the DevicePlans of a host's ``declared`` policies, as far as neither ``force`` nor an
     entry gives it up. ``targets``: address -> Target of all devices that are declared.
     """
@@ -43,14 +55,14 @@ def objections(host, declared, plans, targets, force):
     return found
 
 
-def _stuck(host, declared, plans):
+def _stuck(host: Host, declared: dict[str, list[Entry]], plans: list[DevicePlan]) -> list[str]:
     """Of what is stuck neither driver nor override can be known, so nobody can say what is still to be done with it."""
     concerned = {one.device.address for one in plans if one.steps}
     concerned.update(record.address for policy in declared for record in host.policies.get(policy, ()))
     return [Objection(text, STUCK, [address]) for address, text in host.survey.stuck.items() if address in concerned]
 
 
-def _dead(plans):
+def _dead(plans: list[DevicePlan]) -> list[str]:
     """What does not answer is left as it is, and all that was declared beside it: nobody can tell what it still is."""
     return [
         Objection(f"{one.name} is to change, and cannot: {DEAD}; then run again", objection.DEAD, [one.device.address]) for one in plans
@@ -58,12 +70,14 @@ def _dead(plans):
     ]
 
 
-def _needed(survey, plans, targets, force):
+def _needed(
+    survey: Survey, plans: list[DevicePlan], targets: dict[str, Target], force: Collection[str],
+) -> dict[tuple[str, tuple[str, ...], str], list[DevicePlan]]:
     """(kind, reasons, remedy) -> the plans of devices that the host needs for them and that would lose their drivers.
 
     A device that VFIO has serves the host no more.
     """
-    needed = {}
+    needed: dict[tuple[tuple[str, ...], str], list[DevicePlan]] = {}
     for plan in plans:
         device, target = plan.device, targets.get(plan.device.address)
         if not plan.rebinds or survey.is_vfio(device.driver):
@@ -76,7 +90,7 @@ def _needed(survey, plans, targets, force):
     return needed
 
 
-def _guarded(needed):
+def _guarded(needed: dict[tuple[str, tuple[str, ...], str], list[DevicePlan]]) -> list[str]:
     """One sentence for all devices that the host needs for the same reasons."""
     return [
         Objection(
@@ -86,12 +100,12 @@ def _guarded(needed):
     ]
 
 
-def _given_up(target, force):
+def _given_up(target: Target | None, force: Collection[str]) -> set[str]:
     """The kinds of guards that the task, or the entry that selects a device, gives up."""
     return set(force) | set(target.entry.force if target else ())
 
 
-def _remedy(kind, target):
+def _remedy(kind: str, target: Target | None) -> str:
     """How a guard is given up for a device, in the words of the inventory."""
     if target is None or target.via is None:
         return f"to give it up all the same, {how_to_force(kind, target.entry.where if target else None)}"
@@ -101,14 +115,14 @@ def _remedy(kind, target):
     )
 
 
-def _unbinds(plan):
+def _unbinds(plan: DevicePlan) -> bool:
     return any(step.action == UNBIND for step in plan.steps)
 
 
-def in_use(survey, device, with_disks=True):
+def in_use(survey: Survey, device: Device, *, with_disks: bool = True) -> tuple[list[str], list[str]]:
     """(problems, warnings) for a device that is to lose its driver: who uses it, and what to do about it."""
     problems, warnings = [], []
-    for use in survey.usage.of(device, survey.is_vfio(device.driver), with_disks):
+    for use in survey.usage.of(device, survey.is_vfio(device.driver), with_disks=with_disks):
         if use.pid is None:
             problems.append(
                 f"{use.text}; unmount it, or take it out of what uses it, then run again; to give it up all the same, say "
@@ -123,12 +137,12 @@ def in_use(survey, device, with_disks=True):
     return problems, warnings
 
 
-def _held(survey, plan, with_disks):
+def _held(survey: Survey, plan: DevicePlan, with_disks: bool) -> list[str]:
     said = f"{plan.name} is in use by "
-    return [Objection(said + one, IN_USE, [plan.device.address]) for one in in_use(survey, plan.device, with_disks)[0]]
+    return [Objection(said + text, IN_USE, [plan.device.address]) for text in in_use(survey, plan.device, with_disks=with_disks)[0]]
 
 
-def lost(survey, plans):
+def lost(survey: Survey, plans: list[DevicePlan]) -> list[str]:
     """Warnings of processes that a plan takes a device away from, and that the kernel tells so, as if it were unplugged."""
     return [
         f"{one.name}: {text}" for one in plans if _unbinds(one)
@@ -136,12 +150,12 @@ def lost(survey, plans):
     ]
 
 
-def _with_others(survey, plan):
+def _with_others(survey: Survey, plan: DevicePlan) -> list[str]:
     """A driver takes along the VFs that it made, for ever where one of them is held, and mediated devices; nothing here could
     bring them back.
     """
     device = plan.device
-    number, mediated = (device.sriov or {}).get("num"), survey.usage.below(device).mediated
+    number, mediated = device.sriov["num"] if device.sriov is not None else 0, survey.usage.below(device).mediated
     found = []
     if number:
         found.append(

@@ -8,8 +8,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
-def devices(plan):
+if TYPE_CHECKING:
+    from typing import Any, Iterable
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Plan
+    from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record
+    from ansible_collections.vfio.host.plugins.module_utils._devices.steps import DevicePlan
+
+
+def devices(plan: Plan) -> list[dict[str, Any]]:
     """One mapping for each device of the plan."""
     recorded = plan.host.recorded
     return [
@@ -27,7 +37,7 @@ def devices(plan):
     ]
 
 
-def _identity(device, record):
+def _identity(device: Device, record: Record | None) -> dict[str, str | None]:
     """The device's identity, with a serial number that VFIO hides as it is remembered."""
     identity = device.identity()
     if identity["serial"] is None and record is not None and record.is_of(device):
@@ -35,7 +45,7 @@ def _identity(device, record):
     return identity
 
 
-def diff(plan):
+def diff(plan: Plan) -> list[dict[str, str]]:
     """The devices' state in one piece, then each file."""
     found = []
     changing = [one for one in plan.devices if one.steps]
@@ -50,16 +60,16 @@ def diff(plan):
     ]
 
 
-def _unknown(one):
+def _unknown(one: DevicePlan) -> str | None:
     """What stands for a driver whose name shows when its module is loaded."""
     return f"(that of module {one.choice.module})" if one.choice.module and one.choice.driver is None else None
 
 
-def _piece(header, before, after):
+def _piece(header: str, before: str, after: str) -> dict[str, str]:
     return {"before_header": header, "after_header": header, "before": before, "after": after}
 
 
-def _state(rows):
+def _state(rows: Iterable[tuple[str, str | None, str | None]]) -> str:
     return "".join(
         f"{address} driver={driver or '(none)'} driver_override={override or '(none)'}\n"
         for address, driver, override in rows

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import UNDECLARED, how_to_force
 from ansible_collections.vfio.host.plugins.module_utils._core.objection import UNMATCHED, Objection
@@ -23,7 +24,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.groups import (
     of_chipset,
     unbindable,
 )
-from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import standings
+from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import Standing, standings
 from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import NO_GROUP
 from ansible_collections.vfio.host.plugins.module_utils._devices.match import Selector
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
@@ -37,10 +38,15 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.records import 
     recall,
     waiting,
 )
-from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Refusal
+from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record, Refusal
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import AUTO, EXTEND, NATIVE, Entry
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import Choice, matching
+
+if TYPE_CHECKING:
+    from typing import Sequence
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
 
 # Where a choice comes from, beside auto and native: the driver that the inventory names, and the one that it names for the
 # case that the first refuses.
@@ -70,17 +76,22 @@ class Target:
     via: str | None = None
 
     @property
-    def name(self):
+    def name(self) -> str:
         """What a message calls the device, and what brings it in where no entry names it."""
         return called(self.device, self.via)
 
     @property
-    def wish(self):
+    def wish(self) -> str:
         """The driver that it shall have, or the module of that where only loading it tells the name."""
-        return NATIVE if self.is_native else self.choice.driver or self.choice.module
+        return NATIVE if self.is_native else self.choice.driver or self.module
 
     @property
-    def is_native(self):
+    def module(self) -> str:
+        """The module of the driver that it shall have; "" for the native one, which the kernel picks."""
+        return self.choice.module or ""
+
+    @property
+    def is_native(self) -> bool:
         """Whether the device shall have no override."""
         return self.choice.source == NATIVE
 
@@ -92,24 +103,29 @@ class Resolution:
     known before they are loaded; ``problems`` and ``warnings``: sentences.
     """
 
-    targets: dict
-    leaving: list
-    waiting: list
-    standings: dict
-    unsettled: set
+    targets: dict[str, Target]
+    leaving: list[tuple[str, Record]]
+    waiting: list[tuple[str, Record]]
+    standings: dict[str, list[Standing]]
+    unsettled: set[str]
     memory: Memory
-    problems: list
-    warnings: list
+    problems: list[str]
+    warnings: list[str]
 
 
-def resolve(survey, declared, policies, standing_now, iommu_comes=False, refusals=(), undeclared=None):
+def resolve(
+    survey: Survey, declared: dict[str, list[Entry]], *, policies: dict[str, list[Record]], standing_now: dict[str, list[Standing]],
+    iommu_comes: bool = False, refusals: dict[str, Refusal] | None = None, undeclared: str | None = None,
+) -> Resolution:
     """What the declarations mean on this host, and every reason why they cannot be met.
 
     ``declared``: policy -> list of Entry; ``policies`` and ``standing_now``: policy -> list of Record, of Standing, as the
     host has them. ``iommu_comes``: the IOMMU, off now, is on from the next boot on. ``refusals``: address -> Refusal, each
     of a driver that is not to be tried again. ``undeclared``: as of Request.
     """
-    problems, targets, unsettled = [], {}, set()
+    problems: list[str] = []
+    targets: dict[str, Target] = {}
+    unsettled: set[str] = set()
     memory = recall(survey.devices, policies)
     selector = Selector(survey.devices, memory.seen)
     forgotten = [
@@ -124,53 +140,56 @@ def resolve(survey, declared, policies, standing_now, iommu_comes=False, refusal
                 _claim(survey, selector, entry, targets, problems, forgotten, memory)
     chipset = _extend_groups(survey, targets, problems)
     targets = {
-        address: _or_fallback(survey, target, dict(refusals).get(address), unsettled) for address, target in targets.items()
+        address: _or_fallback(survey, target, (refusals or {}).get(address), unsettled) for address, target in targets.items()
     }
     targets = {
         address: replace(target, waits=iommu_comes and _lacks_group(target)) for address, target in sorted(targets.items())
     }
     has_iommu = survey.iommu_enabled or survey.noiommu or iommu_comes
     try:
-        standing, of_standing, warnings = standings(survey, declared, selector, has_iommu)
+        standing, of_standing, warnings = standings(survey, declared, selector=selector, has_iommu=has_iommu)
     except PlanError as error:
         problems += [message for message in error.messages if message not in problems]
         standing, of_standing, warnings = {}, set(), []
     warnings += chipset
-    gone = leaving(survey, declared, policies, targets)
-    gone += left_standing(survey.devices, declared, standing_now, targets, gone)
-    follow = followed(survey, declared, policies, targets, memory.moved) if undeclared in MOVES else []
+    gone = leaving(survey, declared, policies=policies, targets=targets)
+    gone += left_standing(survey.devices, declared, standing_now=standing_now, targets=targets, known=gone)
+    follow = followed(survey, declared, policies=policies, targets=targets, moved=memory.moved) if undeclared in MOVES else []
     others = owners.holders_of(
-        survey.devices, *({policy: found for policy, found in some.items() if policy not in declared} for some in (policies, standing_now))
+        survey.devices, policies={policy: records for policy, records in policies.items() if policy not in declared},
+        standings={policy: kinds for policy, kinds in standing_now.items() if policy not in declared},
     )
     gone, stay = owners.last_held(gone, others)
     gone += follow
     warnings += stay
-    problems += owners.conflicts(targets, others, undeclared)
+    problems += owners.conflicts(targets, others, undeclared=undeclared)
     problems += unbindable(survey, targets) + carried(survey, targets)
-    problems += group_refusals(survey, targets, {record.address for dummy, record in gone})
-    absent = waiting(survey.devices, declared, policies, targets, memory.moved, undeclared in MOVES)
+    problems += group_refusals(survey, targets, leaving={record.address for dummy, record in gone})
+    absent = waiting(survey.devices, declared, policies=policies, targets=targets, moved=memory.moved, from_undeclared=undeclared in MOVES)
     unsettled.update(of_standing)
     unsettled.update(
-        target.choice.module for target in targets.values() if not target.is_native and target.choice.driver is None
+        target.module for target in targets.values() if not target.is_native and target.choice.driver is None
     )
     return Resolution(targets, gone, absent, standing, unsettled, memory, problems, warnings)
 
 
-def _unknown_drivers(survey, entry):
+def _unknown_drivers(survey: Survey, entry: Entry) -> list[str]:
     """Why the drivers that an entry names cannot be had, whether it matches a device or not."""
     problems = []
     for driver in (entry.driver, entry.fallback):
         if driver not in (AUTO, NATIVE, None):
             try:
-                named_driver(survey.modules, driver, entry.where, survey.kernel)
+                named_driver(survey.modules, driver, where=entry.where, kernel=survey.kernel)
             except PlanError as error:
                 problems += error.messages
     return problems
 
 
-def _claim(survey, selector, entry, targets, problems, forgotten, memory):
+def _claim(
+    survey: Survey, selector: Selector, entry: Entry, targets: dict[str, Target], problems: list[str], forgotten: list[str], memory: Memory,
+) -> None:
     addresses = selector.select(entry.match)
-    shared = selector.unclear(entry.match, entry.where, addresses)
+    shared = selector.unclear(entry.match, where=entry.where, addresses=addresses)
     if shared:
         problems += shared
         return
@@ -207,14 +226,14 @@ def _claim(survey, selector, entry, targets, problems, forgotten, memory):
         )
     for address in addresses:
         device = survey.devices[address]
-        other = other_in_slot(entry, device, memory) or below_other_root(entry, device, survey.devices, memory)
+        other = other_in_slot(entry, device, memory=memory) or below_other_root(entry, device, devices=survey.devices, memory=memory)
         if other is None:
             _add(survey, targets, problems, device, entry)
         else:
             problems.append(other)
 
 
-def _macs_in_use(survey, entry):
+def _macs_in_use(survey: Survey, entry: Entry) -> str:
     """What to say of wanted MACs that devices have at the moment, and that are not their own."""
     wanted = entry.match.wanted.get("mac", ())
     return "".join(
@@ -224,14 +243,14 @@ def _macs_in_use(survey, entry):
     )
 
 
-def _no_pf(selector, entry):
-    wanted = entry.match.wanted.get("physfn")
-    if not wanted or selector.pfs(entry.match):
+def _no_pf(selector: Selector, entry: Entry) -> str:
+    pfs = entry.match.pfs
+    if not pfs or selector.pfs(entry.match):
         return ""
-    return f"; no PF of this host is {' or '.join(sorted({one.text for one in wanted}))}"
+    return f"; no PF of this host is {' or '.join(sorted({pf_match.text for pf_match in pfs}))}"
 
 
-def _add(survey, targets, problems, device, entry, via=None):
+def _add(survey: Survey, targets: dict[str, Target], problems: list[str], device: Device, entry: Entry, via: str | None = None) -> None:
     note = f"; in the IOMMU group of {via}" if via else ""
     choice, is_vfio = _choose(survey, device, entry)
     note = f"; in the IOMMU group of {via}" if via else ""
@@ -253,7 +272,7 @@ def _add(survey, targets, problems, device, entry, via=None):
         )
 
 
-def _is_met(survey, device, choice):
+def _is_met(survey: Survey, device: Device, choice: Choice) -> bool:
     if choice.source == NATIVE:
         return device.driver_override is None and not survey.is_vfio(device.driver) and (
             device.driver is not None or survey.native_driver(device) is None
@@ -261,22 +280,22 @@ def _is_met(survey, device, choice):
     return choice.driver is not None and device.driver == device.driver_override == choice.driver
 
 
-def _lacks_group(target):
+def _lacks_group(target: Target) -> bool:
     return target.is_vfio and not target.is_met and target.device.vfio["reason"] == NO_GROUP
 
 
-def _choose(survey, device, entry):
+def _choose(survey: Survey, device: Device, entry: Entry) -> tuple[Choice, bool]:
     """(Choice, whether the driver serves VFIO) for one device of an entry."""
     if entry.driver == NATIVE:
         return Choice(None, None, NATIVE, reason="no override: the kernel picks the driver"), False
     if entry.driver == AUTO:
         return survey.choices.choice(device.modalias), True
-    return _pinned(survey, device, entry)
+    return _pinned(survey, device, entry, entry.driver)
 
 
-def _pinned(survey, device, entry):
-    driver, modules = entry.driver, survey.modules
-    module, name = named_driver(modules, driver, entry.where, survey.kernel)
+def _pinned(survey: Survey, device: Device, entry: Entry, driver: str) -> tuple[Choice, bool]:
+    modules = survey.modules
+    module, name = named_driver(modules, driver, where=entry.where, kernel=survey.kernel)
     declared = modules.declared_by(module)
     is_vfio = survey.is_vfio(driver) or any(alias.pattern.startswith("vfio_pci:") for alias in declared)
     found = matching(declared, device.modalias)
@@ -292,7 +311,7 @@ def _pinned(survey, device, entry):
     return Choice(module, name, PINNED, alias=alias, reason=reason, undeclared=undeclared), is_vfio
 
 
-def _or_fallback(survey, target, refusal, unsettled):
+def _or_fallback(survey: Survey, target: Target, refusal: Refusal | None, unsettled: set[str]) -> Target:
     """The target as it is, or with the fallback that its entry declares where its driver is known to refuse the device.
 
     ``unsettled`` gains the fallback's module where only loading it tells whether it has such a driver.
@@ -300,8 +319,8 @@ def _or_fallback(survey, target, refusal, unsettled):
     entry, device = target.entry, target.device
     if entry.fallback is None:
         return target
-    choice, is_vfio = _pinned(survey, device, replace(entry, driver=entry.fallback))
-    if choice.driver is None and not target.is_met:
+    choice, is_vfio = _pinned(survey, device, entry, entry.fallback)
+    if choice.module is not None and choice.driver is None and not target.is_met:
         unsettled.add(choice.module)
     undeclared = target.choice.undeclared or choice.undeclared
     if refusal is None or (refusal.module, refusal.fallback) != (target.choice.module, entry.fallback):
@@ -311,9 +330,10 @@ def _or_fallback(survey, target, refusal, unsettled):
     return replace(target, choice=choice, is_vfio=is_vfio, is_met=_is_met(survey, device, choice), refused=refusal)
 
 
-def _extend_groups(survey, targets, problems):
+def _extend_groups(survey: Survey, targets: dict[str, Target], problems: list[str]) -> list[str]:
     """Take along what shares a group with a target that says so. Warnings of what the chipset needs of that."""
-    brought, extended = [], {}
+    brought: list[Target] = []
+    extended: dict[str, Entry] = {}
     for address in sorted(targets):
         target = targets[address]
         for member in _group_of(survey, target):
@@ -322,7 +342,7 @@ def _extend_groups(survey, targets, problems):
                     f"{member} is claimed twice: it is in IOMMU group {target.device.iommu_group}, to which {extended[member].where} and "
                     f"{target.entry.where} extend; declare it in one of these policies"
                 )
-        for device in members_to_take(survey, targets, target):
+        for device in members_to_take(survey, targets, target=target):
             entry = replace(target.entry, driver=AUTO, force=())
             _add(survey, targets, problems, device, entry, via=address)
             extended[device.address] = entry
@@ -330,10 +350,10 @@ def _extend_groups(survey, targets, problems):
     return [warning for warning in map(of_chipset, brought) if warning]
 
 
-def _group_of(survey, target):
+def _group_of(survey: Survey, target: Target) -> Sequence[str]:
     """The members of the IOMMU group to which a target's entry extends."""
-    extends = target.is_vfio and target.entry.iommu_group == EXTEND and target.device.iommu_group is not None
-    return survey.groups[target.device.iommu_group] if extends else ()
+    group = target.device.iommu_group
+    return survey.groups[group] if target.is_vfio and target.entry.iommu_group == EXTEND and group is not None else ()
 
 
 __all__ = ("FALLBACK", "PINNED", "Resolution", "Target", "resolve")

@@ -21,15 +21,32 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import vf_rules
-from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import DEVICE, NAME, RELEASE, checked, drafted, read_records
+from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import (
+    DEVICE,
+    NAME,
+    RELEASE,
+    Standing,
+    checked,
+    drafted,
+    driver_in_rules,
+    read_records,
+)
 from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import parse as read_standings
 from ansible_collections.vfio.host.plugins.module_utils._devices.lines import MAX_LINE, fits, joined, size
-from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, IDENTITY
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, IDENTITY, Device
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import DEVPATH, beside
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.versions import words
+
+if TYPE_CHECKING:
+    from typing import Any, Iterable, Sequence, TypeVar
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Was
+
+    _Rule = TypeVar("_Rule", "Record", Standing)
 
 _FILE_NAME = re.compile(r"60-vfio-host-([a-z0-9-]+)\.rules\Z")
 HEX_ID = re.compile(r"[0-9a-f]{4,6}\Z")
@@ -51,6 +68,10 @@ class Refusal:
     fallback: str
 
 
+def _nothing() -> Was:
+    return {}
+
+
 @dataclass(frozen=True)
 class Record:
     """One device of a policy: pinned by ``devpath`` and ``ids`` together, a VF by that of its PF and its index ``vf``; on s390
@@ -64,21 +85,21 @@ class Record:
     """
 
     address: str
-    ids: dict
-    driver: str
+    ids: dict[str, str]
+    driver: str | None
     module: str
-    was: dict = field(default_factory=dict)
+    was: Was = field(default_factory=_nothing)
     released: bool = False
     refused: Refusal | None = None
     match: str | None = None
     physfn: str | None = None
-    pin: dict | None = None
+    pin: dict[str, str] | None = None
     devpath: str | None = None
     vf: int | None = None
     written: str | None = None
 
     @property
-    def place(self):
+    def place(self) -> str:
         """What the rule knows the device by, beside its ids."""
         if self.pin:
             return _text(self.pin)
@@ -87,20 +108,20 @@ class Record:
         return self.devpath if self.vf is None else f"{self.devpath} {vf_rules.link(self.vf)}"
 
     @property
-    def known_by(self) -> tuple:
+    def known_by(self) -> tuple[str, tuple[tuple[str, str], ...]]:
         """All that the rule knows the device by."""
         return self.place, tuple(sorted(self.ids.items()))
 
-    def was_taken_by(self, text):
+    def was_taken_by(self, text: str) -> bool:
         """Whether an entry of this match took it."""
         return self.match in (text, _digest(text))
 
     @property
-    def serial(self):
+    def serial(self) -> str | None:
         """The serial number that it was recorded with, or None."""
         return self.was.get("serial")
 
-    def catches(self, device):
+    def catches(self, device: Device | None) -> bool:
         """Whether the record's rule takes a device: udev compares the place, or what pins it, and ids."""
         if device is None or device.ids != self.ids:
             return False
@@ -108,37 +129,40 @@ class Record:
             if self.devpath is None or device.devpath is None:
                 return device.address == self.address
             return (device.devpath, device.vf) == (self.devpath, self.vf)
-        return self.pin == device.pin or self.pin == {"function_id": (device.zpci or {}).get("function_id")}
+        return self.pin == device.pin or (device.zpci is not None and self.pin == {"function_id": device.zpci["function_id"]})
 
-    def located(self, devices):
+    def located(self, devices: dict[str, Device]) -> Record:
         """The record with the address that its function has now, where it is pinned by another name than that."""
         if (self.pin or self.devpath) is None or self.catches(devices.get(self.address)):
             return self
         found = [device.address for device in devices.values() if self.catches(device)]
         return replace(self, address=found[0], written=None if self.pin else self.address) if len(found) == 1 else self
 
-    def is_of(self, device):
+    def is_of(self, device: Device | None) -> bool:
         """Whether a device is the one that was recorded. A serial number that VFIO hides contradicts nothing."""
-        return self.catches(device) and (None in (device.serial, self.serial) or device.serial == self.serial)
+        return device is not None and self.catches(device) and (None in (device.serial, self.serial) or device.serial == self.serial)
 
 
-def file_name(policy):
+def file_name(policy: str) -> str:
     """The name of a policy's rules file, in /etc/udev/rules.d or, for this boot only, in /run/udev/rules.d."""
     return f"60-vfio-host-{policy}.rules"
 
 
-def policy_of(name):
+def policy_of(name: str) -> str | None:
     """The policy that a rules file's name belongs to; None for a file of others."""
     found = _FILE_NAME.match(name)
     return found.group(1) if found else None
 
 
-def native_mark(address):
+def native_mark(address: str) -> str:
     """The property of a PF's event that says that a policy wants this VF of it native."""
     return f"VFIO_HOST_NATIVE_{address}"
 
 
-def render(policy, records, standings=(), native_vfs=(), is_draft=False):
+def render(
+    policy: str, records: Sequence[Record], *, standings: Sequence[Standing] = (), native_vfs: Sequence[Device] = (),
+    is_draft: bool = False,
+) -> str | None:
     """The text of a policy's rules file; None where it would say nothing, since then there is no file.
 
     ``native_vfs``: Devices that the policy declares native and that come to be together with others, which are not.
@@ -148,7 +172,8 @@ def render(policy, records, standings=(), native_vfs=(), is_draft=False):
     if not (records or standings or native_vfs):
         return None
     lines = [_DRAFT] if is_draft else []
-    records, standings = ([_named(policy, one, is_draft) for one in some] for some in (records, standings))
+    records = [_named(policy, record, is_draft) for record in records]
+    standings = [_named(policy, standing, is_draft) for standing in standings]
     lines += [
         f'# Policy "{policy}" of the Ansible collection vfio.host. The next run undoes changes made by hand.',
         "# Remove this file to give the devices back at the next boot.",
@@ -160,23 +185,23 @@ def render(policy, records, standings=(), native_vfs=(), is_draft=False):
             lines += _device_rules(policy, record)
             if record.physfn:
                 lines += _early_rules(record)
-            drivers.append((record.driver, record.module))
+            drivers.append((driver_in_rules(record), record.module))
     # After the devices' own rules, to which they give way.
     for standing in sorted(standings, key=lambda one: one.comment()):
         lines += ["", standing.comment()] + standing.rules(policy)
-        drivers.append((standing.driver, standing.module))
-    by_index = {one.driver for one in records if one.vf is not None and not one.released}
-    by_index.update(one.driver for one in standings if one.is_of_vfs)
+        drivers.append((driver_in_rules(standing), standing.module))
+    by_index = {driver_in_rules(one) for one in records if one.vf is not None and not one.released}
+    by_index.update(driver_in_rules(one) for one in standings if one.is_of_vfs)
     if by_index:
         lines += [""] + [vf_rules.follow_override(policy, driver) for driver in sorted(by_index)]
     if native_vfs:
         lines += [""] + [_native_rule(vf) for vf in sorted(native_vfs, key=lambda one: one.address)]
     for driver, module in sorted(set(drivers)):
         lines += [""] + _driver_rules(policy, driver, module)
-    return joined(lines, f"policy {policy}", "declare it in more than one policy")
+    return joined(lines, whose=f"policy {policy}", remedy="declare it in more than one policy")
 
 
-def _named(policy, one, is_draft):
+def _named(policy: str, one: _Rule, is_draft: bool) -> _Rule:
     """A Record or Standing as it can be rendered."""
     if one.driver is None and is_draft:
         return drafted(one)
@@ -187,12 +212,12 @@ def _named(policy, one, is_draft):
     return one
 
 
-def _digest(text):
+def _digest(text: str) -> str:
     """What stands for a match whose text is too long for its line."""
     return "sha256:" + hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
-def _comment(policy, record):
+def _comment(policy: str, record: Record) -> str:
     """The record in one line. The whole text of a match is kept where it fits, since a person can read it."""
     line = _record_line(record)
     if not fits(line) and record.match is not None:
@@ -206,8 +231,8 @@ def _comment(policy, record):
     return line
 
 
-def _record_line(record):
-    kept = {"ids": record.ids, "driver": record.driver, "module": record.module, "was": record.was, "match": record.match}
+def _record_line(record: Record) -> str:
+    kept: dict[str, Any] = {"ids": record.ids, "driver": record.driver, "module": record.module, "was": record.was, "match": record.match}
     if record.pin:
         kept["zpci"] = record.pin
     else:
@@ -223,7 +248,7 @@ def _record_line(record):
     return f"# {RELEASE if record.released else DEVICE} {json.dumps(kept, sort_keys=True)}"
 
 
-def _device_rules(policy, record):
+def _device_rules(policy: str, record: Record) -> list[str]:
     """The line that takes a device. A kernel that shows serial numbers by itself tells a twin in the slot by that one."""
     ids = ", ".join(f'ATTR{{{key}}}=="0x{record.ids[key]}"' for key in IDENTITY)
     here, mine, lines = f'ACTION=="add", SUBSYSTEM=="pci", {_place(record)}', ids, []
@@ -235,7 +260,7 @@ def _device_rules(policy, record):
     return lines
 
 
-def _place(record):
+def _place(record: Record) -> str:
     if record.pin is None:
         if record.devpath is None:
             return f'KERNEL=="{record.address}"'
@@ -248,19 +273,20 @@ def _place(record):
     return f'{unique}ATTR{{{key}}}=="{value}"'
 
 
-def _with_pf(vf, actions="add|bind"):
+def _with_pf(vf: Record | Device, actions: str = "add|bind") -> tuple[str, str]:
     """(matches the event of a VF's PF when the VF is there, and is what it should be; how attributes of the VF are named then)
 
     ``vf``: a Record or a Device.
     """
-    by_index = vf.devpath is not None and vf.vf is not None
-    name = f"{vf_rules.link(vf.vf)}/" if by_index else f"[pci/{vf.address}]"
-    pf = f'DEVPATH=="{vf.devpath}"' if by_index else f'KERNEL=="{vf.physfn}"'
+    if vf.devpath is not None and vf.vf is not None:
+        name, pf = f"{vf_rules.link(vf.vf)}/", f'DEVPATH=="{vf.devpath}"'
+    else:
+        name, pf = f"[pci/{vf.address}]", f'KERNEL=="{vf.physfn}"'
     known = ", ".join(f'ATTR{{{name}{key}}}=="0x{vf.ids[key]}"' for key in IDENTITY)
     return f'ACTION=="{actions}", SUBSYSTEM=="pci", {pf}, {known}', name
 
 
-def _early_rules(record):
+def _early_rules(record: Record) -> list[str]:
     """The override while the PF's event is processed: before any driver may have the VF, when vfio.host made it.
 
     Where the PF's bus number has moved, the VF's own rule does not find it.
@@ -274,7 +300,7 @@ def _early_rules(record):
     return lines
 
 
-def _native_rule(vf):
+def _native_rule(vf: Device) -> str:
     """A note for what sets the number of VFs (_sriov/rules.py). The module is loaded then and there, and binds nothing yet."""
     return (
         f'{_with_pf(vf)[0]}, ENV{{VFIO_HOST_SRIOV}}=="{vf.physfn}", '
@@ -282,7 +308,7 @@ def _native_rule(vf):
     )
 
 
-def _driver_rules(policy, driver, module):
+def _driver_rules(policy: str, driver: str, module: str) -> list[str]:
     mine = f'ENV{{VFIO_HOST}}=="{policy} {driver}"'
     load = f'TEST!="[subsystem/pci]drivers/{driver}", RUN{{builtin}}+="kmod load {module}"'
     return [
@@ -293,7 +319,7 @@ def _driver_rules(policy, driver, module):
     ]
 
 
-def without(text: str, path: str, policy: str, records: list, standings: list) -> str | None:
+def without(text: str, path: str, *, policy: str, records: Iterable[Record], standings: Iterable[Standing]) -> str | None:
     """A rules file's text without these Records and Standings; None where nothing is left that it would say.
 
     What stays is as it was, byte for byte, the lines for native VFs too, of which there is no record. Raises PlanError as parse(),
@@ -301,13 +327,13 @@ def without(text: str, path: str, policy: str, records: list, standings: list) -
     """
     places, kinds = {record.known_by for record in records}, [one.patterns for one in standings]
     blocks = text.rstrip("\n").split("\n\n")
-    left: list = []
-    drivers: dict = {}
+    left: list[str] = []
+    drivers: dict[tuple[str, str], None] = {}
     for block in blocks[1:]:
-        gone = [one for one in parse(block + "\n", path) if one.known_by in places]
-        gone += [one for one in read_standings(block + "\n", path) if one.patterns in kinds]
+        gone: list[Record | Standing] = [record for record in parse(block + "\n", path) if record.known_by in places]
+        gone += [standing for standing in read_standings(block + "\n", path) if standing.patterns in kinds]
         if gone:
-            drivers[gone[0].driver, gone[0].module] = None
+            drivers[driver_in_rules(gone[0]), gone[0].module] = None
         else:
             left.append(block)
     for driver, module in drivers:
@@ -323,12 +349,12 @@ def without(text: str, path: str, policy: str, records: list, standings: list) -
     return new if left else None
 
 
-def parse(text, path):
+def parse(text: str, path: str) -> list[Record]:
     """The records in a rules file's text. Raises PlanError naming ``path`` and the line that no run of ours wrote."""
-    return read_records(text, path, (DEVICE, RELEASE), lambda kind, kept: _record(kept, kind == RELEASE))
+    return read_records(text, path, kinds=(DEVICE, RELEASE), make=lambda kind, kept: _record(kept, kind == RELEASE))
 
 
-def _record(kept, released):
+def _record(kept: dict[str, Any], released: bool) -> Record:
     ids = {key: checked(HEX_ID, kept["ids"][key]) for key in IDENTITY}
     pin = _pin(kept["zpci"]) if "zpci" in kept else None
     return Record(
@@ -352,7 +378,7 @@ def _record(kept, released):
     )
 
 
-def _index(kept):
+def _index(kept: dict[str, Any]) -> int | None:
     index = kept.get("vf")
     if index is None:
         return None
@@ -361,18 +387,18 @@ def _index(kept):
     return index
 
 
-def _text(pin):
+def _text(pin: dict[str, str]) -> str:
     return " ".join(f"{key} {value}" for key, value in pin.items())
 
 
-def _pin(kept):
+def _pin(kept: dict[str, Any]) -> dict[str, str]:
     ((key, value),) = kept.items()
     if key not in ("uid", "function_id"):
         raise ValueError(f"{key!r} names no function")
     return {key: checked(_ZPCI, value)}
 
 
-def _refusal(kept, fallback):
+def _refusal(kept: dict[str, Any], fallback: str) -> Refusal:
     return Refusal(
         module=checked(NAME, kept["module"]), driver=checked(NAME, kept["driver"]),
         kernel=checked(_WORD, kept["kernel"]), errno=checked(_WORD, kept["errno"]), fallback=fallback,

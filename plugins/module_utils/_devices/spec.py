@@ -11,12 +11,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import FORCES, parse_force
 from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match, parse_match
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown
+
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable, TypeVar
+
+    _Parsed = TypeVar("_Parsed")
 
 AUTO, NATIVE = "auto", "native"
 REFUSE, EXTEND, IGNORE = "refuse", "extend", "ignore"
@@ -54,10 +60,10 @@ class Entry:
     iommu_group: str = REFUSE
     optional: bool = False
     fallback: str | None = None
-    force: tuple = ()
+    force: tuple[str, ...] = ()
 
 
-def parse_policy_name(name):
+def parse_policy_name(name: object) -> str:
     """The name, or InputError: it becomes part of a file's name."""
     if not isinstance(name, str) or not _POLICY.match(name) or len(name) > _MAX_NAME:
         raise InputError(
@@ -66,12 +72,12 @@ def parse_policy_name(name):
     return name
 
 
-def parse_matches(values):
+def parse_matches(values: Iterable[object]) -> list[Match]:
     """The matches of ``pci_facts`` as a list of Match; all errors at once."""
     return _collect(lambda index, value: parse_match(value, f"match[{index}]"), values)
 
 
-def parse_declarations(policies, may_be_empty=False):
+def parse_declarations(policies: dict[str, Any], may_be_empty: bool = False) -> dict[str, list[Entry]]:
     """Policy name -> list of Entry, from policy name -> list of the user's mappings; all errors at once.
 
     ``may_be_empty``: a policy with an empty list gives back what it took; else that is an error, as it may be a slip of an expression.
@@ -95,7 +101,7 @@ def parse_declarations(policies, may_be_empty=False):
     return found
 
 
-def _collect(parse, values):
+def _collect(parse: Callable[[int, object], _Parsed], values: Iterable[object]) -> list[_Parsed]:
     """What ``parse(index, value)`` makes of each value; the problems of all values in one InputError."""
     found, problems = [], []
     for index, value in enumerate(values):
@@ -108,7 +114,7 @@ def _collect(parse, values):
     return found
 
 
-def _parse_entry(policy, index, value):
+def _parse_entry(policy: str, index: int, value: object) -> Entry:
     where = f"policy {policy}, devices[{index}]"
     if not isinstance(value, dict):
         raise InputError(f"{where}: must be a mapping with 'match', not {value!r}")
@@ -139,20 +145,20 @@ def _parse_entry(policy, index, value):
     if optional is None:
         problems.append(f"{where}: optional {value['optional']!r} must be true or false")
     force = parse_force(value.get("force"), where, known=FORCES, problems=problems)
-    if problems:
+    if problems or match is None or optional is None:
         raise InputError(*problems)
     return Entry(policy, where, match, driver, count, group, optional, fallback, force)
 
 
-def _is_driver(value):
+def _is_driver(value: object) -> bool:
     return isinstance(value, str) and bool(_DRIVER.match(value)) and len(value) <= _MAX_NAME
 
 
-def _number(value):
+def _number(value: object) -> int | None:
     """The number that a YAML value or a rendered template means; -1 for what is none."""
     if value is None:
         return None
-    return int(value) if is_whole(value, _MOST_DIGITS) else -1
+    return int(str(value)) if is_whole(value, _MOST_DIGITS) else -1
 
 
 __all__ = (

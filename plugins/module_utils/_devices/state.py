@@ -12,6 +12,7 @@ import functools
 import os
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import iommu, pciids
 from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import Choices
@@ -26,12 +27,18 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.pci import (
     last_address,
     parse_modalias,
 )
-from ansible_collections.vfio.host.plugins.module_utils._devices.place import functions_on, place_of, vf_path
+from ansible_collections.vfio.host.plugins.module_utils._devices.place import Place, functions_on, place_of, vf_path
 from ansible_collections.vfio.host.plugins.module_utils._devices.stuck import Stuck, sentence
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
 from ansible_collections.vfio.host.plugins.module_utils._host.platform import S390, platform_of, remaps_interrupts
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER, BASE_MODULE, VFIO, matching
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import ABSENT, Modules
+
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Interface, Sriov, Zpci
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 _EXTENDED_CONFIG = 0x100
 _SERIAL_NUMBER_CAPABILITY = 0x0003
@@ -52,24 +59,24 @@ class Survey:
     platform: str
     kernel: str
     iommu_enabled: bool
-    groups: dict
-    others: dict  # IOMMU group -> {name: driver} of members that are no PCI functions and keep it
-    devices: dict
+    groups: dict[str, list[str]]
+    others: dict[str, dict[str, str]]  # IOMMU group -> {name: driver} of members that are no PCI functions and keep it
+    devices: dict[str, Device]
     modules: Modules
     choices: Choices
-    vfio_drivers: frozenset
+    vfio_drivers: frozenset[str]
     noiommu: bool
     interrupt_remapping: bool | None
     usage: Usage
-    warnings: list
-    stuck: dict  # address -> a sentence, of each device that nothing can be done with
-    awake: object  # a function from a device that is asleep to what it says of itself, for which it is woken
+    warnings: list[str]
+    stuck: dict[str, str]  # address -> a sentence, of each device that nothing can be done with
+    awake: Callable[[Device], Device]  # a function from a device that is asleep to what it says of itself, for which it is woken
 
-    def is_vfio(self, driver):
+    def is_vfio(self, driver: str | None) -> bool:
         """Whether a driver of this name serves user space: vfio-pci or a variant that the kernel's table names."""
         return driver in self.vfio_drivers
 
-    def is_native(self, device):
+    def is_native(self, device: Device) -> bool:
         """Whether a device has a driver that it would have without an override, too."""
         driver = device.driver
         if driver is None or self.is_vfio(driver):
@@ -79,11 +86,11 @@ class Survey:
         declared = self.modules.declared_by(self.modules.driver_module(driver) or driver)
         return bool(matching(declared, device.modalias))
 
-    def native_driver(self, device):
+    def native_driver(self, device: Device) -> str | None:
         """The driver that the kernel's table names for a device without an override; None where it names none."""
         return self.choices.native_driver(device.modalias)
 
-    def facts(self):
+    def facts(self) -> dict[str, Any]:
         """The survey as ``pci_facts`` returns it."""
         return {
             "platform": self.platform,
@@ -102,40 +109,40 @@ class _Surroundings:
     ``vfs``: PF -> (its Place, its VFs' address -> index), of the PFs that were asked for.
     """
 
-    net: dict
-    block: dict
-    nvme_serials: dict
-    names: object
+    net: dict[str, list[Interface]]
+    block: dict[str, list[str]]
+    nvme_serials: dict[str, str | None]
+    names: Callable[[str, str], tuple[str | None, str | None]]
     is_s390: bool
     stuck: Stuck
-    vfs: dict
-    asleep: set
+    vfs: dict[str, tuple[Place, dict[str | None, int]]]
+    asleep: set[str]
 
 
-def survey(fs):
+def survey(fs: Sysfs) -> Survey:
     """Scan the host behind ``fs``. A function that vanishes during the scan is left out, with a warning."""
     modules = Modules(fs)
-    warnings = []
-    stuck = {}
-    raw = _scan(fs, warnings, stuck)
+    warnings: list[str] = []
+    pids: dict[str, int] = {}
+    raw = _scan(fs, warnings, pids)
     vfio_drivers = _vfio_drivers(fs, modules, raw)
     noiommu = fs.read(f"{fs.modules}/vfio/parameters/enable_unsafe_noiommu_mode") == "Y"
     base = modules.state(BASE_MODULE) != ABSENT
     choices = Choices(modules)
     groups = bool(fs.names(fs.iommu_groups))
-    needed = registry.guards(fs, raw, vfio_drivers.__contains__)
-    taken = bool(stuck) or any(device.driver in vfio_drivers for device in raw)
+    needed = registry.guards(fs, raw, is_vfio=vfio_drivers.__contains__)
+    taken = bool(pids) or any(device.driver in vfio_drivers for device in raw)
     is_root, usage = fs.is_root, Usage(fs)
     if not is_root:
         warnings.append("not root: who holds a device, and serial numbers in the configuration space, are not known")
     devices = {}
     for device in raw:
         devices[device.address] = device.knowing(
-            vfio=choices.facts(device.modalias, iommu.why_not_bindable(device, base, noiommu)),
+            vfio=choices.facts(device.modalias, iommu.why_not_bindable(device, has_base_module=base, noiommu=noiommu)),
             guards=needed.get(device.address, []),
             holders=(usage.holders(device, device.driver in vfio_drivers) if taken else []) if is_root else None,
         )
-    stuck = {address: sentence(devices[address], pid) for address, pid in stuck.items()}
+    stuck = {address: sentence(devices[address], pid) for address, pid in pids.items()}
     return Survey(
         platform=platform_of(fs),
         kernel=fs.kernel,
@@ -155,7 +162,7 @@ def survey(fs):
     )
 
 
-def _vfio_drivers(fs, modules, devices):
+def _vfio_drivers(fs: Sysfs, modules: Modules, devices: list[Device]) -> frozenset[str]:
     """The names of all VFIO drivers that are registered now, and the base driver's."""
     found = {BASE_DRIVER}
     for module in {alias.module for alias in modules.aliases(VFIO)}:
@@ -167,7 +174,7 @@ def _vfio_drivers(fs, modules, devices):
     return frozenset(found)
 
 
-def _scan(fs, warnings, stuck):
+def _scan(fs: Sysfs, warnings: list[str], stuck: dict[str, int]) -> list[Device]:
     around = _Surroundings(
         net=interfaces(fs),
         block=_disks(fs),
@@ -199,7 +206,7 @@ def _scan(fs, warnings, stuck):
     return found
 
 
-def _unread(fs, directory):
+def _unread(fs: Sysfs, directory: str) -> list[str]:
     """What cannot be read of a device that nothing may be done with without it."""
     paths = [directory] + [f"{directory}/{name}" for name in _NEEDED]
     return [
@@ -207,10 +214,10 @@ def _unread(fs, directory):
     ]
 
 
-def _read_device(fs, address, directory, around, stuck):
+def _read_device(fs: Sysfs, address: str, directory: str, around: _Surroundings, stuck: dict[str, int]) -> Device | None:
     modalias = fs.read(directory + "/modalias")
     ids = parse_modalias(modalias) if modalias else None
-    if ids is None:
+    if modalias is None or ids is None:
         return None
     above = functions_on(directory)[:-1]
     is_asleep = _is_asleep(fs, directory, above, around.asleep)
@@ -221,7 +228,7 @@ def _read_device(fs, address, directory, around, stuck):
         config = _read_config(fs, directory)
     revision = None if config.is_dead else config.revision or (fs.read(directory + "/revision") or "0x")[2:] or None
     driver, group = fs.link(directory + "/driver"), fs.link(directory + "/iommu_group")
-    waiting = around.stuck.waiting(address, driver, group)
+    waiting = around.stuck.waiting(address, driver=driver, group=group)
     if waiting is not None:
         stuck[address] = waiting
     override = None if waiting else fs.read(directory + "/driver_override")
@@ -260,7 +267,7 @@ def _read_device(fs, address, directory, around, stuck):
     )
 
 
-def _pf(fs, around, physfn, address):
+def _pf(fs: Sysfs, around: _Surroundings, physfn: str, address: str) -> tuple[Place, int | None]:
     """(Place of a VF's PF, the VF's number as the PF's links have it: N of virtfnN). (source: drivers/pci/iov.c
     pci_iov_sysfs_link())
     """
@@ -273,12 +280,12 @@ def _pf(fs, around, physfn, address):
     return place, indexes.get(address)
 
 
-def _is_boot_vga(fs, path):
+def _is_boot_vga(fs: Sysfs, path: str) -> bool:
     """Whether a display is the firmware's, or may be, where it does not say."""
     return fs.read(path) == "1" or fs.refusal(path) is not None
 
 
-def _sriov(fs, directory):
+def _sriov(fs: Sysfs, directory: str) -> Sriov | None:
     total = fs.number(directory + "/sriov_totalvfs")
     if total is None:
         return None
@@ -290,12 +297,16 @@ def _sriov(fs, directory):
     }
 
 
-def _zpci(fs, directory):
+def _zpci(fs: Sysfs, directory: str) -> Zpci | None:
     read = {key: fs.read(f"{directory}/{key}") for key in _ZPCI}
     values = {key: text if text and _ZPCI_VALUE.match(text) else None for key, text in read.items()}
-    if values["function_id"] is None:
+    function_id = values["function_id"]
+    if function_id is None:
         return None
-    return dict(values, uid_is_unique=values["uid_is_unique"] == "1")
+    return {
+        "uid": values["uid"], "uid_is_unique": values["uid_is_unique"] == "1", "function_id": function_id, "pchid": values["pchid"],
+        "pft": values["pft"], "pfgid": values["pfgid"], "vfn": values["vfn"], "port": values["port"],
+    }
 
 
 @dataclass(frozen=True)
@@ -308,7 +319,7 @@ class _Config:
     is_dead: bool = False
 
 
-def _read_config(fs, directory):
+def _read_config(fs: Sysfs, directory: str) -> _Config:
     """The _Config of a function.
 
     Without root the kernel shows the first 64 bytes only. Offsets: PCI_REVISION_ID 8, PCI_HEADER_TYPE 14 and the
@@ -323,7 +334,7 @@ def _read_config(fs, directory):
         return _Config(f"{head[8]:02x}", head[14] & 0x7F, _serial_number(read_at))
 
 
-def _is_asleep(fs, directory, above, asleep):
+def _is_asleep(fs: Sysfs, directory: str, above: tuple[str, ...], asleep: set[str]) -> bool:
     """Whether a look at a function's configuration space would wake it: the kernel resumes one in D3cold for that, and no
     other (source: drivers/pci/pci.c, pci_config_pm_runtime_get). Kernels before 5.8 do not say in which state one is.
     """
@@ -333,7 +344,7 @@ def _is_asleep(fs, directory, above, asleep):
     return state == "D3cold" or not asleep.isdisjoint(above)
 
 
-def _header_type(fs, directory, ids):
+def _header_type(fs: Sysfs, directory: str, ids: dict[str, str]) -> int | None:
     """The header type that the kernel found when it scanned the bus: it shows a bridge by attributes, and takes no function of
     another type than these (source: drivers/pci/pci-sysfs.c pci_bridge_attrs, drivers/pci/probe.c pci_setup_device()).
     """
@@ -342,7 +353,7 @@ def _header_type(fs, directory, ids):
     return None if has_bridge_class(ids) else 0
 
 
-def _awake(fs, choices, base, noiommu, device):
+def _awake(fs: Sysfs, choices: Choices, base: bool, noiommu: bool, device: Device) -> Device:
     """The device with what only its configuration space says; where it is asleep it is woken for that."""
     if not device.is_asleep:
         return device
@@ -351,10 +362,10 @@ def _awake(fs, choices, base, noiommu, device):
         is_asleep=False, is_dead=config.is_dead, header_type=None if config.is_dead else device.header_type,
         revision=config.revision, serial=device.serial or config.serial,
     )
-    return woken.knowing(vfio=choices.facts(woken.modalias, iommu.why_not_bindable(woken, base, noiommu)))
+    return woken.knowing(vfio=choices.facts(woken.modalias, iommu.why_not_bindable(woken, has_base_module=base, noiommu=noiommu)))
 
 
-def _serial_number(read_at):
+def _serial_number(read_at: Callable[[int, int], bytes]) -> str | None:
     """The Device Serial Number capability as lspci prints it, '52-54-00-ff-ff-12-34-56'; None where there is none."""
     offset = _EXTENDED_CONFIG
     for dummy in range(96):  # no more capabilities fit
@@ -371,9 +382,9 @@ def _serial_number(read_at):
     return None
 
 
-def _disks(fs):
+def _disks(fs: Sysfs) -> dict[str, list[str]]:
     """Address -> the names of its whole disks, as they are below /dev."""
-    found = {}
+    found: dict[str, list[str]] = {}
     for name in fs.names(fs.block):
         directory = f"{fs.block}/{name}"
         target = fs.target(directory) or ""
@@ -386,8 +397,8 @@ def _disks(fs):
     return found
 
 
-def _nvme_serials(fs):
-    found = {}
+def _nvme_serials(fs: Sysfs) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
     for name in fs.names(fs.nvme):
         address = last_address(fs.target(f"{fs.nvme}/{name}") or "")
         if address:

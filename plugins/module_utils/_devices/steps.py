@@ -9,12 +9,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import module_name
 from ansible_collections.vfio.host.plugins.module_utils._devices.groups import called
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import NATIVE
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import Choice, matching
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Request
+    from ansible_collections.vfio.host.plugins.module_utils._devices.records import Memory
+    from ansible_collections.vfio.host.plugins.module_utils._devices.resolve import Target
+    from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record
+    from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
 
 # What is done to a device. OVERRIDE "" clears; BIND names a driver; PROBE lets the kernel pick; with a value, a VF
 # that the kernel keeps from drivers gets the driver of this name, or of the module of this name.
@@ -28,7 +36,7 @@ class Step:
     """One action on one device; ``value`` is the driver, module or modalias that the action needs."""
 
     action: str
-    value: str
+    value: str | None
 
 
 @dataclass(frozen=True)
@@ -44,10 +52,10 @@ class DevicePlan:
     device: Device
     policy: str
     status: str
-    driver: str
-    override: str
+    driver: str | None
+    override: str | None
     choice: Choice
-    steps: list = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     rebinds: bool = False
     must_bind: bool = False
     fallback: str | None = None
@@ -56,12 +64,12 @@ class DevicePlan:
     via: str | None = None
 
     @property
-    def name(self):
+    def name(self) -> str:
         """What a message calls the device, and what brings it in where no entry names it."""
         return called(self.device, self.via)
 
 
-def take(survey, target, request):
+def take(survey: Survey, target: Target, *, request: Request) -> DevicePlan:
     """How the device of a Target gets the driver that is declared for it."""
     device, choice, policy = target.device, target.choice, target.entry.policy
     if target.is_native:
@@ -84,7 +92,7 @@ def take(survey, target, request):
     return DevicePlan(device, policy, BOUND, choice.driver, choice.driver, choice, steps, rebinds, fallback=fallback)
 
 
-def release(survey, policy, record, request, memory):
+def release(survey: Survey, policy: str, *, record: Record, request: Request, memory: Memory) -> DevicePlan:
     """How the device of a Record that its policy does not declare any more is given back."""
     device = survey.devices[record.address]
     reason = request.why_released(policy)
@@ -93,7 +101,7 @@ def release(survey, policy, record, request, memory):
         taken = f"the rule of serial {record.serial} took it{', which is at ' + now + ' now' if now else ''}"
         reason = taken if request.present else f"{reason}; {taken}"
     choice = Choice(None, None, NATIVE, reason=reason)
-    pf = survey.devices.get(device.physfn)
+    pf = survey.devices.get(device.physfn or "")
     was = record.was["driver"]
     if pf is not None and pf.sriov and not pf.sriov["autoprobe"] and was is None:
         return _leave_alone(device, policy, choice, request)
@@ -107,7 +115,7 @@ def release(survey, policy, record, request, memory):
     return replace(found, gives_back=True)
 
 
-def _driver_to_come(survey, device, was: str | None) -> tuple:
+def _driver_to_come(survey: Survey, device: Device, was: str | None) -> tuple[str | None, bool]:
     """(the driver that the kernel gives a device on its way back, None for none, whether it has to).
 
     ``was``: the driver that it had before it was taken. What had none before need not get one; nor what had one that is not on this
@@ -125,7 +133,7 @@ def _driver_to_come(survey, device, was: str | None) -> tuple:
     return (was, True) if declares else (native, False)
 
 
-def _leave_alone(device, policy, choice, request):
+def _leave_alone(device: Device, policy: str, choice: Choice, request: Request) -> DevicePlan:
     """Take override and driver off a VF that had no driver, and that its PF keeps from getting one by itself."""
     if not request.now:
         return DevicePlan(device, policy, PENDING, device.driver, device.driver_override, choice, rebinds=True, gives_back=True)
@@ -135,7 +143,10 @@ def _leave_alone(device, policy, choice, request):
     return DevicePlan(device, policy, RELEASED, None, None, choice, steps, bool(steps), gives_back=True)
 
 
-def _give_native(survey, device, policy, choice, expected, request, *, is_met=False, must_bind=False):
+def _give_native(
+    survey: Survey, device: Device, policy: str, choice: Choice, expected: str | None, request: Request, *, is_met: bool = False,
+    must_bind: bool = False,
+) -> DevicePlan:
     """Clear the override and let the kernel pick; ``expected``: the driver that will come of it, None for none."""
     if is_met:
         return DevicePlan(device, policy, UNCHANGED, device.driver, device.driver_override, choice)

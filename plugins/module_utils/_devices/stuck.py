@@ -13,6 +13,11 @@ its override. So it is found out by other means.
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 # Where the kernel waits for the last user of a VFIO device (source: drivers/vfio/vfio_main.c), as /proc/PID/wchan shows it.
 _WAITS = "vfio_unregister_group_dev"
@@ -21,11 +26,11 @@ _WAITS = "vfio_unregister_group_dev"
 class Stuck:
     """What is stuck on one host at one moment."""
 
-    def __init__(self, fs):
+    def __init__(self, fs: Sysfs) -> None:
         self._fs = fs
         self._ours = fs.stuck_writes()
 
-    def waiting(self, address, driver, group):
+    def waiting(self, address: str, *, driver: str | None, group: str | None) -> int | None:
         """The process that waits for the device at ``address``, in the kernel; None where none does."""
         if address in self._ours:
             return self._ours[address]
@@ -35,7 +40,7 @@ class Stuck:
         return None
 
     @cached_property
-    def _somebodys(self):
+    def _somebodys(self) -> int | None:
         for pid in self._fs.names(self._fs.proc):
             if pid.isdigit() and any(
                 self._fs.read(f"{self._fs.proc}/{pid}/task/{task}/wchan") == _WAITS
@@ -45,7 +50,7 @@ class Stuck:
         return None
 
 
-def sentence(device, pid):
+def sentence(device: Device, pid: int) -> str:
     """What to say of a device for which process ``pid`` waits."""
     held = " and ".join(f"process {one['pid']} ({one['command']}) has it open" for one in device.holders or ())
     return (

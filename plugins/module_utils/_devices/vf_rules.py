@@ -20,12 +20,12 @@ OVERRIDDEN, PROBED, NATIVE = "1", "2", "3"
 _UUID = "5f1c7e34-3d4b-4d0e-9a53-0d5c6d0a7b11"
 
 
-def link(index: int) -> str:
-    """The PF's link to a VF."""
+def link(index: int | str) -> str:
+    """The PF's link to a VF; ``index``: its number, as a text in rules."""
     return f"virtfn{index}"
 
 
-def send(index: int, mark: str) -> str:
+def send(index: int | str, mark: str) -> str:
     """The assignment that sends a VF another ``add`` event."""
     return f'ATTR{{{link(index)}/uevent}}="add {_UUID} VFIOHOST={mark}"'
 
@@ -40,7 +40,7 @@ def follow_override(policy: str, driver: str) -> str:
     return f'{sent(OVERRIDDEN)}, ATTR{{driver_override}}=="{driver}", ENV{{VFIO_HOST}}="{policy} {driver}"'
 
 
-def standing_lines(driver: str, pfs: tuple, indexes: tuple, ids: str) -> list[str]:
+def standing_lines(driver: str, *, pfs: tuple[str, ...], indexes: tuple[str, ...], ids: str) -> list[str]:
     """What takes the VFs of these indexes of the PFs at these DEVPATHs, where nothing else has set an override.
 
     ``change`` is the event of a PF whose VFs have come (source: drivers/pci/iov.c sriov_enable()). ``ids``: with a place for

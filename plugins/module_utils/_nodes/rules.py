@@ -79,8 +79,7 @@ def render(entries: Dict[Optional[str], Entry], devices: Mapping[str, Device]) -
             lines.append(f'ACTION=="add|change", SUBSYSTEM=="misc", KERNEL=="iommu", {_access(entry.wish)}')
         for address in entry.addresses:
             lines += _device_rules(entry.wish, devices[address], devices)
-    text: str = joined(lines, "nodes", "declare fewer devices in one policy")
-    return text
+    return joined(lines, whose="nodes", remedy="declare fewer devices in one policy")
 
 
 def _comment(entry: Entry) -> str:
@@ -160,7 +159,7 @@ def place_now(device: Device, devices: Mapping[str, Device]) -> Optional[str]:
 
 def parse(text: Optional[str], path: str) -> Dict[Optional[str], Entry]:
     """The entries of the file's text. Raises PlanError naming ``path`` and the line that no run of ours wrote."""
-    found = read_records(text or "", path, (NODES,), lambda dummy, kept: _entry(kept), "which leaves the nodes to root")
+    found = read_records(text or "", path, kinds=(NODES,), make=lambda dummy, kept: _entry(kept), effect="which leaves the nodes to root")
     return {entry.wish.policy: entry for entry in found}
 
 

@@ -253,7 +253,7 @@ class Declaration:
         from ansible_collections.vfio.host.plugins.module_utils._devices.options import device_request
         prediction = plans[SRIOV].prediction if SRIOV in plans else None
         comes = of_host.is_needed and _comes(plans, of_host.table)
-        return device_request(self.options, self.options[DEVICES], comes, prediction)
+        return device_request(self.options, self.options[DEVICES], iommu_comes=comes, prediction=prediction)
 
     def _probes(self, plans: Plans) -> object:
         if SRIOV not in plans:

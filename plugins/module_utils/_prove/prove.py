@@ -92,7 +92,7 @@ class _Prover:
         self._survey = found
         self._timeout = timeout
         self._way = way
-        self._obstacles = obstacles(fs, found.devices.values(), found.is_vfio)
+        self._obstacles = obstacles(fs, found.devices.values(), is_vfio=found.is_vfio)
 
     def row(self, address: str, check: bool) -> Dict[str, Any]:
         """What became of one device."""
@@ -149,7 +149,7 @@ class _Prover:
     def _nodes(self, device: Device) -> Dict[str, Tuple[str, str]]:
         """Way -> (path, 'major:minor') of each node by which the kernel offers a device."""
         fs, found = self._fs, {}
-        for node, place in vfio_nodes(fs, fs.device_directory(device.address), device.iommu_group).items():
+        for node, place in vfio_nodes(fs, fs.device_directory(device.address), group=device.iommu_group).items():
             for way, subsystem in _NODE_SUBSYSTEM.items():
                 if place.subsystem == subsystem:
                     found[way] = f"{fs.dev}/{place.name}", node.number
@@ -217,7 +217,7 @@ class _Prover:
             blocking=[
                 f"{one.address} ({one.driver}, {one.name})" for one in known.devices.values()
                 if device.iommu_group is not None and one.iommu_group == device.iommu_group
-                and iommu.blocks_group(one, one.driver, known.is_vfio(one.driver))
+                and iommu.blocks_group(one, driver=one.driver, is_vfio=known.is_vfio(one.driver))
             ] + [named_other(*one) for one in sorted(known.others.get(device.iommu_group, {}).items())],
             direct=self._obstacles.get(device.address, {}).get(DIRECT, ""),
             unsafe=iommu.unsafe_interrupts(known),

@@ -167,7 +167,7 @@ def _select(state, selector, entry, problems):
         others = ", ".join(f"{one.address} ({one.name})" for one in devices)
         why = f"only what cannot have VFs: {others}" if others else "no device of this host"
         problems.append(f"{entry.where}: {entry.match.text} matches {why}")
-    shared = selector.unclear(entry.match, entry.where, [one.address for one in capable])
+    shared = selector.unclear(entry.match, where=entry.where, addresses=[one.address for one in capable])
     shared += [message for one in capable for message in _moved_away(state, entry, one)]
     problems += shared
     return [] if shared else capable
@@ -191,7 +191,7 @@ def _absent(state, request, entries, problems):
         selector = Selector(devices)
         matched = [[address for address in selector.select(entry.match) if address in addresses] for entry in entries]
         for entry, some in zip(entries, matched):
-            problems += selector.unclear(entry.match, entry.where, some)
+            problems += selector.unclear(entry.match, where=entry.where, addresses=some)
         addresses &= {address for some in matched for address in some}
     return _given_back(state, request, addresses, problems)
 

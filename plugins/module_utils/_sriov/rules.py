@@ -81,7 +81,7 @@ def render(records):
     if any(record.devpath for record in records):
         probes += [""] + _sent_rules()
     remedy = "declare fewer VFs"
-    return joined(numbers, f"sriov, {NUMBERS}", remedy), joined(probes, f"sriov, {PROBES}", remedy)
+    return joined(numbers, whose=f"sriov, {NUMBERS}", remedy=remedy), joined(probes, whose=f"sriov, {PROBES}", remedy=remedy)
 
 
 def _comment(record):
@@ -148,7 +148,7 @@ def _sent_rules():
 
 def parse(text, path):
     """The records in a rules file's text. Raises PlanError naming ``path`` and the line that no run of ours wrote."""
-    return read_records(text, path, (PF,), lambda dummy, kept: _record(kept), "which leaves no VFs")
+    return read_records(text, path, kinds=(PF,), make=lambda dummy, kept: _record(kept), effect="which leaves no VFs")
 
 
 def _record(kept):

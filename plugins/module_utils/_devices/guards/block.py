@@ -11,12 +11,15 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import Callable, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Iterator, List, Optional, Sequence
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import VIRTUAL, Network
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import addresses_in
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import Mount
 
 # On the path of a namespace that several controllers may serve: it hangs from none of them.
 NVME_SUBSYSTEM = "/nvme-subsystem/"
@@ -53,10 +56,10 @@ class Blocks:
     with a text, gives the Ways of all pools of ZFS.
     """
 
-    def __init__(self, fs: Sysfs, network: Network):
+    def __init__(self, fs: Sysfs, network: Network) -> None:
         self._fs = fs
         self._network = network
-        self.used: set = set()  # names of the block devices on the ways so far
+        self.used: set[str] = set()  # names of the block devices on the ways so far
         self.file_ways: Callable[..., Iterator[Way]] = lambda path, text, seen: iter([Way(text, None)])
         self.pool_ways: Callable[[str], Iterator[Way]] = lambda text: iter([Way(text, None)])
 
@@ -69,10 +72,10 @@ class Blocks:
         """The kernel's name of the block device 'major:minor'; None where sysfs has none."""
         return self._fs.link(f"{self._fs.dev_block}/{number}")
 
-    def of_node(self, path: str, text: str, seen: Tuple = ()) -> Iterator[Way]:
+    def of_node(self, path: str, text: str, *, seen: tuple[Mount | str, ...] = ()) -> Iterator[Way]:
         """The Ways of a device node."""
         name = self.node(path)
-        yield from self.ways(name, text, seen) if name else [Way(f"{text} on {path}", None)]
+        yield from self.ways(name, text, seen=seen) if name else [Way(f"{text} on {path}", None)]
 
     def far(self, text: str) -> Iterator[Way]:
         """The Ways of all disks of this host that are reached over a network."""
@@ -81,9 +84,9 @@ class Blocks:
             if not addresses_in(target) and (_NVME_FABRICS in target or NVME_SUBSYSTEM in target or _ISCSI_SESSION.search(target)):
                 yield from self.ways(name, text)
 
-    def remote(self, peers: List[Optional[bytes]], text: str) -> Iterator[Way]:
+    def remote(self, peers: Sequence[Optional[bytes]], text: str) -> Iterator[Way]:
         """The Ways to addresses; None among them, or none at all: every interface that is up counts."""
-        for peer in peers or [None]:
+        for peer in peers or (None,):
             for way, addresses in self._network.to_peer(peer):
                 yield Way(f"{text} over {way}", addresses)
 
@@ -91,7 +94,7 @@ class Blocks:
         for way, addresses in self._network.below(interface):
             yield Way(f"{text} over {way}", addresses)
 
-    def ways(self, name: str, text: str, seen: Tuple = ()) -> Iterator[Way]:
+    def ways(self, name: str, text: str, *, seen: tuple[Mount | str, ...] = ()) -> Iterator[Way]:
         """The Ways of a block device, to every end below; ``text`` ends before "on"."""
         fs = self._fs
         text, target = f"{text} on {name}", fs.target(f"{fs.block}/{name}")
@@ -117,7 +120,7 @@ class Blocks:
         else:
             yield Way(text, [] if _ON_OTHER_BUS.match(target) else None)
 
-    def _virtual(self, name, target, text, seen):
+    def _virtual(self, name: str, target: str, text: str, seen: tuple[Mount | str, ...]) -> Iterator[Way]:
         fs, directory = self._fs, f"{self._fs.block}/{name}"
         lower = fs.names(directory + "/slaves")
         is_unread = fs.refusal(directory + "/slaves") is not None
@@ -125,7 +128,7 @@ class Blocks:
         if not lower and fs.exists(f"{fs.block}/{parent}"):
             lower = [parent]  # a partition: its disk has the slaves
         for one in lower:
-            yield from self.ways(one, text, seen)
+            yield from self.ways(one, text, seen=seen)
         if lower and _REPLICATED.match(name):
             yield from self.remote([], text)
         if lower:
@@ -134,7 +137,7 @@ class Blocks:
         backing = next((one for one in map(fs.read, paths) if one and one != "none"), "")
         is_unread = is_unread or any(fs.refusal(path) is not None for path in paths)
         if backing.startswith("/dev/") and self.node(backing):
-            yield from self.of_node(backing, text, seen)
+            yield from self.of_node(backing, text, seen=seen)
         elif backing.startswith("/"):
             yield from self.file_ways(backing[:-len(_DELETED)] if backing.endswith(_DELETED) else backing, text, seen)
         elif _OF_MEMORY.match(name) and not is_unread:
@@ -144,7 +147,7 @@ class Blocks:
         else:
             yield Way(text, None)
 
-    def _session(self, host, session, text):
+    def _session(self, host: str, session: str, text: str) -> Iterator[Way]:
         """A disk of an iSCSI session, whose connections' addresses, and the interface that it is tied to, the kernel tells."""
         fs = self._fs
         yield from self.remote([
@@ -155,7 +158,7 @@ class Blocks:
         if interface and fs.exists(f"{fs.net}/{interface}"):
             yield from self._over(interface, text)
 
-    def _controller(self, path, text):
+    def _controller(self, path: str, text: str) -> Iterator[Way]:
         """An NVMe controller by its transport (source: drivers/nvme/host/fabrics.c nvmf_get_address())."""
         fs = self._fs
         if addresses_in(path):
@@ -177,7 +180,7 @@ class Blocks:
         else:
             yield Way(text, None)
 
-    def _adapter(self, traddr, text):
+    def _adapter(self, traddr: str, text: str) -> Iterator[Way]:
         """The Fibre Channel adapter of a port name: 'nn-0x20000090fa000001:pn-0x10000090fa000001'."""
         fs, found = self._fs, []
         wanted = _number(traddr.rpartition("pn-")[2]) if "pn-" in traddr else None
@@ -194,7 +197,7 @@ class Blocks:
                 yield Way(text, None)
 
 
-def _number(text):
+def _number(text: str | None) -> int | None:
     try:
         return int(text or "", 16)
     except ValueError:

@@ -10,11 +10,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import mounts
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards import filesystems
-from ansible_collections.vfio.host.plugins.module_utils._devices.guards.block import Way
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.block import Blocks, Way
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
+
+if TYPE_CHECKING:
+    from typing import Collection, Iterator
+
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 _BY = {"UUID": "uuid", "LABEL": "label", "PARTUUID": "partuuid", "PARTLABEL": "partlabel"}
 _LONGEST_NAME = 255
@@ -26,14 +32,16 @@ _EFI, _LOADER = "8be4df61-93ca-11d2-aa0d-00e098032b8c", "4a67b082-0a4c-41cf-b6c7
 class NextBoot:
     """What one host's next boot needs. ``blocks``: its Blocks; ``mounted``: the sources of its mounts, which tell more."""
 
-    def __init__(self, fs, blocks, mounted):
+    def __init__(self, fs: Sysfs, blocks: Blocks, mounted: Collection[str]) -> None:
         self._fs = fs
         self._blocks = blocks
         self._mounted = mounted
 
-    def ways(self):
+    def ways(self) -> Iterator[Way]:
         """Every Way, each of which is the host's only where nothing else is: is_direct is False."""
-        fs, wanted, far = self._fs, [], []
+        fs = self._fs
+        wanted: list[tuple[str, str]] = []
+        far: list[tuple[str, str]] = []
         for what, key in mounts.boot_devices(fs.read(fs.proc + "/cmdline") or ""):
             wanted.append((what, f"{key}= of the kernel's command line is"))
         fstab = (fs.read_file(fs.fstab) or b"").decode("utf-8", "surrogateescape")
@@ -41,11 +49,11 @@ class NextBoot:
             (far if filesystems.is_server(what, kind) else wanted).append((what, f"{where} of /etc/fstab is"))
         for path in (fs.proc + "/cmdline", fs.fstab):
             yield from self._unread(path)
-        for what in self._booted_from():
-            if isinstance(what, Way):
-                yield what
+        for told in self._booted_from():
+            if isinstance(told, Way):
+                yield told
             else:
-                wanted.append((f"PARTUUID={what.lower()}", "the EFI partition of this boot is"))
+                wanted.append((f"PARTUUID={told.lower()}", "the EFI partition of this boot is"))
         for what, text in far:
             # A name is known to the kernel once it is mounted, and to nothing here before.
             peers = [one for one in filesystems.servers(mounts.Mount("0:0", "", "nfs", what, "")) if one is not None]
@@ -58,13 +66,13 @@ class NextBoot:
             for way in self._blocks.ways(name, text) if name else ():
                 yield replace(way, is_direct=False)
 
-    def _unread(self, path):
+    def _unread(self, path: str) -> Iterator[Way]:
         """A Way that cannot be told, where what was just looked for at ``path`` is there and cannot be read."""
         number = self._fs.refusal(path)
         if number is not None:
             yield Way(f"what {path[len(self._fs.root):]} would say ({errno_name(number)}) is", None)
 
-    def _booted_from(self):
+    def _booted_from(self) -> Iterator[str | Way]:
         """UUIDs of the partitions that this boot came from, and a Way for each that cannot be told."""
         fs = self._fs
         # The first four bytes of a variable's file are its attributes (source: Documentation/filesystems/efivarfs.rst).
@@ -78,7 +86,7 @@ class NextBoot:
             yield from self._unread(path)
         yield from filter(None, (loader.decode("utf-16-le", "replace").strip("\0"), mounts.booted_partition(entry[4:])))
 
-    def _named(self, what):
+    def _named(self, what: str) -> tuple[str | None, bool]:
         """(the kernel's name of the block device that a boot names, None where it is not there; whether that can be told)."""
         fs = self._fs
         if "\0" in what:
@@ -97,7 +105,7 @@ class NextBoot:
         return name, fs.refusal(link) is None
 
 
-def _escaped(found):
+def _escaped(found: re.Match[str]) -> str:
     """A character as udev writes it in the name of a link, byte by byte."""
     return "".join(f"\\x{one:02x}" for one in found.group().encode("utf-8", "surrogateescape"))
 

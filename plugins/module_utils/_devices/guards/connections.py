@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, NamedTuple, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Set, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import wire
 
@@ -48,11 +48,13 @@ def inodes(text: str, field: int = 9) -> Set[str]:
     return {words[field] for words in _lines(text) if len(words) > field}
 
 
-def _lines(text):
+def _lines(text: str) -> Iterator[list[str]]:
     return (line.split(None, 10) for line in text.split("\n")[1:])
 
 
-def of_controller(inherited: Iterable[str], found: Dict[str, List[Connection]], is_all_known: bool) -> Tuple[list, bool]:
+def of_controller(
+    inherited: Iterable[str], found: dict[str, list[Connection]], *, is_all_known: bool,
+) -> tuple[list[tuple[bytes, bytes]], bool]:
     """([(local address, peer's address)] of what may be the controller's, whether it is that for sure).
 
     ``inherited``: the inodes of the sockets that this process's ancestors have open; ``found``: connections by inode;

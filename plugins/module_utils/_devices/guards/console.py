@@ -42,7 +42,7 @@ def consoles(fs: Sysfs, devices: Iterable[Device]) -> Iterator[Tuple[str, List[s
     yield from _kernels_consoles(fs)
 
 
-def _is_boot_display(fs, address):
+def _is_boot_display(fs: Sysfs, address: str) -> bool:
     """Whether the kernel takes a display for the firmware's (Linux 6.18: an attribute of the DRM card; before, of the device)."""
     directory = fs.device_directory(address)
     paths = [f"{directory}/boot_display"]
@@ -50,7 +50,7 @@ def _is_boot_display(fs, address):
     return any(fs.read(path) == "1" or fs.refusal(path) is not None for path in paths)
 
 
-def _framebuffer(fs):
+def _framebuffer(fs: Sysfs) -> Iterator[tuple[str, list[str]]]:
     """The function whose memory the first framebuffer is in: the console's, unless somebody has mapped it to another one."""
     names = sorted(filter(_FRAMEBUFFER.match, fs.names(fs.graphics)), key=lambda name: int(name[len("fb"):]))
     for name in names[:1]:
@@ -60,12 +60,12 @@ def _framebuffer(fs):
             yield f"the framebuffer {name} is", found
 
 
-def _behind_firmwares(fs):
+def _behind_firmwares(fs: Sysfs) -> Iterator[list[str]]:
     """The functions in whose memory the firmware's framebuffer is (source: linux kernel/resource.c r_show()).
 
     /proc/iomem has a line for each range, and below it, further in, those that are in it.
     """
-    above = []
+    above: list[tuple[int, str]] = []
     for line in (fs.read_file(fs.proc + "/iomem") or b"").decode("utf-8", "replace").split("\n"):
         depth = len(line) - len(line.lstrip(" "))
         name = line.partition(" : ")[2]
@@ -75,7 +75,7 @@ def _behind_firmwares(fs):
         above.append((depth, name))
 
 
-def _kernels_consoles(fs):
+def _kernels_consoles(fs: Sysfs) -> Iterator[tuple[str, list[str]]]:
     """The functions of the terminals that the kernel writes its messages to."""
     for name in (fs.read(f"{fs.ttys}/console/active") or "").split():
         if _TERMINAL.match(name):

@@ -85,7 +85,7 @@ def is_of_anybody(mount: Mount) -> bool:
     return mount.kind == "overlay" or mount.kind == "fuse" or mount.kind.startswith("fuse.")
 
 
-def _of_fuse(mount):
+def _of_fuse(mount: Mount) -> str:
     # The kernel prints who mounted it (source: fs/fuse/inode.c fuse_show_options()): what a user mounts, the host does not need.
     if [one for one in option(mount, "user_id") if one != "0"]:
         return NOTHING
@@ -111,7 +111,7 @@ def servers(mount: Mount) -> List[Optional[bytes]]:
     return list(dict.fromkeys(found + ([None] if has_more else [])))
 
 
-def _is_loopback(address):
+def _is_loopback(address: bytes) -> bool:
     return address[:1] == b"\x7f" if len(address) == 4 else address == bytes(15) + b"\x01"
 
 

@@ -16,7 +16,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import M
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 
-def _text(fs, path):
+def _text(fs: Sysfs, path: str) -> str:
     return (fs.read_file(path) or b"").decode("utf-8", "surrogateescape")
 
 
@@ -67,7 +67,7 @@ def shows_own_interfaces(fs: Sysfs) -> bool:
     return bool(numbers[0]) and not numbers[0] & numbers[1]
 
 
-def _names(text):
+def _names(text: str) -> set[str]:
     """The interfaces in /proc/net/dev: two lines of headers, and a name before a colon in each other one."""
     return {line.rpartition(":")[0].strip(" ") for line in text.split("\n")[2:] if ":" in line}
 

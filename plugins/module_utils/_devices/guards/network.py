@@ -9,11 +9,17 @@
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.guards.connections import INODES, connections, inodes, of_controller
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.connections import INODES, Connection, connections, inodes, of_controller
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.namespaces import shows_own_interfaces
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address, read_tables, show_address
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import addresses_in
+
+if TYPE_CHECKING:
+    from typing import Iterable, Iterator
+
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 VIRTUAL = "/devices/virtual/"
 _UP = 0x1  # IFF_UP: include/uapi/linux/if.h
@@ -23,7 +29,7 @@ _PORT_DOWN = "1:"  # "1: DOWN", source: linux drivers/infiniband/core/sysfs.c st
 _OVS = "ovs-system"
 _MOST_ANCESTORS = 64
 # Addresses of each family of which some is reached by the default route alone: those for documentation, and well-known ones.
-_SOMEWHERE = tuple(tuple(map(parse_address, some)) for some in (
+_SOMEWHERE = tuple(tuple(address for address in map(parse_address, some) if address is not None) for some in (
     ("192.0.2.1", "198.51.100.1", "203.0.113.1", "8.8.8.8", "1.1.1.1"), ("2001:db8::1", "2001:4860:4860::8888", "2606:4700:4700::1111"),
 ))
 
@@ -34,68 +40,71 @@ class Network:
     ``hidden``: (text, addresses) of each function that may have an interface where this process does not see it.
     """
 
-    def __init__(self, fs, hidden=()):
+    def __init__(self, fs: Sysfs, hidden: Iterable[tuple[str, list[str]]] = ()) -> None:
         self._fs = fs
-        self._up = None
+        self._up: list[tuple[str, list[str]]] | None = None
         self._hidden = list(hidden)
-        self._is_own = None
+        self._is_own: bool | None = None
         self.is_readable = fs.exists(fs.proc + "/net/route") or fs.exists(fs.proc + "/net/ipv6_route")
         try:
-            self.tables = read_tables(*(self._text(f"/net/{name}") for name in ("route", "ipv6_route", "fib_trie", "if_inet6")))
+            self.tables = read_tables(
+                self._text("/net/route"), self._text("/net/ipv6_route"), trie=self._text("/net/fib_trie"), inet6=self._text("/net/if_inet6"),
+            )
             self.tables.default_interfaces()
         except ValueError:
-            self.is_readable, self.tables = False, read_tables("", "", "", "")
+            self.is_readable, self.tables = False, read_tables("", "", trie="", inet6="")
 
-    def _text(self, name):
+    def _text(self, name: str) -> str:
         """A file of /proc. Raises ValueError where it is there and cannot be read."""
         text = self._fs.read_file(self._fs.proc + name)
         if self._fs.refusal(self._fs.proc + name) is not None:
             raise ValueError(f"{name} cannot be read")
         return (text or b"").decode("utf-8", "replace")
 
-    def loads(self):
+    def loads(self) -> Iterator[tuple[str | None, str]]:
         """(interface or None where it cannot be told, what it carries), of all that the host must not lose."""
-        found = set(self.tables.default_interfaces())
+        names: set[str | None] = set(self.tables.default_interfaces())
         for family in _SOMEWHERE:
             for address in filter(self.tables.is_default, family):
-                found |= self._with_hops(self.tables.to_peer(address), address)
+                names |= self._with_hops(self.tables.to_peer(address), address)
                 break
-        for name in sorted(found, key=str):
+        for name in sorted(names, key=str):
             yield name, "the default route"
-        for name in self.tables.hidden:
-            yield None, f"the default route of table {name}"
+        for table in self.tables.hidden:
+            yield None, f"the default route of table {table}"
         if not self.is_readable:
             yield None, "the default route"
         try:
-            found, is_told, is_elsewhere = self._connections()
+            ends, is_told, is_elsewhere = self._connections()
         except ValueError:
             yield None, "a connection that cannot be read, which may be the controller's"
             return
         if is_elsewhere:
             yield None, "a connection of another network namespace, which may be the controller's,"
         what = "the controller's connection" if is_told else "a connection, which may be the controller's,"
-        for local, peer in found:
+        for local, peer in ends:
             names = self._with_hops(self.tables.of_connection(local, peer), peer)
             for name in sorted(names, key=str) or [None]:
                 yield name, f"{what} from {show_address(peer)}"
 
-    def _with_hops(self, names, address):
+    def _with_hops(self, names: set[str], address: bytes) -> set[str | None]:
         """``names``, interfaces that /proc tells, with those of the other next hops of the same route; None among them: one that cannot
         be told. A route that has none of these is another one, of a rule or of another namespace.
         """
-        hops = self._fs.next_hops(address) if names else ()
+        hops: Iterable[str] | None = self._fs.next_hops(address) if names else ()
         if hops is None:
-            return names | {None}
-        return names | set(hops) if names & set(hops) else names
+            return {*names, None}
+        return {*names, *hops} if names.intersection(hops) else {*names}
 
-    def _connections(self):
+    def _connections(self) -> tuple[list[tuple[bytes, bytes]], bool, bool]:
         """([(local address, peer)], whether these are the controller's, whether it may be one of another network namespace).
 
         sshd is among the ancestors of this process and has the connection open, also behind sudo. Where none of them has
         one (no sshd, a process in the background, no root), any of this host's connections may be the controller's.
         """
         inherited, is_elsewhere = self._inherited_sockets()
-        found, known = {}, set()
+        found: dict[str, list[Connection]] = {}
+        known: set[str] = set()
         for name in ("tcp", "tcp6"):  # each costs the kernel a walk through all its sockets
             text = self._text(f"/net/{name}")
             for inode, ends in connections(text).items():
@@ -105,13 +114,14 @@ class Network:
             if inherited <= known:
                 break
             known |= inodes(self._text(f"/net/{name}"), field)
-        return of_controller(inherited, found, inherited <= known) + (is_elsewhere,)
+        return of_controller(inherited, found, is_all_known=inherited <= known) + (is_elsewhere,)
 
-    def _inherited_sockets(self):
+    def _inherited_sockets(self) -> tuple[set[str], bool]:
         """(the inodes of the sockets that this process's ancestors have open, none where not all of them can be told; whether one of
         them is in another network namespace).
         """
-        fs, found, pid, is_elsewhere = self._fs, set(), "self", False
+        found: set[str] = set()
+        fs, pid, is_elsewhere = self._fs, "self", False
         own = fs.target(f"{fs.proc}/self/ns/net")
         for dummy in range(_MOST_ANCESTORS):
             paths = [f"{fs.proc}/{pid}/stat"]
@@ -131,7 +141,7 @@ class Network:
                 break
         return found, is_elsewhere
 
-    def ways(self, name):
+    def ways(self, name: str) -> list[tuple[str, list[str]]] | None:
         """The ways from an interface down to PCI functions, [(text, addresses)]; None where they cannot be told.
 
         What ends in no hardware (a tunnel, a container's interface) is carried by some other interface, which nothing
@@ -143,11 +153,11 @@ class Network:
         if not self._is_own:
             return None
         ends = list(self._ends([name]))
-        if not any(is_hardware for dummy, dummy, is_hardware in ends) or None in [addresses for dummy, addresses, dummy in ends]:
+        if not any(end[2] for end in ends) or any(end[1] is None for end in ends):
             return None
         return [(" over ".join(chain), addresses) for chain, addresses, dummy in ends if addresses]
 
-    def _ends(self, chain):
+    def _ends(self, chain: list[str]) -> Iterator[tuple[list[str], list[str] | None, bool]]:
         """(interfaces on the way, addresses, whether hardware is there) of each end below an interface; addresses are None where
         they cannot be told.
         """
@@ -165,31 +175,35 @@ class Network:
             if name not in chain:
                 yield from self._ends(chain + [name])
 
-    def _may_be_of_ovs(self, directory):
+    def _may_be_of_ovs(self, directory: str) -> bool:
         fs = self._fs
         if not fs.exists(f"{fs.net}/{_OVS}") or fs.exists(directory + "/tun_flags"):
             return False
         return "DEVTYPE=" not in (fs.read(directory + "/uevent") or "DEVTYPE=")
 
-    def up(self):
+    def up(self) -> list[tuple[str, list[str]]]:
         """(text, addresses) of every interface of a PCI function that is up, or whose state cannot be read; of each adapter with a
         port of InfiniBand or RoCE that is up; and of what may have an interface that is not seen here.
         """
         if self._up is None:
-            fs, self._up = self._fs, list(self._hidden)
-            for name in fs.names(fs.net):
-                addresses = addresses_in(fs.target(f"{fs.net}/{name}") or "")
-                flags = fs.read(f"{fs.net}/{name}/flags") if addresses else "0x0"
-                if addresses and _is_up(flags):
-                    self._up.append((name, addresses))
-            for name in fs.names(fs.infiniband):
-                addresses, ports = addresses_in(fs.target(f"{fs.infiniband}/{name}") or ""), f"{fs.infiniband}/{name}/ports"
-                states = [fs.read(f"{ports}/{port}/state") or "" for port in fs.names(ports)]
-                if addresses and any(not one.startswith(_PORT_DOWN) for one in states):
-                    self._up.append((name, addresses))
+            self._up = self._hidden + self._shown_up()
         return self._up
 
-    def is_hidden(self):
+    def _shown_up(self) -> list[tuple[str, list[str]]]:
+        fs, ways = self._fs, []
+        for name in fs.names(fs.net):
+            addresses = addresses_in(fs.target(f"{fs.net}/{name}") or "")
+            flags = fs.read(f"{fs.net}/{name}/flags") if addresses else "0x0"
+            if addresses and _is_up(flags):
+                ways.append((name, addresses))
+        for name in fs.names(fs.infiniband):
+            addresses, ports = addresses_in(fs.target(f"{fs.infiniband}/{name}") or ""), f"{fs.infiniband}/{name}/ports"
+            states = [fs.read(f"{ports}/{port}/state") or "" for port in fs.names(ports)]
+            if addresses and any(not one.startswith(_PORT_DOWN) for one in states):
+                ways.append((name, addresses))
+        return ways
+
+    def is_hidden(self) -> bool:
         """Whether it cannot be told which interfaces there are, or what they belong to."""
         fs = self._fs
         paths = [f"{fs.net}/{name}" for name in fs.names(fs.net)]
@@ -198,7 +212,7 @@ class Network:
             fs.target(path) is None and fs.refusal(path) not in (None, errno.EINVAL) for path in paths
         )
 
-    def below(self, name):
+    def below(self, name: str | None) -> list[tuple[str, list[str]]]:
         """(text, addresses) of all that an interface needs; where that cannot be told, of every interface that is up."""
         ways = self.ways(name) if name else None
         if ways is not None:
@@ -209,13 +223,13 @@ class Network:
             for one, addresses in self.up()
         ]
 
-    def to_peer(self, peer):
+    def to_peer(self, peer: bytes | None) -> list[tuple[str, list[str]]]:
         """(text, addresses) of all that reaching a peer needs; ``peer`` is None where it is not known."""
-        names = self._with_hops(self.tables.to_peer(peer), peer) if peer else ()
+        names = self._with_hops(self.tables.to_peer(peer), peer) if peer else set()
         return [way for name in sorted(names, key=str) or [None] for way in self.below(name)]
 
 
-def _is_up(flags):
+def _is_up(flags: str | None) -> bool:
     try:
         return not flags or bool(int(flags, 16) & _UP)
     except ValueError:

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.console import consoles
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import Network
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.storage import Storage
@@ -15,11 +17,18 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.pci import (
     CONSOLE,
     NETWORK,
     STORAGE,
+    Device,
     addresses_in,
     guards_of_pf,
     guards_of_vfs,
     last_address,
 )
+
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Guard
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 # Network controllers, and InfiniBand's; mass storage, Fibre Channel, and memory of CXL.
 _NETWORK_CARDS, _DISKS = ("02", "0c06"), ("01", "0c04", "0502")
@@ -28,29 +37,29 @@ _NETWORK_CARDS, _DISKS = ("02", "0c06"), ("01", "0c04", "0502")
 class _Findings:
     """Address -> reasons, each once."""
 
-    def __init__(self):
-        self._found = {}
+    def __init__(self) -> None:
+        self._found: dict[str, dict[tuple[str, str], None]] = {}
 
     @property
-    def found(self):
+    def found(self) -> dict[str, list[Guard]]:
         """Address -> [{kind, reason}]."""
         return {address: [{"kind": kind, "reason": reason} for kind, reason in some] for address, some in self._found.items()}
 
-    def add(self, address, kind, reason):
+    def add(self, address: str, *, kind: str, reason: str) -> None:
         self._found.setdefault(address, {})[kind, reason] = None
 
-    def add_way(self, kind, text, addresses):
+    def add_way(self, kind: str, text: str, *, addresses: list[str]) -> None:
         """A way that ends at the last of ``addresses``; the others are the bridges that it is behind."""
         reason = f"{text} on {addresses[-1]}"
-        self.add(addresses[-1], kind, reason)
+        self.add(addresses[-1], kind=kind, reason=reason)
         for address in addresses[:-1]:
-            self.add(address, kind, f"{reason}, which is behind it")
+            self.add(address, kind=kind, reason=f"{reason}, which is behind it")
 
-    def has(self, address, kind):
+    def has(self, address: str, kind: str) -> bool:
         return any(one == kind for one, dummy in self._found.get(address, ()))
 
 
-def guards(fs, devices, is_vfio):
+def guards(fs: Sysfs, devices: list[Device], *, is_vfio: Callable[[str], bool]) -> dict[str, list[Guard]]:
     """Address -> the reasons why the host itself needs that function, as [{kind, reason}].
 
     ``devices`` are the scanned functions; ``is_vfio``: whether a driver serves user space. What cannot be resolved counts as needed.
@@ -60,9 +69,9 @@ def guards(fs, devices, is_vfio):
     _add_storage(findings, Storage(fs, network), network, fs, devices)
     for text, addresses in consoles(fs, devices):
         if text.endswith(" is") and addresses:
-            findings.add_way(CONSOLE, text, addresses)
+            findings.add_way(CONSOLE, text, addresses=addresses)
         elif addresses:
-            findings.add(addresses[-1], CONSOLE, text)
+            findings.add(addresses[-1], kind=CONSOLE, reason=text)
     own = findings.found
     for device in devices:
         if device.physfn:
@@ -73,7 +82,7 @@ def guards(fs, devices, is_vfio):
     return findings.found
 
 
-def _without_interface(fs, devices, is_vfio):
+def _without_interface(fs: Sysfs, devices: list[Device], is_vfio: Callable[[str], bool]) -> list[tuple[str, list[str]]]:
     """(text, addresses) of each network card that a native driver serves and whose interface is not to be seen: it may be in another
     network namespace.
     """
@@ -84,38 +93,39 @@ def _without_interface(fs, devices, is_vfio):
     ]
 
 
-def _add_network(findings, network, devices):
+def _add_network(findings: _Findings, network: Network, devices: list[Device]) -> None:
     if network.is_hidden():
         for device in devices:
             if device.ids["class"].startswith(_NETWORK_CARDS):
-                findings.add(device.address, NETWORK, "which interfaces this host has cannot be read, so every network card counts")
+                findings.add(device.address, kind=NETWORK, reason="which interfaces this host has cannot be read, so every network card counts")
     for name, what in network.loads():
         for text, addresses in network.below(name):
             if name is None:
                 text = f"{what} goes over {text}"
             else:
                 text = f"{name} carries {what}{text[len(name):]}"
-            findings.add_way(NETWORK, text, addresses)
+            findings.add_way(NETWORK, text, addresses=addresses)
 
 
-def _add_storage(findings, storage, network, fs, devices):
+def _add_storage(findings: _Findings, storage: Storage, network: Network, fs: Sysfs, devices: list[Device]) -> None:
     ways = list(storage.ways())
     for way in ways:
         if way.addresses and way.is_direct:
-            findings.add_way(STORAGE, way.text, way.addresses)
+            findings.add_way(STORAGE, way.text, addresses=way.addresses)
     for way in ways:
         # Of images, overlays and the next boot's partitions only what is news: a host may have hundreds.
         if way.addresses and not way.is_direct and not findings.has(way.addresses[-1], STORAGE):
-            findings.add_way(STORAGE, way.text, way.addresses)
+            findings.add_way(STORAGE, way.text, addresses=way.addresses)
     hidden = [way for way in ways if way.addresses is None]
     if hidden:
-        everything = {last_address(fs.target(f"{fs.block}/{name}") or "") for name in fs.names(fs.block)} - {None}
+        ends = [last_address(fs.target(f"{fs.block}/{name}") or "") for name in fs.names(fs.block)]
+        everything = {address for address in ends if address is not None}
         everything.update(device.address for device in devices if device.ids["class"].startswith(_DISKS))
         for address in sorted(everything):
-            findings.add(address, STORAGE, f"{hidden[0].text} on what cannot be told, so every disk counts")
+            findings.add(address, kind=STORAGE, reason=f"{hidden[0].text} on what cannot be told, so every disk counts")
     anywhere = [way for way in hidden if not way.is_disk]
     for text, addresses in network.below(None) if anywhere else ():
-        findings.add_way(STORAGE, f"{anywhere[0].text} on {text}", addresses)
+        findings.add_way(STORAGE, f"{anywhere[0].text} on {text}", addresses=addresses)
 
 
 __all__ = ("guards",)

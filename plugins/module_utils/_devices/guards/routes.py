@@ -13,7 +13,7 @@ name may have what Python takes for either.
 from __future__ import annotations
 
 import sys
-from typing import Dict, Iterator, List, NamedTuple, Optional, Set
+from typing import Collection, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set
 
 _REJECT, _GATEWAY, _LOCAL = 0x0200, 0x0002, 0x80000000  # RTF_REJECT, RTF_GATEWAY, RTF_LOCAL: include/uapi/linux/route.h
 _MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address in the shape of an IPv6 one
@@ -36,7 +36,7 @@ class Tables:
     route; ``addresses``: IPv6 address -> interfaces.
     """
 
-    def __init__(self, routes: Dict[str, List[str]], routes6: Dict[str, List[str]], trie: Dict[str, bool], addresses: dict):
+    def __init__(self, routes: Dict[str, List[str]], routes6: Dict[str, List[str]], trie: Dict[str, bool], addresses: Dict[bytes, List[str]]) -> None:
         self._routes = routes
         self._routes6 = routes6
         self.other = list(trie)
@@ -107,7 +107,7 @@ class Tables:
         return list(_routes6(self._routes6.get(f"{network.hex()} {length:02x}", ())))
 
 
-def read_tables(route: str, route6: str, trie: str, inet6: str) -> Tables:
+def read_tables(route: str, route6: str, *, trie: str, inet6: str) -> Tables:
     """The Tables in the texts of /proc/net/route, ipv6_route, fib_trie and if_inet6. Raises ValueError for other texts."""
     addresses: Dict[bytes, List[str]] = {}
     for line in inet6.split("\n"):
@@ -148,14 +148,14 @@ def _index6(text: str) -> Dict[str, List[str]]:
     return found
 
 
-def _check_hex(words, length):
+def _check_hex(words: Collection[str], length: int) -> None:
     """Raises ValueError where words are no numbers of so many digits."""
     text = "".join(words)
     if len(text) != length * len(words) or not _HEX.issuperset(text):
         raise ValueError("no table of routes")
 
 
-def _routes(lines, length: int) -> Iterator[Route]:
+def _routes(lines: Iterable[str], length: int) -> Iterator[Route]:
     for words in (line.split("\t") for line in lines):
         if len(words) < 8 or len(words[7]) != 8:
             raise ValueError(f"no route: {words!r}")
@@ -164,7 +164,7 @@ def _routes(lines, length: int) -> Iterator[Route]:
             yield Route(words[0], length, not flags & _GATEWAY)
 
 
-def _routes6(lines) -> Iterator[Route]:
+def _routes6(lines: Iterable[str]) -> Iterator[Route]:
     for words in (line.split(" ", 9) for line in lines):
         if len(words) < 10:
             raise ValueError(f"no route: {words!r}")
@@ -186,7 +186,7 @@ def _tables_of(trie: str) -> Dict[str, bool]:
     return found
 
 
-def _has_default(text):
+def _has_default(text: str) -> bool:
     return any(line.split()[2:3] == ["UNICAST"] for line in text.split("\n") if line.lstrip(" ").startswith("/0 "))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import mounts
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards import filesystems
@@ -20,6 +21,13 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.guards.zfs impo
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import addresses_in
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
 
+if TYPE_CHECKING:
+    from typing import Iterator
+
+    from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import Network
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import Mount
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
 _VIRTIO = re.compile(r"virtio\d+\Z")
 # Other devices of a file system that has one (source: linux fs/xfs/xfs_super.c xfs_fs_show_options(), fs/ext4/super.c).
 _MORE_DEVICES = ("logdev", "rtdev", "journal_path")
@@ -28,7 +36,7 @@ _MORE_DEVICES = ("logdev", "rtdev", "journal_path")
 class Storage:
     """One host's file systems and swap. ``network`` is its Network, for what is mounted from afar."""
 
-    def __init__(self, fs, network):
+    def __init__(self, fs: Sysfs, network: Network) -> None:
         self._fs = fs
         self._blocks = Blocks(fs, network)
         self._pools = Pools(fs, self._blocks)
@@ -36,29 +44,30 @@ class Storage:
         self._blocks.pool_ways = self._pools.all
         self._mounts = mounts.parse_mountinfo(self._text(fs.proc + "/self/mountinfo"))
         self._holding = mounts.Holding(self._mounts)
-        self._members_told = set()
+        self._members_told: set[str | None] = set()
 
-    def _text(self, path):
+    def _text(self, path: str) -> str:
         return (self._fs.read_file(path) or b"").decode("utf-8", "surrogateescape")
 
-    def _unread(self, path):
+    def _unread(self, path: str) -> Iterator[Way]:
         """A Way that cannot be told, where what was just looked for at ``path`` is there and cannot be read."""
         number = self._fs.refusal(path)
         if number is not None:
             yield Way(f"what {path[len(self._fs.root):]} would say ({errno_name(number)}) is", None)
 
-    def ways(self):
+    def ways(self) -> Iterator[Way]:
         """Every Way from what the host uses, or needs for its next boot."""
-        seen, root = set(), self._holding.of("/")
+        seen: set[tuple[str, str, str]] = set()
+        root = self._holding.of("/")
         if root is None or filesystems.stands_on(root) == filesystems.NOTHING:
             yield Way("/ is", None)
         for mount in self._mounts:
             yield from self._once(mount, f"{mount.point} is", seen)
-        for pid, mount in other_mounts(self._fs):
-            if mount is None:
+        for pid, other in other_mounts(self._fs):
+            if other is None:
                 yield Way(f"what process {pid} has mounted cannot be read, and is", None)
             else:
-                yield from self._once(mount, f"{mount.point} of process {pid} is", seen)
+                yield from self._once(other, f"{other.point} of process {pid} is", seen)
         swaps = self._fs.proc + "/swaps"
         for path, is_file in mounts.parse_swaps(self._text(swaps)):
             if is_file:
@@ -72,7 +81,7 @@ class Storage:
         yield from NextBoot(self._fs, self._blocks, {mount.source for mount in self._mounts}).ways()
         yield from self._assembled()
 
-    def _once(self, mount, text, seen):
+    def _once(self, mount: Mount, text: str, seen: set[tuple[str, str, str]]) -> Iterator[Way]:
         """The Ways of a mount, where no other one of the same file system was looked at. A host may have thousands."""
         stands_on, key = filesystems.stands_on(mount), (mount.number, mount.source, mount.kind)
         if stands_on in (filesystems.NOTHING, filesystems.IN_MEMORY) or key in seen:
@@ -82,14 +91,14 @@ class Storage:
             return
         yield from self._mount(mount, text, ())
 
-    def _btrfs_without_mount(self):
+    def _btrfs_without_mount(self) -> Iterator[Way]:
         """btrfs shows what it has open, and the numbers of its mounts lead nowhere: all of it counts, whatever mount it is of."""
         for one in self._fs.names(self._fs.btrfs):
             for name in self._fs.names(f"{self._fs.btrfs}/{one}/devices"):
                 if name not in self._members_told:
                     yield from self._blocks.ways(name, f"the btrfs file system {one} is")
 
-    def _assembled(self):
+    def _assembled(self) -> Iterator[Way]:
         """What is made of disks (LVM, md, LUKS, multipath), and has them open though nothing is mounted: a guest may have it."""
         fs = self._fs
         for name in fs.names(fs.block):
@@ -102,7 +111,7 @@ class Storage:
 
     # Each of the following goes on from a text that ends before "on ...", to every end below.
 
-    def _mount(self, mount, text, seen):
+    def _mount(self, mount: Mount, text: str, seen: tuple[Mount | str, ...]) -> Iterator[Way]:
         """The Ways of a mount. ``seen``: the mounts and block devices that it was reached by."""
         stands_on = filesystems.stands_on(mount)
         if mount in seen:
@@ -126,48 +135,49 @@ class Storage:
         else:
             yield Way(f"{text} on {mount.source} ({mount.kind})", None)
 
-    def _device(self, mount, text, seen):
+    def _device(self, mount: Mount, text: str, seen: tuple[Mount | str, ...]) -> Iterator[Way]:
         """A file system on one device, by its number; and the devices of its journal, where these are others."""
         name = self._blocks.numbered(mount.number)
         if name:
-            yield from self._blocks.ways(name, text, seen)
+            yield from self._blocks.ways(name, text, seen=seen)
         elif mount.number.startswith("0:") and self._blocks.node(mount.source):
-            yield from self._blocks.of_node(mount.source, text, seen)
+            yield from self._blocks.of_node(mount.source, text, seen=seen)
         else:
             yield Way(f"{text} on {mount.number} ({mount.source})", None)
         for path in mounts.option(mount, *_MORE_DEVICES):
-            yield from self._blocks.of_node(mounts.unescape(path), text, seen)
+            yield from self._blocks.of_node(mounts.unescape(path), text, seen=seen)
 
-    def _overlay(self, mount, text, seen):
+    def _overlay(self, mount: Mount, text: str, seen: tuple[Mount | str, ...]) -> Iterator[Way]:
         """An overlay is where its layers are, and these on other mounts."""
         lower, upper = mounts.layers(mount)
-        holders = [self._holding.of(path) for path in lower + upper]
-        if not holders or None in holders or (mount.point == "/" and not lower):
+        holders = [mount for mount in map(self._holding.of, lower + upper) if mount is not None]
+        if not holders or len(holders) < len(lower + upper) or (mount.point == "/" and not lower):
             yield Way(text, None)
             return
         if mount.point == "/" and any(
-            filesystems.stands_on(self._holding.of(path)) in (filesystems.IN_MEMORY, filesystems.NOTHING) for path in lower
+            filesystems.stands_on(holder) in (filesystems.IN_MEMORY, filesystems.NOTHING) for holder in holders[:len(lower)]
         ):
             yield Way(text, None)  # a layer that the initramfs has mounted, and that is not to be seen any more
         for holder in dict.fromkeys(holders):
             for way in self._mount(holder, f"{text} on {holder.point}", seen):
                 yield replace(way, is_direct=False)
 
-    def _file(self, path, text, seen):
+    def _file(self, path: str, text: str, seen: tuple[Mount | str, ...]) -> Iterator[Way]:
         holder = self._holding.of(path)
-        # A node that is gone has no file system below it.
-        is_told = holder is not None and filesystems.stands_on(holder) != filesystems.NOTHING
-        for way in self._mount(holder, f"{text} on {holder.point}", seen) if is_told else [Way(text, None)]:
+        if holder is None or filesystems.stands_on(holder) == filesystems.NOTHING:
+            yield Way(text, None, is_direct=False)  # a node that is gone has no file system below it
+            return
+        for way in self._mount(holder, f"{text} on {holder.point}", seen):
             yield replace(way, is_direct=False)
 
-    def _members(self, mount, text, seen):
+    def _members(self, mount: Mount, text: str, seen: tuple[Mount | str, ...]) -> Iterator[Way]:
         """All devices of a file system that has several, as sysfs has them: of btrfs, each file system that is in use."""
         fs = self._fs
         names = [self._blocks.node(path) for path in filesystems.members_of(mount.source)]
         if mount.kind == "btrfs":
             sets = [fs.names(f"{fs.btrfs}/{one}/devices") for one in fs.names(fs.btrfs)]
             own = [members for members in sets if set(names) & set(members)]
-            names = sorted({name for members in own or sets for name in members})
+            names = [*sorted({name for members in own or sets for name in members})]
         else:
             for one in fs.names(fs.bcachefs):
                 names += [
@@ -176,9 +186,9 @@ class Storage:
                 ]
         for name in dict.fromkeys(names) or [None]:
             self._members_told.add(name)
-            yield from self._blocks.ways(name, text, seen) if name else [Way(f"{text} on {mount.number} ({mount.source})", None)]
+            yield from self._blocks.ways(name, text, seen=seen) if name else [Way(f"{text} on {mount.number} ({mount.source})", None)]
 
-    def _shared(self, driver, text):
+    def _shared(self, driver: str, text: str) -> Iterator[Way]:
         fs = self._fs
         directory = f"{fs.virtio_drivers}/{driver}"
         devices = [name for name in fs.names(directory) if _VIRTIO.match(name)]
@@ -186,7 +196,7 @@ class Storage:
             yield Way(text, None if path is None else addresses_in(path))
 
 
-def _pool(mount):
+def _pool(mount: Mount) -> str:
     """The pool of a mount of ZFS: 'tank/home@then' is in tank."""
     return mount.source.split("/")[0].split("@")[0]
 

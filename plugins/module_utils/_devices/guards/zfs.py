@@ -20,12 +20,12 @@ _MEMBER = "zfs_member"
 class Pools:
     """The imported pools of one host, and the block devices that are, or may be, their members."""
 
-    def __init__(self, fs: Sysfs, blocks: Blocks):
+    def __init__(self, fs: Sysfs, blocks: Blocks) -> None:
         self._fs = fs
         self._blocks = blocks
         self._candidates: Optional[List[Tuple[str, Optional[Dict[str, str]]]]] = None
-        self._told: set = set()
-        self._walked: set = set()  # pools whose Ways are being walked: a volume of one may be a member of another
+        self._told: set[str] = set()
+        self._walked: set[str] = set()  # pools whose Ways are being walked: a volume of one may be a member of another
         self.directory = fs.proc + "/spl/kstat/zfs"
         self.names = [name for name in fs.names(self.directory) if fs.exists(f"{self.directory}/{name}/state")]
 
@@ -37,7 +37,7 @@ class Pools:
         yield from self._ways(pool, text)
         self._walked.discard(pool)
 
-    def _ways(self, pool, text):
+    def _ways(self, pool: str, text: str) -> Iterator[Way]:
         self._told.add(pool)
         guid = self._fs.read(f"{self.directory}/{pool}/guid")
         members, doubtful = [], []
@@ -74,7 +74,7 @@ class Pools:
             yield Way(text, None)
 
     @staticmethod
-    def _may_be_of(record, pool, guid):
+    def _may_be_of(record: dict[str, str], pool: str, guid: str | None) -> bool:
         """Whether a member belongs to an imported pool: by number where both are known, since pools can be renamed."""
         own = record.get("ID_FS_UUID")
         if guid and own:
@@ -82,7 +82,7 @@ class Pools:
         # A cache's or a spare's label does not name its pool.
         return record.get("ID_FS_LABEL") in (pool, None)
 
-    def _members(self):
+    def _members(self) -> list[tuple[str, dict[str, str] | None]]:
         """(name, udev's properties) of each block device that is a member of any pool; None in place of these: it may be."""
         if self._candidates is None:
             self._candidates = []
@@ -92,7 +92,7 @@ class Pools:
                     self._candidates.append((name, record if is_member else None))
         return self._candidates
 
-    def _look(self, name):
+    def _look(self, name: str) -> tuple[bool | None, dict[str, str]]:
         """(whether a block device is a member, or None, udev's properties)."""
         fs, directory = self._fs, f"{self._fs.block}/{name}"
         number = fs.read(directory + "/dev") or ""
@@ -109,7 +109,7 @@ class Pools:
             return False, record  # udev has looked, and found nothing
         return labelled, record
 
-    def _record(self, number):
+    def _record(self, number: str) -> dict[str, str]:
         """udev's properties of a block device; {} where it has not finished with it (source: systemd src/libsystemd/sd-device)."""
         lines = (self._fs.read(f"{self._fs.udev_data}/b{number}") or "").split("\n")
         pairs = [line[len("E:"):].partition("=") for line in lines if line.startswith("E:")]

@@ -21,7 +21,7 @@ def test_the_facts_are_the_whole_host(run_module, host):
     assert list(result["ansible_facts"]) == ["vfio_host"]
     survey = host.survey()
     expected = survey.facts()
-    expected["devices"] = details.add(host.kernel, survey, expected["devices"], ())
+    expected["devices"] = details.add(host.kernel, survey, facts=expected["devices"], fields=())
     assert result["ansible_facts"]["vfio_host"] == expected
 
 

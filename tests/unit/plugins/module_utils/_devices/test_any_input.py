@@ -37,7 +37,7 @@ DEVICE = Device(
     IDS,
     net=[{"name": "e", "mac": "m"}],
     serial="S",
-    zpci=dict.fromkeys(("uid", "function_id", "pchid", "pft", "pfgid", "vfn", "port"), "0x1"),
+    zpci=dict(dict.fromkeys(("uid", "function_id", "pchid", "pft", "pfgid", "vfn", "port"), "0x1"), uid_is_unique=True),
 )
 
 

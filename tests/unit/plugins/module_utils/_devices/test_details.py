@@ -31,7 +31,7 @@ RESOURCE = """\
 
 def details(host, address, *fields):
     survey = host.survey()
-    return add(host.kernel, survey, {address: survey.facts()["devices"][address]}, fields)[address]
+    return add(host.kernel, survey, facts={address: survey.facts()["devices"][address]}, fields=fields)[address]
 
 
 def put(host, address, **files):
@@ -44,7 +44,7 @@ def test_every_field_is_there_for_every_device_asked_for_or_not(make_host, spec)
     host = make_host(spec)
     survey = host.survey()
     for fields in ((), FIELDS):
-        for one in add(host.kernel, survey, survey.facts()["devices"], fields).values():
+        for one in add(host.kernel, survey, facts=survey.facts()["devices"], fields=fields).values():
             assert {*FIELDS, "functions", "pf_net"} <= set(one) and {"node", "cdev"} <= set(one["vfio"])
 
 
@@ -54,7 +54,7 @@ def test_what_is_not_asked_for_is_not_read(host, monkeypatch):
     survey = host.survey()
     monkeypatch.setattr(host.kernel, "read", read.append)
     monkeypatch.setattr(host.kernel, "opened", read.append)
-    found = add(host.kernel, survey, {NIC: survey.facts()["devices"][NIC]}, ())[NIC]
+    found = add(host.kernel, survey, facts={NIC: survey.facts()["devices"][NIC]}, fields=())[NIC]
     assert [found[name] for name in FIELDS] == [None] * len(FIELDS) and read == []
 
 

@@ -129,8 +129,8 @@ def test_a_word_that_stood_for_a_name_in_a_file_is_read_and_replaced(variants, o
 ])
 def test_no_rule_is_made_for_a_driver_without_a_name(records, standings):
     with pytest.raises(PlanError, match="policy p: no rule can name the driver of module odd"):
-        rules.render("p", records, standings)
-    assert rules.render("p", records, standings, is_draft=True).startswith("# Not written like this")
+        rules.render("p", records, standings=standings)
+    assert rules.render("p", records, standings=standings, is_draft=True).startswith("# Not written like this")
 
 
 def test_a_draft_is_never_applied(variants):

@@ -172,7 +172,7 @@ def mounted(host, pid, number, point="/data"):
 @pytest.fixture
 def unguarded(monkeypatch):
     """A host of which nothing says why it needs a device, as where a guard does not know a kind of use."""
-    monkeypatch.setattr("ansible_collections.vfio.host.plugins.module_utils._devices.state.registry.guards", lambda *dummy: {})
+    monkeypatch.setattr("ansible_collections.vfio.host.plugins.module_utils._devices.state.registry.guards", lambda *dummy, **more: {})
 
 
 @pytest.mark.usefixtures("unguarded")

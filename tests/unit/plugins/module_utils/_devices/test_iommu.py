@@ -38,7 +38,7 @@ def test_groups_list_their_members_in_order():
     ],
 )
 def test_only_an_endpoints_own_driver_blocks_its_group(driver, is_vfio, header_type, blocks):
-    assert blocks_group(device(header_type=header_type), driver, is_vfio) is blocks
+    assert blocks_group(device(header_type=header_type), driver=driver, is_vfio=is_vfio) is blocks
 
 
 @pytest.mark.parametrize(
@@ -52,5 +52,5 @@ def test_only_an_endpoints_own_driver_blocks_its_group(driver, is_vfio, header_t
     ],
 )
 def test_what_vfio_cannot_take_has_a_reason(one, base, noiommu, reason):
-    answer = why_not_bindable(one, base, noiommu)
+    answer = why_not_bindable(one, has_base_module=base, noiommu=noiommu)
     assert answer is None if reason is None else reason in answer

@@ -43,10 +43,10 @@ def test_a_line_has_16384_bytes_at_most_with_its_newline(length, is_read):
     line = "#" + "x" * (length - 2)
     assert (size(line), fits(line)) == (length, is_read)
     if is_read:
-        assert joined(["# first", line], "policy p", "do less") == f"# first\n{line}\n"
+        assert joined(["# first", line], whose="policy p", remedy="do less") == f"# first\n{line}\n"
     else:
         with pytest.raises(PlanError, match=rf"policy p: .* {length} bytes, .* more than 16384: #xxx.*; do less"):
-            joined(["# first", line], "policy p", "do less")
+            joined(["# first", line], whose="policy p", remedy="do less")
 
 
 def test_bytes_count_and_not_characters():
@@ -57,7 +57,7 @@ def test_bytes_count_and_not_characters():
 @pytest.mark.parametrize("line", ["x\\", "x\ny", "x\ry", "x\0y"])
 def test_a_line_that_udev_would_read_as_another_is_refused(line):
     with pytest.raises(PlanError, match="would not read this as one line"):
-        joined([line], "policy p", "do less")
+        joined([line], whose="policy p", remedy="do less")
 
 
 @pytest.mark.parametrize("length, is_whole", [(16383, True), (16384, True), (16385, False)])

@@ -219,7 +219,7 @@ def test_one_route_for_all_of_ipv6_that_is_in_use_is_a_default_route(make_host):
 
 @pytest.mark.parametrize("odd", ["e\x1ct", "e\u2003t", "e\u2028t", "e\u00a0t"])
 def test_a_name_with_what_python_takes_for_white_space_is_whole(odd):
-    tables = read_tables(f"Iface\n{DEFAULT.format(odd)}\n", route6(odd) + "\n", "", f"{'0' * 31}1 01 80 10 80 {odd:>8}\n")
+    tables = read_tables(f"Iface\n{DEFAULT.format(odd)}\n", route6(odd) + "\n", trie="", inet6=f"{'0' * 31}1 01 80 10 80 {odd:>8}\n")
     assert tables.default_interfaces() == [odd]
     assert tables.addresses == {bytes(15) + b"\1": [odd]}
 
@@ -230,7 +230,7 @@ def test_a_name_with_what_python_takes_for_white_space_is_whole(odd):
 ])
 def test_what_is_no_table_is_refused(route, six):
     with pytest.raises(ValueError, match="."):
-        read_tables(route, six, "", "").default_interfaces()
+        read_tables(route, six, trie="", inet6="").default_interfaces()
 
 
 @pytest.mark.parametrize("route, six", [
@@ -254,7 +254,7 @@ def test_hundreds_of_thousands_of_routes_are_read_in_a_moment():
     trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n" + "".join(f"     |-- 10.{one >> 8 & 255}.{one & 255}.0\n        /24 universe UNICAST\n" for one in range(300000))
     lines.insert(7, DEFAULT.format("eth9").ljust(127))
     text, start = "\n".join(lines) + "\n", time.process_time()
-    tables = read_tables(text, six, trie + "Local:\n", "")
+    tables = read_tables(text, six, trie=trie + "Local:\n", inet6="")
     assert tables.default_interfaces() == ["eth9"]
     assert len(tables.to_peer(bytes([0, 1, 0, 5]))) == 1
     assert time.process_time() - start < 5

@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 def carried_out(plan: Plan, *, devices: list[DevicePlan], failed: dict[str, list[str]]) -> Plan:
     """The plan with ``devices``, its DevicePlans as the host is now, and what is to be said of them.
 
-    ``failed``: address -> messages of devices that could not be given back. Their records stay in the list of devices on their way
+    ``failed``: address -> messages, which name the device, of devices that could not be given back. Their records stay in the list of devices on their way
     back, below /run, so that another run tries again.
     """
-    names = {one.device.address: one.device.name for one in devices}
     failures = [
-        f"{message if message.startswith(address) else f'{address} ({names[address]}): {message}'}; it could not be given back, "
-        "all else was done, and its record stays: run again when that is mended"
-        for address, messages in failed.items() for message in messages
+        f"{message}; it could not be given back, all else was done, and its record stays: run again when that is mended"
+        for messages in failed.values() for message in messages
     ]
     return replace(
         plan, devices=[replace(one, status=FAILED) if one.device.address in failed else one for one in devices],

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from typing import Iterable, Iterator, List, Tuple
+from typing import Iterable, Iterator, List, NamedTuple
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device, addresses_in
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
@@ -21,8 +21,19 @@ _FIRMWARES = frozenset(("BOOTFB", "efifb", "simplefb", "simpledrm", "vesafb", "v
 _TERMINAL, _HYPERVISORS = re.compile(r"tty\d+\Z"), re.compile(r"hvc\d+\Z")
 
 
-def consoles(fs: Sysfs, devices: Iterable[Device]) -> Iterator[Tuple[str, List[str]]]:
-    """(reason, addresses from the root) of each function that the host has a console on."""
+class Console(NamedTuple):
+    """A function that the host has a console on, the last of ``addresses``, which are those on its path from the root.
+
+    ``leads_there``: ``text`` says what is on it, and ends before "on ADDRESS"; else it is the reason itself.
+    """
+
+    text: str
+    addresses: List[str]
+    leads_there: bool = False
+
+
+def consoles(fs: Sysfs, devices: Iterable[Device]) -> Iterator[Console]:
+    """The Consoles of a host; without addresses where what the console is on is no PCI function."""
     displays = [
         device for device in devices if device.ids["class"].startswith(_DISPLAY) and not device.physfn
         and not device.ids["class"].startswith(_WITHOUT_OUTPUTS)
@@ -32,12 +43,12 @@ def consoles(fs: Sysfs, devices: Iterable[Device]) -> Iterator[Tuple[str, List[s
         if device.address not in marked and _is_boot_display(fs, device.address):
             marked[device.address] = "it is the firmware's display (boot_display)"
     for address, reason in marked.items():
-        yield reason, [address]
+        yield Console(reason, [address])
     if not marked:
         # boot_vga exists for VGA controllers alone, and other displays (class 0380) have consoles, too.
         reason = "it is the only display" if len(displays) == 1 else "the firmware marks no display, so every display counts"
         for device in displays:
-            yield reason, [device.address]
+            yield Console(reason, [device.address])
     yield from _framebuffer(fs)
     yield from _kernels_consoles(fs)
 
@@ -50,14 +61,14 @@ def _is_boot_display(fs: Sysfs, address: str) -> bool:
     return any(fs.read(path) == "1" or fs.refusal(path) is not None for path in paths)
 
 
-def _framebuffer(fs: Sysfs) -> Iterator[tuple[str, list[str]]]:
+def _framebuffer(fs: Sysfs) -> Iterator[Console]:
     """The function whose memory the first framebuffer is in: the console's, unless somebody has mapped it to another one."""
     names = sorted(filter(_FRAMEBUFFER.match, fs.names(fs.graphics)), key=lambda name: int(name[len("fb"):]))
     for name in names[:1]:
         target = fs.target(f"{fs.graphics}/{name}") or ""
         addresses = addresses_in(target) or addresses_in(fs.target(f"{fs.graphics}/{name}/device") or "")
         for found in [addresses] if addresses else _behind_firmwares(fs):
-            yield f"the framebuffer {name} is", found
+            yield Console(f"the framebuffer {name} is", found, leads_there=True)
 
 
 def _behind_firmwares(fs: Sysfs) -> Iterator[list[str]]:
@@ -75,7 +86,7 @@ def _behind_firmwares(fs: Sysfs) -> Iterator[list[str]]:
         above.append((depth, name))
 
 
-def _kernels_consoles(fs: Sysfs) -> Iterator[tuple[str, list[str]]]:
+def _kernels_consoles(fs: Sysfs) -> Iterator[Console]:
     """The functions of the terminals that the kernel writes its messages to."""
     for name in (fs.read(f"{fs.ttys}/console/active") or "").split():
         if _TERMINAL.match(name):
@@ -87,7 +98,7 @@ def _kernels_consoles(fs: Sysfs) -> Iterator[tuple[str, list[str]]]:
             directory = f"{fs.virtio_drivers}/virtio_console"
             found = [addresses_in(fs.target(f"{directory}/{one}") or "") for one in fs.names(directory)]
         for addresses in found:
-            yield f"{name}, a console of the kernel, is", addresses
+            yield Console(f"{name}, a console of the kernel, is", addresses, leads_there=True)
 
 
-__all__ = ("consoles",)
+__all__ = ("Console", "consoles")

@@ -67,11 +67,11 @@ def guards(fs: Sysfs, devices: list[Device], *, is_vfio: Callable[[str], bool]) 
     findings, network = _Findings(), Network(fs, _without_interface(fs, devices, is_vfio))
     _add_network(findings, network, devices)
     _add_storage(findings, Storage(fs, network), network, fs, devices)
-    for text, addresses in consoles(fs, devices):
-        if text.endswith(" is") and addresses:
-            findings.add_way(CONSOLE, text, addresses=addresses)
-        elif addresses:
-            findings.add(addresses[-1], kind=CONSOLE, reason=text)
+    for console in consoles(fs, devices):
+        if console.addresses and console.leads_there:
+            findings.add_way(CONSOLE, console.text, addresses=console.addresses)
+        elif console.addresses:
+            findings.add(console.addresses[-1], kind=CONSOLE, reason=console.text)
     own = findings.found
     for device in devices:
         if device.physfn:

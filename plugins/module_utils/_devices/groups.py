@@ -14,6 +14,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.objection import G
 from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import NO_GROUP, NO_MODULE, blocks_group
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import EXTEND, IGNORE, NATIVE
+from ansible_collections.vfio.host.plugins.module_utils._devices.steps import called
 
 if TYPE_CHECKING:
     from typing import Collection, Mapping
@@ -29,12 +30,6 @@ _CHIPSET = {
     _HOST_BRIDGE: "host bridge", "0601": "bridge to LPC or ISA", "0580": "memory controller", "0c05": "controller of the SMBus",
     "0c80": "controller of the SPI bus",
 }
-
-
-def called(device: Device, via: str | None = None) -> str:
-    """What a message calls a device, and what brings it in where ``via``, the address of another, does."""
-    group = f", in the IOMMU group {device.iommu_group} of {via}" if via else ""
-    return f"{device.address} ({device.name}{group})"
 
 
 def named_other(name: str, driver: str) -> str:
@@ -191,4 +186,4 @@ def _later(survey: Survey, targets: dict[str, Target], leaving: Collection[str],
     return device.driver, survey.is_vfio(device.driver)
 
 
-__all__ = ("called", "carried", "enumeration", "group_refusals", "members_to_take", "named_other", "of_chipset", "unbindable")
+__all__ = ("carried", "enumeration", "group_refusals", "members_to_take", "named_other", "of_chipset", "unbindable")

@@ -20,7 +20,8 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.loading import 
 from ansible_collections.vfio.host.plugins.module_utils._devices.refusals import lost, objections
 from ansible_collections.vfio.host.plugins.module_utils._devices.resolve import Resolution, Target, resolve
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import Entry, parse_declarations, parse_policy_name
-from ansible_collections.vfio.host.plugins.module_utils._devices.steps import PENDING, DevicePlan, release, take
+from ansible_collections.vfio.host.plugins.module_utils._devices.steps import PENDING, DevicePlan
+from ansible_collections.vfio.host.plugins.module_utils._devices.taking import release, take
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 
 if TYPE_CHECKING:

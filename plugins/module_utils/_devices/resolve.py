@@ -17,7 +17,6 @@ from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import 
 from ansible_collections.vfio.host.plugins.module_utils._devices import owners
 from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import named_driver
 from ansible_collections.vfio.host.plugins.module_utils._devices.groups import (
-    called,
     carried,
     group_refusals,
     members_to_take,
@@ -40,6 +39,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.records import 
 )
 from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record, Refusal
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import AUTO, EXTEND, NATIVE, Entry
+from ansible_collections.vfio.host.plugins.module_utils._devices.steps import called
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import Choice, matching
 

@@ -61,7 +61,7 @@ class ActionModule(ActionBase):
     def _switch(self, name: str) -> bool:
         """The value of an option that is true or false. Raises AnsibleActionFail."""
         try:
-            return boolean(self._task.args.get(name) or False, strict=True)
+            return bool(boolean(self._task.args.get(name) or False, strict=True))
         except TypeError as error:
             raise AnsibleActionFail(f"{name} must be true or false, and is {self._task.args[name]!r}") from error
 

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
@@ -23,9 +25,9 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _VALID_ARGS = frozenset(("path", "write"))
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Where the report is, and how many hosts are in it."""
-        result = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         try:
             writing = boolean(self._task.args.get("write", True), strict=True)
         except TypeError as error:
@@ -35,7 +37,7 @@ class ActionModule(ActionBase):
             was = place.before(target)
             result.update(changed=False, path=target, _ansible_verbose_override=True)
             if writing:
-                return self._written(result, target, was, task_vars)
+                return self._written(result, target, was, task_vars or {})
             if not self._task.check_mode:
                 probe(target)
             return result
@@ -44,7 +46,7 @@ class ActionModule(ActionBase):
         except OSError as error:
             raise AnsibleActionFail(f"passthrough_report: {target} cannot be written: {error.strerror}; name a file elsewhere") from error
 
-    def _written(self, result: dict, target: str, was: str | None, task_vars: dict) -> dict:
+    def _written(self, result: dict[str, Any], target: str, was: str | None, task_vars: dict[str, Any]) -> dict[str, Any]:
         """The result of a run that has the report in its place."""
         standings, records = _fleet.standings(task_vars, _fleet.REPORTED), {}
         for one in standings:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
@@ -25,13 +26,14 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _VALID_ARGS = frozenset(("of", "max_fail_percentage"))
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """How many hosts are how, and the lines that were printed."""
-        result = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         of = self._task.args.get("of")
         if of not in _PLAYBOOKS:
             raise AnsibleActionFail(f"of must be one of {', '.join(_PLAYBOOKS)}, and is {of!r}")
-        standings = _fleet.standings(task_vars, of, "" if of == _fleet.SURVEYED else _fleet.name_of_play(self._task))
+        variables = task_vars or {}
+        standings = _fleet.standings(variables, of, play="" if of == _fleet.SURVEYED else _fleet.name_of_play(self._task))
         result.update(changed=False, hosts=dict(Counter(one.state for one in standings)), _ansible_verbose_override=True)
         # What there is to say of one host was said.
         if len(standings) > 1:
@@ -39,9 +41,9 @@ class ActionModule(ActionBase):
             lines = _summary.lines(standings, width=_screen.width(), playbook=words)
             _screen.show(lines)
             result["lines"] = [line.text for line in lines]
-        return self._stopped(result, standings, task_vars)
+        return self._stopped(result, standings, variables)
 
-    def _stopped(self, result: dict, standings: list, task_vars: dict) -> dict:
+    def _stopped(self, result: dict[str, Any], standings: list[_fleet.Standing], task_vars: dict[str, Any]) -> dict[str, Any]:
         """The result; one that fails, and so ends the play, where too many hosts of this batch have failed and others are left."""
         try:
             most = float(self._task.args.get("max_fail_percentage", 100))
@@ -59,6 +61,6 @@ class ActionModule(ActionBase):
         if left and failed * 100 > most * len(batch):
             result.update(failed=True, msg=(
                 f"{failed} of the {counted(len(batch), 'host')} of this batch failed, were refused or not reached, which is more than "
-                f"passthrough_max_fail_percentage ({most:g}) allows: the play ends here, and {counted(left, 'host is', 'hosts are')} not asked"
+                f"passthrough_max_fail_percentage ({most:g}) allows: the play ends here, and {counted(left, 'host is', plural='hosts are')} not asked"
             ))
         return result

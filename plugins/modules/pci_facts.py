@@ -285,7 +285,7 @@ def selection(values: list[dict[str, Any]]) -> Callable[[Mapping[str, Device], d
     matches = parse_matches(values)
 
     def select(devices: Mapping[str, Device], facts: dict[str, Any]) -> dict[str, Any]:
-        selector = Selector(devices)
+        selector = Selector(dict(devices))
         wanted = {address for match in matches for address in selector.select(match)}
         return {address: facts[address] for address in sorted(wanted)}
 

@@ -223,7 +223,7 @@ def wanted(devices: list[str]) -> list[str]:
     ]
     if problems:
         raise InputError(*problems)
-    return list(dict.fromkeys(found.values()))
+    return list(dict.fromkeys(address for address in found.values() if address is not None))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.vfio.host.plugins.plugin_utils import _rows
 
@@ -55,13 +56,13 @@ class Standing:
 
     host: str
     state: str
-    reasons: tuple = ()
-    rows: tuple = ()
-    waits: tuple = ()
-    warnings: tuple = ()
+    reasons: tuple[Refusal, ...] = ()
+    rows: tuple[_rows.Row, ...] = ()
+    waits: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
-def standing(host: str, variables: Mapping, *, playbook: str = REPORTED, play: str = "", is_left: bool = True) -> Standing:
+def standing(host: str, variables: Mapping[str, Any], *, playbook: str = REPORTED, play: str = "", is_left: bool = True) -> Standing:
     """What became of a host. ``variables``: what was registered of it; ``playbook``: one of SURVEYED, CONVERGED and so on;
     ``play``: the name of this play, since results of earlier ones do not count; ``is_left``: whether Ansible has it in the play still.
     """
@@ -82,11 +83,11 @@ def standing(host: str, variables: Mapping, *, playbook: str = REPORTED, play: s
     return _of_result(host, result, _before(variables, checked), warnings, playbook == VERIFIED, is_left)
 
 
-def _of_result(host: str, result: Mapping, earlier: Mapping, warnings: tuple, verify: bool, is_left: bool) -> Standing:
+def _of_result(host: str, result: Mapping[str, Any], earlier: Mapping[str, Any], warnings: tuple[str, ...], verify: bool, is_left: bool) -> Standing:
     """The Standing of a host of which the module has returned a result; ``earlier``: what it returned before in the same run."""
-    rows = _rows.rows(result)
+    rows = _rows.rows(dict(result))
     if earlier:
-        rows = _rows.merged(_rows.rows(earlier), rows)
+        rows = _rows.merged(_rows.rows(dict(earlier)), rows)
     changing, waits = tuple(row for row in rows if row.is_change), tuple(result.get("reboot_reasons") or ())
     undeclared = tuple(Refusal(str(one["reason"])) for one in result.get("undeclared") or ())
     differs = bool(changing or result.get("changed") or verify and undeclared)
@@ -96,17 +97,17 @@ def _of_result(host: str, result: Mapping, earlier: Mapping, warnings: tuple, ve
     return Standing(host, state, undeclared, changing, waits, warnings)
 
 
-def _before(variables: Mapping, checked: Mapping) -> Mapping:
+def _before(variables: Mapping[str, Any], checked: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the module returned before, in this run of the role; an earlier one in the same play may have left its own."""
     earlier = variables.get(EARLIER)
     return earlier["result"] if isinstance(earlier, Mapping) and checked.get("run") and earlier.get("run") == checked["run"] else {}
 
 
-def _elsewhere(host: str, warnings: tuple) -> Standing:
+def _elsewhere(host: str, warnings: tuple[str, ...]) -> Standing:
     return Standing(host, FAILED, (Refusal(_ELSEWHERE),), warnings=warnings)
 
 
-def standings(variables: Mapping, playbook: str, play: str = "") -> list:
+def standings(variables: Mapping[str, Any], playbook: str, *, play: str = "") -> list[Standing]:
     """All hosts of a play in its order. ``variables``: those that a task of the play has."""
     hostvars, left = variables["hostvars"], set(variables["ansible_play_hosts"])
     return [
@@ -114,17 +115,18 @@ def standings(variables: Mapping, playbook: str, play: str = "") -> list:
     ]
 
 
-def name_of_play(task) -> str:
+def name_of_play(task: object) -> str:
     """A name that no other play of the run has, and that all batches of one have; "" where Ansible tells none."""
     return str(getattr(getattr(task, "play", None), "_uuid", ""))
 
 
-def raw(hostvars, host: str) -> Mapping:
+def raw(hostvars: Any, host: str) -> Mapping[str, Any]:
     """The variables of a host as they are: what was registered holds no template, and looking for some costs much."""
-    return hostvars.raw_get(host) if hasattr(hostvars, "raw_get") else hostvars[host]
+    variables: Mapping[str, Any] = hostvars.raw_get(host) if hasattr(hostvars, "raw_get") else hostvars[host]
+    return variables
 
 
-def _refusals(result: Mapping, name: str) -> tuple:
+def _refusals(result: Mapping[str, Any], name: str) -> tuple[Refusal, ...]:
     if name == CHECKED:
         return tuple(Refusal(line, "input") for line in _message(result).splitlines())
     return tuple(
@@ -132,11 +134,11 @@ def _refusals(result: Mapping, name: str) -> tuple:
     )
 
 
-def _failure(result: Mapping, name: str) -> Refusal:
+def _failure(result: Mapping[str, Any], name: str) -> Refusal:
     return Refusal(_message(result), "away" if name == REBOOTED and result.get("rebooted") else "")
 
 
-def _message(result: Mapping) -> str:
+def _message(result: Mapping[str, Any]) -> str:
     """Why a task failed, in its own words; of a module that ended without any, in those that it printed."""
     for key in ("msg", "module_stderr", "module_stdout", "exception"):
         text = str(result.get(key) or "").strip()
@@ -145,9 +147,9 @@ def _message(result: Mapping) -> str:
     return "it failed without a word"
 
 
-def grouped(found: Iterable) -> dict:
+def grouped(found: Iterable[Standing]) -> dict[str, list[str]]:
     """What hosts have in common -> their names: of Standings, by the short words of each reason."""
-    groups: dict = {}
+    groups: dict[str, list[str]] = {}
     for one in found:
         for short in dict.fromkeys(reason.short for reason in one.reasons):
             groups.setdefault(short, []).append(one.host)

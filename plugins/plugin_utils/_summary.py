@@ -26,7 +26,7 @@ _OWN_WORDS = {
 _MOST_GROUPS, _MOST_HOSTS = 6, 8
 
 
-def lines(standings: list, *, width: int, playbook: str, rest: str = "") -> list:
+def lines(standings: list[_fleet.Standing], *, width: int, playbook: str, rest: str = "") -> list[Line]:
     """The Lines of a fleet. ``playbook``: which words are meant, as _fleet has them; ``rest``: what else the first line says."""
     sums = Counter(one.state for one in standings)
     words = dict(_WORDS, **_OWN_WORDS.get(playbook, {}))
@@ -44,7 +44,7 @@ def lines(standings: list, *, width: int, playbook: str, rest: str = "") -> list
     return found
 
 
-def _groups(standings: list, words: dict) -> list:
+def _groups(standings: list[_fleet.Standing], words: dict[str, str]) -> list[tuple[str, list[str]]]:
     """(what hosts have in common, their names), the most urgent first."""
     found = []
     for state in (_fleet.FAILED, _fleet.UNREACHABLE, _fleet.REFUSED, _fleet.WAITING):

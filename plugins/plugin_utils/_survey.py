@@ -159,7 +159,7 @@ def fragments(device: dict[str, Any], facts: dict[str, Any]) -> list[str]:
 
 def ports(device: dict[str, Any]) -> list[str]:
     """Its interfaces and disks."""
-    return [f"{card['name']} mac {card['mac']}" for card in device["net"]] + device["block"]
+    return [f"{card['name']} mac {card['mac']}" for card in device["net"]] + list(device["block"])
 
 
 def owner_of(device: dict[str, Any], facts: dict[str, Any]) -> list[str]:

@@ -54,7 +54,7 @@ def name_of(ids: Mapping[str, Any], *, vendor_name: str | None, device_name: str
     return kind_of(ids)
 
 
-def kind_of(ids: dict) -> str:
+def kind_of(ids: Mapping[str, Any]) -> str:
     """What kind of device the class tells, in a word or two."""
     return _KINDS.get(str(ids.get("class") or "")[:2], "device")
 

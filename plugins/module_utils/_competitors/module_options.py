@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import AT_MOST, BARRED, NUMBER, Claim
 
 if TYPE_CHECKING:
-    from typing import Callable, Iterable, Protocol
+    from typing import Callable, Iterable, Protocol, Sequence
 
     from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Fits
 
@@ -42,7 +42,7 @@ _LIMITS = ("sfc", "xe", "i915")
 _SURE = ("igb", "ixgbe", "be2net")
 
 
-def claims(modules: Iterable[str], *, settings: Callable[[str], list[Setting]], disabling: Callable[[str], list[tuple[str, str, bool]]]) -> list[Claim]:
+def claims(modules: Iterable[str], *, settings: Callable[[str], Sequence[Setting]], disabling: Callable[[str], list[tuple[str, str, bool]]]) -> list[Claim]:
     """The Claims about ``modules``. ``settings``: gives a module's Settings; ``disabling``: gives (where, text, is sure) of each line that
     keeps a module from loading.
     """

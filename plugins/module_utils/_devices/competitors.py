@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER, BASE_MODULE, Alias, matching
 
 if TYPE_CHECKING:
-    from typing import Iterable, Tuple
+    from typing import Iterable, Mapping, Tuple
 
     from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
     from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
@@ -53,7 +53,7 @@ def parse_ids(value: str) -> list[tuple[str, Numbers]]:
     return found
 
 
-def names(numbers: Numbers, ids: dict[str, str]) -> bool:
+def names(numbers: Numbers, ids: Mapping[str, str]) -> bool:
     """Whether the six numbers of an id name a function with these ids (source: linux pci_match_one_device)."""
     kind, mask = numbers[4:]
     return all(one in (_ANY, int(ids[key], 16)) for one, key in zip(numbers, _IDS)) and not (

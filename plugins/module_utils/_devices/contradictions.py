@@ -16,7 +16,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices import competit
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import BUILTIN, Modules
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
     from ansible_collections.vfio.host.plugins.module_utils._competitors.table import Competitors
     from ansible_collections.vfio.host.plugins.module_utils._devices.area import Host
@@ -100,7 +100,7 @@ def _without_native(host: Host, targets: list[Target]) -> list[Claim]:
         against = {module: _disabling(modules, module) for module in target.natives}
         if target.is_native and against and all(any(is_sure for dummy, dummy, is_sure in one) for one in against.values()):
             found += [
-                Claim(where, BARRED, module, text, lambda one, mine=target: one is mine)
+                Claim(where, BARRED, module, text, _is(target))
                 for module, several in sorted(against.items()) for where, text, is_sure in several if is_sure
             ]
     return found
@@ -110,9 +110,17 @@ def _stub_ids(modules: Modules) -> list[Claim]:
     """The Claims of pci-stub's ids, which it takes when it loads (source: linux drivers/pci/pci-stub.c, pci_stub_init)."""
     last = [one for one in modules.settings("pci_stub") if one.name == "ids" and one.value][-1:]
     return [
-        Claim(one.where, NEW_ID, "pci-stub", f"ids={text}", lambda target, numbers=numbers: competitors.names(numbers, target.ids))
+        Claim(one.where, NEW_ID, "pci-stub", f"ids={text}", _has_ids(numbers))
         for one in last for text, numbers in competitors.parse_ids(one.value or "")
     ]
+
+
+def _is(target: Target) -> Callable[[Target], bool]:
+    return lambda other: other is target
+
+
+def _has_ids(numbers: competitors.Numbers) -> Callable[[Target], bool]:
+    return lambda target: competitors.names(numbers, target.ids)
 
 
 def _warnings(host: Host, others: Competitors, targets: list[Target], more: list[Claim]) -> list[str]:

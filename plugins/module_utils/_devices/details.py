@@ -19,6 +19,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDR
 from ansible_collections.vfio.host.plugins.module_utils._devices.vpd import identification
 
 if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.holders import Usage
     from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Bar, Link
     from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs

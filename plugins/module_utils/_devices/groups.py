@@ -104,7 +104,7 @@ def _is_idle_host_bridge(device: Device) -> bool:
 
 def group_refusals(survey: Survey, targets: dict[str, Target], *, leaving: Collection[str]) -> list[str]:
     """Why a target's IOMMU group would still not be given to user space, with every member that is in the way."""
-    found = []
+    found: list[str] = []
     for address in sorted(targets):
         target = targets[address]
         group = target.device.iommu_group

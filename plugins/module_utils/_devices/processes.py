@@ -32,7 +32,7 @@ class Processes:
 
     def __init__(self, fs: Sysfs) -> None:
         self._fs = fs
-        self._commands = {}
+        self._commands: dict[int, str] = {}
 
     def having(self, nodes: Iterable[Node]) -> dict[int, list[Node]]:
         """The processes that have one of ``nodes`` open: pid -> the Nodes, in order."""

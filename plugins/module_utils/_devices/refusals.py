@@ -39,7 +39,7 @@ def objections(
     """One sentence for each reason against the DevicePlans of a host's ``declared`` policies, as far as neither ``force`` nor an
     entry gives it up. ``targets``: address -> Target of all devices that are declared.
     """
-    found = [
+    found: list[str] = [
         Objection(target.choice.undeclared, DRIVER, [target.device.address], UNDECLARED) for target in targets.values()
         if target.choice.undeclared and UNDECLARED not in _given_up(target, force)
     ]
@@ -77,7 +77,7 @@ def _needed(
 
     A device that VFIO has serves the host no more.
     """
-    needed: dict[tuple[tuple[str, ...], str], list[DevicePlan]] = {}
+    needed: dict[tuple[str, tuple[str, ...], str], list[DevicePlan]] = {}
     for plan in plans:
         device, target = plan.device, targets.get(plan.device.address)
         if not plan.rebinds or survey.is_vfio(device.driver):

@@ -218,7 +218,7 @@ class _Prover:
                 f"{one.address} ({one.driver}, {one.name})" for one in known.devices.values()
                 if device.iommu_group is not None and one.iommu_group == device.iommu_group
                 and iommu.blocks_group(one, driver=one.driver, is_vfio=known.is_vfio(one.driver))
-            ] + [named_other(*one) for one in sorted(known.others.get(device.iommu_group, {}).items())],
+            ] + [named_other(*one) for one in sorted(known.others.get(device.iommu_group or "", {}).items())],
             direct=self._obstacles.get(device.address, {}).get(DIRECT, ""),
             unsafe=iommu.unsafe_interrupts(known),
             pf=pf.address if pf is not None and known.is_vfio(pf.driver) else None,

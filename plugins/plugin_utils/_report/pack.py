@@ -9,6 +9,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 # What devices of a model have in common, in the order in which the page's script reads it.
 _COMMON = ("ids", "kind", "name", "driver", "state", "policy")
@@ -19,14 +21,16 @@ class Packed:
     """Collects the devices of one host after the other."""
 
     def __init__(self) -> None:
-        self._texts: dict = {}
-        self._places: dict = {}
-        self._shapes: dict = {}
-        self._hosts: list = []
+        # Each to its number: texts, (address, group, more), and what devices have in common with others.
+        self._texts: dict[str, int] = {}
+        self._places: dict[tuple[int, int, int], int] = {}
+        self._shapes: dict[tuple[int, ...], int] = {}
+        # Of each host, three numbers a device: its place, its shape, and what it alone has.
+        self._hosts: list[list[int]] = []
 
-    def add(self, record: dict | None) -> None:
+    def add(self, record: dict[str, Any] | None) -> None:
         """The next host's devices; None for a host that has told nothing."""
-        numbers: list = []
+        numbers: list[int] = []
         for device in record["devices"] if record else ():
             shape = tuple(self._text(device[key]) for key in _COMMON) + (self._many(device["why"]),)
             # Machines of a model have their devices at the same places.
@@ -36,11 +40,11 @@ class Packed:
             ]
         self._hosts.append(numbers)
 
-    def _text(self, value) -> int:
+    def _text(self, value: object) -> int:
         """The number of a text; -1 for none."""
         return -1 if value is None else self._texts.setdefault(str(value), len(self._texts))
 
-    def _many(self, values: list) -> int:
+    def _many(self, values: Sequence[object]) -> int:
         return self._text("\n".join(str(one).replace("\n", " ") for one in values)) if values else -1
 
     def script(self) -> str:

@@ -13,8 +13,10 @@ import hashlib
 import json
 import os
 from collections import Counter
+from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from ansible_collections.vfio.host.plugins.plugin_utils import _fleet, _outcome
 from ansible_collections.vfio.host.plugins.plugin_utils._report.pack import Packed, clean
@@ -34,7 +36,7 @@ _TROUBLE = (_fleet.FAILED, _fleet.UNREACHABLE, _fleet.REFUSED, _fleet.MISSED)
 _HERE = os.path.dirname(__file__)
 
 
-def page(standings: list, records: dict) -> str:
+def page(standings: list[_fleet.Standing], records: dict[str, str]) -> str:
     """The whole file. ``records``: host -> what record() gave, as text; hosts that told nothing have none.
 
     Nothing in it tells when it was made, so hosts that are as they were give the same file.
@@ -59,7 +61,7 @@ def page(standings: list, records: dict) -> str:
     )
 
 
-def _host(one: _fleet.Standing, record: dict | None) -> dict:
+def _host(one: _fleet.Standing, record: dict[str, Any] | None) -> dict[str, Any]:
     """What the template shows of a host."""
     devices = record["devices"] if record else []
     sums = Counter(device["state"] for device in devices)
@@ -79,11 +81,11 @@ def _host(one: _fleet.Standing, record: dict | None) -> dict:
     }
 
 
-def _lines(text: str) -> list:
+def _lines(text: str) -> list[str]:
     return [clean(line) for line in text.splitlines() if line.strip()]
 
 
-def _brief(one: _fleet.Standing, told: list) -> str:
+def _brief(one: _fleet.Standing, told: list[str]) -> str:
     """What stands beside a host's name while its part of the page is closed."""
     if one.state in _TROUBLE:
         return one.reasons[0].text.partition("\n")[0] if one.reasons else "no task has asked it"
@@ -92,7 +94,7 @@ def _brief(one: _fleet.Standing, told: list) -> str:
     return "; ".join(found + [reason.text for reason in one.reasons[:1]] + ([", ".join(told)] if told else []))
 
 
-def _row(row: Row) -> dict:
+def _row(row: Row) -> dict[str, Any]:
     old, new = row.old or NONE, row.new or NONE
     return {
         "sign": row.sign, "verb": _VERBS.get(row.sign, "kept"), "kind": clean(row.kind), "what": clean(" ".join((row.subject, row.name)).strip()),
@@ -101,9 +103,9 @@ def _row(row: Row) -> dict:
     }
 
 
-def _taken(devices: list) -> list:
+def _taken(devices: list[dict[str, Any]]) -> list[str]:
     """For who reads without the script: a line for each kind of device that is taken, with its addresses."""
-    found: dict = {}
+    found: dict[str, list[str]] = {}
     for one in devices:
         if one["state"] == "taken":
             who = f"policy {one['policy']}" if one["policy"] else ", ".join(one["why"])
@@ -116,7 +118,7 @@ def _id(host: str) -> str:
     return "h-" + hashlib.sha256(host.encode(errors="surrogatepass")).hexdigest()[:12]
 
 
-def _groups(standings: list) -> list:
+def _groups(standings: list[_fleet.Standing]) -> list[dict[str, Any]]:
     """What hosts have in common that were not read or refused: state, reason, and the hosts with their places on the page."""
     return [
         {"state": state, "word": WORDS[state], "why": clean(why), "hosts": [(clean(host), _id(host)) for host in hosts]}
@@ -130,8 +132,8 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _as_is(text: str):
-    return jinja2.utils.markupsafe.Markup(text)
+def _as_is(text: str) -> Markup:
+    return Markup(text)
 
 
 def _read(name: str) -> str:

@@ -19,7 +19,7 @@ class Refused(Exception):
     """The report cannot be written there; the message says why, and what to do."""
 
 
-def place(path) -> str:
+def place(path: object) -> str:
     """The absolute path of what is written. Raises Refused where nothing could be."""
     if not isinstance(path, str) or not path.strip():
         told = "nothing" if path is None else repr(path)

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from ansible_collections.vfio.host.plugins.plugin_utils import _survey
 from ansible_collections.vfio.host.plugins.plugin_utils._text import kind_of, name_of
@@ -20,7 +21,7 @@ STATES = {
 }
 
 
-def record(facts: dict) -> str:
+def record(facts: dict[str, Any]) -> str:
     """JSON: ``platform``, ``kernel``, ``iommu``, ``remapping``, and a mapping for each of ``devices``. ``facts``: as pci_facts returns them
     with ``owners``.
 
@@ -35,7 +36,7 @@ def record(facts: dict) -> str:
     }, separators=(",", ":"))
 
 
-def _device(device: dict, facts: dict) -> dict:
+def _device(device: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     """``why`` says why its state is what it is, ``own`` what no other device has, ``more`` what else is known."""
     state = _survey.state_of(device, facts)
     owner = facts["owners"].get(device["address"]) or {}
@@ -46,8 +47,8 @@ def _device(device: dict, facts: dict) -> dict:
         why += _survey.owner_of(device, facts)[1 if owner else 0:]
     return {
         "address": device["address"], "ids": f"{device['vendor']}:{device['device']}", "kind": kind_of(device),
-        "name": name_of(device, device["vendor_name"], device["device_name"]), "driver": device["driver"], "group": device["iommu_group"],
-        "state": STATES[state], "policy": owner.get("policy"), "why": why + _survey.users(device),
+        "name": name_of(device, vendor_name=device["vendor_name"], device_name=device["device_name"]), "driver": device["driver"],
+        "group": device["iommu_group"], "state": STATES[state], "policy": owner.get("policy"), "why": why + _survey.users(device),
         "own": _survey.ports(device) + _survey.serial(device, facts),
         "more": _survey.traits(device, facts) + _survey.variant(device),
     }

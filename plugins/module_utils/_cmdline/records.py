@@ -23,12 +23,12 @@ from ansible_collections.vfio.host.plugins.module_utils._host import versions
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 if TYPE_CHECKING:
-    from typing import Collection, Mapping
+    from typing import Collection, Mapping, Optional
 
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import Line
 
     # The name of a line, the line as it is, as it will be. None: its file is not there.
-    Edited = tuple[str, str | None, str | None]
+    Edited = tuple[str, Optional[str], Optional[str]]
 
 
 @dataclass(frozen=True)

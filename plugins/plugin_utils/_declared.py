@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 OWN = (
     "passthrough_result", "passthrough_before", "passthrough_earlier", "passthrough_checked", "passthrough_confirm_now", "passthrough_proof",
     "passthrough_survey", "passthrough_rebooted", "passthrough_summed", "passthrough_sum",
+    "passthrough_planning",
 )
 PLAYBOOKS = (
     "passthrough_hosts", "passthrough_draft", "passthrough_report", "passthrough_serial", "passthrough_max_fail_percentage",

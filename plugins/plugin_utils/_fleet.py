@@ -90,7 +90,7 @@ def _of_result(host: str, result: Mapping[str, Any], earlier: Mapping[str, Any],
         rows = _rows.merged(_rows.rows(dict(earlier)), rows)
     changing, waits = tuple(row for row in rows if row.is_change), tuple(result.get("reboot_reasons") or ())
     undeclared = tuple(Refusal(str(one["reason"])) for one in result.get("undeclared") or ())
-    differs = bool(changing or result.get("changed") or verify and undeclared)
+    differs = bool(changing or result.get("changed") or result.get("diff") or verify and undeclared)
     if not is_left and not (verify and (differs or result.get("reboot_required"))):
         return _elsewhere(host, warnings)
     state = WAITING if result.get("reboot_required") else CHANGED if differs else DECLARED if rows or undeclared else NOTHING

@@ -73,6 +73,12 @@ options:
           - The name of the driver for a device that the first driver refuses, such as V(vfio-pci).
           - Without it, the task fails where a driver refuses a device.
         type: str
+      consumer:
+        description:
+          - The program that gets the devices. V(auto) then chooses a driver that this program can open.
+          - A program that knows VFIO by the driver V(vfio-pci) alone gets devices on that driver, and not on a variant.
+        type: str
+        choices: [libvirt, qemu, kubevirt, sriov_device_plugin, nova, proxmox, incus, cloud_hypervisor, dpdk, vpp, spdk]
       count:
         description: How many devices must match. The task fails for any other number.
         type: int

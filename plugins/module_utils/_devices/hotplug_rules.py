@@ -20,6 +20,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import vf_rules
+from ansible_collections.vfio.host.plugins.module_utils._devices.consumers import needs_base
 from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import named_driver
 from ansible_collections.vfio.host.plugins.module_utils._devices.lines import MAX_LINE, fits, size
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import IDENTITY, Device
@@ -50,8 +51,8 @@ _PLAIN = re.compile(r"[0-9a-f:.]+\Z")
 _PATTERN = re.compile(r"[0-9a-f:.*?]+\Z")
 # A record is a comment: a word for its kind, and a JSON object. A line that only begins so is a damaged one.
 _RECORD = re.compile(r"# ([a-z.-]+) (\{.*)")
-DEVICE, RELEASE, STANDING, PF, NODES, _FILE = "device", "release", "standing", "pf", "nodes", "vfio.host"
-_KINDS = (DEVICE, RELEASE, STANDING, PF, NODES, _FILE)
+DEVICE, RELEASE, STANDING, PF, VF, NODES, _FILE = "device", "release", "standing", "pf", "vf", "nodes", "vfio.host"
+_KINDS = (DEVICE, RELEASE, STANDING, PF, VF, NODES, _FILE)
 # VFIO takes no bridge, and one without its driver is a bus without its devices.
 _BRIDGES = "06*"
 
@@ -177,10 +178,12 @@ def standings(
             continue
         rival = next((
             one for one in entries
-            if (one.driver, one.policy) != (entry.driver, entry.policy) and _is_rival(entry, one, selector)
+            if (one.driver, needs_base(one.consumer), one.policy) != (entry.driver, needs_base(entry.consumer), entry.policy)
+            and _is_rival(entry, one, selector)
         ), None)
         if rival is not None:
-            what = f", for driver {rival.driver}" if rival.driver != entry.driver else ", and a device belongs to one policy"
+            what = ", for another consumer" if rival.policy == entry.policy else ", and a device belongs to one policy"
+            what = f", for driver {rival.driver}" if rival.driver != entry.driver else what
             warnings.append(f"{later}{rival.where} may mean it too{what}")
             continue
         module, driver, doubt = _driver(survey, entry, patterns)
@@ -289,6 +292,8 @@ def _driver(survey: Survey, entry: Entry, patterns: dict[str, tuple[str, ...]]) 
     """(module, driver or None, doubt) for a device of which only the patterns are known."""
     if entry.driver != AUTO:
         return named_driver(survey.modules, entry.driver, where=entry.where, kernel=survey.kernel) + (None,)
+    if needs_base(entry.consumer):
+        return BASE_MODULE, BASE_DRIVER, None
     disabled = survey.modules.disabled()
     aliases = [
         (alias.module, alias.fields()) for alias in survey.modules.aliases(VFIO)
@@ -337,6 +342,6 @@ def _compare_one(value: str, glob: str) -> str:
 
 
 __all__ = (
-    "DEVICE", "NAME", "NODES", "PF", "RELEASE", "Standing", "checked", "drafted", "driver_in_rules", "parse", "read_records", "stand_in",
+    "DEVICE", "NAME", "NODES", "PF", "RELEASE", "Standing", "VF", "checked", "drafted", "driver_in_rules", "parse", "read_records", "stand_in",
     "standings",
 )

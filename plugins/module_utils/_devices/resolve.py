@@ -15,6 +15,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.force import UNDEC
 from ansible_collections.vfio.host.plugins.module_utils._core.objection import UNMATCHED, Objection
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import MOVES
 from ansible_collections.vfio.host.plugins.module_utils._devices import owners
+from ansible_collections.vfio.host.plugins.module_utils._devices.consumers import openable
 from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import named_driver
 from ansible_collections.vfio.host.plugins.module_utils._devices.groups import (
     carried,
@@ -289,7 +290,7 @@ def _choose(survey: Survey, device: Device, entry: Entry) -> tuple[Choice, bool]
     if entry.driver == NATIVE:
         return Choice(None, None, NATIVE, reason="no override: the kernel picks the driver"), False
     if entry.driver == AUTO:
-        return survey.choices.choice(device.modalias), True
+        return openable(survey.choices.choice(device.modalias), entry.consumer), True
     return _pinned(survey, device, entry, entry.driver)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import FORCES, parse_force
 from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
+from ansible_collections.vfio.host.plugins.module_utils._devices.consumers import CONSUMERS, parse_consumer
 from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match, parse_match
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown
@@ -38,6 +39,7 @@ DEVICE_SPEC = {
     "match": {"type": "dict", "required": True},
     "driver": {"type": "str", "default": AUTO},
     "fallback": {"type": "str"},
+    "consumer": {"type": "str", "choices": list(CONSUMERS)},
     "count": {"type": "int"},
     "iommu_group": {"type": "str", "choices": list(_GROUP_WAYS), "default": REFUSE},
     "optional": {"type": "bool", "default": False},
@@ -49,7 +51,7 @@ _OPTIONS = tuple(DEVICE_SPEC)
 @dataclass(frozen=True)
 class Entry:
     """One declaration of a policy: which devices, and the driver for them. ``where`` names it in messages; ``force``: what is given
-    up for these devices alone.
+    up for these devices alone; ``consumer``: who gets the devices, of CONSUMERS.
     """
 
     policy: str
@@ -61,6 +63,7 @@ class Entry:
     optional: bool = False
     fallback: str | None = None
     force: tuple[str, ...] = ()
+    consumer: str | None = None
 
 
 def parse_policy_name(name: object) -> str:
@@ -135,6 +138,7 @@ def _parse_entry(policy: str, index: int, value: object) -> Entry:
         problems.append(f"{where}: fallback {fallback!r}: must be the name of a driver, such as vfio-pci")
     elif fallback is not None and driver in (NATIVE, fallback):
         problems.append(f"{where}: fallback {fallback!r} is never taken with driver {driver!r}; leave it out")
+    consumer = parse_consumer(value.get("consumer"), where, drivers={"driver": driver, "fallback": fallback}, problems=problems)
     count = _number(value.get("count"))
     if count is not None and count < 0:
         problems.append(f"{where}: count {shown(value['count'])} must be a whole number from 0")
@@ -147,7 +151,7 @@ def _parse_entry(policy: str, index: int, value: object) -> Entry:
     force = parse_force(value.get("force"), where, known=FORCES, problems=problems)
     if problems or match is None or optional is None:
         raise InputError(*problems)
-    return Entry(policy, where, match, driver, count, group, optional, fallback, force)
+    return Entry(policy, where, match, driver, count, group, optional, fallback, force, consumer)
 
 
 def _is_driver(value: object) -> bool:

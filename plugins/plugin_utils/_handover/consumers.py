@@ -53,7 +53,7 @@ def hand_over(data: Any, to: Any, *, given: Mapping[str, Any]) -> tuple[Any, lis
     _check_options(consumer, to, chosen)
     reader, devices = _devices(data, chosen)
     wanted = Wanted(devices, reading.units(devices), chosen, reader.siblings())
-    problems = reader.problems + [refusal for device in devices for refusal in _refusals(consumer, device, chosen)]
+    problems = reader.problems + [refusal for device in devices for refusal in _refusals(consumer, to, device, chosen)]
     problems += reader.blocked(devices)
     problems += _shared(consumer, wanted) if consumer.pools else []
     if problems:
@@ -89,13 +89,13 @@ def _devices(data: Any, chosen: Mapping[str, Any]) -> tuple[reading.Reader, tupl
     return reader, tuple(sorted((device for device in devices.values() if device is not None), key=lambda device: device.order))
 
 
-def _refusals(consumer: Consumer, device: Device, chosen: Mapping[str, Any]) -> list[str]:
+def _refusals(consumer: Consumer, to: str, device: Device, chosen: Mapping[str, Any]) -> list[str]:
     """Why the consumer could not open the device."""
     sentences = []
     if device.is_variant and not consumer.variants:
         sentences.append(
             f"{device.address} is on {device.driver}, and {consumer.title} knows VFIO by the driver vfio-pci alone: declare "
-            "driver: vfio-pci for it and converge"
+            f"consumer: {to} (or driver: vfio-pci) for it and converge"
         )
     if device.is_wide and not consumer.wide:
         sentences.append(f"{device.address}: {consumer.title} takes no PCI domain above ffff")

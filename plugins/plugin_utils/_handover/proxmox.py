@@ -44,7 +44,8 @@ def _drivers(wanted: Wanted) -> list[str]:
     if wanted.options.get("keep_driver"):
         return []
     return [
-        f"{device.address} is on {device.driver}, and Proxmox VE binds vfio-pci before a guest starts: declare driver: vfio-pci for it, or "
+        f"{device.address} is on {device.driver}, and Proxmox VE binds vfio-pci before a guest starts: declare consumer: proxmox (or driver: "
+        "vfio-pci) for it, or "
         "say driver=keep in the guest's hostpci line and keep_driver=true here"
         for device in wanted.devices if device.is_variant
     ]

@@ -39,6 +39,57 @@ options:
           - In either case, a policy with the driver V(native) gives a VF its native driver.
         type: bool
         default: false
+      vfs:
+        description:
+          - Attributes of the VFs, set before a driver or guest has one, now and at boot. What is not named is left alone.
+          - Two items that differ over a VF are an error.
+          - An attribute that the PF's driver does not take, or that reads back otherwise than it was set, fails the task with the kernel's errno,
+            and everything is restored.
+          - An attribute that is no longer declared gets the value that it had before, where that is known.
+        type: list
+        elements: dict
+        suboptions:
+          vf:
+            description: Which VFs. An index, a range such as V(0-3), or a list of these. All VFs where it is not named.
+            type: raw
+          mac:
+            description: The MAC address of one VF, in quotes. V(00:00:00:00:00:00) is none.
+            type: str
+          mac_base:
+            description: The MAC address of VF 0, to which the index of each VF is added.
+            type: str
+          vlan:
+            description: The VLAN, from 1 to 4094. With V(0), the VF has none.
+            type: int
+          qos:
+            description: The priority on that VLAN, from 0 to 7.
+            type: int
+          vlan_protocol:
+            description: The protocol of the VLAN. Where C(vlan) is named, V(802.1Q) is the default.
+            type: str
+            choices: ["802.1Q", "802.1ad"]
+          spoofchk:
+            description: Whether frames with another source address are dropped.
+            type: bool
+          trust:
+            description: Whether the VF may do what concerns others, such as be promiscuous.
+            type: bool
+          link_state:
+            description: With V(auto), the link is as that of the PF. With V(enable) it is always up, with V(disable) always down.
+            type: str
+            choices: [auto, enable, disable]
+          min_tx_rate:
+            description: The least rate in Mbit/s. With V(0), there is none.
+            type: int
+          max_tx_rate:
+            description: The highest rate in Mbit/s. With V(0), there is no limit.
+            type: int
+          node_guid:
+            description: The GUID of the node, for a VF of InfiniBand. Eight bytes in quotes.
+            type: str
+          port_guid:
+            description: The GUID of the port, for a VF of InfiniBand. Eight bytes in quotes.
+            type: str
       force:
         description: The same as O(force), for the VFs of this entry only.
         type: list

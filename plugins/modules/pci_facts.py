@@ -41,9 +41,10 @@ options:
       - V(bars), V(link) and V(cpus) take microseconds. V(dependence) lists a directory.
       - V(vpd) is read from the card itself, four bytes at a time. That may take milliseconds, and some cards hang for a while. So it is read only for
         devices that O(match) selects.
+      - V(vf_attributes) asks the kernel by netlink, once for each VF.
     type: list
     elements: str
-    choices: [bars, link, cpus, dependence, vpd]
+    choices: [bars, link, cpus, dependence, vpd, vf_attributes]
     default: []
   owners:
     description:
@@ -143,7 +144,10 @@ ansible_facts:
               where the device sleeps in D3cold, since asking would wake it. C(cpus) are the CPUs of its NUMA node."
             - "C(dependence) is a mapping of C(consumers), the functions that need this one to have power, and C(suppliers), those that it needs.
               C(vpd) is what the card says of itself: C(name), C(part) and C(serial)."
-            - These five are V(null) unless O(details) names them.
+            - "C(vf_attributes), of a VF, are what its PF's interface keeps of it: a mapping of C(mac), C(vlan), C(qos), C(vlan_protocol),
+              C(spoofchk), C(trust), C(link_state), C(min_tx_rate), C(max_tx_rate), C(node_guid) and C(port_guid); one that the PF's driver
+              does not tell is V(null)."
+            - These six are V(null) unless O(details) names them.
           returned: success
           type: dict
           sample:
@@ -190,6 +194,7 @@ ansible_facts:
               cpus: 0-1
               dependence: {consumers: [], suppliers: []}
               vpd: null
+              vf_attributes: null
               holders: []
               guards: []
         owners:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: sriov_vfs
-short_description: Make virtual functions of SR-IOV devices, now and at every boot
+short_description: Make virtual functions of SR-IOV devices and set their attributes, now and at every boot
 version_added: 0.1.0
 description:
   - Sets the number of virtual functions (VFs) of physical functions (PFs).
   - Automatic probing of VFs is off while VFs are made. So no native driver binds to a VF that a policy of M(vfio.host.driver_override) takes.
+  - Sets attributes of VFs, such as address, VLAN and trust, before any driver or guest has one.
   - At boot, two udev rules files do the same in one event of the PF. No program of this collection runs at boot.
   - A task changes only the PFs that it names.
 author:
@@ -25,6 +26,8 @@ options:
     description:
       - The PFs. Required for O(state=present).
       - Without it, O(state=absent) is about every PF that this module has changed.
+    type: list
+    elements: dict
   state:
     description:
       - V(present) makes the PFs as declared.
@@ -74,6 +77,11 @@ notes:
   - Fewer VFs than declared are an error. The task then restores the number from before.
   - The PF's native driver makes VFs. A PF without a driver, or with a VFIO driver, cannot have VFs.
   - On s390, each VF is in a PCI domain of its own, which cannot be predicted. This module is not tested there.
+  - At boot, udev gives new VFs their attributes by C(ip) of iproute2, before the next rule is read. Where the driver refuses one then, the boot
+    ends without VFs of that PF, since a VF without its VLAN must not go to a guest. A rate alone that is refused costs no VF. An initramfs
+    image mostly has no C(ip). Such VFs are made when the root file system is there.
+  - The address and the VLAN of a VF that a process holds do not change. Trust, spoof check, link state and rates do. A native driver
+    goes on with the address that it read when it was bound, and a warning says so.
   - Needs root.
 seealso:
   - module: vfio.host.driver_override
@@ -104,6 +112,18 @@ EXAMPLES = r"""
           device: "101d"
         numvfs: 8
         autoprobe: true
+
+- name: Four VFs with addresses from one on, the first two on VLAN 42
+  vfio.host.sriov_vfs:
+    devices:
+      - match:
+          mac: "52:54:00:12:34:56"
+        numvfs: 4
+        vfs:
+          - mac_base: "52:54:00:aa:00:00"
+            spoofchk: true
+          - vf: 0-1
+            vlan: 42
 
 - name: As many VFs as before the first run
   vfio.host.sriov_vfs:
@@ -162,6 +182,14 @@ sriov:
       type: list
       elements: str
       sample: ["0000:01:10.0", "0000:01:10.2"]
+    attributes:
+      description:
+        - What VFs have that is declared, or given back, a mapping each. C(vf) is the index. The others are called as in O(devices), and what belongs
+          together is complete.
+      returned: success
+      type: list
+      elements: dict
+      sample: [{vf: 0, mac: "52:54:00:aa:00:00", vlan: 42, qos: 0, vlan_protocol: "802.1Q"}]
     status:
       description: V(unchanged), V(changed), V(released) (given back), or V(pending) (waits for a boot).
       returned: success
@@ -197,7 +225,7 @@ def main() -> None:
         required_if=[("state", "present", ["devices"])],
         supports_check_mode=True,
     )
-    request = number_request(module.params, module.params["devices"], "devices", frozenset())
+    request = number_request(module.params, module.params["devices"], key="devices", policies=frozenset())
     run_task(module, lambda fs, files: {
         "sriov": (NumberArea(fs, files), request),
         "sriov_probes": (ProbeArea(fs, files), lambda plans: (plans["sriov"], []) if "sriov" in plans else None),

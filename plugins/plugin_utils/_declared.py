@@ -191,7 +191,7 @@ def unmeant(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str
     if devices and present:
         checks.append(lambda: parse_declarations(devices))
     if sriov:
-        checks.append(lambda: parse_entries(sriov, "sriov", present))
+        checks.append(lambda: parse_entries(sriov, "sriov", present=present))
     if present:
         parse_nodes(values.get("passthrough_nodes"), values.get("passthrough_iommu_node"), problems=problems)
     parse_memlock(values.get("passthrough_memlock"), present, problems=problems)

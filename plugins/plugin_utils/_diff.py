@@ -16,6 +16,8 @@ _RULES = re.compile(r"/(59|6[01])-vfio-host-[^/]+\.rules\Z")
 # A VF's override is written in the event of its PF, under the VF's own address.
 _TAKES = re.compile(r'ATTR\{(?:\[pci/([^\]]+)\])?driver_override\}="([^"]*)"')
 _NUMBERS = re.compile(r'ATTR\{sriov_numvfs\}="(\d+)"')
+# What takes VFs back whose attributes a driver refuses.
+_REFUSED = '=="refused"'
 _WHICH = re.compile(r'(?:KERNEL|ENV\{VFIO_HOST_SRIOV\}|ATTR\{(?:uid|function_id)\})=="([^"]+)"')
 # A rule knows a device by root and slots, without bus numbers; the record above it says which address that was.
 _DEVPATH = re.compile(r'DEVPATH=="([^"]+)"')
@@ -38,7 +40,7 @@ def _summary(text: str) -> str:
     lines, addresses = [], _addresses(text)
     for line in text.splitlines():
         which, driver, number = _WHICH.search(line), _TAKES.search(line), _NUMBERS.search(line)
-        if line.startswith("#") or not (driver or number):
+        if line.startswith("#") or not (driver or number) or _REFUSED in line:
             continue
         named = which[1] if which else _by_place(line, addresses)
         if driver:

@@ -139,6 +139,8 @@ def _vfs(result: dict[str, Any]) -> list[Row]:
             go = [short(vf) for vf in had if vf not in has]
             notes += [f"new: {' '.join(come)}"] if come else []
             notes += [f"gone: {' '.join(go)}"] if go else []
+            # A result of an older version has none.
+            notes += [f"attributes of {len(card['attributes'])} VFs"] if card.get("attributes") else []
         if card["autoprobe"] and not card["autoprobe_before"] and card["status"] != "released":
             notes.append("VFs that no policy declares get their native drivers")
         card_rows.append(Row(

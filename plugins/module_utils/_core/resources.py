@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple, Type,
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, last_words
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import Access
 from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import PciBus
+from ansible_collections.vfio.host.plugins.module_utils._host.vfattributes import GROUPS
 
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
@@ -100,12 +101,37 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class VfAttributes:
+    """What a PF's interface keeps of its VFs. ``rows``: of each VF (index, attribute -> value) as vfattributes.py names them, of whole groups."""
+
+    address: str
+    name: str
+    index: int
+    rows: List[List[Any]]
+    rank = 3
+
+    @property
+    def what(self) -> str:
+        return f"{self.address}: the attributes of its VFs were not put back"
+
+    def restore(self, host: Edges) -> None:
+        told = host.fs.read_vfs(self.index)
+        for vf, values in self.rows:
+            now = {} if told is None else told.vfs.get(vf, {})
+            for group, names in GROUPS.items():
+                mine = {name: values[name] for name in names if name in values}
+                if mine and any(now.get(name) != value for name, value in mine.items()):
+                    host.fs.write_vf(self.index, name=self.name, vf=vf, group=group, values=mine)
+
+
+@dataclass(frozen=True)
 class Vfs:
-    """A PF with the number of its VFs, its automatic probing, and of each VF (address, driver, override)."""
+    """A PF with the number of its VFs, its automatic probing, and of each VF (address, driver, override); ``attributes``: theirs."""
 
     address: str
     autoprobe: bool
     vfs: List[Tuple[str, Optional[str], Optional[str]]]
+    attributes: Optional[Dict[str, Any]] = None
     rank = 3
 
     @property
@@ -123,6 +149,9 @@ class Vfs:
         )
         if not same:
             bus.set_number_of_vfs(self.address, len(self.vfs))
+            if self.attributes is not None:
+                # Before any driver has one: it reads its address when it binds.
+                VfAttributes(**self.attributes).restore(host)
             for vf, driver, override in self.vfs:
                 if driver is not None:
                     _have_driver(host.fs, vf, driver)
@@ -321,8 +350,10 @@ class Image:
         images.drop_old(self.path)
 
 
-Resource = Union[File, Reread, Loaded, Vfs, Binding, Autoprobe, Option, Unloaded, NodeAccess, Commands, Image]
-KINDS: Tuple[Type[Resource], ...] = (File, Reread, Loaded, Vfs, Binding, Autoprobe, Option, Unloaded, NodeAccess, Commands, Image)
+Resource = Union[File, Reread, Loaded, VfAttributes, Vfs, Binding, Autoprobe, Option, Unloaded, NodeAccess, Commands, Image]
+KINDS: Tuple[Type[Resource], ...] = (
+    File, Reread, Loaded, VfAttributes, Vfs, Binding, Autoprobe, Option, Unloaded, NodeAccess, Commands, Image,
+)
 
 
 def _run(fs: Sysfs, words: List[str]) -> str:
@@ -372,5 +403,6 @@ def _users(fs: Sysfs, module: str) -> List[str]:
 
 __all__ = (
     "Autoprobe", "Binding", "Commands", "Edges", "File", "Image", "KINDS", "Loaded", "NodeAccess", "Option", "Reread", "Resource", "Unloaded",
+    "VfAttributes",
     "Vfs",
 )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, Device
 from ansible_collections.vfio.host.plugins.module_utils._devices.vpd import identification
+from ansible_collections.vfio.host.plugins.module_utils._host.vfattributes import NAMES
 
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._devices.holders import Usage
@@ -99,9 +100,22 @@ def _vpd(fs: Sysfs, device: Device, directory: str) -> dict[str, str | None] | N
         return identification(read_at)
 
 
+def _vf_attributes(fs: Any, device: Device, directory: str) -> Optional[dict]:
+    """What the PF's interface keeps of a VF (source: net/core/rtnetlink.c rtnl_fill_vfinfo()); None of what is no VF, or where no interface does."""
+    if device.physfn is None or device.vf is None:
+        return None
+    for name in fs.names(f"{fs.device_directory(device.physfn)}/net"):
+        index = fs.number(f"{fs.net}/{name}/ifindex")
+        told = None if index is None else fs.read_vfs(index)
+        # Netlink may speak of another network namespace than sysfs.
+        if told is not None and told.name == name and device.vf in told.vfs:
+            return dict(dict.fromkeys(NAMES), **told.vfs[device.vf])
+    return None
+
+
 # Field -> its reader, of what costs at least one read of each device.
 FIELDS: Dict[str, Callable[[Any, Device, str], Any]] = {
-    "bars": _bars, "link": _link, "cpus": _cpus, "dependence": _dependence, "vpd": _vpd,
+    "bars": _bars, "link": _link, "cpus": _cpus, "dependence": _dependence, "vpd": _vpd, "vf_attributes": _vf_attributes,
 }
 
 

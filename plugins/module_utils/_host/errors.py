@@ -59,7 +59,8 @@ class KernelStuck(VfioHostError):
 def errno_name(number: Optional[int]) -> str:
     """'EBUSY' for 16; 'errno 4711' for a number that has no name. None, of an OSError without one, is EIO."""
     known = errno.EIO if number is None else number
-    return errno.errorcode.get(known, f"errno {known}")
+    # The same number as ENOTSUP, by which the kernel does not call it.
+    return "EOPNOTSUPP" if known == errno.EOPNOTSUPP else errno.errorcode.get(known, f"errno {known}")
 
 
 def errno_text(number: Optional[int]) -> str:

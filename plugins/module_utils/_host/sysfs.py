@@ -18,7 +18,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from ansible_collections.vfio.host.plugins.module_utils._host import netlink, nodes
+from ansible_collections.vfio.host.plugins.module_utils._host import netlink, nodes, vfinfo
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal, KernelStuck
 from ansible_collections.vfio.host.plugins.module_utils._host.nexthops import interfaces_to
 from ansible_collections.vfio.host.plugins.module_utils._host.watched import Deputy, Unfinished, started_at
@@ -229,6 +229,22 @@ class Sysfs:
     def permanent_addresses(self) -> Dict[int, Tuple[str, str]]:
         """Index -> (address in use, permanent address) of network interfaces; {} below another root, whose kernel nobody asks."""
         return {} if self.root else netlink.permanent_addresses()
+
+    def read_vfs(self, index: int) -> Optional[vfinfo.Interface]:
+        """The vfinfo.Interface of an interface's number; None where there is none, and below another root."""
+        return None if self.root else vfinfo.read(index)
+
+    def write_vf(self, index: int, *, name: str, vf: int, group: str, values: Dict[str, object]) -> None:
+        """Set attributes of a VF, as vfinfo.write(). Raises KernelRefusal."""
+        vfinfo.write(index, name=name, vf=vf, group=group, values=values)
+
+    def program(self, name: str) -> Optional[str]:
+        """The path of a program below the root, by custom in one of these places; None where it is in none, or is BusyBox's."""
+        for place in ("/usr/sbin", "/usr/bin", "/sbin", "/bin"):
+            path = f"{place}/{name}"
+            if os.path.exists(self.root + path) and "busybox" not in os.path.basename(os.path.realpath(self.root + path)):
+                return path
+        return None
 
     def exists(self, path: str) -> bool:
         """Whether ``path`` is there."""

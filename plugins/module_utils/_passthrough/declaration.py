@@ -244,7 +244,7 @@ class Declaration:
         from ansible_collections.vfio.host.plugins.module_utils._sriov.options import number_request
         gives_all = self.is_everything or (self.present and self.options["undeclared"] == RELEASE and DEVICES in self.named)
         policies = None if gives_all else frozenset(self.options[DEVICES] or ())
-        return number_request(self.options, self.options[SRIOV], SRIOV, policies)
+        return number_request(self.options, self.options[SRIOV], key=SRIOV, policies=policies)
 
     def _devices(self, plans: Plans, of_host: Firmware) -> object:
         # Without a plan for the VFs nobody can say which devices there will be.

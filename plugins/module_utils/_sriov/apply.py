@@ -8,6 +8,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Mapping
+
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told
 from ansible_collections.vfio.host.plugins.module_utils._core.resources import Autoprobe, Binding, Vfs
 from ansible_collections.vfio.host.plugins.module_utils._devices.apply import pci_bus
@@ -15,19 +18,30 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Appl
 from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import NumberRefusal
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules
 from ansible_collections.vfio.host.plugins.module_utils._sriov import late
+from ansible_collections.vfio.host.plugins.module_utils._sriov.links import set_attributes
+from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import sriov_of
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+    from ansible_collections.vfio.host.plugins.module_utils._sriov.links import Link
+    from ansible_collections.vfio.host.plugins.module_utils._sriov.plan import Plan, ProbePlan
+    from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import PfPlan
 
 
 class _Pfs:
     """What both parts do to a PF. ``plan``: the Plan of the numbers."""
 
-    def __init__(self, fs, files, plan):
+    def __init__(self, fs: Sysfs, files: Files, plan: Plan) -> None:
         self._files = files
         self._fs = fs
         self._timeout = plan.request.timeout
         self._modules = plan.state.host.survey.modules
         self._bus = pci_bus(fs, self._timeout)
 
-    def _put(self, files):
+    def _put(self, files: Mapping[str, str | None]) -> None:
         for path, text in files.items():
             self._files.put(path, text)
         if files:
@@ -37,41 +51,67 @@ class _Pfs:
 class Numbers(_Pfs):
     """Carries a Plan of numbers out."""
 
-    def __init__(self, fs, files, plan):
+    def __init__(self, fs: Sysfs, files: Files, plan: Plan) -> None:
         super().__init__(fs, files, plan)
         self._plan = plan
 
-    def apply(self, journal):
+    def apply(self, journal: Journal) -> None:
         """Do all of it. Raises ApplyError."""
         resized = [one for one in self._plan.pfs if one.resizes]
-        journal.names.update({one.device.address: one.device.name for one in resized})
+        kept = [one for one in self._plan.pfs if one.attributes.writes and not one.resizes]
+        journal.names.update({one.device.address: one.device.name for one in resized + kept})
         journal.remember(
             *(
                 Vfs(
-                    one.device.address, one.device.sriov["autoprobe"],
-                    [(vf.address, vf.driver, vf.driver_override) for vf in one.before],
+                    one.device.address, bool(sriov_of(one.device)["autoprobe"]),
+                    [(vf.address, vf.driver, vf.driver_override) for vf in one.before], self._attributes(one),
                 ) for one in resized
             ),
+            *(link.resource(one.device.address) for one, link in ((one, self._link(one)) for one in kept) if link is not None),
             files=[*self._plan.files, *self._plan.last_files],
         )
         self._put(self._plan.files)
         for one in resized:
             self._resize(one)
+        for one in kept:
+            self._set(one)
 
-    def _resize(self, one):
+    def _link(self, one: PfPlan) -> Link | None:
+        return self._plan.state.links.get(one.device.address)
+
+    def _attributes(self, one: PfPlan) -> dict[str, Any] | None:
+        """What the PF's interface keeps of the VFs that there are, as a journal keeps it; None for no VFs."""
+        link = self._link(one)
+        return asdict(link.resource(one.device.address)) if link is not None and link.vfs else None
+
+    def _set(self, one: PfPlan) -> None:
+        try:
+            set_attributes(self._fs, one.device, one.attributes.writes)
+        except ENDINGS as error:
+            (message, *dummy) = told(error, "setting the attributes of its VFs")
+            raise ApplyError(f"{one.device.address} ({one.device.name}): {message}") from error
+
+    def _resize(self, one: PfPlan) -> None:
         pf = one.device.address
         try:
             self._bus.set_number_of_vfs(pf, len(one.vfs))
+        except ENDINGS as error:
+            (message, *dummy) = told(error, f"setting the number of its VFs to {len(one.vfs)}")
+            hints = self._hints(one.device, len(one.vfs), error) if isinstance(error, NumberRefusal) else []
+            raise ApplyError(f"{pf} ({one.device.name}): {'; '.join([message] + hints)}") from error
+        if one.attributes.writes:
+            # Before any driver has one: it reads its address when it binds.
+            self._set(one)
+        try:
             for address, record in one.bound.items():
                 if not self._modules.is_registered(record.driver):
                     self._modules.load(record.module)
                 self._bus.bind_by_name(address, record.driver, override=record.driver)
         except ENDINGS as error:
-            (message, *dummy) = told(error, f"setting the number of its VFs to {len(one.vfs)}")
-            hints = self._hints(one.device, len(one.vfs), error) if isinstance(error, NumberRefusal) else []
-            raise ApplyError(f"{pf} ({one.device.name}): {'; '.join([message] + hints)}") from error
+            (message, *dummy) = told(error, "binding its VFs again")
+            raise ApplyError(f"{pf} ({one.device.name}): {message}") from error
 
-    def _hints(self, device, asked, refusal):
+    def _hints(self, device: Device, asked: int, refusal: NumberRefusal) -> list[str]:
         is_up = late.interfaces_up(self._fs, device)
         found = late.hints(device, asked=asked, made=refusal.made, number=refusal.errno, is_up=is_up)
         return found + (["the kernel log may say why"] if refusal.errno is None else [])
@@ -80,14 +120,14 @@ class Numbers(_Pfs):
 class Probes(_Pfs):
     """Carries a ProbePlan out."""
 
-    def __init__(self, fs, files, plan):
+    def __init__(self, fs: Sysfs, files: Files, plan: ProbePlan) -> None:
         super().__init__(fs, files, plan.numbers)
         self._plan = plan
-        self.warnings = []
+        self.warnings: list[str] = []
         # Of a PF that is given back a VF need not have a driver: it may have had none before.
         self._given_back = {one.device.address for one in plan.numbers.pfs if one.record is None}
 
-    def apply(self, journal):
+    def apply(self, journal: Journal) -> None:
         """Do all of it. Raises ApplyError. What it leaves without a driver is in ``warnings``."""
         journal.remember(
             *(Autoprobe(pf, before) for pf, (before, dummy) in self._plan.autoprobe.items()),
@@ -100,7 +140,7 @@ class Probes(_Pfs):
             self._probe(vf)
         self._put(self._plan.files)
 
-    def _probe(self, vf):
+    def _probe(self, vf: Device) -> None:
         self._modules.load_native(vf.modalias)
         self._bus.probe(vf.address)
         if not self._bus.wait_for(lambda: self._bus.driver(vf.address) is not None):

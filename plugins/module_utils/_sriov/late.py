@@ -13,6 +13,13 @@ no uevent of which a rule could make use, so a run or a unit has to set the numb
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING, Iterable, Mapping
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+    from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import PfPlan
+    from ansible_collections.vfio.host.plugins.module_utils._sriov.state import State
 
 # These ask for an interface that is up (source: drivers/net/ethernet/broadcom/bnxt/bnxt_sriov.c bnxt_sriov_configure(), which
 # says that all is well and makes none; bnx2x/bnx2x_sriov.c bnx2x_sriov_configure(), EINVAL).
@@ -26,7 +33,7 @@ _LATER = (
 )
 
 
-def warnings(state, pfs):
+def warnings(state: State, pfs: Iterable[PfPlan]) -> list[str]:
     """What will go wrong at the next boot, or went wrong at the last one, one sentence for each PF.
 
     ``state``: the State of a host; ``pfs``: the PfPlans of a request.
@@ -40,26 +47,31 @@ def warnings(state, pfs):
         elif number and not one.before and _was_asked(state, pf):
             found.append(
                 f"{pf.address} ({pf.name}): a rule has set its number of VFs in this boot, and it has none: its driver "
-                f"{pf.driver or '(none)'} did not make them, or somebody set the number back; see what the kernel log says of it. Some "
+                f"{pf.driver or '(none)'} did not make them{_or_refused(state, pf)}, or somebody set the number back; see what the kernel log "
+                "says of it. Some "
                 f"drivers make VFs only while their interface is up: then {later}"
             )
     return found
 
 
-def _was_asked(state, pf):
+def _or_refused(state: State, pf: Device) -> str:
+    return ", or refused one of their attributes" if state.records[pf.address].attributes else ""
+
+
+def _was_asked(state: State, pf: Device) -> bool:
     """Whether the rule has run in this boot: it leaves automatic probing off, which the kernel begins with on."""
     record = state.records.get(pf.address)
     if record is None or not record.is_of(pf) or not record.vfs or record.autoprobe:
         return False
-    return not pf.sriov["autoprobe"] and any(state.files.get(path) for path in state.boot)
+    return not (pf.sriov or {})["autoprobe"] and any(state.files.get(path) for path in state.boot)
 
 
-def hints(pf, *, asked, made, number, is_up):
+def hints(pf: Device, *, asked: int, made: int, number: int | None, is_up: Mapping[str, bool]) -> list[str]:
     """What may be the reason that a driver made ``made`` VFs instead of ``asked``, one sentence each.
 
     ``number``: the errno of the write, None where it succeeded; ``is_up``: name of an interface -> whether it is up.
     """
-    found, total = [], pf.sriov["total"]
+    found, total = [], (pf.sriov or {})["total"]
     down = sorted(name for name, up in is_up.items() if not up)
     if asked and down and not made:
         found.append(f"its interface {', '.join(down)} is down, and some drivers make VFs only while it is up: set it up, then run again")
@@ -69,7 +81,7 @@ def hints(pf, *, asked, made, number, is_up):
     return found
 
 
-def interfaces_up(fs, pf):
+def interfaces_up(fs: Sysfs, pf: Device) -> dict[str, bool]:
     """Name -> whether it is up, of a PF's interfaces that say so."""
     flags = {one["name"]: fs.read(f"{fs.net}/{one['name']}/flags") for one in pf.net}
     return {name: bool(int(text, 16) & _UP) for name, text in flags.items() if text}

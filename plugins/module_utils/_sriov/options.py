@@ -8,12 +8,14 @@
 
 from __future__ import annotations
 
+from typing import Any, Mapping
+
 from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS
 from ansible_collections.vfio.host.plugins.module_utils._core.options import undeclared
 from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import Request
 
 
-def number_request(options, entries, key, policies):
+def number_request(options: Mapping[str, Any], entries: list[Any] | None, *, key: str, policies: frozenset[str] | None) -> Request:
     """The Request that a module's options mean. ``entries``, ``key`` and ``policies``: as of Request.
 
     Of what a task may force, what is about drivers says nothing here.

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import pciids
 from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import NO_GROUP
@@ -16,6 +17,10 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Devi
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import vf_path, vf_slots
 
 # include/uapi/linux/pci_regs.h: PCI_EXT_CAP_ID_SRIOV, PCI_SRIOV_VF_OFFSET, _VF_STRIDE and _VF_DID.
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
 _EXTENDED_CONFIG = 0x100
 _SRIOV = 0x0010
 _OFFSET, _STRIDE, _VF_DEVICE, _LENGTH = 0x14, 0x16, 0x1A, 0x1C
@@ -29,7 +34,7 @@ class Layout:
     stride: int
     device: str
 
-    def addresses(self, address, number):
+    def addresses(self, address: str, number: int) -> list[str]:
         """The addresses of the first ``number`` VFs of the PF at ``address`` (source: pci_iov_virtfn_bus, _devfn)."""
         domain, bus, rest = address.split(":")
         slot, function = rest.split(".")
@@ -38,7 +43,7 @@ class Layout:
         return [f"{domain}:{one >> 8:02x}:{one >> 3 & 0x1F:02x}.{one & 7}" for one in ids]
 
 
-def read_layout(fs, address):
+def read_layout(fs: Sysfs, address: str) -> Layout | None:
     """The Layout in a PF's configuration space; None where that cannot be read."""
     with fs.opened(fs.device_directory(address) + "/config") as read_at:
         offset = _EXTENDED_CONFIG
@@ -60,16 +65,16 @@ def read_layout(fs, address):
 class Expected:
     """Makes Devices of VFs to come on one host. ``survey`` is the host's now; ``fs`` reads the names of ids."""
 
-    def __init__(self, fs, survey):
+    def __init__(self, fs: Sysfs, survey: Survey) -> None:
         self._survey = survey
         self._names = pciids.Dictionary(fs.pci_ids, fs.read_file).names
         self._reason = None if survey.iommu_enabled or survey.noiommu else NO_GROUP
 
-    def vfs(self, pf, layout, number):
+    def vfs(self, pf: Device, layout: Layout, *, number: int) -> list[Device]:
         """The Devices that a PF's VFs will be: a VF has its PF's vendor, class and, nearly always, subsystem."""
         return [self._vf(pf, layout, *one) for one in enumerate(layout.addresses(pf.address, number))]
 
-    def _vf(self, pf, layout, index, address):
+    def _vf(self, pf: Device, layout: Layout, index: int, address: str) -> Device:
         known = self._survey.devices.get(address)
         ids = known.ids if known is not None else dict(pf.ids, device=layout.device)
         modalias = (
@@ -80,7 +85,7 @@ class Expected:
         vendor_name, device_name = self._names(ids["vendor"], ids["device"])
         return Device(
             address=address, ids=ids, modalias=modalias, header_type=0, numa_node=pf.numa_node, physfn=pf.address,
-            vf=index, path=vf_path(pf.path, index), slots=vf_slots(pf.slots, address), root=pf.root, devpath=pf.devpath,
+            vf=index, path=pf.path and vf_path(pf.path, index), slots=pf.slots and vf_slots(pf.slots, address), root=pf.root, devpath=pf.devpath,
             vendor_name=vendor_name, device_name=device_name,
             vfio=self._survey.choices.facts(modalias, self._reason), guards=guards_of_vfs(pf.address, pf.guards),
         )
@@ -92,15 +97,15 @@ class Prediction:
     the end.
     """
 
-    gone: frozenset
-    come: dict
-    sriov: dict
+    gone: frozenset[str]
+    come: dict[str, Device]
+    sriov: dict[str, dict[str, Any]]
 
-    def settled(self):
+    def settled(self) -> Prediction:
         """What is left of it when the VFs are there: automatic probing is off until all declared VFs have their drivers."""
         return replace(self, gone=frozenset(), come={})
 
-    def applied_to(self, survey):
+    def applied_to(self, survey: Survey) -> Survey:
         """The survey as it will be. Groups of VFs to come are not known, so they are in none."""
         devices = {address: one for address, one in survey.devices.items() if address not in self.gone}
         devices.update(self.come)

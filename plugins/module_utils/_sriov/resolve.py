@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Iterable
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS, how_to_force
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import MOVES, RELEASE, REPORT
@@ -16,8 +17,13 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.match import Se
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import STORAGE, Device, guards_of_vfs
 from ansible_collections.vfio.host.plugins.module_utils._devices.refusals import in_use
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
-from ansible_collections.vfio.host.plugins.module_utils._sriov import rules
-from ansible_collections.vfio.host.plugins.module_utils._sriov.spec import MAX, parse_entries
+from ansible_collections.vfio.host.plugins.module_utils._sriov import changes, rules
+from ansible_collections.vfio.host.plugins.module_utils._sriov.attributes import resolve_settings
+from ansible_collections.vfio.host.plugins.module_utils._sriov.spec import MAX, Entry, parse_entries
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record
+    from ansible_collections.vfio.host.plugins.module_utils._sriov.state import State
 
 UNCHANGED, CHANGED, RELEASED, PENDING = "unchanged", "changed", "released", "pending"
 
@@ -30,67 +36,57 @@ class Request:
     ``undeclared``: what is done about PFs that have a record and that it does not name, of CHOICES; None: nothing.
     """
 
-    devices: list
+    devices: list[Any] | None
     present: bool = True
     now: bool = True
     at_boot: bool = True
-    force: tuple = ()
+    force: tuple[str, ...] = ()
     timeout: int = 10
-    policies: frozenset = frozenset()
+    policies: frozenset[str] | None = frozenset()
     key: str = "devices"
     undeclared: str | None = None
 
 
 @dataclass(frozen=True)
-class State:
-    """A host as it is. ``host``: its devices and policies; ``records``: address -> PfRecord; ``files``: path -> text.
-
-    ``boot`` and ``volatile``: the paths of the rules files (numbers, probes); ``layouts``: PF -> Layout, or None;
-    ``expected``: makes VFs to come.
-    """
-
-    host: object
-    records: dict
-    files: dict
-    boot: tuple
-    volatile: tuple
-    layouts: dict
-    expected: object
-
-
-@dataclass(frozen=True)
 class PfPlan:
     """What happens to one PF. ``before``: its VFs now; ``vfs``: those that there will be, as Devices; ``bound``: address
-    -> policy's Record of those that a policy takes again as soon as they are there; ``warning``: a sentence, or None; ``where`` and
-    ``force``: the entry that it is about, and the guards of its VFs that entries give up.
+    -> policy's Record of those that a policy takes again as soon as they are there; ``warnings``: sentences; ``where`` and
+    ``force``: the entry that it is about, and the guards of its VFs that entries give up; ``attributes``: the AttributePlan of its VFs.
     """
 
     device: Device
     autoprobe: bool
-    before: list
-    vfs: list
+    before: list[Device]
+    vfs: list[Device]
     status: str
     now: bool
-    record: object
-    bound: dict = field(default_factory=dict)
-    warning: str | None = None
+    record: rules.PfRecord | None
+    bound: dict[str, Record] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
     where: str | None = None
-    force: frozenset = frozenset()
+    force: frozenset[str] = frozenset()
+    attributes: changes.AttributePlan = changes.NONE
 
     @property
-    def resizes(self):
+    def resizes(self) -> bool:
         """Whether the number of VFs changes in this run."""
         return self.now and len(self.before) != len(self.vfs)
 
     @property
-    def autoprobe_between(self):
+    def autoprobe_between(self) -> bool:
         """Automatic probing after the number is set, and before drivers are looked at."""
-        return False if self.resizes and self.vfs else self.device.sriov["autoprobe"]
+        return not (self.resizes and self.vfs) and bool(sriov_of(self.device)["autoprobe"])
 
 
-def resolve(state, request):
+def sriov_of(pf: Device) -> dict[str, Any]:
+    """{total, num, autoprobe} of a PF, which every Device here has."""
+    return pf.sriov or {"total": 0, "num": 0, "autoprobe": True}
+
+
+def resolve(state: State, request: Request) -> tuple[list[PfPlan], list[str]]:
     """(a PfPlan for each PF that the request is about, every reason why it cannot be met). Raises InputError."""
-    entries, problems = _checked(request), []
+    entries = _checked(request)
+    problems: list[str] = []
     pfs = (_present if request.present else _absent)(state, request, entries, problems)
     if request.present and request.undeclared == RELEASE:
         named = {one.device.address for one in pfs}
@@ -98,10 +94,14 @@ def resolve(state, request):
     pfs = [_forced(one, entries or (), state) for one in pfs]
     for one in pfs:
         problems += _cannot_create(state, one) + _in_use(state, one, request)
+        problems += changes.refusals(state, one.device, one.attributes, with_disks=STORAGE not in request.force, forced=one.force.union(request.force))
+    mine = [(one.device, one.attributes) for one in pfs if one.record is not None]
+    problems += changes.shared_addresses(state.host.survey, mine, state.links)
+    problems += changes.missing_programs(state, mine, request.at_boot)
     return pfs, problems
 
 
-def _forced(one, entries, state):
+def _forced(one: PfPlan, entries: Iterable[Entry], state: State) -> PfPlan:
     """The PfPlan with what the entries that select its PF give up."""
     selector = Selector(state.host.survey.devices)
     mine = [entry for entry in entries if one.device.address in selector.select(entry.match)]
@@ -110,7 +110,7 @@ def _forced(one, entries, state):
     return replace(one, where=mine[0].where, force=frozenset(kind for entry in mine for kind in entry.force))
 
 
-def _checked(request):
+def _checked(request: Request) -> list[Entry] | None:
     if not (request.now or request.at_boot):
         raise InputError("now and at_boot are both false, so there is nothing to do; say which of them you mean")
     unknown = sorted(set(request.force) - set(GUARDS))
@@ -118,25 +118,25 @@ def _checked(request):
         raise InputError(f"force: {', '.join(unknown)} is no guard; there are: {', '.join(GUARDS)}")
     if request.devices is None:
         return None
-    entries = parse_entries(request.devices, request.key, request.present)
+    entries = parse_entries(request.devices, request.key, present=request.present)
     if request.present and not entries and request.undeclared not in MOVES:
         raise InputError(f"{request.key} is an empty list; to give back what was made before, say state: absent")
     return entries
 
 
-def _vfs_of(state, pf):
+def _vfs_of(state: State, pf: Device) -> list[Device]:
     """A PF's VFs now, in their order."""
     return [one for one in state.host.survey.devices.values() if one.physfn == pf.address]
 
 
-def _present(state, request, entries, problems):
+def _present(state: State, request: Request, entries: list[Entry] | None, problems: list[str]) -> list[PfPlan]:
     selector = Selector(state.host.survey.devices)
-    wanted = {}
-    for entry in entries:
+    wanted: dict[str, tuple[Device, int, Entry, dict[int, dict[str, Any]]]] = {}
+    for entry in entries or ():
         for pf in _select(state, selector, entry, problems):
-            total = pf.sriov["total"]
-            number = total if entry.numvfs == MAX else entry.numvfs
-            if not total and number != entry.numvfs:
+            total = sriov_of(pf)["total"]
+            number = entry.number(total)
+            if not total and entry.numvfs == MAX:
                 problems.append(
                     f"{entry.where}: numvfs is max, but {pf.address} ({pf.name}) can have no VFs: its sriov_totalvfs is 0; switch "
                     "SR-IOV on in the card's firmware (with its vendor's tool, or in the setup of the host), or say numvfs: 0"
@@ -147,20 +147,24 @@ def _present(state, request, entries, problems):
                     f"{entry.where}: numvfs is {number}, but {pf.address} ({pf.name}) can have {total} VFs at most"
                 )
                 continue
-            dummy, other_number, other = wanted.setdefault(pf.address, (pf, number, entry))
-            if (other_number, other.autoprobe) != (number, entry.autoprobe):
+            wrong: list[str] = []
+            settings = resolve_settings(entry.settings, number, wrong)
+            problems += [f"{pf.address} ({pf.name}): {one}" for one in wrong]
+            dummy, other_number, other, other_settings = wanted.setdefault(pf.address, (pf, number, entry, settings))
+            if (other_number, other.autoprobe, other_settings) != (number, entry.autoprobe, settings):
                 problems.append(f"{pf.address} is claimed twice, and otherwise: by {other.where} and by {entry.where}")
     found = []
-    for pf, number, entry in wanted.values():
+    for pf, number, entry, settings in wanted.values():
         known = state.records.get(pf.address)
-        was = {"numvfs": pf.sriov["num"], "autoprobe": pf.sriov["autoprobe"]}
+        was = {"numvfs": sriov_of(pf)["num"], "autoprobe": sriov_of(pf)["autoprobe"]}
         if known is not None and known.is_of(pf):
             was = known.was
-        found.append(_pf_plan(state, request, pf, number, entry.autoprobe, was, problems))
+        one = _pf_plan(state, request, pf, number, entry.autoprobe, was, problems)
+        found.append(_with_attributes(one, changes.declared(state, pf, settings, resizes=one.resizes, number=number, now=request.now), settings))
     return sorted(found, key=lambda one: one.device.address)
 
 
-def _select(state, selector, entry, problems):
+def _select(state: State, selector: Selector, entry: Entry, problems: list[str]) -> list[Device]:
     devices = [state.host.survey.devices[address] for address in selector.select(entry.match)]
     capable = [one for one in devices if one.sriov is not None]
     if not capable:
@@ -173,7 +177,7 @@ def _select(state, selector, entry, problems):
     return [] if shared else capable
 
 
-def _moved_away(state, entry, pf):
+def _moved_away(state: State, entry: Entry, pf: Device) -> list[str]:
     """Why an entry that names an address does not mean the PF there: bus numbers moved, and the one that was there is elsewhere."""
     if "address" not in entry.match.wanted or pf.address in state.records:
         return []
@@ -184,7 +188,7 @@ def _moved_away(state, entry, pf):
     ]
 
 
-def _absent(state, request, entries, problems):
+def _absent(state: State, request: Request, entries: list[Entry] | None, problems: list[str]) -> list[PfPlan]:
     devices = state.host.survey.devices
     addresses = set(state.records)
     if entries is not None:
@@ -196,67 +200,85 @@ def _absent(state, request, entries, problems):
     return _given_back(state, request, addresses, problems)
 
 
-def _given_back(state, request, addresses, problems):
+def _given_back(state: State, request: Request, addresses: Iterable[str], problems: list[str]) -> list[PfPlan]:
     """The PfPlans of PFs that get the number back that they had before the first run."""
-    devices, found = state.host.survey.devices, []
+    devices = state.host.survey.devices
+    found: list[PfPlan] = []
     for address in sorted(addresses):
         record, pf = state.records[address], devices.get(address)
-        if not record.is_of(pf) or pf.sriov is None:
+        if pf is None or not record.is_of(pf) or pf.sriov is None:
             continue
-        number, autoprobe = min(record.was["numvfs"], pf.sriov["total"]), record.was["autoprobe"]
+        number, autoprobe = min(record.was["numvfs"], sriov_of(pf)["total"]), record.was["autoprobe"]
         # 0 is what a run leaves that is killed on the way; any other number is somebody else's by now.
-        if pf.sriov["num"] not in (len(record.vfs), number, 0):
-            number, autoprobe = pf.sriov["num"], pf.sriov["autoprobe"]
-        warning = None
-        if request.now and number != pf.sriov["num"] and (pf.driver is None or state.host.survey.is_vfio(pf.driver)):
-            warning = (
+        if sriov_of(pf)["num"] not in (len(record.vfs), number, 0):
+            number, autoprobe = sriov_of(pf)["num"], sriov_of(pf)["autoprobe"]
+        warnings: tuple[str, ...] = ()
+        if request.now and number != sriov_of(pf)["num"] and (pf.driver is None or state.host.survey.is_vfio(pf.driver)):
+            warnings = (
                 f"{address} ({pf.name}) had {number} VFs, and has no driver now that could make them: it is given back with "
-                f"{pf.sriov['num']}"
+                f"{sriov_of(pf)['num']}",
             )
-            number = pf.sriov["num"]
-        found.append(replace(_pf_plan(state, request, pf, number, autoprobe, None, problems), warning=warning))
+            number = sriov_of(pf)["num"]
+        one = replace(_pf_plan(state, request, pf, number, autoprobe, None, problems), warnings=warnings)
+        found.append(_with_attributes(one, changes.given_back(state, pf, resizes=one.resizes, number=number, now=request.now)))
     return found
 
 
-def _pf_plan(state, request, pf, number, autoprobe, was, problems):
+def _with_attributes(one: PfPlan, attributes: changes.AttributePlan, settings: dict[int, dict[str, Any]] | None = None) -> PfPlan:
+    """The PfPlan with the AttributePlan of its VFs, and in its record what they are given."""
+    record = one.record
+    if record is not None:
+        was = {key: value for key, value in record.was.items() if key != "attributes"}
+        record = replace(record, attributes=settings or {}, was=dict(was, attributes=attributes.was) if attributes.was else was)
+    status = one.status
+    if attributes.changes and status == UNCHANGED:
+        status = RELEASED if one.record is None else CHANGED
+    return replace(one, record=record, status=status, attributes=attributes, warnings=one.warnings + attributes.warnings)
+
+
+def _pf_plan(
+    state: State, request: Request, pf: Device, number: int, autoprobe: bool, was: dict[str, Any] | None, problems: list[str],
+) -> PfPlan:
     before = _vfs_of(state, pf)
-    bound = {}
+    bound: dict[str, Record] = {}
+    layout = state.layouts.get(pf.address)
     if number == len(before):
         vfs = before
-    elif state.layouts.get(pf.address) is None:
+    elif layout is None:
         problems.append(f"{pf.address} ({pf.name}): its SR-IOV capability cannot be read, so its VFs cannot be told")
         vfs = []
     else:
-        vfs = state.expected.vfs(pf, state.layouts[pf.address], number)
+        vfs = state.expected.vfs(pf, layout, number=number)
         bound = _bound(state, vfs)
         vfs = [_taken(vf, bound.get(vf.address)) for vf in vfs]
     if len(before) != len(vfs):
         status = PENDING if not request.now else RELEASED if was is None else CHANGED
-    elif autoprobe != pf.sriov["autoprobe"] and request.now:
+    elif autoprobe != sriov_of(pf)["autoprobe"] and request.now:
         status = RELEASED if was is None else CHANGED
     else:
         status = UNCHANGED
-    record = was and rules.PfRecord(pf.address, pf.ids, tuple(vf.address for vf in vfs), autoprobe, was, pf.devpath)
-    shown = autoprobe if request.now else pf.sriov["autoprobe"]
+    record = None
+    if was is not None:
+        record = rules.PfRecord(pf.address, pf.ids, tuple(vf.address for vf in vfs), autoprobe, was, pf.devpath)
+    shown = autoprobe if request.now else bool(sriov_of(pf)["autoprobe"])
     return PfPlan(pf, shown, before, vfs, status, request.now, record, bound)
 
 
-def _bound(state, vfs):
+def _bound(state: State, vfs: Iterable[Device]) -> dict[str, Record]:
     """Address -> Record, of the VFs that policies on the host have taken, and take again when they are there."""
     recorded = state.host.recorded
-    found = {vf.address: recorded.get(vf.address) for vf in vfs}
+    pairs = [(vf, recorded.get(vf.address)) for vf in vfs]
     return {
-        vf.address: found[vf.address] for vf in vfs
-        if found[vf.address] is not None and not found[vf.address].released and found[vf.address].is_of(vf)
-        and vf.vfio["bindable"]
+        vf.address: record for vf, record in pairs
+        if record is not None and not record.released and record.is_of(vf) and (vf.vfio or {})["bindable"]
     }
 
 
-def _taken(vf, record):
+def _taken(vf: Device, record: Record | None) -> Device:
     return vf if record is None else replace(vf, driver=record.driver, driver_override=record.driver)
 
 
-def _cannot_create(state, one):
+def _cannot_create(state: State, one: PfPlan) -> list[str]:
     if not one.resizes:
         return []
     pf, stuck = one.device, state.host.survey.stuck
@@ -272,7 +294,7 @@ def _cannot_create(state, one):
     return []
 
 
-def _in_use(state, one, request):
+def _in_use(state: State, one: PfPlan, request: Request) -> list[str]:
     """The kernel knows only one way from a number to another: through 0, which takes every VF away."""
     if not one.resizes:
         return []
@@ -308,4 +330,4 @@ def _in_use(state, one, request):
     return found
 
 
-__all__ = ("CHANGED", "PENDING", "PfPlan", "RELEASED", "Request", "State", "UNCHANGED", "resolve")
+__all__ = ("CHANGED", "PENDING", "PfPlan", "RELEASED", "Request", "UNCHANGED", "resolve", "sriov_of")

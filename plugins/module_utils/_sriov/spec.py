@@ -9,22 +9,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS, parse_force
 from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match, parse_match
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown
+from ansible_collections.vfio.host.plugins.module_utils._sriov.attributes import parse_settings, resolve_settings
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._sriov.attributes import Setting
 
 MAX = "max"
 
 _BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
-_MOST_DIGITS = 9  # a PF has at most 65535, and Python does not read numbers of thousands of digits
+_MOST_VFS = 65535
+_MOST_DIGITS = 9  # a PF has fewer VFs, and Python does not read numbers of thousands of digits
 # One entry of a list of physical functions, as the documentation has it.
 PF_SPEC = {
     "match": {"type": "dict", "required": True},
     "numvfs": {"type": "raw"},
     "autoprobe": {"type": "bool", "default": False},
+    "vfs": {"type": "list", "elements": "dict"},
     "force": {"type": "list", "elements": "str", "choices": list(GUARDS), "default": []},
 }
 _OPTIONS = tuple(PF_SPEC)
@@ -33,17 +40,22 @@ _OPTIONS = tuple(PF_SPEC)
 @dataclass(frozen=True)
 class Entry:
     """How many VFs the physical functions that match shall have. ``numvfs``: a number, MAX, or None where it is not said;
-    ``force``: guards of their VFs that are given up.
+    ``settings``: what their VFs shall have; ``force``: guards of their VFs that are given up.
     """
 
     where: str
     match: Match
-    numvfs: object
+    numvfs: int | str | None
     autoprobe: bool
-    force: tuple = ()
+    settings: tuple[Setting, ...] = ()
+    force: tuple[str, ...] = ()
+
+    def number(self, total: int) -> int:
+        """How many VFs a PF shall have that can have ``total``; 0 where it is not said."""
+        return total if self.numvfs == MAX else int(self.numvfs or 0)
 
 
-def parse_entries(values, key, present):
+def parse_entries(values: Any, key: str, *, present: bool) -> list[Entry]:
     """The user's list as a list of Entry; all errors at once. ``key`` names the list; ``present``: numbers are needed."""
     if not isinstance(values, list):
         raise InputError(f"{key} must be a list, not {values!r}")
@@ -58,7 +70,7 @@ def parse_entries(values, key, present):
     return found
 
 
-def _parse_entry(where, value, present):
+def _parse_entry(where: str, value: Any, present: bool) -> Entry:
     if not isinstance(value, dict):
         raise InputError(f"{where}: must be a mapping with 'match' and 'numvfs', not {value!r}")
     problems = unknown_options(where, value, known=_OPTIONS)
@@ -75,11 +87,15 @@ def _parse_entry(where, value, present):
     autoprobe = _BOOLEANS.get(str(value.get("autoprobe", False)).lower())
     if autoprobe is None:
         problems.append(f"{where}: autoprobe {value['autoprobe']!r} must be true or false")
+    known = len(problems)
+    settings = parse_settings(value.get("vfs"), where, problems)
+    if len(problems) == known and text != MAX and number is not None and is_whole(number, most_digits=_MOST_DIGITS):
+        resolve_settings(settings, min(int(number), _MOST_VFS), problems)
     force = parse_force(value.get("force"), where, known=GUARDS, problems=problems)
-    if problems:
+    if problems or match is None or autoprobe is None:
         raise InputError(*problems)
     wanted = None if number is None else MAX if text == MAX else int(number)
-    return Entry(where, match, wanted, autoprobe, force)
+    return Entry(where, match, wanted, autoprobe, settings, force)
 
 
 __all__ = ("Entry", "MAX", "PF_SPEC", "parse_entries")

@@ -20,6 +20,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.spec import DEV
 from ansible_collections.vfio.host.plugins.module_utils._memlock import spec as memlock
 from ansible_collections.vfio.host.plugins.module_utils._modules.spec import MODULE_SPEC
 from ansible_collections.vfio.host.plugins.module_utils._nodes import spec as nodes
+from ansible_collections.vfio.host.plugins.module_utils._sriov.attributes import OPTIONS as ATTRIBUTES
 from ansible_collections.vfio.host.plugins.module_utils._sriov.spec import PF_SPEC
 
 ROOT = Path(__file__).parents[3]
@@ -74,6 +75,13 @@ def test_the_role_takes_modules_of_a_platform_as_it_takes_modules():
 def test_mappings_with_fixed_keys_have_them_in_the_documentation_and_in_the_role(option, keys):
     assert set(documented("passthrough")[option]["suboptions"]) == set(keys)
     assert set(ROLE["main"]["options"][PREFIX + option]["options"]) == set(keys)
+
+
+def test_attributes_of_vfs_are_the_same_in_modules_and_in_the_role():
+    of_role = ROLE["main"]["options"]["passthrough_sriov"]["options"]["vfs"]["options"]
+    assert set(of_role) == set(ATTRIBUTES)
+    for module, option in (("sriov_vfs", "devices"), ("passthrough", "sriov")):
+        assert said(documented(module)[option]["suboptions"]["vfs"]["suboptions"]) == said(of_role)
 
 
 @pytest.mark.parametrize("entry_point", sorted(ROLE))

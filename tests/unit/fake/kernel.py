@@ -19,6 +19,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Kern
 from ansible_collections.vfio.host.tests.unit.fake.holding import Blocked, Holding
 from ansible_collections.vfio.host.tests.unit.fake.model import Module
 from ansible_collections.vfio.host.tests.unit.fake.nodes import Nodes
+from ansible_collections.vfio.host.tests.unit.fake.vfs import VfInfo
 
 _PAGE_SIZE = 4096
 _HARMLESS = ("pcieport", "pci-stub")
@@ -38,6 +39,7 @@ class FakeKernel(Holding):
         self.spec = tree.spec
         self.faults = faults
         self.nodes = Nodes(tree, faults)
+        self.vfs = VfInfo(self)
         self.told_systemd = 0  # how often it was told to read its units again
         self.on_node = lambda directory, action: None  # user space hears of a node of VFIO's, or of /dev/iommu
         self.now = 0.0
@@ -138,6 +140,14 @@ class FakeKernel(Holding):
                 if index is not None and net.told:
                     found[index] = net.mac, net.permanent or net.mac
         return found
+
+    def read_vfs(self, index):
+        """As the kernel's netlink answers."""
+        return self.vfs.read(index)
+
+    def write_vf(self, index, *, name, vf, group, values):
+        """As the kernel's netlink takes it."""
+        self.vfs.write(index, name, vf, group, values)
 
     # Commands.
 
@@ -310,6 +320,7 @@ class FakeKernel(Holding):
         if self.all_or_none:
             wanted = function.sriov_total  # source: drivers/crypto/intel/qat adf_sriov.c adf_enable_sriov()
         self._put(address, "sriov_numvfs", str(wanted))
+        self.vfs.made(address, min(wanted, self.fewer.get(address, wanted)))
         for vf in function.vfs[:min(wanted, self.fewer.get(address, wanted))]:
             if self.spec.machine == "s390x":
                 # By an event of the platform, after the write (source: pdev->no_vf_scan in arch/s390/pci/pci.c, pci_event.c).
@@ -419,6 +430,7 @@ class FakeKernel(Holding):
                 self.disappear(vf.address)
         if function.sriov_total:
             self._put(address, "sriov_numvfs", "0")
+            self.vfs.made(address, 0)
 
 
 class _Truncated:

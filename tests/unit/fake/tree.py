@@ -77,6 +77,8 @@ class Tree:
         )
         for name, text in spec.modprobe_d.items():
             self.put(self.root / "etc/modprobe.d" / name, text)
+        for path in spec.programs:
+            self.put(self.root / path, "")
         if spec.pci_ids:
             self.put(self.root / "usr/share/misc/pci.ids", spec.pci_ids)
         (self.root / "etc/udev/rules.d").mkdir(parents=True, exist_ok=True)

@@ -23,11 +23,12 @@ from fnmatch import fnmatchcase
 from ansible_collections.vfio.host.tests.unit.fake.nodes import number_of
 
 _TOKEN = re.compile(r'(?P<key>[A-Z]+)(\{(?P<name>[^}"]+)\})?(?P<op>==|!=|\+=|=)"(?P<value>[^"\\]*)"\Z')
-_MATCHES = ("ACTION", "DEVPATH", "SUBSYSTEM", "KERNEL", "DRIVER", "ATTR", "ENV", "TEST")
+_MATCHES = ("ACTION", "DEVPATH", "SUBSYSTEM", "KERNEL", "DRIVER", "ATTR", "ENV", "TEST", "PROGRAM", "RESULT")
 _OTHER = re.compile(r"\[pci/([0-9a-f:.]+)\](.+)")
 _SUBSTITUTION = re.compile(r"\$kernel|%k")
 # What a rule may hold without being a substitution that is not simulated.
-_FORBIDDEN = re.compile(r"[$%](?!kernel)(?!k/)")
+_FORBIDDEN = re.compile(r"[$%](?!kernel|k/|env\{[A-Z_]+\}|S%p/|p/|c\Z)")
+_FROM_EVENT = re.compile(r"\$env\{([A-Z_]+)\}")
 
 
 class RuleSyntaxError(AssertionError):
@@ -179,6 +180,7 @@ class _Event:
         self._read = {}
         self._given = {}
         self._links = set()
+        self._result = ""
 
     def handle(self, rules):
         for rule in rules:
@@ -218,7 +220,10 @@ class _Event:
             path = pattern.replace("%k", self._address)
             path = self._kernel.root + path if path.startswith("/") else self._path(path)
             return self._kernel.exists(path) == (operator == "==")
+        if key == "PROGRAM":
+            return self._program(pattern) == (operator == "==")
         value = {
+            "RESULT": lambda: self._result,
             "ACTION": lambda: self._action,
             "SUBSYSTEM": lambda: self._subsystem,
             "KERNEL": lambda: self._address,
@@ -230,6 +235,18 @@ class _Event:
         if value is None:
             return False
         return any(fnmatchcase(value, one) for one in pattern.split("|")) == (operator == "==")
+
+    def _program(self, pattern):
+        """Whether a program ends well; its words are split at spaces, a newline in its output becomes one (source: src/udev/udev-rules.c
+        TK_M_PROGRAM, udev_replace_chars()).
+        """
+        place = self._directory[self._directory.index("/sys/"):]
+        text = _FROM_EVENT.sub(lambda found: self._env.get(found[1], ""), pattern.replace("%S%p", place))
+        self._result = ""
+        status, output = self._kernel.vfs.program(text.split(" "))
+        if status == 0:
+            self._result = output.replace("\n", " ")
+        return status == 0
 
     def _driver_once(self):
         if self._driver is None:
@@ -252,7 +269,7 @@ class _Event:
         return f"{self._directory}/{name}"
 
     def _assign(self, key, name, operator, value):
-        value = _SUBSTITUTION.sub(self._address, value)
+        value = _SUBSTITUTION.sub(self._address, value).replace("%c", self._result)
         if key == "ENV" and operator == "=":
             self._env[name] = value
         elif (key, operator) in (("OWNER", "="), ("GROUP", "=")):

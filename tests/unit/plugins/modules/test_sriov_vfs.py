@@ -29,7 +29,7 @@ def test_vfs_are_made_and_no_driver_has_one(run_module, small, number, count):
     assert not autoprobe(small)
     assert result["sriov"] == [{
         "address": PF, "name": result["sriov"][0]["name"], "total": 7, "numvfs_before": 0, "numvfs": count,
-        "autoprobe_before": True, "autoprobe": False, "vfs": VFS[:count], "status": "changed",
+        "autoprobe_before": True, "autoprobe": False, "vfs": VFS[:count], "attributes": [], "status": "changed",
     }]
 
 

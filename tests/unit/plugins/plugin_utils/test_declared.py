@@ -77,6 +77,9 @@ def test_all_unknown_variables_are_told_at_once():
     ({"passthrough_sriov": [7]}, "passthrough_sriov[0] must be a mapping, and is 7"),
     ({"passthrough_sriov": [{"match": {"mac": "x"}, "numvf": 7}]}, "passthrough_sriov[0]: unknown key 'numvf'; did you mean numvfs?"),
     ({"passthrough_sriov": [{"numvfs": 7}]}, "passthrough_sriov[0]: match is missing"),
+    ({"passthrough_sriov": [{"match": {"mac": "x"}, "vfs": [{"vlna": 7}]}]}, "passthrough_sriov[0].vfs[0]: unknown key 'vlna'; did you mean vlan?"),
+    ({"passthrough_sriov": [{"match": {"mac": "x"}, "vfs": [{"link_state": "up"}]}]},
+     "passthrough_sriov[0].vfs[0].link_state: 'up' is none of auto, enable, disable"),
     ({"passthrough_sriov": [{"match": "0000:02:00.0"}]}, "passthrough_sriov[0].match must be a mapping, and is '0000:02:00.0'"),
     ({"passthrough_modules": [{"name": "vfio-pci", "stat": "loaded"}]}, "passthrough_modules[0]: unknown key 'stat'; did you mean state?"),
     (
@@ -99,6 +102,7 @@ def test_a_value_of_another_shape_is_one_sentence(values, told):
 @pytest.mark.parametrize("values", [
     {"passthrough_devices": {}}, {"passthrough_devices": None}, {"passthrough_force": "network,storage"}, {"passthrough_now": "no"},
     {"passthrough_timeout": "30"}, {"passthrough_sriov": [{"match": {"mac": "x"}, "numvfs": "max", "autoprobe": "yes"}]},
+    {"passthrough_sriov": [{"match": {"mac": "x"}, "numvfs": 7, "force": ["network"], "vfs": [{"vf": "0-3", "vlan": 7, "trust": "yes"}]}]},
     {"passthrough_modules": [{"name": "vfio-pci", "options": {"disable_vga": True}, "before": ["e1000e"]}]},
 ])
 def test_what_the_modules_take_is_taken(values):

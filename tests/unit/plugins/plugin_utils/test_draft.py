@@ -35,7 +35,7 @@ def test_a_draft_declares_nothing_until_it_is_edited(facts):
 
 def test_what_comes_out_of_the_comments_is_a_valid_declaration_of_what_is_free(facts, host):
     found = uncommented(_draft.text(facts, host="node1"))
-    assert parse_entries(found["passthrough_sriov"], "sriov", True)
+    assert parse_entries(found["passthrough_sriov"], "sriov", present=True)
     entries = parse_declarations(found["passthrough_devices"])["guests"]
     assert len(entries) == len(found["passthrough_devices"]["guests"])
     taken = {one["address"] for one in host.run(found["passthrough_devices"])["devices"]}

@@ -15,6 +15,8 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.details import 
 from ansible_collections.vfio.host.plugins.module_utils._devices.vpd import identification
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, PAIR, PAIR2, PF, UPLINK, VF
+from ansible_collections.vfio.host.tests.unit.fake.sriov import SMALL, VFS
+from ansible_collections.vfio.host.tests.unit.fake.vfs import FRESH
 
 # QEMU's e1000e as resource_show() prints it: memory, memory, I/O, memory; nothing in between, a ROM, no VFs.
 RESOURCE = """\
@@ -203,3 +205,13 @@ def test_what_is_no_such_data_is_none(data):
 ])
 def test_data_that_is_cut_off_or_odd_gives_what_can_be_told(data, expected):
     assert identification(reading(data)[0]) == expected
+
+
+def test_attributes_of_a_vf_are_those_that_its_pf_keeps(make_host):
+    host = make_host(SMALL)
+    host.kernel.write(f"{host.kernel.pci_devices}/{PF}/sriov_numvfs", "2")
+    host.kernel.vfs.of(PF)[1].update(mac="52:54:00:aa:00:01", vlan=42)
+    found = details(host, VFS[1], "vf_attributes")["vf_attributes"]
+    assert found == dict(FRESH, mac="52:54:00:aa:00:01", vlan=42, node_guid=None, port_guid=None)
+    assert details(host, PF, "vf_attributes")["vf_attributes"] is None
+    assert details(host, VFS[1])["vf_attributes"] is None

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple, Type, Union
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple, Type, Union
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, last_words
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import Access

@@ -100,7 +100,7 @@ def _vpd(fs: Sysfs, device: Device, directory: str) -> dict[str, str | None] | N
         return identification(read_at)
 
 
-def _vf_attributes(fs: Any, device: Device, directory: str) -> Optional[dict]:
+def _vf_attributes(fs: Any, device: Device, directory: str) -> dict[str, Any] | None:
     """What the PF's interface keeps of a VF (source: net/core/rtnetlink.c rtnl_fill_vfinfo()); None of what is no VF, or where no interface does."""
     if device.physfn is None or device.vf is None:
         return None

@@ -64,9 +64,9 @@ def write(index: int, *, name: str, vf: int, group: str, values: Dict[str, Any])
     try:
         refused = refusal(_asked(message))
     except OSError as error:
-        raise KernelRefusal(f"VF {vf} of {name} by rtnetlink", shown, error) from error
+        raise KernelRefusal(f"VF {vf} of {name} by rtnetlink", shown, error=error) from error
     if refused:
-        raise KernelRefusal(f"VF {vf} of {name} by rtnetlink", shown, OSError(refused, ""))
+        raise KernelRefusal(f"VF {vf} of {name} by rtnetlink", shown, error=OSError(refused, ""))
 
 
 def request(kind: int, flags: int, index: int, attributes: bytes) -> bytes:

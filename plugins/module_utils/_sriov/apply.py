@@ -103,10 +103,10 @@ class Numbers(_Pfs):
             # Before any driver has one: it reads its address when it binds.
             self._set(one)
         try:
-            for address, record in one.bound.items():
-                if not self._modules.is_registered(record.driver):
-                    self._modules.load(record.module)
-                self._bus.bind_by_name(address, record.driver, override=record.driver)
+            for address, bound in one.bound.items():
+                if not self._modules.is_registered(bound.driver):
+                    self._modules.load(bound.module)
+                self._bus.bind_by_name(address, bound.driver, override=bound.driver)
         except ENDINGS as error:
             (message, *dummy) = told(error, "binding its VFs again")
             raise ApplyError(f"{pf} ({one.device.name}): {message}") from error

@@ -162,7 +162,7 @@ def _parse_setting(where: str, value: object, problems: List[str]) -> Optional[S
     if not isinstance(value, dict):
         problems.append(f"{where} must be a mapping of attributes, such as {{vf: 0, mac: \"52:54:00:12:34:56\"}}, not {shown(value)}")
         return None
-    mine = unknown_options(where, value, OPTIONS)
+    mine = unknown_options(where, value, known=OPTIONS)
     values: Dict[str, Any] = {}
     for key, one in value.items():
         if key in _PARSERS:

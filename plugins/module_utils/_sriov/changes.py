@@ -121,7 +121,7 @@ def refusals(state: State, pf: Device, plan: AttributePlan, *, with_disks: bool,
         found += [f"{change}: {vf.address} is in use by {text}" for text in in_use(state.host.survey, vf, with_disks=with_disks)[0]]
         found += [
             f"{change}: {vf.address} is needed by this host: {guard['reason']}; to give it up all the same, "
-            f"{how_to_force(guard['kind'], None, 'passthrough_sriov')}" for guard in vf.guards
+            f"{how_to_force(guard['kind'], None, variable='passthrough_sriov')}" for guard in vf.guards
             if guard["kind"] not in forced and guard not in guards_of_vfs(pf.address, pf.guards)
         ]
     return found

@@ -63,7 +63,7 @@ def _was_asked(state: State, pf: Device) -> bool:
     record = state.records.get(pf.address)
     if record is None or not record.is_of(pf) or not record.vfs or record.autoprobe:
         return False
-    return not (pf.sriov or {})["autoprobe"] and any(state.files.get(path) for path in state.boot)
+    return not (pf.sriov is None or pf.sriov["autoprobe"]) and any(state.files.get(path) for path in state.boot)
 
 
 def hints(pf: Device, *, asked: int, made: int, number: int | None, is_up: Mapping[str, bool]) -> list[str]:
@@ -71,7 +71,7 @@ def hints(pf: Device, *, asked: int, made: int, number: int | None, is_up: Mappi
 
     ``number``: the errno of the write, None where it succeeded; ``is_up``: name of an interface -> whether it is up.
     """
-    found, total = [], (pf.sriov or {})["total"]
+    found, total = [], pf.sriov["total"] if pf.sriov else 0
     down = sorted(name for name, up in is_up.items() if not up)
     if asked and down and not made:
         found.append(f"its interface {', '.join(down)} is down, and some drivers make VFs only while it is up: set it up, then run again")

@@ -53,7 +53,7 @@ def read_link(fs: Sysfs, pf: Device) -> Optional[Link]:
     for name in (one["name"] for one in pf.net):
         index = fs.number(f"{fs.net}/{name}/ifindex")
         told = None if index is None else fs.read_vfs(index)
-        if told is not None and told.name == name:
+        if index is not None and told is not None and told.name == name:
             found.append(Link(name, index, told.vfs))
     with_vfs = [one for one in found if one.vfs]
     chosen = with_vfs or found

@@ -20,6 +20,7 @@ from ansible_collections.vfio.host.plugins.module_utils._sriov.predict import Pr
 from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import CHANGED, PENDING, RELEASED, PfPlan, Request, resolve, sriov_of
 
 if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Sriov
     from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
     from ansible_collections.vfio.host.plugins.module_utils._sriov.rules import PfRecord
     from ansible_collections.vfio.host.plugins.module_utils._sriov.state import State
@@ -153,7 +154,9 @@ def make_plan(state: State, request: Request) -> Plan:
     last = {path: _end(files, state, path) for path in (*files, *first) if _end(files, state, path) != now.get(path)}
     going: set[str] = set()
     coming: dict[str, Device] = {}
-    sriov = {one.device.address: dict(sriov_of(one.device), num=len(one.vfs), autoprobe=one.autoprobe) for one in pfs}
+    sriov: dict[str, Sriov] = {
+        one.device.address: {"total": sriov_of(one.device)["total"], "num": len(one.vfs), "autoprobe": one.autoprobe} for one in pfs
+    }
     for one in pfs:
         if len(one.before) != len(one.vfs):
             going.update(vf.address for vf in one.before)

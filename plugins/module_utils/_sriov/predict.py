@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import pciids
 from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import NO_GROUP
@@ -18,6 +18,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.place import vf
 
 # include/uapi/linux/pci_regs.h: PCI_EXT_CAP_ID_SRIOV, PCI_SRIOV_VF_OFFSET, _VF_STRIDE and _VF_DID.
 if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Sriov
     from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
@@ -99,7 +100,7 @@ class Prediction:
 
     gone: frozenset[str]
     come: dict[str, Device]
-    sriov: dict[str, dict[str, Any]]
+    sriov: dict[str, Sriov]
 
     def settled(self) -> Prediction:
         """What is left of it when the VFs are there: automatic probing is off until all declared VFs have their drivers."""

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Iterable
+from typing import TYPE_CHECKING, Any, Iterable, NamedTuple
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS, how_to_force
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import MOVES, RELEASE, REPORT
@@ -22,7 +22,7 @@ from ansible_collections.vfio.host.plugins.module_utils._sriov.attributes import
 from ansible_collections.vfio.host.plugins.module_utils._sriov.spec import MAX, Entry, parse_entries
 
 if TYPE_CHECKING:
-    from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Sriov
     from ansible_collections.vfio.host.plugins.module_utils._sriov.state import State
 
 UNCHANGED, CHANGED, RELEASED, PENDING = "unchanged", "changed", "released", "pending"
@@ -47,10 +47,17 @@ class Request:
     undeclared: str | None = None
 
 
+class Bound(NamedTuple):
+    """The driver, and its module, that has a VF again when it is there."""
+
+    driver: str
+    module: str
+
+
 @dataclass(frozen=True)
 class PfPlan:
     """What happens to one PF. ``before``: its VFs now; ``vfs``: those that there will be, as Devices; ``bound``: address
-    -> policy's Record of those that a policy takes again as soon as they are there; ``warnings``: sentences; ``where`` and
+    -> Bound of those that a policy takes again as soon as they are there; ``warnings``: sentences; ``where`` and
     ``force``: the entry that it is about, and the guards of its VFs that entries give up; ``attributes``: the AttributePlan of its VFs.
     """
 
@@ -61,7 +68,7 @@ class PfPlan:
     status: str
     now: bool
     record: rules.PfRecord | None
-    bound: dict[str, Record] = field(default_factory=dict)
+    bound: dict[str, Bound] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     where: str | None = None
     force: frozenset[str] = frozenset()
@@ -78,7 +85,7 @@ class PfPlan:
         return not (self.resizes and self.vfs) and bool(sriov_of(self.device)["autoprobe"])
 
 
-def sriov_of(pf: Device) -> dict[str, Any]:
+def sriov_of(pf: Device) -> Sriov:
     """{total, num, autoprobe} of a PF, which every Device here has."""
     return pf.sriov or {"total": 0, "num": 0, "autoprobe": True}
 
@@ -240,7 +247,7 @@ def _pf_plan(
     state: State, request: Request, pf: Device, number: int, autoprobe: bool, was: dict[str, Any] | None, problems: list[str],
 ) -> PfPlan:
     before = _vfs_of(state, pf)
-    bound: dict[str, Record] = {}
+    bound: dict[str, Bound] = {}
     layout = state.layouts.get(pf.address)
     if number == len(before):
         vfs = before
@@ -264,18 +271,18 @@ def _pf_plan(
     return PfPlan(pf, shown, before, vfs, status, request.now, record, bound)
 
 
-def _bound(state: State, vfs: Iterable[Device]) -> dict[str, Record]:
-    """Address -> Record, of the VFs that policies on the host have taken, and take again when they are there."""
+def _bound(state: State, vfs: Iterable[Device]) -> dict[str, Bound]:
+    """Address -> Bound, of the VFs that policies on the host have taken, and take again when they are there."""
     recorded = state.host.recorded
     pairs = [(vf, recorded.get(vf.address)) for vf in vfs]
     return {
-        vf.address: record for vf, record in pairs
-        if record is not None and not record.released and record.is_of(vf) and (vf.vfio or {})["bindable"]
+        vf.address: Bound(record.driver, record.module) for vf, record in pairs
+        if record is not None and record.driver is not None and not record.released and record.is_of(vf) and (vf.vfio or {})["bindable"]
     }
 
 
-def _taken(vf: Device, record: Record | None) -> Device:
-    return vf if record is None else replace(vf, driver=record.driver, driver_override=record.driver)
+def _taken(vf: Device, bound: Bound | None) -> Device:
+    return vf if bound is None else replace(vf, driver=bound.driver, driver_override=bound.driver)
 
 
 def _cannot_create(state: State, one: PfPlan) -> list[str]:

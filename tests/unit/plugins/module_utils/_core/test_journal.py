@@ -117,7 +117,8 @@ def test_a_driver_that_does_not_load_is_named_and_the_next_attempt_loads_it(host
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_each_kind_whose_restoring_fails_is_named_and_the_rest_is_restored(host, journal, monkeypatch, kind):
-    restored, texts = [], {"File": ["/x", None], "Image": ["/i", {}, []], "Vfs": [PF, False, []], "Commands": [[["true"]]], "VfAttributes": [PF, "enp1s0", 7, []]}
+    restored, texts = [], {"File": ["/x", None], "Image": ["/i", {}, []], "Vfs": [PF, False, []], "Commands": [[["true"]]]}
+    texts["VfAttributes"] = [PF, "enp1s0", 7, []]
     texts.update({"Reread": [["true"]], "NodeAccess": ["/dev/vfio/14", "242:14", 0, 0, 0o600, "/sys/class/vfio/14/uevent"]})
     for one in KINDS:
         fields = texts.get(one.__name__) or [f"{one.__name__}-name", None, None][: 1 if one.__name__ == "Unloaded" else 3]

@@ -173,8 +173,8 @@ def test_a_rules_file_that_ends_in_the_middle_of_a_line_may_lack_records():
 
 COMMENT = '# vfio.host {"v": 2, "by": "1.4.0"}\n'
 TEXTS = {
-    "modprobe.d": lambda text: records.parse_records(text, "/x", None, "/y"),
-    "modules-load.d": lambda text: records.parse_records(None, "/y", text, "/x"),
+    "modprobe.d": lambda text: records.parse_records(text, None, modprobe_path="/x", load_path="/y"),
+    "modules-load.d": lambda text: records.parse_records(None, text, modprobe_path="/y", load_path="/x"),
     "module-options": lambda text: hidden_options.check(text, "/x"),
     "rules": lambda text: device_rules.parse(text, "/x"),
     "grub.d": lambda text: DropIn("/x", "update-grub", text),

@@ -190,6 +190,8 @@ def _resource(kind: str, fields: Dict[str, Any]) -> Resource:
 
 def _as_declared(value: Any, hint: Any) -> Any:
     """A value of JSON as the type that a resource's field is declared with. Raises ValueError where it has another one."""
+    if hint is Any:
+        return value
     kind, inner = get_origin(hint), get_args(hint)
     if kind is Union:  # of None and one other type
         return None if value is None else _as_declared(value, inner[0])

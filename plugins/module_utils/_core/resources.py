@@ -107,7 +107,7 @@ class VfAttributes:
     address: str
     name: str
     index: int
-    rows: List[List[Any]]
+    rows: List[Tuple[int, Dict[str, Any]]]
     rank = 3
 
     @property
@@ -126,12 +126,15 @@ class VfAttributes:
 
 @dataclass(frozen=True)
 class Vfs:
-    """A PF with the number of its VFs, its automatic probing, and of each VF (address, driver, override); ``attributes``: theirs."""
+    """A PF with the number of its VFs, its automatic probing, and of each VF (address, driver, override). ``interface``: name and index
+    of the PF's interface, where it keeps attributes of them, and ``attributes``: the rows of VfAttributes.
+    """
 
     address: str
     autoprobe: bool
     vfs: List[Tuple[str, Optional[str], Optional[str]]]
-    attributes: Optional[Dict[str, Any]] = None
+    interface: Optional[Tuple[str, int]] = None
+    attributes: List[Tuple[int, Dict[str, Any]]] = field(default_factory=list)
     rank = 3
 
     @property
@@ -149,9 +152,9 @@ class Vfs:
         )
         if not same:
             bus.set_number_of_vfs(self.address, len(self.vfs))
-            if self.attributes is not None:
+            if self.interface is not None:
                 # Before any driver has one: it reads its address when it binds.
-                VfAttributes(**self.attributes).restore(host)
+                VfAttributes(self.address, *self.interface, self.attributes).restore(host)
             for vf, driver, override in self.vfs:
                 if driver is not None:
                     _have_driver(host.fs, vf, driver)

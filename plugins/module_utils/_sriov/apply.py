@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Mapping
 
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told
 from ansible_collections.vfio.host.plugins.module_utils._core.resources import Autoprobe, Binding, Vfs
@@ -62,10 +62,7 @@ class Numbers(_Pfs):
         journal.names.update({one.device.address: one.device.name for one in resized + kept})
         journal.remember(
             *(
-                Vfs(
-                    one.device.address, bool(sriov_of(one.device)["autoprobe"]),
-                    [(vf.address, vf.driver, vf.driver_override) for vf in one.before], self._attributes(one),
-                ) for one in resized
+                self._remembered(one) for one in resized
             ),
             *(link.resource(one.device.address) for one, link in ((one, self._link(one)) for one in kept) if link is not None),
             files=[*self._plan.files, *self._plan.last_files],
@@ -79,10 +76,16 @@ class Numbers(_Pfs):
     def _link(self, one: PfPlan) -> Link | None:
         return self._plan.state.links.get(one.device.address)
 
-    def _attributes(self, one: PfPlan) -> dict[str, Any] | None:
-        """What the PF's interface keeps of the VFs that there are, as a journal keeps it; None for no VFs."""
+    def _remembered(self, one: PfPlan) -> Vfs:
+        """The PF with its VFs as they are, and what its interface keeps of them."""
+        vfs = Vfs(
+            one.device.address, bool(sriov_of(one.device)["autoprobe"]), [(vf.address, vf.driver, vf.driver_override) for vf in one.before],
+        )
         link = self._link(one)
-        return asdict(link.resource(one.device.address)) if link is not None and link.vfs else None
+        if link is None or not link.vfs:
+            return vfs
+        kept = link.resource(one.device.address)
+        return replace(vfs, interface=(kept.name, kept.index), attributes=kept.rows)
 
     def _set(self, one: PfPlan) -> None:
         try:

@@ -39,7 +39,7 @@ class Link:
 
     def resource(self, address: str) -> VfAttributes:
         """What a journal remembers of it; ``address``: the PF's."""
-        rows = [[vf, {name: values[name] for group in groups_of(values) for name in GROUPS[group]}] for vf, values in sorted(self.vfs.items())]
+        rows = [(vf, {name: values[name] for group in groups_of(values) for name in GROUPS[group]}) for vf, values in sorted(self.vfs.items())]
         return VfAttributes(address, self.name, self.index, rows)
 
 

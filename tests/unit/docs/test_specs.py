@@ -27,6 +27,10 @@ ROOT = Path(__file__).parents[3]
 MODULES = ("driver_override", "sriov_vfs", "kernel_module", "passthrough")
 PREFIX = "passthrough_"
 ROLE = yaml.safe_load((ROOT / "roles/passthrough/meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]
+# What the role does around the module.
+OF_THE_ROLE = frozenset(PREFIX + name for name in (
+    "reboot_ok", "before_reboot", "after_reboot", "reboot_timeout", "reboot_throttle",
+))
 SAID = ("type", "elements", "choices", "default", "required")
 
 
@@ -90,7 +94,7 @@ def test_a_variable_of_the_role_is_of_the_type_of_the_modules_option(entry_point
     for variable, value in ROLE[entry_point]["options"].items():
         option = options.get(variable[len(PREFIX):])
         if option is None:
-            assert variable == "passthrough_reboot_ok"
+            assert variable in OF_THE_ROLE
             continue
         assert (value["type"], value.get("elements")) == (option["type"], option.get("elements")), variable
         choices = [choice for choice in option.get("choices", ()) if choice != "confirmed"]

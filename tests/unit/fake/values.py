@@ -115,7 +115,7 @@ def host_of(*devices, modules=None, files=None, **state):
     choices = Choices(table)
     known = {device.address: replace(device, vfio=choices.facts(device.modalias, None)) for device in devices}
     survey = Survey(
-        platform="x86", kernel="6.12.0", iommu_enabled=True, groups=groups_of(known.values()), devices=known, modules=table, choices=choices,
+        platform="x86", kernel="6.12.0", iommu_enabled=True, groups=groups_of(known.values()), others={}, devices=known, modules=table, choices=choices,
         vfio_drivers=frozenset(("vfio-pci",)), noiommu=False, interrupt_remapping=True, usage=Idle(), warnings=[], stuck={},
         awake=lambda device: device,
     )

@@ -81,7 +81,7 @@ class VfInfo:
             if refused:
                 raise OSError(refused, "")
         except OSError as error:
-            raise KernelRefusal(f"VF {vf} of {name} by rtnetlink", text, error) from error
+            raise KernelRefusal(f"VF {vf} of {name} by rtnetlink", text, error=error) from error
 
     def answer(self, index, vf, group, values):
         """The errno of a write that no fault stops."""

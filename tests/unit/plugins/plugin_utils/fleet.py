@@ -65,7 +65,8 @@ def facts(number):
             if index % 9 == 0:
                 one["holders"] = [{"pid": 4000 + index, "command": "qemu-system-x86"}]
     iommu = {"enabled": True, "groups": groups, "interrupt_remapping": True}
-    return {"platform": "x86", "kernel": "6.12.107+deb13-amd64", "iommu": iommu, "devices": devices, "owners": owners}
+    return {"platform": "x86", "kernel": "6.12.107+deb13-amd64", "iommu": iommu, "devices": devices, "owners": owners,
+            "policies": sorted({owner["policy"] for owner in owners.values()})}
 
 
 def _row(one, policy, is_new, waits):

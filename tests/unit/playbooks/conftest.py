@@ -112,10 +112,10 @@ def play_fleet(collections, play, tmp_path):
     def run(name, hosts, *words, variables="", **environment):
         inventory = tmp_path / "inventory"
         (inventory / "group_vars").mkdir(parents=True, exist_ok=True)
-        # Nobody listens at port 1.
+        # Nobody listens at port 1. Without a socket, whose path below a test's directory could be too long for one.
         (inventory / "hosts").write_text("".join(
             f"{host} ansible_become=false " + (
-                "ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1" if answers is None
+                "ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1 ansible_ssh_args='-o ControlMaster=no'" if answers is None
                 else f"ansible_connection=local ansible_remote_tmp={tmp_path}/host-{host}"
             ) + "\n" for host, answers in hosts.items()
         ))

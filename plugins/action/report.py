@@ -63,4 +63,3 @@ class ActionModule(ActionBase):
             Line(f"The report of them {told}: {target}", BAD if trouble else GOOD)
         ])
         return result
-

@@ -258,7 +258,6 @@ def main() -> None:
         outcome = error
     if isinstance(outcome, BaseException):
         fail(module, outcome)
-        return
     facts, warnings = outcome
     for warning in warnings:
         module.warn(warning)

@@ -192,7 +192,6 @@ def main() -> None:
         proof = error
     if isinstance(proof, BaseException):
         fail(module, proof)
-        return
     for warning in proof.warnings:
         module.warn(printable(warning))
     result = printable(proof.result())

@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 import weakref
 from contextlib import contextmanager, suppress
-from typing import IO, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import IO, Dict, Iterator, List, Optional, Sequence, Tuple, cast
 
 from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text
@@ -133,16 +133,16 @@ class ImageFiles(BootPaths):
             with subprocess.Popen(  # pylint: disable=ansible-bad-function
                 words, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             ) as process:
-                assert process.stdout is not None and process.stderr is not None  # by the pipes above
+                output, errors = (cast(IO[bytes], pipe) for pipe in (process.stdout, process.stderr))  # made just above
                 try:
-                    yield process.stdout
+                    yield output
                     # What is behind the last archive is padding; a decompressor that still writes it would not end.
-                    while process.stdout.read(_CHUNK):
+                    while output.read(_CHUNK):
                         pass
                 except BaseException:
                     process.kill()
                     raise
-                complaint = process.stderr.read().decode("utf-8", "replace").strip()
+                complaint = errors.read().decode("utf-8", "replace").strip()
         if process.returncode:
             raise OSError(errno.EIO, f"{words[0]} failed with status {process.returncode}: {complaint}")
 

@@ -117,7 +117,8 @@ ROOM = UTILS.replace(".", "/") + "/_room"
     (f"{UTILS}._room.there", f"{ROOM}/there/__init__.pyc"),
 ], ids=["not ours", "beginning like ours", "missing", "a directory alone", "compiled", "a compiled package"])
 def test_the_finder_leaves_to_zipimport(tmp_path, name, file):
-    archive = tmp_path / "some.zip"
+    # A name of its own: zipimport remembers what was in an archive of this path.
+    archive = tmp_path / f"{file.replace('/', '-')}.zip"
     with ZipFile(archive, "w") as made:
         made.writestr(file, "")
     parent = f"{archive}/{name.rpartition('.')[0].replace('.', '/')}".rstrip("/")

@@ -33,12 +33,12 @@ class Elements(HTMLParser):
         self.found, self.data, self._in = [], "", None
         self.feed(text)
 
-    def handle_starttag(self, tag, attributes):
-        self.found.append((tag, tuple(sorted(name for name, dummy in attributes))))
-        self._in = tag if tag != "script" or dict(attributes).get("id") != "data" else "data"
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, tuple(sorted(name for name, dummy in attrs))))
+        self._in = tag if tag != "script" or dict(attrs).get("id") != "data" else "data"
 
-    def handle_data(self, text):
-        self.data += text if self._in == "data" else ""
+    def handle_data(self, data):
+        self.data += data if self._in == "data" else ""
 
     def handle_endtag(self, tag):
         self._in = None

@@ -155,9 +155,9 @@ options:
         default: []
 """
 
-    PF = _PFS.format(name="devices")
+    PF: str
 
-    SRIOV = _PFS.format(name="sriov")
+    SRIOV: str
 
     MODULE = r"""
 options:
@@ -207,3 +207,8 @@ options:
         choices: [network, storage, console]
         default: []
 """
+
+
+# Not in the class, where ansible-test reads texts alone.
+ModuleDocFragment.PF = _PFS.format(name="devices")
+ModuleDocFragment.SRIOV = _PFS.format(name="sriov")

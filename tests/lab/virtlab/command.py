@@ -111,6 +111,10 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
     line += ["-netdev", f"user,id=ssh,restrict=on,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"]
     line += _json("-device", {**properties(host.nic), "netdev": "ssh"})
 
+    # Of devices that are plugged in later, too: a monitor cannot add one.
+    for silent in sorted({str(device.options["audiodev"]) for device in host.devices if "audiodev" in device.options}):
+        line += ["-audiodev", f"none,id={silent}"]
+
     for device in host.devices:
         if device.present and device.id not in without:
             backing = media(device, state)

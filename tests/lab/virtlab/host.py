@@ -175,8 +175,8 @@ def _device(where: str, data: Any, identifier: Optional[str] = None) -> Device:
         raise LabError(f"{where} needs a fixed mac", "write one like 52:54:00:76:0a:01, lower-case and quoted")
     if device.model in SERIAL_MODELS and not device.serial:
         raise LabError(f"{where} needs a serial", "without one its disk cannot be told from others")
-    if device.size is not None and not (device.model in SERIAL_MODELS and SIZE.match(device.size) and device.present):
-        raise LabError(f"{where}: size {device.size!r}", "it is for a disk that is there at start, and written like 4G")
+    if device.size is not None and not (device.model in SERIAL_MODELS and SIZE.match(device.size)):
+        raise LabError(f"{where}: size {device.size!r}", "it is for a disk, and written like 4G")
     return device
 
 

@@ -61,6 +61,15 @@ def test_an_absent_device_is_not_there_at_start(line):
     assert "disk-a-media" not in " ".join(line)
 
 
+def test_a_sound_device_that_is_plugged_in_later_has_where_its_sound_goes_from_the_start(description):
+    description["devices"].append({"id": "sound", "model": "virtio-sound-pci", "bus": "slot2", "options": {"audiodev": "silence"},
+                                   "present": False})
+    line = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
+                           overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222)
+    assert pairs(line, "-audiodev") == ["none,id=silence"]
+    assert "sound" not in devices(line)
+
+
 def test_what_is_plugged_in_later_is_not_there_at_start(description, line):
     later = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
                             overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222, without={"nic-a"})

@@ -49,7 +49,7 @@ class Wire(NamedTuple):
 def read(index: int) -> Optional[Interface]:
     """The interface of this number, with its VFs; None where there is none in this network namespace, or the kernel does not answer."""
     try:
-        answer = _asked(request(_GETLINK, _REQUEST, index, _attribute(_EXT_MASK, struct.pack("=I", _WITH_VFS | _WITHOUT_STATISTICS))))
+        answer = _asked(request(_GETLINK, _REQUEST, index=index, attributes=_attribute(_EXT_MASK, struct.pack("=I", _WITH_VFS | _WITHOUT_STATISTICS))))
         return parse(answer)
     except (OSError, struct.error, ValueError):
         return None
@@ -59,7 +59,7 @@ def write(index: int, *, name: str, vf: int, group: str, values: Dict[str, Any])
     """Set the attributes of one group of a VF of interface ``index``. ``name``: the interface's, for the message of a KernelRefusal."""
     wire = WIRES[group]
     packed = _attribute(wire.kind, wire.pack(vf, values))
-    message = request(_SETLINK, _REQUEST | _ACK, index, _attribute(_VFINFO_LIST, _attribute(_VF_INFO, packed)))
+    message = request(_SETLINK, _REQUEST | _ACK, index=index, attributes=_attribute(_VFINFO_LIST, _attribute(_VF_INFO, packed)))
     shown = " ".join(f"{key}={values[key]}" for key in GROUPS[group])
     try:
         refused = refusal(_asked(message))
@@ -69,7 +69,7 @@ def write(index: int, *, name: str, vf: int, group: str, values: Dict[str, Any])
         raise KernelRefusal(f"VF {vf} of {name} by rtnetlink", shown, error=OSError(refused, ""))
 
 
-def request(kind: int, flags: int, index: int, attributes: bytes) -> bytes:
+def request(kind: int, flags: int, *, index: int, attributes: bytes) -> bytes:
     """A message about one interface."""
     body = _INTERFACE.pack(socket.AF_UNSPEC, 0, index, 0, 0) + attributes
     return _HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body

@@ -89,7 +89,7 @@ class Numbers(_Pfs):
 
     def _set(self, one: PfPlan) -> None:
         try:
-            set_attributes(self._fs, one.device, one.attributes.writes)
+            set_attributes(self._fs, one.device, writes=one.attributes.writes)
         except ENDINGS as error:
             (message, *dummy) = told(error, "setting the attributes of its VFs")
             raise ApplyError(f"{one.device.address} ({one.device.name}): {message}") from error

@@ -63,7 +63,7 @@ class Setting:
         return found
 
 
-def parse_settings(value: object, where: str, problems: List[str]) -> Tuple[Setting, ...]:
+def parse_settings(value: object, where: str, *, problems: List[str]) -> Tuple[Setting, ...]:
     """The items of an entry's ``vfs``; None is an empty list. Adds a sentence to ``problems`` for each fault."""
     if value is None:
         return ()
@@ -74,7 +74,7 @@ def parse_settings(value: object, where: str, problems: List[str]) -> Tuple[Sett
     return tuple(one for one in found if one is not None)
 
 
-def resolve_settings(settings: Iterable[Setting], number: int, problems: List[str]) -> Dict[int, Dict[str, Any]]:
+def resolve_settings(settings: Iterable[Setting], number: int, *, problems: List[str]) -> Dict[int, Dict[str, Any]]:
     """Index -> attributes, of the VFs of a PF that has so many. Adds a sentence to ``problems`` for each contradiction."""
     found: Dict[int, Dict[str, Any]] = {}
     origin: Dict[Tuple[int, str], str] = {}

@@ -51,7 +51,7 @@ class AttributePlan:
 NONE = AttributePlan()
 
 
-def declared(state: State, pf: Device, settings: Dict[int, Values], *, resizes: bool, number: int, now: bool) -> AttributePlan:
+def declared(state: State, pf: Device, *, settings: Dict[int, Values], resizes: bool, number: int, now: bool) -> AttributePlan:
     """The plan for what a task declares. ``settings``: index -> attributes; ``number``: of its VFs in the end; ``resizes``: they are made anew."""
     known = state.records.get(pf.address)
     known = known if known is not None and known.is_of(pf) else None
@@ -98,7 +98,7 @@ def given_back(state: State, pf: Device, *, resizes: bool, number: int, now: boo
     return _with(plan, _unfelt(state, pf, plan))
 
 
-def refusals(state: State, pf: Device, plan: AttributePlan, *, with_disks: bool, forced: Iterable[str]) -> List[str]:
+def refusals(state: State, pf: Device, *, plan: AttributePlan, with_disks: bool, forced: Iterable[str]) -> List[str]:
     """One sentence for each reason why the plan cannot be met. ``forced``: guards that are given up."""
     if not plan.wanted:
         return []
@@ -127,7 +127,7 @@ def refusals(state: State, pf: Device, plan: AttributePlan, *, with_disks: bool,
     return found
 
 
-def missing_programs(state: State, pfs: Sequence[Tuple[Device, AttributePlan]], at_boot: bool) -> List[str]:
+def missing_programs(state: State, pfs: Sequence[Tuple[Device, AttributePlan]], *, at_boot: bool) -> List[str]:
     """Why a boot cannot give VFs their attributes: a program that the rules start is not there."""
     names = [name for name, path in zip(("ip", "ls"), state.programs) if path is None]
     concerned = [pf for pf, plan in pfs if plan.wanted]
@@ -139,7 +139,7 @@ def missing_programs(state: State, pfs: Sequence[Tuple[Device, AttributePlan]], 
     ]
 
 
-def shared_addresses(survey: Survey, pfs: Sequence[Tuple[Device, AttributePlan]], links: Mapping[str, Optional[Link]]) -> List[str]:
+def shared_addresses(survey: Survey, pfs: Sequence[Tuple[Device, AttributePlan]], *, links: Mapping[str, Optional[Link]]) -> List[str]:
     """Addresses that VFs of several PFs would have, or that others on this host have."""
     wanted = {(pf.address, index): values for pf, plan in pfs for index, values in plan.wanted.items()}
     across = same_addresses(wanted, lambda key: f"VF {key[1]} of {key[0]}") if len({key[0] for key in wanted}) > 1 else []

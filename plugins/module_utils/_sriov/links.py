@@ -60,7 +60,7 @@ def read_link(fs: Sysfs, pf: Device) -> Optional[Link]:
     return chosen[0] if len(chosen) == 1 else None
 
 
-def set_attributes(fs: Sysfs, pf: Device, writes: Iterable[Tuple[int, str, Dict[str, Any]]]) -> None:
+def set_attributes(fs: Sysfs, pf: Device, *, writes: Iterable[Tuple[int, str, Dict[str, Any]]]) -> None:
     """Set (index, group, values) of VFs that there are, and read them back. Raises ApplyError."""
     writes = list(writes)
     link = read_link(fs, pf)

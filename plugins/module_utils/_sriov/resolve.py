@@ -101,10 +101,10 @@ def resolve(state: State, request: Request) -> tuple[list[PfPlan], list[str]]:
     pfs = [_forced(one, entries or (), state) for one in pfs]
     for one in pfs:
         problems += _cannot_create(state, one) + _in_use(state, one, request)
-        problems += changes.refusals(state, one.device, one.attributes, with_disks=STORAGE not in request.force, forced=one.force.union(request.force))
+        problems += changes.refusals(state, one.device, plan=one.attributes, with_disks=STORAGE not in request.force, forced=one.force.union(request.force))
     mine = [(one.device, one.attributes) for one in pfs if one.record is not None]
-    problems += changes.shared_addresses(state.host.survey, mine, state.links)
-    problems += changes.missing_programs(state, mine, request.at_boot)
+    problems += changes.shared_addresses(state.host.survey, mine, links=state.links)
+    problems += changes.missing_programs(state, mine, at_boot=request.at_boot)
     return pfs, problems
 
 
@@ -155,7 +155,7 @@ def _present(state: State, request: Request, entries: list[Entry] | None, proble
                 )
                 continue
             wrong: list[str] = []
-            settings = resolve_settings(entry.settings, number, wrong)
+            settings = resolve_settings(entry.settings, number, problems=wrong)
             problems += [f"{pf.address} ({pf.name}): {one}" for one in wrong]
             dummy, other_number, other, other_settings = wanted.setdefault(pf.address, (pf, number, entry, settings))
             if (other_number, other.autoprobe, other_settings) != (number, entry.autoprobe, settings):
@@ -167,7 +167,7 @@ def _present(state: State, request: Request, entries: list[Entry] | None, proble
         if known is not None and known.is_of(pf):
             was = known.was
         one = _pf_plan(state, request, pf, number, entry.autoprobe, was, problems)
-        found.append(_with_attributes(one, changes.declared(state, pf, settings, resizes=one.resizes, number=number, now=request.now), settings))
+        found.append(_with_attributes(one, changes.declared(state, pf, settings=settings, resizes=one.resizes, number=number, now=request.now), settings))
     return sorted(found, key=lambda one: one.device.address)
 
 

@@ -88,9 +88,9 @@ def _parse_entry(where: str, value: Any, present: bool) -> Entry:
     if autoprobe is None:
         problems.append(f"{where}: autoprobe {value['autoprobe']!r} must be true or false")
     known = len(problems)
-    settings = parse_settings(value.get("vfs"), where, problems)
+    settings = parse_settings(value.get("vfs"), where, problems=problems)
     if len(problems) == known and text != MAX and number is not None and is_whole(number, most_digits=_MOST_DIGITS):
-        resolve_settings(settings, min(int(number), _MOST_VFS), problems)
+        resolve_settings(settings, min(int(number), _MOST_VFS), problems=problems)
     force = parse_force(value.get("force"), where, known=GUARDS, problems=problems)
     if problems or match is None or autoprobe is None:
         raise InputError(*problems)

@@ -166,3 +166,16 @@ def test_passthrough_does_not_load_the_planning_of_devices_before_it_has_some_to
         new = {one for file in files for one in imports(file, ast.iter_child_nodes)} - loaded
     assert "_core.task" in loaded
     assert "_devices.plan" not in loaded
+
+
+def test_public_functions_take_two_arguments_by_position_at_most():
+    # What Python's import system calls by position.
+    expected = {"module_utils._once.find_spec"}
+    many = set()
+    for path in UTILS.parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                names = [argument.arg for argument in node.args.posonlyargs + node.args.args]
+                if len([name for name in names if name not in ("self", "cls")]) > 2:
+                    many.add(f"{'.'.join(path.relative_to(UTILS.parent).with_suffix('').parts)}.{node.name}")
+    assert many == expected

@@ -6,24 +6,14 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
-from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, TWIN
+from ansible_collections.vfio.host.tests.unit.playbooks.declared import DECLARED, WISH, needs_ssh
 
-DECLARED = f"""\
-passthrough_devices:
-  guests:
-    - match: {{address: "{NIC}"}}
-    - match: {{address: "{TWIN}"}}
-"""
-WISH = {"devices": {"guests": [{"match": {"address": NIC}}, {"match": {"address": TWIN}}]}, "initramfs": False}
 REFUSED = {"failed": True, "msg": "no", "refusals": [{"kind": "guard", "guard": "storage", "message": "no", "remedy": None, "devices": []}]}
 FAILED = {"failed": True, "msg": "udevadm cannot be started: ENOENT"}
 BACK = {"changed": True, "rebooted": True}
 AWAY = {"failed": True, "rebooted": True, "msg": "Timed out waiting for last boot time check (timeout=600)"}
-needs_ssh = pytest.mark.skipif(not shutil.which("ssh"), reason="there is no ssh here by which a host could be unreachable")
 
 
 @pytest.fixture

@@ -7,22 +7,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 import pytest
 
-from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, TWIN
+from ansible_collections.vfio.host.tests.unit.playbooks.declared import DECLARED, WISH, needs_ssh
 
-DECLARED = f"""\
-passthrough_devices:
-  guests:
-    - match: {{address: "{NIC}"}}
-    - match: {{address: "{TWIN}"}}
-"""
-WISH = {"devices": {"guests": [{"match": {"address": NIC}}, {"match": {"address": TWIN}}]}, "initramfs": False}
 REFUSED = {"failed": True, "msg": "no\nneither", "refusals": [{"kind": "guard", "guard": "storage", "message": "no"}]}
 REPORT = ("-e", "passthrough_report=report.html")
-needs_ssh = pytest.mark.skipif(not shutil.which("ssh"), reason="there is no ssh here by which a host could be unreachable")
 
 
 @pytest.fixture

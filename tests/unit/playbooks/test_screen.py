@@ -19,14 +19,8 @@ from contextlib import suppress
 import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, TWIN
+from ansible_collections.vfio.host.tests.unit.playbooks.declared import DECLARED, WISH
 
-DECLARED = f"""\
-passthrough_devices:
-  guests:
-    - match: {{address: "{NIC}"}}
-    - match: {{address: "{TWIN}"}}
-"""
-WISH = {"devices": {"guests": [{"match": {"address": NIC}}, {"match": {"address": TWIN}}]}, "initramfs": False}
 ROW = "  + guests 02:00.0 [8086:10d3] Intel 82574L Gigabit Networ…  e1000e -> vfio-pci"
 
 

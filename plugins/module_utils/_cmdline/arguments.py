@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -99,6 +100,7 @@ def normalize(name: str) -> str:
     return name.replace("-", "_")
 
 
+@functools.lru_cache(maxsize=128)  # every question about a line begins with it
 def parse(text: str) -> Line:
     """The Line of a text, by the rule of next_arg() in lib/cmdline.c.
 

@@ -140,20 +140,22 @@ class FakeHost:
 
     def snapshot(self, *but):
         """Every file and link of the host with its content, less the places whose path begins with one of ``but``."""
-        found = {}
-        for folder, folders, names in os.walk(self.root):
-            for name in names + folders:
-                path = os.path.join(folder, name)
-                short = path[len(self.root) :]
-                if short.startswith(tuple(but)):
-                    continue
-                if os.path.islink(path):
-                    found[short] = "-> " + os.readlink(path)
-                elif os.path.isfile(path):
-                    with open(path, "rb") as stream:
-                        found[short] = stream.read()
-                elif short.startswith("/sys"):
-                    found[short] = "directory"
+        found, folders = {}, [self.root]
+        while folders:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    short = entry.path[len(self.root) :]
+                    is_wanted = not short.startswith(tuple(but))
+                    if entry.is_symlink():
+                        if is_wanted:
+                            found[short] = "-> " + os.readlink(entry.path)
+                    elif entry.is_dir():
+                        folders.append(entry.path)
+                        if is_wanted and short.startswith("/sys"):
+                            found[short] = "directory"
+                    elif is_wanted and entry.is_file():
+                        with open(entry.path, "rb", 0) as stream:
+                            found[short] = stream.read()
         return found
 
 

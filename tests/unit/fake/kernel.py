@@ -204,7 +204,7 @@ class FakeKernel(Holding):
 
     def _attach_all(self, driver):
         for address in sorted(self.functions):
-            if self.driver_of(address) is None and self._matches(driver, address):
+            if self._matches(driver, address) and self.driver_of(address) is None:
                 self._probe(driver, address)
 
     def _register(self, module):
@@ -219,10 +219,11 @@ class FakeKernel(Holding):
         directory = os.path.realpath(directory)
         if not os.path.exists(f"{directory}/{name}"):
             raise OSError(errno.ENOENT, path)
-        if (directory, name) == (os.path.realpath(self.pci), "drivers_probe"):
+        pci = os.path.realpath(self.pci)
+        if (directory, name) == (pci, "drivers_probe"):
             return self._drivers_probe(value)
         owner = os.path.basename(directory)
-        if os.path.dirname(directory) == os.path.realpath(self.pci_drivers):
+        if os.path.dirname(directory) == f"{pci}/drivers":
             return {"bind": self._bind, "unbind": self._unbind, "new_id": self._new_id}[name](owner, value)
         attributes = {
             "driver_override": self._override,
@@ -347,10 +348,11 @@ class FakeKernel(Holding):
             raise OSError(errno.ENODEV, "absent")
 
     def _get(self, address, name):
-        return (self.tree.directory(address) / name).read_text(errors="surrogateescape").rstrip("\n")
+        with open(f"{self.tree.directory(address)}/{name}", "rb", 0) as stream:
+            return stream.read().decode(errors="surrogateescape").rstrip("\n")
 
     def _put(self, address, name, value):
-        self.tree.put(self.tree.directory(address) / name, value + "\n")
+        self.tree.put(f"{self.tree.directory(address)}/{name}", value + "\n")
 
     def _module_of(self, driver):
         return next(one for one in self._modules.values() if driver in one.drivers)
@@ -370,7 +372,7 @@ class FakeKernel(Holding):
         refusal = None
         for module in list(self._modules.values()):
             for driver in module.drivers:
-                if self.driver_of(address) is None and self._matches(driver, address):
+                if self._matches(driver, address) and self.driver_of(address) is None:
                     answer = self._probe(driver, address)
                     refusal = errno.EBUSY if answer == errno.EBUSY and not module.is_vfio else refusal
         return refusal
@@ -420,8 +422,9 @@ class FakeKernel(Holding):
 
     def _node_directories(self):
         """The directories in sysfs of VFIO's groups and devices, and of /dev/iommu."""
-        found = [one for place in ("vfio", "vfio-dev", "misc") for one in sorted(self.tree.sys.glob(f"class/{place}/*"))]
-        return [str(one.resolve()) for one in found]
+        places = [f"{self.tree.sys}/class/{place}" for place in ("vfio", "vfio-dev", "misc")]
+        found = [f"{place}/{name}" for place in places if os.path.isdir(place) for name in sorted(os.listdir(place))]
+        return [os.path.realpath(one) for one in found]
 
     def _drop_vfs(self, address):
         function = self.functions[address]

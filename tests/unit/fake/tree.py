@@ -15,10 +15,22 @@ from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK
 from ansible_collections.vfio.host.tests.unit.fake.nodes import GROUP, PASSWD
 
 _KINDS = ("vendor", "device", "subsystem_vendor", "subsystem_device")
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 _EXTENDED = 0x100
 _SECOND_CAPABILITY = 0x140
 _THIRD_CAPABILITY = 0x160
 _ADVANCED_ERROR_REPORTING, _DEVICE_SERIAL_NUMBER, _SRIOV = 0x0001, 0x0003, 0x0010
+
+
+def _relative(path, target):
+    """How a link at ``path`` names ``target``; both are absolute and without "..", which os.path.relpath() cannot know."""
+    above, below = path.split("/")[:-1], target.split("/")
+    common = 0
+    for one, other in zip(above, below):
+        if one != other:
+            break
+        common += 1
+    return "/".join([".."] * (len(above) - common) + below[common:]) or "."
 
 
 class Tree:
@@ -30,26 +42,36 @@ class Tree:
         self.sys = self.root / "sys"
         self.pci = self.sys / "bus/pci"
         self._directories = {}
-        self._made = set()
         self._indexes = {}
         self.nodes = {}  # path of a device node below the root -> its Node
 
-    def _make_parent(self, path):
-        parent = os.path.dirname(str(path))
-        if parent not in self._made or not os.path.isdir(parent):
-            os.makedirs(parent, exist_ok=True)
-            self._made.add(parent)
-
     def put(self, path, content=""):
         """A file with its directories; text or bytes."""
-        self._make_parent(path)
-        with open(str(path), "wb") as stream:
-            stream.write(content if isinstance(content, bytes) else content.encode())
+        place = str(path)
+        try:
+            number = os.open(place, _WRITE, 0o666)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            number = os.open(place, _WRITE, 0o666)
+        try:
+            os.write(number, content if isinstance(content, bytes) else content.encode())
+        finally:
+            os.close(number)
+
+    def fill(self, directory, attributes):
+        """The files of one directory: name -> content."""
+        place = str(directory)
+        for name, content in attributes.items():
+            self.put(f"{place}/{name}", content)
 
     def link(self, path, target):
         """A relative symbolic link from ``path`` to ``target``, as sysfs has them."""
-        self._make_parent(path)
-        os.symlink(os.path.relpath(str(target), os.path.dirname(str(path))), str(path))
+        place, text = str(path), _relative(str(path), str(target))
+        try:
+            os.symlink(text, place)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            os.symlink(text, place)
 
     # What is installed, and outlives a boot.
 
@@ -179,34 +201,33 @@ class Tree:
         if function.root:
             above /= f"pci{address.split(':')[0]}:{function.root}"
         directory = self._directories[address] = above / address
-        for kind, value in zip(_KINDS, function.id_parts):
-            self.put(directory / kind, f"0x{value}\n")
-        self.put(directory / "class", f"0x{function.pci_class}\n")
-        self.put(directory / "revision", f"0x{function.revision}\n")
-        self.put(directory / "modalias", function.modalias + "\n")
-        self.put(directory / "driver_override", "(null)\n")
-        self.put(directory / "uevent", f"PCI_SLOT_NAME={address}\n")
-        self.put(directory / "config", _configuration_space(function))
-        self.put(directory / "power_state", function.power + "\n")
-        if function.header_type:
-            self.put(directory / "secondary_bus_number", "1\n")
-        if function.numa is not None:
-            self.put(directory / "numa_node", function.numa + "\n")
-        if function.shows_serial and function.dsn:
-            self.put(directory / "serial_number", function.dsn + "\n")
-        if function.reset:
-            self.put(directory / "reset_method", function.reset + "\n")
-        if function.pci_class.startswith("03"):
-            self.put(directory / "boot_vga", "1\n" if function.boot_vga else "0\n")
         bars = [f"0x{start:016x} 0x{end:016x} 0x{0x40200:016x}" for start, end in function.bars]
         nothing = " ".join([f"0x{0:016x}"] * 3)
-        self.put(directory / "resource", "\n".join(bars + [nothing] * (13 - len(bars))) + "\n")
-        for key, value in (function.zpci or {}).items():
-            self.put(directory / key, value + "\n")
+        attributes = {
+            **{kind: f"0x{value}\n" for kind, value in zip(_KINDS, function.id_parts)},
+            "class": f"0x{function.pci_class}\n",
+            "revision": f"0x{function.revision}\n",
+            "modalias": function.modalias + "\n",
+            "driver_override": "(null)\n",
+            "uevent": f"PCI_SLOT_NAME={address}\n",
+            "config": _configuration_space(function),
+            "power_state": function.power + "\n",
+            "resource": "\n".join(bars + [nothing] * (13 - len(bars))) + "\n",
+            **{key: value + "\n" for key, value in (function.zpci or {}).items()},
+        }
+        if function.header_type:
+            attributes["secondary_bus_number"] = "1\n"
+        if function.numa is not None:
+            attributes["numa_node"] = function.numa + "\n"
+        if function.shows_serial and function.dsn:
+            attributes["serial_number"] = function.dsn + "\n"
+        if function.reset:
+            attributes["reset_method"] = function.reset + "\n"
+        if function.pci_class.startswith("03"):
+            attributes["boot_vga"] = "1\n" if function.boot_vga else "0\n"
         if function.sriov_total:
-            self.put(directory / "sriov_totalvfs", f"{function.sriov_total}\n")
-            self.put(directory / "sriov_numvfs", "0\n")
-            self.put(directory / "sriov_drivers_autoprobe", "1\n")
+            attributes.update(sriov_totalvfs=f"{function.sriov_total}\n", sriov_numvfs="0\n", sriov_drivers_autoprobe="1\n")
+        self.fill(directory, attributes)
         self.link(directory / "subsystem", self.pci)
         self.link(self.pci / "devices" / address, directory)
         if self.spec.iommu and function.group is not None:

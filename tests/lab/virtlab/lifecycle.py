@@ -218,8 +218,14 @@ class Guest:
             raise
         return run
 
+    def _said(self) -> str:
+        """All that the guest printed."""
+        with contextlib.suppress(OSError):
+            return self.console.read_text(encoding="utf-8", errors="replace")
+        return ""
+
     def _has_said(self, signs: Iterable[str]) -> bool:
-        text = self.console.read_text(encoding="utf-8", errors="replace") if self.console.exists() else ""
+        text = self._said()
         return any(sign in text for sign in signs)
 
     def _written_pid(self) -> Optional[int]:
@@ -233,21 +239,27 @@ class Guest:
             raise GuestDied("QEMU ended as it started", "try vlab start once more")
         return pid
 
-    def _wait(self, run: record.Run, timeout: float, before: Optional[str]) -> None:
-        """Wait until the host answers with a boot id; with another one than before, where one is given."""
+    def _check_life(self, run: record.Run, since: int) -> None:
+        """An error where the host will not come up any more, by its process and by its console after ``since`` characters."""
+        if not process.is_ours(run.pid, record.mark(self.state)):
+            raise GuestDied(f"QEMU of host {self.host.name} has ended", "look at its console", self.tail())
+        if any(sign in self.tail(since) for sign in DEAD_ENDS):
+            raise GuestDied(f"host {self.host.name} cannot boot", "look at its console", self.tail(since))
+
+    def _wait(self, run: record.Run, timeout: float, before: Optional[str], since: int = 0) -> None:
+        """Wait until the host answers with a boot id; with another one than before, where one is given.
+
+        ``since``: how many characters its console had when this boot was asked for.
+        """
         base = self.ssh(run)
         # A connection made while the old system goes down must not become the shared one.
         probe = base if before is None else [base[0], "-o", "ControlPath=none", *base[1:]]
         begin = time.monotonic()
         while time.monotonic() - begin < timeout:
             waited = time.monotonic() - begin
-            if not process.is_ours(run.pid, record.mark(self.state)):
-                raise GuestDied(f"QEMU of host {self.host.name} ended after {waited:.0f} s", "look at its console",
-                                self.tail())
             if before is None and self._has_said(TIMER_STOPPED):
                 raise TimerStopped(f"the emulated timer of host {self.host.name} stopped", "start it again", self.tail())
-            if before is None and any(sign in self.tail() for sign in DEAD_ENDS):
-                raise GuestDied(f"host {self.host.name} cannot boot", "look at its console", self.tail())
+            self._check_life(run, since)
             if run.accel == "kvm" and waited > KVM_FIRST_WORD and not self.tail():
                 raise GuestDied(f"host {self.host.name} printed nothing for {KVM_FIRST_WORD} s",
                                 "try another accelerator")
@@ -261,11 +273,9 @@ class Guest:
         raise GuestDied(f"host {self.host.name} did not answer by ssh within {timeout:.0f} s",
                         "look at its console, or give it more: --timeout", self.tail())
 
-    def tail(self) -> str:
-        """The last lines that the guest printed."""
-        with contextlib.suppress(OSError):
-            return "\n".join(self.console.read_text(encoding="utf-8", errors="replace").splitlines()[-CONSOLE_TAIL:])
-        return ""
+    def tail(self, since: int = 0) -> str:
+        """The last lines that the guest printed, after ``since`` characters."""
+        return "\n".join(self._said()[since:].splitlines()[-CONSOLE_TAIL:])
 
     def reboot(self, *, timeout: float) -> None:
         """Have the guest reboot itself, and wait for its new boot.
@@ -282,9 +292,24 @@ class Guest:
             before = ssh.boot_id(base, 60)
             if before is None:
                 raise LabError(f"host {self.host.name} does not answer by ssh", "power-cut it and start it with --keep")
-            ssh.run(base, "systemctl --no-block reboot", 60)
-            ssh.close(base, self.state)
-            self._wait(run, timeout, before)
+            since, begin = len(self._said()), time.monotonic()
+            with self._hearing_of_reset() as is_reset:
+                ssh.run(base, "systemctl --no-block reboot", 60)
+                ssh.close(base, self.state)
+                while not is_reset():
+                    self._check_life(run, since)
+                    if time.monotonic() - begin >= timeout:
+                        raise GuestDied(f"host {self.host.name} did not restart within {timeout:.0f} s", "look at its console", self.tail())
+            self._wait(run, timeout - (time.monotonic() - begin), before, since)
+
+    @contextlib.contextmanager
+    def _hearing_of_reset(self) -> Iterator[Callable[[], bool]]:
+        """A function that waits a moment for QEMU to say that the machine was reset; at once True where that need not be known."""
+        if not MACHINES[self.host.machine].restarts_unheard:
+            yield lambda: True
+            return
+        with self.qmp() as qmp:
+            yield lambda: qmp.wait_event("RESET", {}, 1)
 
     def _boot_anew(self, run: record.Run, timeout: float) -> None:
         with self.qmp() as qmp:

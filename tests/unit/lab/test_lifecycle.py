@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 
 import pytest
-from virtlab import accel, errors, host, image, kept, lifecycle, paths, record, slots
+from virtlab import accel, errors, host, image, kept, lifecycle, paths, process, record, slots, ssh
 
 
 @pytest.fixture
@@ -142,3 +142,57 @@ def test_a_host_that_cannot_be_kept_runs_all_the_same(keeping, monkeypatch):
     assert guest.start(keep=False, timeout=1) == RUN
     assert guest.starts == ["boot"]
     assert "cannot be kept" in guest.said[0]
+
+
+class PlayedMonitor:
+    """QEMU's monitor, which tells of the machine's reset at the given one of the waits for it."""
+
+    def __init__(self, told, resets_at):
+        self._told, self._resets_at, self._waits = told, resets_at, 0
+
+    def wait_event(self, name, dummy_data, dummy_timeout):
+        self._waits += 1
+        self._told.append(f"wait for {name}")
+        return self._waits == self._resets_at
+
+
+@pytest.fixture
+def restarting(guest, monkeypatch):
+    """A function that reboots a running guest of a machine and returns what was done: waits for its reset, questions by ssh."""
+    told = []
+
+    def reboot(machine, resets_at=1, says=""):
+        guest.host = dataclasses.replace(guest.host, machine=machine)
+        guest.console.write_text("Kernel panic - not syncing: an old one\n", encoding="utf-8")
+        monkeypatch.setattr(guest, "run", lambda: RUN)
+        monkeypatch.setattr(guest, "qmp", lambda: contextlib.nullcontext(PlayedMonitor(told, resets_at)))
+        monkeypatch.setattr(process, "is_ours", lambda *dummy: True)
+        monkeypatch.setattr(ssh, "close", lambda *dummy: None)
+        monkeypatch.setattr(ssh, "greets", lambda *dummy: told.append("greet") or True)
+        monkeypatch.setattr(ssh, "boot_id", lambda *dummy: "new" if "greet" in told else "old")
+
+        def run(dummy_base, command, dummy_timeout):
+            with open(guest.console, "a", encoding="utf-8") as stream:
+                stream.write(says)
+            told.append(command.split()[0])
+
+        monkeypatch.setattr(ssh, "run", run)
+        guest.reboot(timeout=60)
+        return told
+
+    return reboot
+
+
+def test_a_guest_that_must_not_be_spoken_to_while_it_restarts_is_not_asked_before_its_reset(restarting):
+    assert restarting("powernv9", resets_at=3) == ["systemctl", *["wait for RESET"] * 3, "greet", "udevadm"]
+
+
+def test_other_guests_are_asked_at_once_and_what_they_said_before_does_not_count(restarting):
+    assert restarting("q35") == ["systemctl", "greet", "udevadm"]
+
+
+@pytest.mark.parametrize("machine", ["powernv9", "q35"])
+def test_a_guest_that_dies_while_it_restarts_is_not_waited_for(restarting, machine):
+    with pytest.raises(errors.GuestDied, match="cannot boot") as caught:
+        restarting(machine, resets_at=0, says="Kernel panic - not syncing: Unrecoverable Machine Check exception\n")
+    assert caught.value.detail.endswith("Unrecoverable Machine Check exception") and "an old one" not in caught.value.detail

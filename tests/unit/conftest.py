@@ -17,13 +17,13 @@ import pytest
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.host import FakeHost
 
-if os.environ.get("VFIO_HOST_LONG"):
-    with suppress(ImportError):
-        import hypothesis
+with suppress(ImportError):
+    import hypothesis
 
-        # With 20 and more property tests, 20,000 inputs and more.
-        hypothesis.settings.register_profile("long", max_examples=1000, deadline=None)
-        hypothesis.settings.load_profile("long")
+    # How long an input takes is the machine's business. With 20 and more property tests, "long" is 20,000 inputs and more.
+    hypothesis.settings.register_profile("every", deadline=None)
+    hypothesis.settings.register_profile("long", max_examples=1000, deadline=None)
+    hypothesis.settings.load_profile("long" if os.environ.get("VFIO_HOST_LONG") else "every")
 
 
 def pytest_make_parametrize_id(config, val, argname):

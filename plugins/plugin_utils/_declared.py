@@ -17,6 +17,7 @@ import yaml
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import parse_declarations
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown, too_long
 from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import parse as parse_memlock
 from ansible_collections.vfio.host.plugins.module_utils._nodes.spec import parse as parse_nodes
 from ansible_collections.vfio.host.plugins.module_utils._sriov.spec import parse_entries
@@ -98,7 +99,7 @@ def problems_of(entry_point: str, values: Mapping[str, Any], *, variables: Mappi
     points = specs()
     options = points[entry_point]["options"]
     problems = unknown_variables(variables, {name for point in points.values() for name in point["options"]})
-    wrong = {name: misfits(options, {name: value}, variables=variables) for name, value in values.items()}
+    wrong = {name: too_long(name, value) or misfits(options, {name: value}, variables=variables) for name, value in values.items()}
     problems += [misfit for of_one in wrong.values() for misfit in of_one]
     problems += _unmeant_share(variables)
     return problems + unmeant({name: value for name, value in values.items() if not wrong[name]}, variables)
@@ -126,7 +127,7 @@ def _check(option: dict[str, Any], value: Any, where: str, keys: Keys, problems:
         return
     if kind == "str" and "choices" in option and value not in option["choices"]:
         choices = [str(choice) for choice in option["choices"]]
-        problems.append(f"{where}: {value!r} is none of {', '.join(choices)}{did_you_mean(str(value), choices)}{told}")
+        problems.append(f"{where}: {shown(value)} is none of {', '.join(choices)}{did_you_mean(str(value), choices)}{told}")
     if kind == "list":
         inner: dict[str, Any] = {key: option[key] for key in ("options", "choices") if key in option}
         for index, item in enumerate(_listed(value)):
@@ -173,7 +174,7 @@ def _listed(value: Sequence[Any]) -> Sequence[Any]:
 def _shown(value: object) -> str:
     if isinstance(value, Mapping):
         return "a mapping"
-    return "a list" if isinstance(value, (list, tuple)) else repr(value)
+    return "a list" if isinstance(value, (list, tuple)) else shown(value)
 
 
 def unmeant(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
@@ -183,8 +184,10 @@ def unmeant(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str
     problems: list[str] = []
     for name in _TASK_FILES:
         path = values.get(name)
-        if path and not os.path.isfile(os.path.expanduser(path)):
-            problems.append(f"{name}: the controller has no file {path}; name a file of tasks there{at(of_name(name, variables))}")
+        if path is not None and not isinstance(path, str):
+            problems.append(f"{name} must be the path of a file of tasks, and is {shown(path)}{at(of_name(name, variables))}")
+        elif path and ("\0" in path or not os.path.isfile(os.path.expanduser(path))):
+            problems.append(f"{name}: the controller has no file {shown(path)}; name a file of tasks there{at(of_name(name, variables))}")
     present = values.get("passthrough_state", "present") == "present"
     devices, sriov = values.get("passthrough_devices"), values.get("passthrough_sriov")
     checks: list[Callable[[], object]] = []

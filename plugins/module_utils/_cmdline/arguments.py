@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import check_lengths, shown
 
 if TYPE_CHECKING:
     from typing import Iterable, Mapping, Sequence
@@ -216,6 +217,7 @@ def is_collected(name: str) -> bool:
 
 def parse_wishes(arguments: Mapping[str, object], present: bool) -> list[Wish]:
     """The wishes of a task's ``arguments``, name -> value, null or list. Raises InputError with every problem."""
+    check_lengths("arguments", arguments)
     wishes: list[Wish] = []
     problems: list[str] = []
     for given, value in arguments.items():
@@ -236,7 +238,7 @@ def _wish(name: str, value: object, present: bool) -> Wish:
     """The wish for one argument of a task. Raises InputError."""
     if not _NAME.match(name):
         raise InputError(
-            f"arguments: {name!r} is no argument's name; it begins with a letter, a digit or '_' and holds these and . , "
+            f"arguments: {shown(name)} is no argument's name; it begins with a letter, a digit or '_' and holds these and . , "
             ": / + -"
         )
     if name in _LOADERS_OWN:
@@ -264,17 +266,17 @@ def _text(name: str, value: object) -> str:
     if isinstance(value, int):
         return f"{name}={value}"
     if not isinstance(value, str):
-        raise InputError(f"arguments: {name} is {value!r}; a value is a text, a whole number or null: write it in quotes")
+        raise InputError(f"arguments: {name} is {shown(value)}; a value is a text, a whole number or null: write it in quotes")
     if not all(" " <= letter <= "~" for letter in value):
-        raise InputError(f"arguments: {name} is {value!r}; a value has printable ASCII characters only, and no line end")
+        raise InputError(f"arguments: {name} is {shown(value)}; a value has printable ASCII characters only, and no line end")
     if value.count('"') % 2:
-        raise InputError(f"arguments: {name} is {value!r}, with a double quote that is not closed")
+        raise InputError(f"arguments: {name} is {shown(value)}, with a double quote that is not closed")
     text = f"{name}={value}"
     if " " in value and '"' not in value:
         text = f'{name}="{value}"'
     if len(parse(text).words) != 1 or parse(text).tail:
         raise InputError(
-            f"arguments: {name} is {value!r}, which the kernel reads as several arguments; give each its own name, or "
+            f"arguments: {name} is {shown(value)}, which the kernel reads as several arguments; give each its own name, or "
             "put the whole value into double quotes"
         )
     return text

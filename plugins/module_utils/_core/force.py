@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import List, Optional, Sequence, Tuple
 
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
+
 # Why the host itself may need a device.
 GUARDS = ("network", "storage", "console")
 # What a task may be forced to do beside: bind a driver that does not declare the device.
@@ -23,7 +25,7 @@ def parse_force(value: object, where: str, *, known: Sequence[str], problems: Li
     """
     items: object = [word.strip() for word in value.split(",")] if isinstance(value, str) else value or ()
     if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
-        problems.append(f"{where}: force must be a list of {', '.join(known)}, not {value!r}")
+        problems.append(f"{where}: force must be a list of {', '.join(known)}, not {shown(value)}")
         return ()
     words: Tuple[str, ...] = tuple(items)
     unknown = sorted(set(words) - set(known))

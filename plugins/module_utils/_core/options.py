@@ -15,6 +15,7 @@ from ansible.module_utils.common.validation import check_type_int
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import FORCES
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import IGNORE
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
 
 # What is declared once and for all devices, and is looked for in an entry.
 _OF_THE_TASK = ("state", "now", "at_boot", "timeout", "confirm")
@@ -33,7 +34,7 @@ class IntType(str):
         try:
             number: int = check_type_int(value)
         except OverflowError as error:
-            raise TypeError(f"{value!r} cannot be converted to an int") from error
+            raise TypeError(f"{shown(value)} cannot be converted to an int") from error
         return number
 
 
@@ -64,7 +65,7 @@ def unknown_options(where: str, value: Mapping[Any, object], *, known: Sequence[
         hint = f"; did you mean {near[0]}?" if near else ""
         if key in _OF_THE_TASK:
             hint = f"; {key} is an option of the task, for all of its devices"
-        problems.append(f"{where}: unknown option {key!r}; there are: {', '.join(known)}{hint}")
+        problems.append(f"{where}: unknown option {shown(key)}; there are: {', '.join(known)}{hint}")
     return problems
 
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Dict, List, NamedTuple, Optional
 
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER, BASE_MODULE, Choice
 
 
@@ -54,7 +55,7 @@ def parse_consumer(value: object, where: str, *, drivers: Dict[str, object], pro
     if name not in CONSUMERS:
         near = get_close_matches(name, CONSUMERS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        problems.append(f"{where}: consumer {value!r} is none of {', '.join(CONSUMERS)}{hint}")
+        problems.append(f"{where}: consumer {shown(value)} is none of {', '.join(CONSUMERS)}{hint}")
         return None
     if needs_base(name) and CONSUMERS[name].is_firm:
         problems += [

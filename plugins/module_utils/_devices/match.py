@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import IDENTITY, Device, normalize_address
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
 
 if TYPE_CHECKING:
     from typing import Callable
@@ -107,7 +108,7 @@ def parse_match(value: object, where: str) -> Match:
         if key not in FIELDS:
             near = get_close_matches(str(key), FIELDS, n=1)
             problems.append(
-                f"{where}: {key!r} is no field of a device; there are: {', '.join(sorted(FIELDS))}"
+                f"{where}: {shown(key)} is no field of a device; there are: {', '.join(sorted(FIELDS))}"
                 f"{f'; did you mean {near[0]}?' if near else ''}"
             )
             continue
@@ -135,7 +136,7 @@ def _patterns(key: str, value: object) -> list[str]:
         return [_pattern(key, value)]
     first, last = int(found.group(1)), int(found.group(2))
     if first > last or last > _MOST_VFS:
-        raise ValueError(f"{value!r} is no range; one looks like 0-5, and a PF has at most {_MOST_VFS} VFs")
+        raise ValueError(f"{shown(value)} is no range; one looks like 0-5, and a PF has at most {_MOST_VFS} VFs")
     return [str(number) for number in range(first, last + 1)]
 
 
@@ -152,7 +153,7 @@ def _pf_matches(value: object, where: str) -> list[Match]:
     address = _address(text)
     found = [] if address is None else [Match({"address": (address,)}, text)]
     if address is None and _ADDRESS_LIKE.match(text):
-        raise ValueError(f"{value!r} is no {_KINDS[ADDRESS]}")
+        raise ValueError(f"{shown(value)} is no {_KINDS[ADDRESS]}")
     if address is None or ":" not in address:
         found += [Match({name: (text,)}, text) for name in _NAMES]
     return found
@@ -183,14 +184,14 @@ def _show(value: object) -> str:
 def _pattern(key: str, value: object) -> str:
     """The text that values of this field are compared with. Raises ValueError for what none can equal."""
     if isinstance(value, (dict, list)) or value is None:
-        raise ValueError(f"{value!r} is neither text, number nor boolean")
+        raise ValueError(f"{shown(value)} is neither text, number nor boolean")
     if FIELDS[key] in (ID, HEX) and not isinstance(value, str):
-        raise ValueError(f"write it in quotes: without them YAML made the number {value!r} of it, as it makes 192 of 0300")
+        raise ValueError(f"write it in quotes: without them YAML made the number {shown(value)} of it, as it makes 192 of 0300")
     if key in _QUOTED and not isinstance(value, (str, dict)):
-        raise ValueError(f"write it in quotes: without them YAML read it as {value!r}, and no text")
+        raise ValueError(f"write it in quotes: without them YAML read it as {shown(value)}, and no text")
     found = _PATTERNS[FIELDS[key]](str(value).strip().lower())
     if not found:
-        raise ValueError(f"{value!r} is no {_KINDS[FIELDS[key]]}")
+        raise ValueError(f"{shown(value)} is no {_KINDS[FIELDS[key]]}")
     return found
 
 

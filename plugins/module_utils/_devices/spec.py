@@ -18,7 +18,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.options import unk
 from ansible_collections.vfio.host.plugins.module_utils._devices.consumers import CONSUMERS, parse_consumer
 from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match, parse_match
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
-from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import check_lengths, is_whole, shown
 
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterable, TypeVar
@@ -70,13 +70,14 @@ def parse_policy_name(name: object) -> str:
     """The name, or InputError: it becomes part of a file's name."""
     if not isinstance(name, str) or not _POLICY.match(name) or len(name) > _MAX_NAME:
         raise InputError(
-            f"policy {name!r}: a policy's name has lower-case letters, digits and '-' only, at most {_MAX_NAME}"
+            f"policy {shown(name)}: a policy's name has lower-case letters, digits and '-' only, at most {_MAX_NAME}"
         )
     return name
 
 
 def parse_matches(values: Iterable[object]) -> list[Match]:
     """The matches of ``pci_facts`` as a list of Match; all errors at once."""
+    check_lengths("match", values)
     return _collect(lambda index, value: parse_match(value, f"match[{index}]"), values)
 
 
@@ -85,13 +86,14 @@ def parse_declarations(policies: dict[str, Any], may_be_empty: bool = False) -> 
 
     ``may_be_empty``: a policy with an empty list gives back what it took; else that is an error, as it may be a slip of an expression.
     """
+    check_lengths("devices", policies)
     problems, found = [], {}
     for name, values in policies.items():
         try:
             parse_policy_name(name)
             if not isinstance(values, list):
                 hint = "; to give back what it took, say []" if may_be_empty and values is None else ""
-                raise InputError(f"policy {name}: its devices must be a list, not {values!r}{hint}")
+                raise InputError(f"policy {name}: its devices must be a list, not {shown(values)}{hint}")
             if not (values or may_be_empty):
                 raise InputError(
                     f"policy {name}: it declares no devices; to give back what it took, say state: absent"
@@ -120,7 +122,7 @@ def _collect(parse: Callable[[int, object], _Parsed], values: Iterable[object]) 
 def _parse_entry(policy: str, index: int, value: object) -> Entry:
     where = f"policy {policy}, devices[{index}]"
     if not isinstance(value, dict):
-        raise InputError(f"{where}: must be a mapping with 'match', not {value!r}")
+        raise InputError(f"{where}: must be a mapping with 'match', not {shown(value)}")
     problems = unknown_options(where, value, known=_OPTIONS)
     match = None
     try:
@@ -130,24 +132,24 @@ def _parse_entry(policy: str, index: int, value: object) -> Entry:
     driver = value.get("driver", AUTO)
     if not _is_driver(driver):
         problems.append(
-            f"{where}: driver {driver!r}: a driver's name has letters, digits, '_', '-' and '.' only; "
+            f"{where}: driver {shown(driver)}: a driver's name has letters, digits, '_', '-' and '.' only; "
             "or say auto or native"
         )
     fallback = value.get("fallback")
     if fallback is not None and (not _is_driver(fallback) or fallback in (AUTO, NATIVE)):
-        problems.append(f"{where}: fallback {fallback!r}: must be the name of a driver, such as vfio-pci")
+        problems.append(f"{where}: fallback {shown(fallback)}: must be the name of a driver, such as vfio-pci")
     elif fallback is not None and driver in (NATIVE, fallback):
-        problems.append(f"{where}: fallback {fallback!r} is never taken with driver {driver!r}; leave it out")
+        problems.append(f"{where}: fallback {shown(fallback)} is never taken with driver {shown(driver)}; leave it out")
     consumer = parse_consumer(value.get("consumer"), where, drivers={"driver": driver, "fallback": fallback}, problems=problems)
     count = _number(value.get("count"))
     if count is not None and count < 0:
         problems.append(f"{where}: count {shown(value['count'])} must be a whole number from 0")
     group = value.get("iommu_group", REFUSE)
     if group not in _GROUP_WAYS:
-        problems.append(f"{where}: iommu_group {group!r} must be one of {', '.join(_GROUP_WAYS)}")
+        problems.append(f"{where}: iommu_group {shown(group)} must be one of {', '.join(_GROUP_WAYS)}")
     optional = _BOOLEANS.get(str(value.get("optional", False)).lower())
     if optional is None:
-        problems.append(f"{where}: optional {value['optional']!r} must be true or false")
+        problems.append(f"{where}: optional {shown(value['optional'])} must be true or false")
     force = parse_force(value.get("force"), where, known=FORCES, problems=problems)
     if problems or match is None or optional is None:
         raise InputError(*problems)

@@ -8,7 +8,12 @@
 
 from __future__ import annotations
 
+from typing import Iterator, List
+
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+
 _MOST_DIGITS = 40  # that a message repeats
+_TOO_LONG = f"a number of more than {_MOST_DIGITS} digits"
 
 
 def is_whole(value: object, most_digits: int) -> bool:
@@ -20,11 +25,40 @@ def is_whole(value: object, most_digits: int) -> bool:
 
 
 def shown(value: object) -> str:
-    """The value for a message: a number of many digits by how many there are."""
+    """The value for a message, cut where it is long: a number of many digits by how many there are."""
     if isinstance(value, int) and abs(value) >= 10**_MOST_DIGITS:
-        return f"a number of more than {_MOST_DIGITS} digits"
-    text = repr(value)
+        return _TOO_LONG
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of thousands of digits, also within a list
+        return f"a {type(value).__name__} with {_TOO_LONG}"
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-__all__ = ("is_whole", "shown")
+def too_long(where: str, value: object) -> List[str]:
+    """A sentence where a number of too many digits is anywhere in a value of YAML, else []: it can be written into no message, and into no
+    file. Hexadecimal ones (0xfff...) pass YAML at any length.
+    """
+    return list(dict.fromkeys(_too_long(where, value, [])))
+
+
+def check_lengths(where: str, value: object) -> None:
+    """Raise InputError with what too_long() says."""
+    problems = too_long(where, value)
+    if problems:
+        raise InputError(*problems)
+
+
+def _too_long(where: str, value: object, above: List[object]) -> Iterator[str]:
+    """A sentence for each such number; ``above``: what the value is in, which by YAML's anchors may be within itself."""
+    if isinstance(value, int):
+        if abs(value) >= 10**_MOST_DIGITS:
+            yield f"{where}: {_TOO_LONG}, which nothing here can have"
+    elif isinstance(value, (dict, list, tuple)) and not any(one is value for one in above):
+        for one in value:
+            yield from _too_long(where, one, above + [value])
+        for key in value if isinstance(value, dict) else ():
+            yield from _too_long(where, value[key], above + [value])
+
+
+__all__ = ("check_lengths", "is_whole", "shown", "too_long")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import check_lengths, shown
 from ansible_collections.vfio.host.plugins.module_utils._kconfig import table
 from ansible_collections.vfio.host.plugins.module_utils._kernel import kmod
 
@@ -51,18 +52,19 @@ def parse_config(text: str) -> dict[str, str]:
 
 def parse_wanted(options: Mapping[object, object]) -> dict[str, tuple[str, ...]]:
     """Symbol without CONFIG_ -> tuple of accepted values, from the user's mapping. Raises InputError."""
+    check_lengths("options", options)
     problems: list[str] = []
     wanted: dict[str, tuple[str, ...]] = {}
     for name, value in options.items():
         symbol = name[len(_PREFIX):] if isinstance(name, str) and name.startswith(_PREFIX) else name
         if not isinstance(symbol, str) or not _SYMBOL.match(symbol):
-            problems.append(f"options: {name!r} is no Kconfig symbol: letters, digits and '_' only, such as VFIO_PCI")
+            problems.append(f"options: {shown(name)} is no Kconfig symbol: letters, digits and '_' only, such as VFIO_PCI")
             continue
         if symbol in wanted:
             problems.append(f"options: {symbol} is declared twice, with and without {_PREFIX}")
         values = [_value(word) for word in (value if isinstance(value, (list, tuple)) else [value])]
         if not values or None in values:
-            problems.append(f"options: {name}: {value!r} must be y, m or n, or a list of them")
+            problems.append(f"options: {name}: {shown(value)} must be y, m or n, or a list of them")
         wanted[symbol] = tuple(word for word in values if word is not None)
     if problems:
         raise InputError(*problems)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown, too_long
 
 # A service's name as systemd takes it (source: systemd src/basic/unit-name.c, VALID_CHARS and UNIT_NAME_MAX).
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\-]*)?\.service\Z")
@@ -63,6 +64,10 @@ class Wishes:
 
 def parse(value: Optional[Dict[str, Any]], present: bool, *, problems: List[str]) -> Wishes:
     """The Wishes that an option means. Not ``present``: names alone count. ``problems`` gains a sentence for everything that is wrong."""
+    unusable = too_long("memlock", value)
+    if unusable:
+        problems += unusable
+        return Wishes()
     problems += unknown_options("memlock", value or {}, known=_KEYS)
     found: Dict[str, Dict[str, Optional[Limit]]] = {key: {} for key in _KEYS}
     for key in _KEYS:
@@ -70,7 +75,7 @@ def parse(value: Optional[Dict[str, Any]], present: bool, *, problems: List[str]
         if entries is None:
             continue
         if not isinstance(entries, dict):
-            problems.append(f"memlock.{key} must be a mapping of names to limits, and is {entries!r}")
+            problems.append(f"memlock.{key} must be a mapping of names to limits, and is {shown(entries)}")
             continue
         for name, limit in entries.items():
             where = f"memlock.{key}.{name}"
@@ -83,20 +88,20 @@ def _is_name(key: str, name: object, problems: List[str]) -> bool:
     if key == "units":
         if isinstance(name, str) and _UNIT.match(name) and len(name) <= _LONGEST and not name.startswith((".", "@")):
             return True
-        problems.append(f"memlock.units: {name!r} is no name of a service: it ends in .service, as libvirtd.service does")
+        problems.append(f"memlock.units: {shown(name)} is no name of a service: it ends in .service, as libvirtd.service does")
         return False
     if isinstance(name, str) and _USER.match(name):
         return True
-    problems.append(f"memlock.users: {name!r} is no name of a user, nor of a group with @ before it")
+    problems.append(f"memlock.users: {shown(name)} is no name of a user, nor of a group with @ before it")
     return False
 
 
 def _limit(where: str, value: object, problems: List[str]) -> Optional[Limit]:
     limit = parse_limit(value)
     if limit is None:
-        problems.append(f'{where} must be infinity, a number of bytes, or a size such as "64G" (K, M, G, T, P or E, of 1024), and is {value!r}')
+        problems.append(f'{where} must be infinity, a number of bytes, or a size such as "64G" (K, M, G, T, P or E, of 1024), and is {shown(value)}')
     elif limit.size is not None and not _LEAST <= limit.size < _MOST:
-        problems.append(f"{where} is {value!r}, which is {'less than a page' if limit.size < _LEAST else 'more than any host has; say infinity'}")
+        problems.append(f"{where} is {shown(value)}, which is {'less than a page' if limit.size < _LEAST else 'more than any host has; say infinity'}")
     return limit
 
 

@@ -17,6 +17,7 @@ from ansible.module_utils.common.validation import check_type_dict
 from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS, parse_force
 from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import check_lengths, shown
 from ansible_collections.vfio.host.plugins.module_utils._kernel.modprobe import module_name
 from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import as_text, truth
 from ansible_collections.vfio.host.plugins.module_utils._modules import records
@@ -64,10 +65,11 @@ class Wish:
 
 def parse_wishes(entries: object) -> list[Wish]:
     """A list of Wish from the user's list of mappings. Raises InputError with every problem."""
+    check_lengths("modules", entries)
     wishes: list[Wish] = []
     problems: list[str] = []
     if not isinstance(entries, (list, tuple)):
-        raise InputError(f"modules: must be a list of mappings with 'name', not {entries!r}")
+        raise InputError(f"modules: must be a list of mappings with 'name', not {shown(entries)}")
     for index, entry in enumerate(entries):
         try:
             wishes.append(_parse_entry(f"modules[{index}]", entry))
@@ -87,23 +89,23 @@ def parse_wishes(entries: object) -> list[Wish]:
 
 def _parse_entry(where: str, entry: object) -> Wish:
     if not isinstance(entry, dict):
-        raise InputError(f"{where}: must be a mapping with 'name', not {entry!r}")
+        raise InputError(f"{where}: must be a mapping with 'name', not {shown(entry)}")
     problems = unknown_options(where, entry, known=_KEYS)
     name = _module(entry.get("name"), f"{where}: name", problems)
     if name:
         where = f"{where} {name}"
     state = LOADED if entry.get("state") is None else entry["state"]
     if state not in STATES:
-        problems.append(f"{where}: state {state!r} must be one of {', '.join(STATES)}")
+        problems.append(f"{where}: state {shown(state)} must be one of {', '.join(STATES)}")
     at_boot = _boolean(entry.get("at_boot"))
     if at_boot is None:
-        problems.append(f"{where}: at_boot {entry['at_boot']!r} must be true or false")
+        problems.append(f"{where}: at_boot {shown(entry['at_boot'])} must be true or false")
     options = _options(where, entry.get("options"), problems)
     before = entry.get("before") or []
     if isinstance(before, str):
         before = [native.strip() for native in before.split(",")]
     if not isinstance(before, (list, tuple)):
-        problems.append(f"{where}: before must be a list of modules, not {before!r}")
+        problems.append(f"{where}: before must be a list of modules, not {shown(before)}")
         before = []
     natives = [_module(native, f"{where}: before", problems) for native in before]
     if name and name in natives:
@@ -140,7 +142,7 @@ def _module(value: object, where: str, problems: list[str]) -> str:
     if isinstance(value, str) and records.MODULE.match(value) and len(value) <= records.MAX_MODULE:
         return module_name(value)
     problems.append(
-        f"{where} {value!r}: a module's name has letters, digits, '_' and '-' only, at most {records.MAX_MODULE}"
+        f"{where} {shown(value)}: a module's name has letters, digits, '_' and '-' only, at most {records.MAX_MODULE}"
     )
     return ""
 
@@ -152,21 +154,21 @@ def _options(where: str, value: object, problems: list[str]) -> dict[str, str]:
         with suppress(TypeError):
             value = check_type_dict(value)  # a=1 b=2, or JSON
     if not isinstance(value, dict):
-        problems.append(f"{where}: options must be a mapping of names to values, not {value!r}")
+        problems.append(f"{where}: options must be a mapping of names to values, not {shown(value)}")
         return {}
     options: dict[str, str] = {}
     for name, wanted in value.items():
         if not isinstance(name, str) or not records.OPTION.match(name):
-            problems.append(f"{where}: option {name!r}: an option's name has letters, digits, '_', '-' and '.' only")
+            problems.append(f"{where}: option {shown(name)}: an option's name has letters, digits, '_', '-' and '.' only")
             continue
         try:
             text = as_text(wanted)
         except ValueError:
-            problems.append(f"{where}: option {name}: {wanted!r} must be one text, number or boolean")
+            problems.append(f"{where}: option {name}: {shown(wanted)} must be one text, number or boolean")
             continue
         if not records.VALUE.match(text) or len(text) > records.MAX_VALUE:
             problems.append(
-                f"{where}: option {name}: {text!r} must be one word of letters, digits and _.,:/+*@%=~- , at most "
+                f"{where}: option {name}: {shown(text)} must be one word of letters, digits and _.,:/+*@%=~- , at most "
                 f"{records.MAX_VALUE}: no blanks, quotes, comments or line ends"
             )
         if options.setdefault(module_name(name), text) != text:

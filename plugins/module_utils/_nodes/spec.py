@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import parse_policy_name
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown, too_long
 
 ROOT = "root"
 # One word in a rule, without a substitution (source: useradd(8), systemd src/basic/user-util.c valid_user_group_name()).
@@ -56,6 +57,10 @@ def parse(
 
     ``problems`` gains a sentence for everything that is wrong.
     """
+    unusable = too_long("nodes", nodes) + too_long("iommu_node", iommu)
+    if unusable:
+        problems += unusable
+        return {}
     found: Dict[Optional[str], Optional[Wish]] = {}
     for name, value in (nodes or {}).items():
         try:
@@ -73,7 +78,7 @@ def _wish(policy: Optional[str], where: str, value: object, problems: List[str])
     if value is None or value == {}:
         return None
     if not isinstance(value, dict):
-        problems.append(f"{where} must be a mapping of {', '.join(_KEYS)}, and is {value!r}")
+        problems.append(f"{where} must be a mapping of {', '.join(_KEYS)}, and is {shown(value)}")
         return None
     keys = _KEYS if policy is not None else _KEYS[:3]
     problems += unknown_options(where, value, known=keys)
@@ -81,7 +86,7 @@ def _wish(policy: Optional[str], where: str, value: object, problems: List[str])
     owner, group = (_account(where, key, given.get(key, ROOT), problems) for key in ("owner", "group"))
     symlink = _BOOLEANS.get(str(given.get("symlink", False)).lower())
     if symlink is None:
-        problems.append(f"{where}: symlink must be true or false, and is {given['symlink']!r}")
+        problems.append(f"{where}: symlink must be true or false, and is {shown(given['symlink'])}")
     mode = _mode(where, given.get("mode", "0600" if group == ROOT else "0660"), problems)
     return Wish(policy, owner, group, mode, symlink is True)
 
@@ -90,13 +95,13 @@ def _account(where: str, key: str, value: object, problems: List[str]) -> str:
     if isinstance(value, str) and _ACCOUNT.match(value):
         return value
     kind = "user" if key == "owner" else "group"
-    problems.append(f"{where}: {key} must be the name of a {kind}, and is {value!r}; numbers differ between hosts, so they are not taken")
+    problems.append(f"{where}: {key} must be the name of a {kind}, and is {shown(value)}; numbers differ between hosts, so they are not taken")
     return ROOT
 
 
 def _mode(where: str, value: object, problems: List[str]) -> int:
     if not isinstance(value, str) or not _MODE.match(value):
-        problems.append(f'{where}: mode must be a text of four octal digits, such as "0660" in quotes, and is {value!r}')
+        problems.append(f'{where}: mode must be a text of four octal digits, such as "0660" in quotes, and is {shown(value)}')
         return 0o600
     mode = int(value, 8)
     if mode & _OTHERS:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import check_lengths, shown
 
 if TYPE_CHECKING:
     from typing import Any, Callable, Collection, Mapping
@@ -21,12 +22,13 @@ _PREFIX = "CONFIG_"
 
 def check(platforms: Mapping[object, object], known: Collection[str]) -> None:
     """Raise InputError with every problem in the needs of platforms. ``known``: the names of platforms."""
+    check_lengths("platforms", platforms)
     problems: list[str] = []
     for name, needs in platforms.items():
         if name not in known:
-            problems.append(f"platforms: {name!r} is no platform; there are: {', '.join(known)}")
+            problems.append(f"platforms: {shown(name)} is no platform; there are: {', '.join(known)}")
         elif not isinstance(needs, dict):
-            problems.append(f"platforms: {name}: must be a mapping of {', '.join(sorted(_KINDS))}, not {needs!r}")
+            problems.append(f"platforms: {name}: must be a mapping of {', '.join(sorted(_KINDS))}, not {shown(needs)}")
         else:
             problems += [
                 f"platforms: {name}: {key} is unknown; there are: {', '.join(sorted(_KINDS))}" for key in needs if key not in _KINDS
@@ -36,7 +38,7 @@ def check(platforms: Mapping[object, object], known: Collection[str]) -> None:
                 for key, kind in _KINDS.items() if not isinstance(needs.get(key) or kind(), kind)
             ]
             problems += [
-                f"platforms: {name}: modules: each must be a mapping with 'name', not {one!r}"
+                f"platforms: {name}: modules: each must be a mapping with 'name', not {shown(one)}"
                 for one in _listed(needs) if not (isinstance(one, dict) and isinstance(one.get("name"), str))
             ]
     if problems:

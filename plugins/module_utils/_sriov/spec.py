@@ -15,7 +15,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARD
 from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match, parse_match
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
-from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import check_lengths, is_whole, shown
 from ansible_collections.vfio.host.plugins.module_utils._sriov.attributes import parse_settings, resolve_settings
 
 if TYPE_CHECKING:
@@ -57,8 +57,9 @@ class Entry:
 
 def parse_entries(values: Any, key: str, *, present: bool) -> list[Entry]:
     """The user's list as a list of Entry; all errors at once. ``key`` names the list; ``present``: numbers are needed."""
+    check_lengths(key, values)
     if not isinstance(values, list):
-        raise InputError(f"{key} must be a list, not {values!r}")
+        raise InputError(f"{key} must be a list, not {shown(values)}")
     found, problems = [], []
     for index, value in enumerate(values):
         try:
@@ -72,7 +73,7 @@ def parse_entries(values: Any, key: str, *, present: bool) -> list[Entry]:
 
 def _parse_entry(where: str, value: Any, present: bool) -> Entry:
     if not isinstance(value, dict):
-        raise InputError(f"{where}: must be a mapping with 'match' and 'numvfs', not {value!r}")
+        raise InputError(f"{where}: must be a mapping with 'match' and 'numvfs', not {shown(value)}")
     problems = unknown_options(where, value, known=_OPTIONS)
     match, number = None, value.get("numvfs")
     try:
@@ -86,7 +87,7 @@ def _parse_entry(where: str, value: Any, present: bool) -> Entry:
         problems.append(f"{where}: say how many VFs there shall be: numvfs, a whole number from 0, or max")
     autoprobe = _BOOLEANS.get(str(value.get("autoprobe", False)).lower())
     if autoprobe is None:
-        problems.append(f"{where}: autoprobe {value['autoprobe']!r} must be true or false")
+        problems.append(f"{where}: autoprobe {shown(value['autoprobe'])} must be true or false")
     known = len(problems)
     settings = parse_settings(value.get("vfs"), where, problems=problems)
     if len(problems) == known and text != MAX and number is not None and is_whole(number, most_digits=_MOST_DIGITS):

@@ -161,3 +161,22 @@ def test_an_entry_of_vfs_or_of_modules_may_give_up_guards_for_itself_alone():
         passthrough_sriov=[{"match": {"address": "0000:01:00.0"}, "numvfs": 1, "force": ["network"]}],
         passthrough_modules=[{"name": "nvme", "state": "disabled", "force": ["storage"]}],
     ) == []
+
+
+@pytest.mark.parametrize("value", [True, 7, ["tasks.yml"], {"a": "b"}])
+def test_a_file_of_tasks_is_named_by_a_text(value):
+    (problem,) = _declared.unmeant({"passthrough_before_reboot": value}, {})
+    assert problem == f"passthrough_before_reboot must be the path of a file of tasks, and is {value!r}"
+
+
+def test_a_file_of_tasks_has_a_name_that_a_file_can_have():
+    (problem,) = _declared.unmeant({"passthrough_after_reboot": "tasks\0.yml"}, {})
+    assert problem == "passthrough_after_reboot: the controller has no file 'tasks\\x00.yml'; name a file of tasks there"
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_a_variable_with_a_number_that_nothing_can_write_is_one_sentence(name):
+    for value in (16 ** 5000, {"x": [16 ** 5000]}):
+        assert _declared.problems_of("main", {name: value}, variables={name: value}) == [
+            f"{name}: a number of more than 40 digits, which nothing here can have"
+        ]

@@ -46,7 +46,7 @@ class _Reader:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._parser = expat.ParserCreate()
+        self._parser = expat.ParserCreate("utf-8")  # as read() encodes it, whatever the file declares
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.EntityDeclHandler = self._refuse

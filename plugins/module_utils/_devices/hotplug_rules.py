@@ -16,9 +16,9 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._core.globs import fits as fits_glob
 from ansible_collections.vfio.host.plugins.module_utils._devices import vf_rules
 from ansible_collections.vfio.host.plugins.module_utils._devices.consumers import needs_base
 from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import named_driver
@@ -71,8 +71,8 @@ class Standing:
     def catches(self, device: Device) -> bool:
         """Whether the rule takes a device."""
         values = dict(device.ids, address=device.address, pf=device.devpath or "", vf="" if device.vf is None else str(device.vf))
-        return not fnmatchcase(values["class"], _BRIDGES) and all(
-            any(fnmatchcase(values[key], one) for one in globs) for key, globs in self.patterns.items()
+        return not fits_glob(values["class"], _BRIDGES) and all(
+            any(fits_glob(values[key], one) for one in globs) for key, globs in self.patterns.items()
         )
 
     @property
@@ -255,7 +255,7 @@ def _of_vfs(match: Match, survey: Survey, selector: Selector) -> dict[str, tuple
         (one.devpath, one.sriov["total"]) for one in pfs if one.sriov is not None and one.devpath is not None and one.pin is None
     ]
     most = max((total for dummy, total in sizes), default=0)
-    indexes = [str(index) for index in range(most) if any(fnmatchcase(str(index), one) for one in match.wanted["vf"])]
+    indexes = [str(index) for index in range(most) if any(fits_glob(str(index), one) for one in match.wanted["vf"])]
     return {"pf": tuple(sorted(devpath for devpath, dummy in sizes)), "vf": tuple(indexes)}
 
 
@@ -336,7 +336,7 @@ def _compare(value: str, globs: tuple[str, ...] | None) -> str:
 
 def _compare_one(value: str, glob: str) -> str:
     start = re.split(r"[*?]", glob)[0]
-    if not fnmatchcase(start, value[:len(start)]):
+    if not fits_glob(start, value[:len(start)]):
         return "no"
     return "yes" if start == glob else "maybe"
 

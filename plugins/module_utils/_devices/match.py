@@ -8,12 +8,12 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._core import globs
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import IDENTITY, Device, normalize_address
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
@@ -162,7 +162,7 @@ def _pf_matches(value: object, where: str) -> list[Match]:
 def _shared_paths(match: Match, where: str, devices: list[Device]) -> list[str]:
     """Paths without a root that are the place of several of the selected ``devices``: below each root there is one."""
     patterns = match.wanted.get("path", ())
-    whole = [_glob(pattern) for pattern in patterns if "/" in pattern]
+    whole = [globs.compiled(pattern) for pattern in patterns if "/" in pattern]
     places: dict[str, list[Device]] = {}
     for device in devices if patterns else ():
         if not any(fits(str(device.path).lower()) for fits in whole):
@@ -241,13 +241,6 @@ _KINDS = {
     RANGE: "number of a VF, nor a range such as 0-5",
     MAC: "MAC address",
 }
-
-
-def _glob(pattern: str) -> Callable[[str], object]:
-    try:
-        return re.compile(fnmatch.translate(pattern)).match
-    except re.error:  # a range of which nothing can be, '[z-a]', before Python 3.10
-        return lambda dummy: None
 
 
 class Selector:
@@ -366,7 +359,7 @@ class Selector:
         if not _MAGIC.search(pattern):
             return value.startswith(pattern) if kind == ID else value == pattern
         if pattern not in self._compiled:
-            self._compiled[pattern] = _glob(pattern + "*" if kind == ID else pattern)
+            self._compiled[pattern] = globs.compiled(pattern + "*" if kind == ID else pattern)
         return self._compiled[pattern](value) is not None
 
     def _values(self, address: str, key: str) -> list[str]:

@@ -9,9 +9,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._core.globs import fits as fits_glob
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import roots_in
 from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import AUTO, Entry
@@ -212,7 +212,7 @@ def _names_address(match: Match, address: str, record: Record) -> bool:
         return True
     if not record.written:
         return False
-    left = bool(addresses) and not any(fnmatchcase(record.address, one) for one in addresses)
+    left = bool(addresses) and not any(fits_glob(record.address, one) for one in addresses)
     return left or any("address" in pf_match.wanted for pf_match in match.pfs)
 
 

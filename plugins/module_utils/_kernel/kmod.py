@@ -183,7 +183,7 @@ class Modules:
     def configuration(self, ours: Collection[str] = ()) -> modprobe.Configuration:
         """What modprobe.d, modules-load.d and the command line say; the files ``ours`` are left out."""
         loads: dict[str, str] = modprobe.parse_cmdline_load(self._decoded(f"{self._fs.proc}/cmdline"))
-        for path in self._paths(self._fs.modules_load_d, [], ours) + [self._fs.etc_modules]:
+        for path in self._paths(self._fs.modules_load_d, [], ours=ours) + [self._fs.etc_modules]:
             for module, where in modprobe.parse_load(self._decoded(path), path).items():
                 loads.setdefault(module, where)
         return modprobe.Configuration(self._directives(ours), loads)
@@ -191,17 +191,22 @@ class Modules:
     def _directives(self, ours: Collection[str] = ()) -> tuple[modprobe.Directive, ...]:
         directives = []
         tables = [("modules.softdep", f"{self._fs.module_tree}/modules.softdep")]
-        for path in self._paths(self._fs.modprobe_d, tables, ours):
+        for path in self._paths(self._fs.modprobe_d, tables, ours=ours, endings=(".conf", ".alias")):
             directives += modprobe.parse_conf(self._decoded(path), path)
         return tuple(directives + modprobe.parse_cmdline(self._decoded(f"{self._fs.proc}/cmdline")))
 
-    def _paths(self, directories: Iterable[str], first: Iterable[tuple[str, str]], ours: Collection[str]) -> list[str]:
-        """The paths of the .conf files that count, in the order of their names, with ``first``, (name, path) each."""
+    def _paths(
+        self, directories: Iterable[str], first: Iterable[tuple[str, str]], *, ours: Collection[str], endings: tuple[str, ...] = (".conf",),
+    ) -> list[str]:
+        """The paths of the files that count, in the order of their names, with ``first``, (name, path) each.
+
+        Of modprobe.d kmod reads what ends in .alias, too (source: kmod libkmod/libkmod-config.c conf_files_filter_out()).
+        """
         by_name = dict(first)
         for directory in directories:
             for name in self._fs.names(directory):
                 path = f"{directory}/{name}"
-                if name.endswith(".conf") and not name.startswith(".") and path not in ours:
+                if name.endswith(endings) and not name.startswith(".") and path not in ours:
                     by_name.setdefault(name, path)
         return [path for dummy, path in sorted(by_name.items())]
 

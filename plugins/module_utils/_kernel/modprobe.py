@@ -13,10 +13,11 @@ lines of a module only the first counts; the kernel command line comes last.
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from ansible_collections.vfio.host.plugins.module_utils._core import globs
 
 if TYPE_CHECKING:
     from typing import Iterable, Iterator, Mapping
@@ -24,13 +25,20 @@ if TYPE_CHECKING:
 CMDLINE = "/proc/cmdline"
 
 _GLOB = re.compile(r"[*?\[]")
-_BLANKS = re.compile(r"[\t ]+")
+_BRACKETS = re.compile(r"(\[[^]]*\])")
+# What separates words of a line, and what isspace() in C takes for white space; Python knows more of it.
+_BLANKS, _SPACE = re.compile(r"[\t ]+"), re.compile(r"[ \t\n\v\f\r]+")
 _KEEPS_LOADING = re.compile(r"modprobe\b.*\s(--ignore-install|-[a-zA-Z]*i[a-zA-Z]*)\b")
 
 
 def module_name(name: str) -> str:
     """'vfio_pci' for 'vfio-pci': '-' and '_' are the same to the kernel and to kmod."""
     return name.replace("-", "_")
+
+
+def _module_glob(name: str) -> str:
+    """A module's name, or a glob of names, as kmod reads it: within brackets '-' is a range's (source: kmod shared/util.c underscores())."""
+    return "".join(part if part.startswith("[") else module_name(part) for part in _BRACKETS.split(name))
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ def parse_conf(text: str, path: str) -> list[Directive]:
         if line.startswith("#") or len(words) < 2:
             continue
         rest = words[2] if len(words) > 2 else ""
-        directives.append(Directive(words[0], module_name(words[1]), rest, f"{path}:{number}"))
+        directives.append(Directive(words[0], _module_glob(words[1]), rest, f"{path}:{number}"))
     return directives
 
 
@@ -78,7 +86,7 @@ def split_options(text: str) -> list[tuple[str, str | None]]:
     for char in text:
         if char == '"':
             quoted = not quoted
-        if char.isspace() and not quoted:
+        if char in " \t\n\v\f\r" and not quoted:
             words.append(word)
             word = ""
         else:
@@ -115,7 +123,7 @@ def soft_dependencies(text: str) -> tuple[list[str], list[str]]:
     """(modules before, modules after) of a softdep line's rest."""
     modules: dict[str, list[str]] = {"pre:": [], "post:": []}
     current = None
-    for word in _BLANKS.split(text.strip("\t ")):
+    for word in _SPACE.split(text):
         if word in modules:
             current = modules[word]
         elif word and current is not None:
@@ -170,14 +178,14 @@ class Configuration:
     def install(self, module: str) -> Directive | None:
         """The install line that stands in for loading a module; None where there is none, or it loads the module."""
         for one in self.directives:
-            if one.verb == "install" and one.rest.strip() and fnmatch.fnmatchcase(module, one.module):
+            if one.verb == "install" and one.rest.strip() and globs.fits(module, one.module):
                 return None if _KEEPS_LOADING.search(one.rest) else one
         return None
 
     def softdep(self, module: str) -> Directive | None:
         """The first softdep line of a module, which is the only one that counts; None where there is none."""
         for one in self.directives:
-            if one.verb == "softdep" and fnmatch.fnmatchcase(module, one.module):
+            if one.verb == "softdep" and globs.fits(module, one.module):
                 return one
         return None
 
@@ -208,7 +216,7 @@ class Configuration:
         Aliases of the configuration come before the modules themselves (source: libkmod-module.c, kmod_module_new_from_lookup).
         """
         for one in self.directives:
-            if one.verb == "alias" and one.rest.strip() and fnmatch.fnmatchcase(module, one.module):
+            if one.verb == "alias" and one.rest.strip() and globs.fits(module, one.module):
                 if module_name(one.rest.split()[0]) != module:
                     return one
         return None

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
+from ansible_collections.vfio.host.plugins.module_utils._core.globs import fits as fits_glob
 from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._devices.match import parse_match
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
@@ -52,7 +52,7 @@ class Setting:
         """The VFs that it is about, of so many."""
         plain, globs = {one for one in self.patterns if one.isdecimal()}, [one for one in self.patterns if not one.isdecimal()]
         return [
-            index for index in range(number) if str(index) in plain or any(fnmatchcase(str(index), one) for one in globs)
+            index for index in range(number) if str(index) in plain or any(fits_glob(str(index), one) for one in globs)
         ]
 
     def of(self, index: int) -> Dict[str, Any]:
@@ -191,7 +191,7 @@ def _beyond(setting: Setting, number: int) -> List[str]:
         return []
     missing = [
         one for one in setting.patterns
-        if (int(one) >= number if one.isdecimal() else not any(fnmatchcase(str(index), one) for index in range(number)))
+        if (int(one) >= number if one.isdecimal() else not any(fits_glob(str(index), one) for index in range(number)))
     ]
     if not missing:
         return []

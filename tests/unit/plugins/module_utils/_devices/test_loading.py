@@ -39,6 +39,17 @@ def test_a_needed_module_that_does_not_load_is_refused_and_once_it_is_there_told
     assert "module vfio_pci is kept from loading by" in warning and "after the next boot" in warning
 
 
+def test_a_range_in_the_glob_of_a_line_is_a_range(host):
+    with pytest.raises(PlanError, match="module vfio_pci is kept from loading by .*a.conf:1"):
+        of_devices(host, {CONF: "install vfio[^-a-z]pc[a-z] /bin/true\n"}, NIC)
+
+
+def test_a_file_of_aliases_counts_as_any_other_of_modprobe_d(host):
+    with pytest.raises(PlanError, match="module vfio_pci is kept from loading by .*a.alias:1"):
+        of_devices(host, {"etc/modprobe.d/a.alias": "blacklist vfio-pci\n"}, NIC)
+    assert of_devices(host, {"etc/modprobe.d/a.alias": "", "etc/modprobe.d/a.alias.old": "blacklist vfio-pci\n"}, NIC) == []
+
+
 @pytest.mark.parametrize("line", ["alias vfio-pci vfio_pci", "alias pci:v00001234* vfio-pci", "remove vfio-pci /bin/true", "install vfio-pci"])
 def test_a_line_that_keeps_no_module_from_loading_is_not_told(host, line):
     assert of_devices(host, {CONF: line + "\n"}, NIC) == []

@@ -49,7 +49,7 @@ def collected(parse, *values):
     lambda value: platforms.check({"x86": value}, ["x86"]),
     lambda value: collected(parse_nodes, {"p": {"symlink": value}}, None),
     lambda value: collected(parse_nodes, None, {"mode": value}),
-    lambda value: collected(lambda one, problems: parse_memlock(one, True, problems=problems), {"users": {"vm": value}}),
+    lambda value: collected(parse_memlock, {"users": {"vm": value}}, True),
 ])
 def test_a_number_of_thousands_of_digits_is_named_wherever_it_is(parse, value):
     with pytest.raises(InputError, match="a number of more than 40 digits"):

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # Where the files of a boot are, also in an fstab that mounts them on demand only.
 _BOOT = frozenset(("/", "/boot", "/boot/efi", "/efi"))
 _ESCAPED = re.compile(rb"\\([0-3][0-7]{2})")
+# How a device is named by what is on it (source: fstab(5)).
+TAGS = {"UUID": "uuid", "LABEL": "label", "PARTUUID": "partuuid", "PARTLABEL": "partlabel", "ID": "id"}
+_LUKS, _PARTS = ("rd.luks.", "luks."), re.compile(r"[:,;]")
 # What separates fields, and what the kernel takes for white space (source: lib/ctype.c); Python knows more of both.
 _FIELDS, _WORDS = re.compile(r"[ \t]+"), re.compile(r"[ \t\n\v\f\r]+")
 _DELETED = "\\040(deleted)"
@@ -90,6 +93,12 @@ def option(mount: Mount, *names: str) -> list[str]:
     return [value for key, dummy, value in pairs if key in names and value]
 
 
+def nodes_named(mount: Mount) -> list[str]:
+    """The device nodes that a file system's options name, whatever the option is called: a journal's, a log's."""
+    values = [unescape(one.partition("=")[2]) for one in mount.options.split(",")]
+    return [value for value in values if value.startswith("/dev/")]
+
+
 def parse_swaps(text: str) -> list[tuple[str, bool]]:
     """(path, whether it is a file) of each swap in use."""
     lines = [_FIELDS.split(line) for line in text.split("\n")[1:]]
@@ -111,9 +120,40 @@ def parse_fstab(text: str) -> list[tuple[str, str, str]]:
 
 
 def boot_devices(command_line: str) -> list[tuple[str, str]]:
-    """(what, argument) of the devices that the kernel's command line names."""
-    pairs = [word.partition("=") for word in _WORDS.split(command_line)]
-    return [(value, key) for key, dummy, value in pairs if key in ("root", "resume") and value]
+    """(what, argument) of the devices that the kernel's command line names, or may name: whatever the argument is called, since each
+    image has its own (mount.usr=, boot=, cryptdevice=, rd.luks.uuid=, md=).
+    """
+    found: dict[tuple[str, str], None] = {}
+    for word in _WORDS.split(command_line.replace('"', "")):
+        key, dummy, value = word.partition("=")
+        if key in ("root", "resume") and value:
+            found[value, key] = None
+        if key.startswith(_LUKS):
+            uuid = value.partition("=")[0]
+            found[f"UUID={uuid[len('luks-'):] if uuid.startswith('luks-') else uuid}", key] = None
+        for one in [value] + _PARTS.split(value):
+            if one.startswith("/dev/") or one.partition("=")[0] in TAGS:
+                found[one, key] = None
+    return list(found)
+
+
+def parse_crypttab(text: str) -> list[tuple[str, str]]:
+    """(what, name) of each device that a boot decrypts (source: crypttab(5))."""
+    lines = [_FIELDS.split(line.strip(" \t\r")) for line in text.split("\n")]
+    return [
+        (words[1].replace('"', ""), words[0]) for words in lines
+        if len(words) > 1 and not words[0].startswith("#") and "noauto" not in (words[3] if len(words) > 3 else "").split(",")
+    ]
+
+
+def parse_unit(text: str) -> tuple[str, str]:
+    """(what, kind) of a mount or swap unit of systemd, each "" where it does not say (source: systemd.mount(5), systemd.swap(5))."""
+    told = {"What": "", "Type": ""}
+    for line in text.split("\n"):
+        key, equals, value = line.partition("=")
+        if equals and key.strip(" \t") in told:
+            told[key.strip(" \t")] = value.strip(" \t\r").strip("\"'")
+    return told["What"], told["Type"]
 
 
 def booted_partition(load_option: bytes) -> str | None:
@@ -138,12 +178,16 @@ def booted_partition(load_option: bytes) -> str | None:
 __all__ = (
     "Holding",
     "Mount",
+    "TAGS",
     "boot_devices",
     "booted_partition",
     "layers",
+    "nodes_named",
     "option",
+    "parse_crypttab",
     "parse_fstab",
     "parse_mountinfo",
     "parse_swaps",
+    "parse_unit",
     "unescape",
 )

@@ -84,7 +84,10 @@ class Sysfs:
         self.efivars = self.firmware + "/efi/efivars"
         self.proc = self.root + "/proc"
         self.dev = self.root + "/dev"
-        self.fstab = self.root + "/etc/fstab"
+        self.fstab, self.crypttab = self.root + "/etc/fstab", self.root + "/etc/crypttab"
+        self.units = [self.root + place for place in (
+            "/etc/systemd/system", "/run/systemd/system", "/run/systemd/generator.early", "/run/systemd/generator", "/run/systemd/generator.late",
+        )]
         self.stuck = self.root + "/run/vfio-host/stuck"
         self.systemd = self.root + "/run/systemd/system"
         self.udev_control = self.root + "/run/udev/control"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Callable, Iterator, List, Optional, Sequence
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import VIRTUAL, Network
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import addresses_in
+from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 if TYPE_CHECKING:
@@ -64,8 +65,12 @@ class Blocks:
         self.pool_ways: Callable[[str], Iterator[Way]] = lambda text: iter([Way(text, None)])
 
     def node(self, path: str) -> Optional[str]:
-        """The kernel's name of a device node; None where there is none."""
-        name = os.path.basename(os.path.realpath(self._fs.root + path))
+        """The kernel's name of a device node, by the node's number; None where there is none."""
+        real = os.path.realpath(self._fs.root + path)
+        found = self._fs.look(real)
+        if found is not None and found.kind == BLOCK:
+            return self.numbered(found.number)
+        name = os.path.basename(real)
         return name if self._fs.exists(f"{self._fs.block}/{name}") else None
 
     def numbered(self, number: str) -> Optional[str]:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
-_BY = {"UUID": "uuid", "LABEL": "label", "PARTUUID": "partuuid", "PARTLABEL": "partlabel"}
 _LONGEST_NAME = 255
 _ODD = re.compile(r"[^\w#+.:=@-]")  # what udev escapes in the name of a link
 # Global variables, and systemd's: the partition that its boot loader or stub came from.
@@ -47,7 +47,14 @@ class NextBoot:
         fstab = (fs.read_file(fs.fstab) or b"").decode("utf-8", "surrogateescape")
         for what, where, kind in mounts.parse_fstab(fstab):
             (far if filesystems.is_server(what, kind) else wanted).append((what, f"{where} of /etc/fstab is"))
-        for path in (fs.proc + "/cmdline", fs.fstab):
+        crypttab = (fs.read_file(fs.crypttab) or b"").decode("utf-8", "surrogateescape")
+        wanted += [(what, f"{name} of /etc/crypttab is") for what, name in mounts.parse_crypttab(crypttab)]
+        for path in self._units():
+            what, kind = mounts.parse_unit((fs.read_file(path) or b"").decode("utf-8", "surrogateescape"))
+            yield from self._unread(path)
+            if what:
+                (far if filesystems.is_server(what, kind) else wanted).append((what, f"{os.path.basename(path)} of systemd is"))
+        for path in [fs.proc + "/cmdline", fs.fstab, fs.crypttab] + fs.units:
             yield from self._unread(path)
         for told in self._booted_from():
             if isinstance(told, Way):
@@ -65,6 +72,22 @@ class NextBoot:
                 yield Way(text, None)
             for way in self._blocks.ways(name, text) if name else ():
                 yield replace(way, is_direct=False)
+
+    def _units(self) -> list[str]:
+        """The paths of the mount and swap units that a boot starts, or that are mounted at their first use: those of /etc, and what
+        generators make, of partitions by their type, too (source: systemd.generator(7), systemd-gpt-auto-generator(8)).
+        """
+        fs = self._fs
+        names = {place: fs.names(place) for place in fs.units}
+        wanted = {
+            one for place, own in names.items() for directory in own if directory.endswith((".wants", ".requires", ".upholds"))
+            for one in fs.names(f"{place}/{directory}")
+        }
+        stems = {one.rpartition(".")[0] for one in wanted if one.endswith(".automount")}
+        return [
+            f"{place}/{name}" for place, own in names.items() for name in own
+            if name.endswith((".mount", ".swap")) and (name in wanted or name.rpartition(".")[0] in stems)
+        ]
 
     def _unread(self, path: str) -> Iterator[Way]:
         """A Way that cannot be told, where what was just looked for at ``path`` is there and cannot be read."""
@@ -92,9 +115,9 @@ class NextBoot:
         if "\0" in what:
             return None, False
         key, is_tag, value = what.partition("=")
-        if is_tag and key in _BY:
+        if is_tag and key in mounts.TAGS:
             shown = _ODD.sub(_escaped, value)
-            links = [f"{fs.disk_links}/by-{_BY[key]}/{one}" for one in (shown, shown.lower())]
+            links = [f"{fs.disk_links}/by-{mounts.TAGS[key]}/{one}" for one in (shown, shown.lower())]
             name = next((name for name in map(fs.link, links) if name), None)
             # What is too long for a link's name is mounted all the same, found by its content.
             return name, name is not None or len(shown.encode("utf-8")) <= _LONGEST_NAME

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 _VIRTIO = re.compile(r"virtio\d+\Z")
-# Other devices of a file system that has one (source: linux fs/xfs/xfs_super.c xfs_fs_show_options(), fs/ext4/super.c).
-_MORE_DEVICES = ("logdev", "rtdev", "journal_path")
 
 
 class Storage:
@@ -144,8 +142,8 @@ class Storage:
             yield from self._blocks.of_node(mount.source, text, seen=seen)
         else:
             yield Way(f"{text} on {mount.number} ({mount.source})", None)
-        for path in mounts.option(mount, *_MORE_DEVICES):
-            yield from self._blocks.of_node(mounts.unescape(path), text, seen=seen)
+        for path in mounts.nodes_named(mount):
+            yield from self._blocks.of_node(path, text, seen=seen)
 
     def _overlay(self, mount: Mount, text: str, seen: tuple[Mount | str, ...]) -> Iterator[Way]:
         """An overlay is where its layers are, and these on other mounts."""

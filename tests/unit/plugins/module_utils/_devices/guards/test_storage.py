@@ -340,6 +340,62 @@ def test_what_the_command_line_names_is_guarded(with_mounts, words):
     assert guarded(host)[NVME][0].endswith(f"= of the kernel's command line is on nvme0n1p1 on {NVME}")
 
 
+@pytest.mark.parametrize("words", [
+    "mount.usr=UUID=AB-12", "boot=/dev/nvme0n1p1", "cryptdevice=UUID=AB-12:root:allow-discards", "cryptdevice=/dev/nvme0n1p1:root",
+    "rd.luks.uuid=luks-AB-12", "rd.luks.name=AB-12=root", "rd.luks.data=AB-12=/dev/nvme0n1p1", "md=0,/dev/nvme0n1p1,/dev/vda1",
+    "systemd.mount-extra=LABEL=x:/srv:ext4", 'resume="LABEL=x"', "unheard_of=PARTLABEL=x",
+])
+def test_a_device_that_the_command_line_names_by_any_argument_is_guarded(with_mounts, words):
+    host = with_mounts(ON_VDA, cmdline=f"quiet {words} x=y", links={
+        f"dev/disk/by-{one}": "dev/nvme0n1p1" for one in ("uuid/AB-12", "label/x", "partlabel/x")
+    })
+    assert guarded(host)[NVME] == [f"{words.partition('=')[0]}= of the kernel's command line is on nvme0n1p1 on {NVME}"]
+
+
+def test_arguments_that_name_no_device_of_the_host_guard_nothing(with_mounts):
+    words = "console=/dev/ttyS0 a=UUID=none b=/dev/nvme9 rd.luks.uuid=luks-none crypto=LABELS=x c=LABEL"
+    assert NVME not in guarded(with_mounts(ON_VDA, cmdline=words, links={"dev/disk/by-label/x": "dev/nvme0n1p1"}))
+
+
+def test_a_disk_by_its_id_in_fstab_is_guarded(with_mounts):
+    host = with_mounts(ON_VDA, files={"etc/fstab": "ID=nvme-x-part1 /srv ext4 defaults 0 2\n"}, links={"dev/disk/by-id/nvme-x-part1": "dev/nvme0n1p1"})
+    assert guarded(host)[NVME] == [f"/srv of /etc/fstab is on nvme0n1p1 on {NVME}"]
+
+
+@pytest.mark.parametrize(("line", "is_needed"), [
+    ("data UUID=AB-12 none luks", True), ("data /dev/nvme0n1p1", True), ("data UUID=AB-12 none luks,noauto", False), ("# data UUID=AB-12", False),
+])
+def test_what_a_boot_decrypts_is_guarded(with_mounts, line, is_needed):
+    host = with_mounts(ON_VDA, files={"etc/crypttab": line + "\n"}, links={"dev/disk/by-uuid/AB-12": "dev/nvme0n1p1"})
+    assert guarded(host).get(NVME) == ([f"data of /etc/crypttab is on nvme0n1p1 on {NVME}"] if is_needed else None)
+
+
+@pytest.mark.parametrize("unit", [
+    ("/etc/systemd/system", "srv.mount", "multi-user.target.wants/srv.mount"),
+    ("/etc/systemd/system", "srv.mount", "local-fs.target.requires/srv.mount"),
+    ("/etc/systemd/system", "srv.mount", "local-fs.target.wants/srv.automount"),
+    ("/etc/systemd/system", "part.swap", "swap.target.wants/part.swap"),
+    ("/run/systemd/generator.late", "efi.mount", "local-fs.target.wants/efi.automount"),
+])
+def test_a_mount_or_swap_unit_that_a_boot_starts_is_guarded(with_mounts, unit):
+    place, name, link = unit
+    text = "[Unit]\nDescription=What=no\n[Mount]\nWhat = /dev/nvme0n1p1\nWhere=/srv\n"
+    files, links = {f"{place[1:]}/{name}": text}, {f"{place[1:]}/{link}": f"{place[1:]}/{name}"}
+    assert guarded(with_mounts(ON_VDA, files=files, links=links))[NVME] == [f"{name} of systemd is on nvme0n1p1 on {NVME}"]
+    assert NVME not in guarded(with_mounts(ON_VDA, files=files))
+
+
+def test_a_device_in_any_option_of_a_mount_is_guarded(with_mounts):
+    line = "25 1 254:1 / / rw,relatime shared:1 - reiserfs /dev/vda1 rw,jdev=/dev/nvme0n1p1,errors=panic"
+    assert guarded(with_mounts(line))[NVME] == [f"/ is on nvme0n1p1 on {NVME}"]
+
+
+def test_a_device_is_known_by_its_number_whatever_its_node_is_called(with_mounts):
+    host = with_mounts(ON_VDA, swaps=("/dev/cciss/c0d0p1",))
+    host.tree.node("dev/cciss/c0d0p1", "block", "259:1")
+    assert guarded(host)[NVME] == [f"swap is on nvme0n1p1 on {NVME}"]
+
+
 PARTITION = "01234567-89ab-cdef-0123-456789abcdef"
 HARD_DRIVE = (
     b"\x04\x01\x2a\x00" + (1).to_bytes(4, "little") + bytes(16)

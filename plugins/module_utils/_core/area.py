@@ -7,7 +7,8 @@
 """One run over one or more areas of a host: all are read and planned before the first is written.
 
 An area has three verbs: ``read()`` gives its state; ``plan(state, request)`` gives a plan or raises InputError or PlanError
-with every problem it finds; ``apply(plan, journal)`` carries it out and returns the plan as it was carried out, or raises. It
+with every problem it finds; it may have ``ready(plan)``, which gives the plan as it is where something will be applied, with what is
+not asked in check mode, or raises the same; ``apply(plan, journal)`` carries it out and returns the plan as it was carried out, or raises. It
 only goes forward: before it touches a thing it has the journal remember it, and what the journal remembers is restored
 whatever ends the run.
 """
@@ -112,11 +113,29 @@ def run_areas(
         return plans
     if open_journal is None:
         raise ValueError("nothing is applied without a journal")
+    plans = _ready(areas, plans)
     with signals.held_back(), around() if around else nullcontext() as keep:
         done = _apply_all(areas, plans, open_journal(), keep)
     failures = [message for plan in done.values() for message in getattr(plan, "failures", ())]
     if failures:
         raise Unfinished(done, *failures)
+    return done
+
+
+def _ready(areas: Mapping[str, Area], plans: Plans) -> Plans:
+    """The plans as the areas have them before the first is applied. Raises PlanError with all problems."""
+    problems: List[str] = []
+    done: Plans = {}
+    for name, plan in plans.items():
+        ready: Optional[Callable[[Any], Plan]] = getattr(areas[name], "ready", None) if plan.changed else None
+        try:
+            done[name] = ready(plan) if ready else plan
+        except (InputError, PlanError) as error:
+            problems += marked(error.messages, isinstance(error, InputError))
+        except ENDINGS as error:
+            raise PlanError(*(problems + told(error, f"{name}: planning, nothing was touched"))) from error
+    if problems:
+        raise PlanError(*problems)
     return done
 
 

@@ -15,7 +15,9 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors.table impor
 from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._devices import clients, hotplug_rules, rules
 from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Plan, Request, make_plan
+from ansible_collections.vfio.host.plugins.module_utils._devices.spec import NATIVE
 from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey, survey
+from ansible_collections.vfio.host.plugins.module_utils._devices.steps import UNCHANGED
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_name
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import settle
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER
@@ -105,6 +107,14 @@ class DeviceArea:
         if request.prediction is not None:
             host = replace(host, survey=request.prediction.applied_to(host.survey))
         return make_plan(host, request)
+
+    def ready(self, plan: Plan) -> Plan:
+        """The plan of a run that will change something: what sleeps and is to be taken is woken for it, and asked what it is. Raises
+        PlanError where it does not answer.
+        """
+        if not any(one.device.is_asleep and one.status != UNCHANGED and one.choice.source != NATIVE for one in plan.devices):
+            return plan
+        return self.plan(self.read(), replace(plan.request, wakes=True))
 
     def apply(self, plan: Plan, journal: Journal) -> Plan:
         """Carry the plan out and return it as carried out. Raises ApplyError."""

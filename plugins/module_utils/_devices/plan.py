@@ -55,7 +55,7 @@ class Request:
     ``undeclared``: what is done about policies that it does not declare, of CHOICES; None: the task is about a part of the host.
     ``timeout``: seconds for a bind to show; ``iommu_comes``: the IOMMU, off now, is on from the next boot on; ``refusals``:
     address -> Refusal, found out by this run; ``prediction``: what the same task makes of the host's VFs before it looks at
-    devices, or None.
+    devices, or None; ``wakes``: what sleeps and is to be taken is woken, and asked what it is.
     """
 
     policies: dict[str, Any] | None
@@ -68,6 +68,7 @@ class Request:
     refusals: dict[str, Refusal] = field(default_factory=dict)
     prediction: Prediction | None = None
     undeclared: str | None = None
+    wakes: bool = False
 
     def declared(self, on_host: Iterable[str]) -> dict[str, list[Entry]]:
         """Policy -> list of Entry; what is to be given back, ``on_host`` also where it is not declared, is there and empty.
@@ -144,6 +145,8 @@ class Plan:
 def make_plan(host: Host, request: Request) -> Plan:
     """The Plan for a Request on a host as it was read. Raises InputError, PlanError with every reason at once."""
     declared = request.declared(host.policies)
+    if not request.wakes:
+        host = replace(host, survey=replace(host.survey, awake=lambda device: device))
     survey = host.survey
     resolution = resolve(
         survey, declared, policies=host.policies, standing_now=host.standings, iommu_comes=request.iommu_comes and request.at_boot,

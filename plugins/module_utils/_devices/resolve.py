@@ -258,7 +258,7 @@ def _add(survey: Survey, targets: dict[str, Target], problems: list[str], device
     choice = replace(choice, reason=choice.reason + note)
     is_met = _is_met(survey, device, choice)
     if is_vfio and not is_met:
-        device = survey.awake(device)  # it is to be taken, and its driver will wake it anyhow
+        device = survey.awake(device)
     target = Target(device, entry, choice, is_vfio, is_met, via=via)
     other = targets.setdefault(device.address, target)
     if set(entry.force) - set(other.entry.force):

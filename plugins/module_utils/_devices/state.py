@@ -70,7 +70,7 @@ class Survey:
     usage: Usage
     warnings: list[str]
     stuck: dict[str, str]  # address -> a sentence, of each device that nothing can be done with
-    awake: Callable[[Device], Device]  # a function from a device that is asleep to what it says of itself, for which it is woken
+    awake: Callable[[Device], Device]  # a function from a device to what it says of itself, for which one that sleeps is woken
 
     def is_vfio(self, driver: str | None) -> bool:
         """Whether a driver of this name serves user space: vfio-pci or a variant that the kernel's table names."""

@@ -42,19 +42,10 @@ class NextBoot:
         fs = self._fs
         wanted: list[tuple[str, str]] = []
         far: list[tuple[str, str]] = []
-        for what, key in mounts.boot_devices(fs.read(fs.proc + "/cmdline") or ""):
-            wanted.append((what, f"{key}= of the kernel's command line is"))
-        fstab = (fs.read_file(fs.fstab) or b"").decode("utf-8", "surrogateescape")
-        for what, where, kind in mounts.parse_fstab(fstab):
-            (far if filesystems.is_server(what, kind) else wanted).append((what, f"{where} of /etc/fstab is"))
-        crypttab = (fs.read_file(fs.crypttab) or b"").decode("utf-8", "surrogateescape")
-        wanted += [(what, f"{name} of /etc/crypttab is") for what, name in mounts.parse_crypttab(crypttab)]
-        for path in self._units():
-            what, kind = mounts.parse_unit((fs.read_file(path) or b"").decode("utf-8", "surrogateescape"))
-            yield from self._unread(path)
-            if what:
-                (far if filesystems.is_server(what, kind) else wanted).append((what, f"{os.path.basename(path)} of systemd is"))
-        for path in [fs.proc + "/cmdline", fs.fstab, fs.crypttab] + fs.units:
+        units = self._units()
+        for what, kind, text in self._told(units):
+            (far if filesystems.is_server(what, kind) else wanted).append((what, text))
+        for path in [fs.proc + "/cmdline", fs.fstab, fs.crypttab] + fs.units + units:
             yield from self._unread(path)
         for told in self._booted_from():
             if isinstance(told, Way):
@@ -72,6 +63,23 @@ class NextBoot:
                 yield Way(text, None)
             for way in self._blocks.ways(name, text) if name else ():
                 yield replace(way, is_direct=False)
+
+    def _told(self, units: list[str]) -> Iterator[tuple[str, str, str]]:
+        """(what, kind of file system or "", a Way's text) of all that files name: the command line's, fstab's, crypttab's, ``units``'."""
+        fs = self._fs
+        for what, key in mounts.boot_devices(fs.read(fs.proc + "/cmdline") or ""):
+            yield what, "", f"{key}= of the kernel's command line is"
+        for what, where, kind in mounts.parse_fstab(self._text(fs.fstab)):
+            yield what, kind, f"{where} of /etc/fstab is"
+        for what, name in mounts.parse_crypttab(self._text(fs.crypttab)):
+            yield what, "", f"{name} of /etc/crypttab is"
+        for path in units:
+            what, kind = mounts.parse_unit(self._text(path))
+            if what:
+                yield what, kind, f"{os.path.basename(path)} of systemd is"
+
+    def _text(self, path: str) -> str:
+        return (self._fs.read_file(path) or b"").decode("utf-8", "surrogateescape")
 
     def _units(self) -> list[str]:
         """The paths of the mount and swap units that a boot starts, or that are mounted at their first use: those of /etc, and what

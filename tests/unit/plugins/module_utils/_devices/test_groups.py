@@ -281,6 +281,20 @@ def test_what_is_to_be_taken_is_woken_and_recorded_with_its_serial_number(make_h
     assert host.kernel.woken == []
 
 
+def test_check_mode_wakes_nothing(make_host):
+    host = make_host(hosts.changed(card(), GPU, power="D3cold"))
+    result = host.take(entry(GPU, **EXTEND), force=("console",), check=True)
+    assert result["changed"] and [one["status"] for one in result["devices"]] == ["bound", "bound"]
+    assert host.kernel.woken == [] and host.kernel._get(GPU, "power_state") == "D3cold"
+
+
+def test_what_is_refused_is_not_woken(make_host):
+    host = make_host(hosts.changed(card(), GPU, power="D3cold"))
+    with pytest.raises(PlanError):
+        host.take(entry(GPU, **EXTEND), {"match": {"address": "0000:7f:00.0"}})
+    assert host.kernel.woken == []
+
+
 def test_what_sleeps_and_does_not_answer_when_woken_is_not_taken(make_host):
     host = make_host(hosts.changed(card(), GPU, power="D3cold"))
     host.kernel.die(GPU)

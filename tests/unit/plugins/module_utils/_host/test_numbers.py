@@ -30,7 +30,9 @@ def collected(parse, *values):
         raise InputError(*problems)
 
 
-@pytest.mark.parametrize("value", [HUGE, -HUGE, [HUGE], {"x": HUGE}, {"x": [{"y": HUGE}]}, {HUGE: 1}], ids=["it", "negative", "listed", "mapped", "deep", "key"])
+@pytest.mark.parametrize(
+    "value", [HUGE, -HUGE, [HUGE], {"x": HUGE}, {"x": [{"y": HUGE}]}, {HUGE: 1}], ids=["it", "negative", "listed", "mapped", "deep", "key"],
+)
 @pytest.mark.parametrize("parse", [
     lambda value: parse_declarations({"p": value}),
     lambda value: parse_declarations({"p": [value]}),

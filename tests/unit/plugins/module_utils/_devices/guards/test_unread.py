@@ -48,8 +48,8 @@ def kinds(host, address):
 
 @pytest.mark.parametrize("number", ERRNOS, ids=errno.errorcode.get)
 @pytest.mark.parametrize("end", [
-    "/proc/self/mountinfo", "/proc/swaps", "/proc/cmdline", "/etc/fstab", "/etc/crypttab", "/etc/systemd/system", "/run/systemd/generator", "/proc/spl/kstat/zfs", "/sys/class/block",
-    "/ns/mnt", "/proc/4242/mountinfo", "/sys/class/block/vda/slaves", "/sys/dev/block/254:1",
+    "/proc/self/mountinfo", "/proc/swaps", "/proc/cmdline", "/etc/fstab", "/proc/spl/kstat/zfs", "/sys/class/block",
+    "/etc/crypttab", "/etc/systemd/system", "/run/systemd/generator", "/ns/mnt", "/proc/4242/mountinfo", "/sys/class/block/vda/slaves", "/sys/dev/block/254:1",
 ])
 def test_where_storage_cannot_be_read_every_disk_counts(host, unread, end, number):
     (host.tree.root / "proc/4242/ns").mkdir(parents=True)

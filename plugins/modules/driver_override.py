@@ -120,7 +120,8 @@ devices:
         - Why the device has this driver.
         - C(source) is V(auto), V(pinned) (named in the declaration), V(native) or V(fallback).
         - C(module) and C(driver) are what was chosen. C(alias) is the line of the kernel's table that names the module. C(ties) are other
-          modules whose aliases match equally well. C(blacklisted) are modules that match and are blacklisted. C(reason) is a sentence.
+          modules whose aliases match equally well. C(blacklisted) are modules that match and are blacklisted. C(reason) is a sentence, which
+          ends in the C(notes). C(is_usual) says that without these it tells no more than the declaration does.
       returned: success
       type: dict
     status:

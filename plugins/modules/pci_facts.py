@@ -130,7 +130,9 @@ ansible_facts:
             - "C(zpci) of a function on s390 is a mapping of its C(uid), C(uid_is_unique), C(function_id), C(pchid), C(pft),
               C(pfgid), C(vfn) and C(port), as sysfs prints them."
             - "C(holders) are the processes that have a node of the device open: mappings of C(pid) and C(command). C(guards)
-              are the reasons why the host needs it: mappings of C(kind), V(network), V(storage) or V(console), and C(reason)."
+              are the reasons why the host needs it: mappings of C(kind), V(network), V(storage) or V(console), and C(reason); C(brief), the
+              reason without the device's own address; C(interface) and what it C(carries), V(null) where it is no interface; and C(via),
+              the VF or PF whose need it is, V(null) where it is the device's own."
             - "C(vfio) is the driver that VFIO would have for it: C(module); C(driver), V(null) while only loading the module
               tells its name; C(alias), the line of the kernel's table that says so; C(ties), other modules whose alias
               fits as well; C(bindable), and C(reason) where it is not."

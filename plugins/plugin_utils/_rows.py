@@ -24,7 +24,6 @@ NONE = "(none)"
 _BASE = ("vfio_pci", "vfio-pci")
 # What the modules call a device of which pci.ids names not even the vendor.
 _NAMELESS = "device"
-_KERNEL_PICKS = "no override: the kernel picks the driver"
 
 
 @dataclass(frozen=True)
@@ -120,13 +119,12 @@ def _of_module(device: dict[str, Any]) -> str | None:
 def _why(device: dict[str, Any]) -> tuple[str, ...]:
     """Why a device gets this driver, where that is not the default: the base driver by auto, the one that is named, none."""
     choice = device["choice"]
-    head, *notes = choice["reason"].split("; ")
-    is_default = {
-        "auto": choice["module"] == _BASE[0],
-        "pinned": choice["alias"] is not None or "although" not in head,
-        "native": head == _KERNEL_PICKS or head.startswith("the task gives policy "),
-    }.get(choice["source"], False)
-    return tuple(notes if is_default else [head, *notes])
+    notes = choice.get("notes") or []  # a result of an older version has none
+    if choice.get("is_usual"):
+        return tuple(notes)
+    end = "".join(f"; {note}" for note in notes)
+    head = choice["reason"][:-len(end)] if end and choice["reason"].endswith(end) else choice["reason"]
+    return (head, *notes)
 
 
 def _vfs(result: dict[str, Any]) -> list[Row]:

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Iterable
 
 from ansible_collections.vfio.host.plugins.plugin_utils._text import (
@@ -26,7 +25,6 @@ from ansible_collections.vfio.host.plugins.plugin_utils._text import (
 FREE, TAKEN, NEEDED, REFUSED, CHIPSET = "free", "taken", "needed", "refused", "chipset"
 BASE_DRIVER = "vfio-pci"
 
-_CARRIES = re.compile(r"(\S+) carries (.*)\Z")
 _DRIVER_WIDTH, _INDENT = 16, 4
 
 
@@ -65,17 +63,18 @@ def is_chipset(device: dict[str, Any]) -> bool:
 
 
 def needs(device: dict[str, Any]) -> list[str]:
-    """Why the host needs a device, without the address of the device itself; what one interface carries, together."""
+    """Why the host needs a device, without the address of the device itself; what one interface carries, together. Facts of an older
+    version have no more than the reason.
+    """
     carried: dict[str, list[str]] = {}
     others: list[str] = []
     for guard in device["guards"]:
-        reason = re.sub(rf"(\s+(on|over|at))?\s+{re.escape(device['address'])}(?![\w.])", "", guard["reason"])
-        carries = _CARRIES.match(reason)
-        if carries:
-            what = carried.setdefault(carries[1], [])
-            what += [] if carries[2] in what else [carries[2]]
-        elif reason not in others:
-            others.append(reason)
+        brief, carries = guard.get("brief", guard["reason"]), guard.get("carries")
+        if guard.get("interface") is not None and carries is not None:
+            what = carried.setdefault(guard["interface"], [])
+            what += [] if carries in what else [carries]
+        elif brief not in others:
+            others.append(brief)
     return [f"{name} carries {' and '.join(what)}" for name, what in carried.items()] + others
 
 

@@ -77,8 +77,8 @@ def openable(choice: Choice, name: Optional[str]) -> Choice:
     if name is None or not needs_base(name) or choice.module == BASE_MODULE:
         return choice
     return replace(
-        choice, module=BASE_MODULE, driver=BASE_DRIVER, alias=None, ties=[],
-        reason=f"{choice.reason}; {CONSUMERS[name].title} ({_said(name)}) opens devices of {BASE_DRIVER} alone, so it is that and not {choice.module}",
+        choice.noted(f"{CONSUMERS[name].title} ({_said(name)}) opens devices of {BASE_DRIVER} alone, so it is that and not {choice.module}"),
+        module=BASE_MODULE, driver=BASE_DRIVER, alias=None, ties=[], is_usual=True,
     )
 
 

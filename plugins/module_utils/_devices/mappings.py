@@ -12,10 +12,17 @@ from typing import List, Optional, TypedDict
 
 
 class Guard(TypedDict):
-    """One reason why the host itself needs a device. ``kind``: one of GUARDS in _core/force.py."""
+    """One reason why the host itself needs a device. ``kind``: one of GUARDS in _core/force.py; ``reason``: a sentence; ``brief``: the same
+    without the device's own address; ``interface``: the one that ``carries`` something, both None where it is no interface, or cannot
+    be told; ``via``: of a need that is another function's, the address of the VF or PF; else None.
+    """
 
     kind: str
     reason: str
+    brief: str
+    interface: Optional[str]
+    carries: Optional[str]
+    via: Optional[str]
 
 
 class Holder(TypedDict):

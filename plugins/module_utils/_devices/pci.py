@@ -80,13 +80,18 @@ def has_bridge_class(ids: dict[str, str]) -> bool:
 
 def guards_of_pf(address: str, guards: Iterable[Guard]) -> list[Guard]:
     """What a PF owes to the guards of its VF at ``address``."""
-    return [{"kind": one["kind"], "reason": _OF_VF.format(address, one["reason"])} for one in guards]
+    return [_inherited(one, _OF_VF, address) for one in guards]
+
+
+def _inherited(guard: Guard, words: str, address: str) -> Guard:
+    """The need of another function, at ``address``, as one of this: ``words`` say whose it is."""
+    told = words.format(address, guard["reason"])
+    return {"kind": guard["kind"], "reason": told, "brief": told, "interface": None, "carries": None, "via": address}
 
 
 def guards_of_vfs(address: str, guards: Iterable[Guard]) -> list[Guard]:
     """What all VFs owe to the guards of their PF at ``address``: they share its port."""
-    own = (one for one in guards if one["kind"] == NETWORK and not one["reason"].startswith(_OF_VF[:7]))
-    return [{"kind": one["kind"], "reason": _OF_PF.format(address, one["reason"])} for one in own]
+    return [_inherited(one, _OF_PF, address) for one in guards if one["kind"] == NETWORK and one["via"] is None]
 
 
 def _not_asked() -> VfioFacts:

@@ -254,8 +254,8 @@ def _no_pf(selector: Selector, entry: Entry) -> str:
 def _add(survey: Survey, targets: dict[str, Target], problems: list[str], device: Device, entry: Entry, via: str | None = None) -> None:
     note = f"; in the IOMMU group of {via}" if via else ""
     choice, is_vfio = _choose(survey, device, entry)
-    note = f"; in the IOMMU group of {via}" if via else ""
-    choice = replace(choice, reason=choice.reason + note)
+    if via:
+        choice = choice.noted(f"in the IOMMU group of {via}")
     is_met = _is_met(survey, device, choice)
     if is_vfio and not is_met:
         device = survey.awake(device)
@@ -288,7 +288,7 @@ def _lacks_group(target: Target) -> bool:
 def _choose(survey: Survey, device: Device, entry: Entry) -> tuple[Choice, bool]:
     """(Choice, whether the driver serves VFIO) for one device of an entry."""
     if entry.driver == NATIVE:
-        return Choice(None, None, NATIVE, reason="no override: the kernel picks the driver"), False
+        return Choice(None, None, NATIVE, because="no override: the kernel picks the driver", is_usual=True), False
     if entry.driver == AUTO:
         return openable(survey.choices.choice(device.modalias), entry.consumer), True
     return _pinned(survey, device, entry, entry.driver)
@@ -309,7 +309,7 @@ def _pinned(survey: Survey, device: Device, entry: Entry, driver: str) -> tuple[
             f"{entry.where}: driver {driver} does not declare {device.address} ({device.name}): none of module "
             f"{module}'s aliases matches {device.modalias}; to bind it all the same, {how_to_force(UNDECLARED, entry.where)}"
         )
-    return Choice(module, name, PINNED, alias=alias, reason=reason, undeclared=undeclared), is_vfio
+    return Choice(module, name, PINNED, alias=alias, because=reason, is_usual=not undeclared, undeclared=undeclared), is_vfio
 
 
 def _or_fallback(survey: Survey, target: Target, refusal: Refusal | None, unsettled: set[str]) -> Target:
@@ -327,7 +327,7 @@ def _or_fallback(survey: Survey, target: Target, refusal: Refusal | None, unsett
     if refusal is None or (refusal.module, refusal.fallback) != (target.choice.module, entry.fallback):
         return replace(target, choice=replace(target.choice, undeclared=undeclared))
     reason = f"{refusal.driver} refused the device with {refusal.errno}, and {entry.where} declares this fallback"
-    choice = replace(choice, source=FALLBACK, reason=reason, undeclared=undeclared)
+    choice = replace(choice, source=FALLBACK, because=reason, is_usual=False, undeclared=undeclared)
     return replace(target, choice=choice, is_vfio=is_vfio, is_met=_is_met(survey, device, choice), refused=refusal)
 
 

@@ -64,12 +64,11 @@ def take(survey: Survey, target: Target, *, request: Request) -> DevicePlan:
 def release(survey: Survey, policy: str, *, record: Record, request: Request, memory: Memory) -> DevicePlan:
     """How the device of a Record that its policy does not declare any more is given back."""
     device = survey.devices[record.address]
-    reason = request.why_released(policy)
+    choice = Choice(None, None, NATIVE, because=request.why_released(policy), is_usual=not request.present)
     if not record.is_of(device):
         now = memory.moved.get((policy, record.address))
         taken = f"the rule of serial {record.serial} took it{', which is at ' + now + ' now' if now else ''}"
-        reason = taken if request.present else f"{reason}; {taken}"
-    choice = Choice(None, None, NATIVE, reason=reason)
+        choice = replace(choice, because=taken) if request.present else choice.noted(taken)
     pf = survey.devices.get(device.physfn or "")
     was = record.was["driver"]
     if pf is not None and pf.sriov and not pf.sriov["autoprobe"] and was is None:

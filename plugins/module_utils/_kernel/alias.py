@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ class Alias:
 class Choice:
     """The driver for one device, and why. ``driver`` is None until a module that only it can name is loaded.
 
-    ``undeclared``: why it should not have the device, which only force: [driver] overrules.
+    ``because`` is followed by ``notes`` in a message; ``is_usual``: it says no more than the declaration does. ``undeclared``: why the
+    driver should not have the device, which only force: [driver] overrules.
     """
 
     module: str | None
@@ -66,12 +67,23 @@ class Choice:
     alias: str | None = None
     ties: list[str] = field(default_factory=list)
     blacklisted: list[str] = field(default_factory=list)
-    reason: str = ""
+    because: str = ""
+    notes: list[str] = field(default_factory=list)
+    is_usual: bool = False
     undeclared: str = ""
 
     def facts(self) -> dict[str, object]:
         """The choice as a task returns it, ready for JSON."""
-        return {name: value for name, value in vars(self).items() if name != "undeclared"}
+        return dict({name: value for name, value in vars(self).items() if name not in ("because", "undeclared")}, reason=self.reason)
+
+    @property
+    def reason(self) -> str:
+        """Why, with the notes, as one sentence."""
+        return "; ".join([self.because, *self.notes])
+
+    def noted(self, note: str) -> Choice:
+        """The same choice with one more note."""
+        return replace(self, notes=[*self.notes, note])
 
 
 def parse_modules_alias(text: str, prefix: str, *, source: str = "modules.alias") -> list[Alias]:
@@ -151,13 +163,11 @@ def choose(aliases: Iterable[Alias], modalias: str, *, disabled: Collection[str]
     fitting = matching(aliases, modalias)
     blacklisted = sorted({alias.module for dummy, alias in fitting if alias.module in disabled})
     open_to_all = [(stars, alias) for stars, alias in fitting if alias.module not in disabled]
-    note = ""
-    if blacklisted:
-        note = f"; {', '.join(blacklisted)} would serve it too and is blacklisted"
+    notes = [f"{', '.join(blacklisted)} would serve it too and is blacklisted"] if blacklisted else []
     if not open_to_all:
         return Choice(
             BASE_MODULE, BASE_DRIVER, "auto", blacklisted=blacklisted,
-            reason="no vfio_pci alias matches, the base driver serves it" + note,
+            because="no vfio_pci alias matches, the base driver serves it", notes=notes, is_usual=True,
         )
     fewest, best = min(open_to_all, key=lambda pair: pair[0])
     ties = sorted({
@@ -168,10 +178,10 @@ def choose(aliases: Iterable[Alias], modalias: str, *, disabled: Collection[str]
     else:
         reason = f"variant {best.module} declares it in {best.source}"
     if ties:
-        reason += f"; as exactly as {', '.join(ties)}, the first line wins"
+        notes.insert(0, f"as exactly as {', '.join(ties)}, the first line wins")
     return Choice(
         best.module, BASE_DRIVER if best.module == BASE_MODULE else None, "auto",
-        alias=best.pattern, ties=ties, blacklisted=blacklisted, reason=reason + note,
+        alias=best.pattern, ties=ties, blacklisted=blacklisted, because=reason, notes=notes, is_usual=best.module == BASE_MODULE,
     )
 
 

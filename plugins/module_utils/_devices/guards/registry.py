@@ -38,29 +38,37 @@ class _Findings:
     """Address -> reasons, each once."""
 
     def __init__(self) -> None:
-        self._found: dict[str, dict[tuple[str, str], None]] = {}
+        self._found: dict[str, dict[tuple[str, str], Guard]] = {}
 
     @property
     def found(self) -> dict[str, list[Guard]]:
-        """Address -> [{kind, reason}]."""
-        return {address: [{"kind": kind, "reason": reason} for kind, reason in some] for address, some in self._found.items()}
+        """Address -> list of Guard."""
+        return {address: list(some.values()) for address, some in self._found.items()}
+
+    def put(self, address: str, guard: Guard) -> None:
+        self._found.setdefault(address, {}).setdefault((guard["kind"], guard["reason"]), guard)
 
     def add(self, address: str, *, kind: str, reason: str) -> None:
-        self._found.setdefault(address, {})[kind, reason] = None
+        self.put(address, {"kind": kind, "reason": reason, "brief": reason, "interface": None, "carries": None, "via": None})
 
-    def add_way(self, kind: str, text: str, *, addresses: list[str]) -> None:
-        """A way that ends at the last of ``addresses``; the others are the bridges that it is behind."""
-        reason = f"{text} on {addresses[-1]}"
-        self.add(addresses[-1], kind=kind, reason=reason)
-        for address in addresses[:-1]:
-            self.add(address, kind=kind, reason=f"{reason}, which is behind it")
+    def add_way(self, kind: str, text: str, *, addresses: list[str], load: tuple[str, str] | None = None) -> None:
+        """A way that ends at the last of ``addresses``; the others are the bridges that it is behind. ``load``: (interface, what it
+        carries), where ``text`` says that.
+        """
+        end = addresses[-1]
+        for address in reversed(addresses):
+            rest = "" if address == end else f" on {end}, which is behind it"
+            self.put(address, {
+                "kind": kind, "reason": f"{text}{rest or f' on {end}'}", "brief": text + rest, "interface": load[0] if load else None,
+                "carries": load[1] + rest if load else None, "via": None,
+            })
 
     def has(self, address: str, kind: str) -> bool:
         return any(one == kind for one, dummy in self._found.get(address, ()))
 
 
 def guards(fs: Sysfs, devices: list[Device], *, is_vfio: Callable[[str], bool]) -> dict[str, list[Guard]]:
-    """Address -> the reasons why the host itself needs that function, as [{kind, reason}].
+    """Address -> the reasons why the host itself needs that function, each a Guard.
 
     ``devices`` are the scanned functions; ``is_vfio``: whether a driver serves user space. What cannot be resolved counts as needed.
     """
@@ -76,9 +84,9 @@ def guards(fs: Sysfs, devices: list[Device], *, is_vfio: Callable[[str], bool]) 
     for device in devices:
         if device.physfn:
             for one in guards_of_pf(device.address, own.get(device.address, ())):
-                findings.add(device.physfn, **one)
+                findings.put(device.physfn, one)
             for one in guards_of_vfs(device.physfn, own.get(device.physfn, ())):
-                findings.add(device.address, **one)
+                findings.put(device.address, one)
     return findings.found
 
 
@@ -100,11 +108,9 @@ def _add_network(findings: _Findings, network: Network, devices: list[Device]) -
                 findings.add(device.address, kind=NETWORK, reason="which interfaces this host has cannot be read, so every network card counts")
     for name, what in network.loads():
         for text, addresses in network.below(name):
-            if name is None:
-                text = f"{what} goes over {text}"
-            else:
-                text = f"{name} carries {what}{text[len(name):]}"
-            findings.add_way(NETWORK, text, addresses=addresses)
+            load = None if name is None else (name, f"{what}{text[len(name):]}")
+            text = f"{load[0]} carries {load[1]}" if load else f"{what} goes over {text}"
+            findings.add_way(NETWORK, text, addresses=addresses, load=load)
 
 
 def _add_storage(findings: _Findings, storage: Storage, network: Network, fs: Sysfs, devices: list[Device]) -> None:

@@ -135,8 +135,17 @@ def test_the_module_of_a_driver_that_a_device_has_is_loaded(result_of, host):
 def test_the_default_choice_has_no_reason_and_another_has(result_of, host):
     plain = result_of(host, "passthrough", check=True, devices={"g": [{"match": {"address": NIC}}]}, initramfs=False)
     assert _rows.rows(plain)[0].notes == ()
-    plain["devices"][0]["choice"].update(module="mlx5_vfio_pci", reason="variant mlx5_vfio_pci declares it in modules.alias")
+    plain["devices"][0]["choice"].update(module="mlx5_vfio_pci", reason="variant mlx5_vfio_pci declares it in modules.alias", is_usual=False)
     assert _rows.rows(plain)[0].notes == ("variant mlx5_vfio_pci declares it in modules.alias",)
+
+
+def test_what_a_reason_says_is_not_read(result_of, host):
+    plain = result_of(host, "passthrough", check=True, devices={"g": [{"match": {"address": NIC}}]}, initramfs=False)
+    choice = plain["devices"][0]["choice"]
+    choice.update(source="pinned", alias=None, reason="although it is odd; it is usual; a note", notes=["a note"])
+    assert _rows.rows(plain)[0].notes == ("a note",)
+    choice.update(source="native", reason="the task gives policy g back; a note", is_usual=False)
+    assert _rows.rows(plain)[0].notes == ("the task gives policy g back", "a note")
 
 
 def test_what_waits_and_has_no_row_is_said_below_the_sum(result_of, host):

@@ -63,10 +63,23 @@ def test_what_the_host_needs_is_not_free(facts_of, host):
 def test_a_reason_does_not_repeat_the_address_of_its_row_and_one_interface_says_all_it_carries(facts_of, host):
     device = facts_of(host)["devices"][UPLINK]
     device["guards"] = [
-        {"kind": "network", "reason": f"ens3 carries the default route on {UPLINK}"},
-        {"kind": "network", "reason": f"ens3 carries the controller's connection from 10.0.2.2 on {UPLINK}"},
+        {"kind": "network", "reason": f"ens3 carries {what} on {UPLINK}", "brief": f"ens3 carries {what}", "interface": "ens3", "carries": what}
+        for what in ("the default route", "the controller's connection from 10.0.2.2")
     ]
     assert _survey.needs(device) == ["ens3 carries the default route and the controller's connection from 10.0.2.2"]
+
+
+def test_what_a_reason_says_is_not_read(facts_of, host):
+    device = facts_of(host)["devices"][NIC]
+    hostile = {"kind": "storage", "reason": f"/srv/x carries y over {NIC} is on nvme0n1 on {NIC}", "brief": f"/srv/x carries y over {NIC} is on nvme0n1"}
+    device["guards"] = [dict(hostile, interface=None, carries=None), {"kind": "storage", "reason": f"of an older version on {NIC}"}]
+    assert _survey.needs(device) == [f"/srv/x carries y over {NIC} is on nvme0n1", f"of an older version on {NIC}"]
+
+
+def test_a_name_with_the_words_of_a_sentence_is_shown_as_it_is(make_host, facts_of):
+    mount = f"30 1 259:0 / /srv/on\\040{NVME} rw - ext4 /dev/nvme0n1 rw"
+    device = facts_of(make_host(hosts.x86(mounts=hosts.x86().mounts + (mount,))))["devices"][NVME]
+    assert _survey.needs(device) == [f"/srv/on {NVME} is on nvme0n1"]
 
 
 def test_what_is_tied_to_what_the_host_keeps_is_not_free(facts_of, host):

@@ -9,6 +9,8 @@ import pytest
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import (
     Device,
     addresses_in,
+    guards_of_pf,
+    guards_of_vfs,
     last_address,
     normalize_address,
     parse_modalias,
@@ -94,3 +96,15 @@ def test_an_identity_has_ids_serial_path_uid_and_name():
 def test_a_device_has_no_shared_lists():
     Device("a", IDS).net.append(1)
     assert Device("b", IDS).net == []
+
+
+def guard(reason, via=None):
+    return {"kind": "network", "reason": reason, "brief": reason, "interface": None, "carries": None, "via": via}
+
+
+def test_what_a_pf_owes_to_a_vf_is_known_by_its_value_and_not_by_its_words():
+    own, owed = guard("its VF is what this one is about"), guard("whatever it says", via="0000:01:10.0")
+    assert [one["reason"] for one in guards_of_vfs("0000:01:00.0", [own, owed])] == [
+        "its PF 0000:01:00.0 is needed: its VF is what this one is about"
+    ]
+    assert guards_of_vfs("0000:01:00.0", guards_of_pf("0000:01:10.0", [own])) == []

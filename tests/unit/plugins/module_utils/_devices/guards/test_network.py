@@ -55,7 +55,10 @@ def test_the_default_route_guards_its_function(host):
 def test_the_bridge_above_is_guarded_too(with_routes):
     guards = with_routes(route4("enp2s0")).facts(ROOT_PORT)["guards"]
     reason = f"enp2s0 carries the default route on {NIC}, which is behind it"
-    assert guards == [{"kind": "network", "reason": reason}]
+    assert guards == [{
+        "kind": "network", "reason": reason, "brief": reason, "interface": "enp2s0", "via": None,
+        "carries": f"the default route on {NIC}, which is behind it",
+    }]
 
 
 def test_another_route_guards_nothing(with_routes):

@@ -138,8 +138,8 @@ class Network:
             if any(fs.refusal(path) is not None for path in paths):
                 return set(), is_elsewhere
             if pid in ("0", "1"):
-                break
-        return found, is_elsewhere
+                return found, is_elsewhere
+        return set(), is_elsewhere  # sshd may be above
 
     def ways(self, name: str) -> list[tuple[str, list[str]]] | None:
         """The ways from an interface down to PCI functions, [(text, addresses)]; None where they cannot be told.

@@ -13,7 +13,7 @@ name may have what Python takes for either.
 from __future__ import annotations
 
 import sys
-from typing import Collection, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set
+from typing import Collection, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 _REJECT, _GATEWAY, _LOCAL = 0x0200, 0x0002, 0x80000000  # RTF_REJECT, RTF_GATEWAY, RTF_LOCAL: include/uapi/linux/route.h
 _MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address in the shape of an IPv6 one
@@ -42,16 +42,23 @@ class Tables:
         self.other = list(trie)
         self.hidden = [name for name, has_default in trie.items() if has_default]
         self.addresses = addresses
+        self._known_defaults: Dict[int, List[Route]] = {}
         # Which lengths networks have. A mask is far in its line, and there are few lengths of IPv4.
         self._lengths = {4: range(32, -1, -1), 16: sorted({int(network[33:], 16) for network in routes6}, reverse=True)}
 
     def default_interfaces(self) -> List[str]:
-        """The interfaces of all default routes: of IPv6 also of one for all that is in use of it, 2000::/3."""
+        """The interfaces of all default routes: of IPv6 also of one for all that is in use of it, 2000::/3; and where a family has none,
+        of routes to large parts of all addresses, such as 0.0.0.0/1 and 128.0.0.0/1.
+        """
         return sorted({route.interface for size in (4, 16) for route in self._defaults(size)})
 
     def _defaults(self, size: int) -> List[Route]:
         """The default routes of addresses of a size in bytes."""
-        return self._at(bytes(size), 0) + (self._at(b"\x20" + bytes(15), 3) if size == 16 else [])
+        if size not in self._known_defaults:
+            whole = self._at(bytes(size), 0) + (self._at(b"\x20" + bytes(15), 3) if size == 16 else [])
+            parts = [] if whole else [route for network, length in _large_parts(size) for route in self._at(network, length)]
+            self._known_defaults[size] = whole + parts
+        return self._known_defaults[size]
 
     def is_default(self, address: bytes) -> bool:
         """Whether a default route covers an address, and nothing else does."""
@@ -105,6 +112,16 @@ class Tables:
         if len(network) == 4:
             return list(_routes(self._routes.get(_printed(network), ()), length))
         return list(_routes6(self._routes6.get(f"{network.hex()} {length:02x}", ())))
+
+
+def _large_parts(size: int) -> Iterator[Tuple[bytes, int]]:
+    """(network, length) of each sixteenth, or more, of the addresses of hosts: of IPv4 up to 224.0.0.0, of IPv6 in 2000::/3."""
+    first, end, least, most = (0, 0xE0, 1, 4) if size == 4 else (0x20, 0x40, 1, 7)
+    for length in range(least, most + 1):
+        step = 1 << (8 - length)
+        for start in range(0, 0x100, step):
+            if start < end and start + step > first:
+                yield bytes([start]) + bytes(size - 1), length
 
 
 def read_tables(route: str, route6: str, *, trie: str, inet6: str) -> Tables:

@@ -61,6 +61,16 @@ def connected(make_host):
     return make
 
 
+def test_below_more_ancestors_than_are_looked_at_any_connection_may_be_the_controllers(connected):
+    host = connected(tcp(ON_NIC, PEER, 777) + tcp(ON_TWIN, "0908000A:9C40", 778))
+    for pid in range(100, 170):
+        host.tree.put(host.tree.root / f"proc/{pid}/stat", f"{pid} (a) S {pid + 1 if pid < 169 else 40} 1 1 0 -1")
+    host.tree.put(host.tree.root / "proc/self/stat", "42 (python3) S 100 42 1 0 -1")
+    (host.tree.root / "proc/100/fd").mkdir()
+    (host.tree.root / "proc/100/fd/5").symlink_to("socket:[778]")
+    assert set(guarded(host)) == {NIC, TWIN}
+
+
 def test_a_controller_over_ipv6_is_guarded_beside_a_connection_of_sshds_over_ipv4(connected):
     host = connected(tcp(ON_TWIN, "0908000A:0185", 778), tcp(SIX, SIX_PEER, 777), inodes=(777, 778))
     assert set(guarded(host)) == {VIRTIO, TWIN}

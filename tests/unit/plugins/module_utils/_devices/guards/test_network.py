@@ -52,6 +52,28 @@ def test_the_default_route_guards_its_function(host):
     assert guarded(host) == {UPLINK: [f"ens3 carries the default route on {UPLINK}"]}
 
 
+@pytest.mark.parametrize("routes", [
+    ("00000000 00000080", "00000080 00000080"), ("00000000 000000C0", "00000040 000000C0", "00000080 00000080"), ("000000D0 000000F0",),
+])
+def test_a_default_route_in_parts_guards_their_interfaces(with_routes, routes):
+    parts = [route4("enp2s0", *part.split(" ")) for part in routes]
+    assert guarded(with_routes(*parts)) == {NIC: [f"enp2s0 carries the default route on {NIC}"]}
+    # Beside a whole one, such as a tunnel's own, they go over what that goes over.
+    assert NIC not in guarded(with_routes(route4("ens3"), *parts))
+
+
+def test_a_default_route_of_ipv6_in_parts_guards_their_interfaces(with_routes):
+    parts = [route6("enp2s0", first + "0" * 31, "04") for first in "23"]
+    assert list(guarded(with_routes(routes6=parts))) == [NIC]
+    halves = [route6("enp2s0", first + "0" * 31, "01") for first in "08"]
+    assert list(guarded(with_routes(routes6=halves))) == [NIC]
+
+
+@pytest.mark.parametrize("route", [("000000E0", "000000F0"), ("0000000A", "000000FF"), ("000000F0", "000000F0")])
+def test_a_route_to_multicast_or_to_a_network_is_no_part_of_a_default_route(with_routes, route):
+    assert guarded(with_routes(route4("enp2s0", *route))) == {}
+
+
 def test_the_bridge_above_is_guarded_too(with_routes):
     guards = with_routes(route4("enp2s0")).facts(ROOT_PORT)["guards"]
     reason = f"enp2s0 carries the default route on {NIC}, which is behind it"

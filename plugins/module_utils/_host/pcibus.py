@@ -34,10 +34,13 @@ _BIND_HINTS = {
     errno.EBUSY: "another driver has it, its VFs are in use, or its IOMMU group is given to user space",
     errno.ENODEV: "it is gone, or the driver does not claim it",
 }
+# Those of POWER are bare metal's (source: arch/powerpc/platforms/powernv/pci-sriov.c pnv_pci_sriov_enable()).
 _NUMBER_HINTS = {
     errno.ENOENT: "its driver cannot make VFs",
-    errno.EBUSY: "somebody else changed the number meanwhile",
+    errno.EBUSY: "somebody else changed the number meanwhile; on POWER, its host bridge may not have so many partitionable endpoints or windows free",
     errno.ENOMEM: "the firmware gave them no room on the bus",
+    errno.ENOSPC: "on POWER, the memory of VFs has to be 64-bit and prefetchable, and this card's is not",
+    errno.ENXIO: "on POWER, a host bridge of this kind has no VFs",
 }
 
 
@@ -188,7 +191,10 @@ class PciBus:
         drivers/pci/iov.c sriov_numvfs_store()).
         """
         if self.number_of_vfs(address):
+            before = self.autoprobe(address)
             self._write_number(address, 0)
+            # A POWER guest's kernel turns it on with the last VF (source: arch/powerpc/platforms/pseries/pci.c pseries_pcibios_sriov_disable()).
+            self.set_autoprobe(address, before)
         if wanted:
             self.set_autoprobe(address, False)
             self._write_number(address, wanted)

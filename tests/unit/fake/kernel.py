@@ -321,6 +321,7 @@ class FakeKernel(Holding):
         if self.all_or_none:
             wanted = function.sriov_total  # source: drivers/crypto/intel/qat adf_sriov.c adf_enable_sriov()
         self._put(address, "sriov_numvfs", str(wanted))
+        self._probe_vfs(address, False)
         self.vfs.made(address, min(wanted, self.fewer.get(address, wanted)))
         for vf in function.vfs[:min(wanted, self.fewer.get(address, wanted))]:
             if self.spec.machine == "s390x":
@@ -432,8 +433,15 @@ class FakeKernel(Holding):
             if vf.address in self.functions:
                 self.disappear(vf.address)
         if function.sriov_total:
+            if self._get(address, "sriov_numvfs") != "0":
+                self._probe_vfs(address, True)
             self._put(address, "sriov_numvfs", "0")
             self.vfs.made(address, 0)
+
+    def _probe_vfs(self, address, is_on):
+        # A POWER guest's kernel decides it (source: arch/powerpc/platforms/pseries/pci.c pseries_pci_sriov_enable(), _disable()).
+        if self.spec.machine == "ppc64le" and not self.spec.opal:
+            self._put(address, "sriov_drivers_autoprobe", str(int(is_on)))
 
 
 class _Truncated:

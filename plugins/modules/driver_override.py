@@ -26,6 +26,13 @@ options:
     default: default
   devices:
     description: The devices of the policy. Required for O(state=present).
+  consumer:
+    description:
+      - The program that gets the devices of the policy, as O(devices[].consumer), for all devices that do not name one themselves. A device with the
+        driver V(native) is left out, since no program opens it.
+      - Not looked at with O(state=absent).
+    type: str
+    version_added: 0.1.0
 seealso:
   - module: vfio.host.pci_facts
   - module: vfio.host.passthrough
@@ -154,11 +161,13 @@ def main() -> None:
             ARGUMENTS,
             policy={"type": "str", "default": "default"},
             devices={"type": "list", "elements": "dict"},
+            consumer={"type": "str"},
         ),
         required_if=[("state", "present", ["devices"])],
         supports_check_mode=True,
     )
-    request = device_request(module.params, {module.params["policy"]: module.params["devices"]})
+    policy, consumer = module.params["policy"], module.params["consumer"]
+    request = device_request(module.params, {policy: module.params["devices"]}, consumers={policy: consumer}, consumer_key="consumer")
     run_task(module, lambda fs, files: {"devices": (DeviceArea(fs, files), request)})
 
 

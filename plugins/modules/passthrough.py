@@ -43,6 +43,16 @@ options:
       - Two policies that select the same device are an error.
       - With O(state=absent), the named policies are given back, whatever they list.
     type: dict
+  consumers:
+    description:
+      - Policy names to the programs that get the devices of the policy, as C(consumer) of a device. V(auto) then chooses a driver that the program
+        can open. The programs are V(libvirt), V(qemu), V(kubevirt), V(sriov_device_plugin), V(nova), V(proxmox), V(incus), V(cloud_hypervisor),
+        V(dpdk), V(vpp) and V(spdk).
+      - C(consumer) of a device wins. A device with the driver V(native) is left out, since no program opens it.
+      - Each policy must be in O(devices). A driver by name that the program cannot open is an error.
+      - Not looked at with O(state=absent).
+    type: dict
+    version_added: 0.1.0
   sriov:
     description:
       - Physical functions (PFs) and their numbers of virtual functions (VFs). VFs are made before O(devices) are looked at, so policies can
@@ -202,6 +212,19 @@ EXAMPLES = r"""
       VFIO_NOIOMMU: n
     kernel_cmdline:
       iommu: pt
+
+- name: A whole policy for KubeVirt, but for one device that QEMU gets, on its variant driver
+  vfio.host.passthrough:
+    devices:
+      guests:
+        - match:
+            vendor: "10de"
+            class: "0302"
+        - match:
+            serial: S5H9NS0N986704R
+          consumer: qemu
+    consumers:
+      guests: kubevirt
 
 - name: Seven VFs of one card, five of them for guests, two for the host
   vfio.host.passthrough:
@@ -526,6 +549,7 @@ def main() -> None:
         argument_spec=dict(
             ARGUMENTS,
             devices={"type": "dict"},
+            consumers={"type": "dict"},
             sriov={"type": "list", "elements": "dict"},
             modules={"type": "list", "elements": "dict"},
             kernel_config={"type": "dict"},

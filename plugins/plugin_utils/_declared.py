@@ -102,7 +102,10 @@ def problems_of(entry_point: str, values: Mapping[str, Any], *, variables: Mappi
     wrong = {name: too_long(name, value) or misfits(options, {name: value}, variables=variables) for name, value in values.items()}
     problems += [misfit for of_one in wrong.values() for misfit in of_one]
     problems += _unmeant_share(variables)
-    return problems + unmeant({name: value for name, value in values.items() if not wrong[name]}, variables)
+    right = {name: value for name, value in values.items() if not wrong[name]}
+    if wrong.get("passthrough_devices"):
+        right.pop("passthrough_consumers", None)  # which policies there are is not known
+    return problems + unmeant(right, variables)
 
 
 def _unmeant_share(variables: Mapping[str, Any]) -> list[str]:
@@ -191,8 +194,9 @@ def unmeant(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str
     present = values.get("passthrough_state", "present") == "present"
     devices, sriov = values.get("passthrough_devices"), values.get("passthrough_sriov")
     checks: list[Callable[[], object]] = []
-    if devices and present:
-        checks.append(lambda: parse_declarations(devices))
+    consumers = values.get("passthrough_consumers")
+    if present and (devices or consumers):
+        checks.append(lambda: parse_declarations(devices or {}, consumers=consumers))
     if sriov:
         checks.append(lambda: parse_entries(sriov, "sriov", present=present))
     if present:

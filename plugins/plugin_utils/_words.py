@@ -27,8 +27,10 @@ _ADVICE = re.compile(
     r"(?<![\w.])(force: \[|state: (?:absent|present)\b|(?:now|at_boot|initramfs): (?:true|false)\b|confirm: \d|timeout: \d)"
 )
 # A key of an option that is a mapping, up to its end: 'nodes.guests', 'memlock.units.qemu@a.service'.
-_KEYED = re.compile(r"^(nodes|memlock)((?:\.[A-Za-z0-9@_\\:-][A-Za-z0-9@_.\\:-]*)?)(?=: | is | must )")
-_SUBJECT = re.compile(r"^(force|timeout|confirm|platforms|kernel_cmdline|kernel_config|modules|sriov|devices|nodes|memlock|iommu_node)(?=: | is | must )")
+_KEYED = re.compile(r"^(nodes|memlock|consumers)((?:\.[A-Za-z0-9@_\\:-][A-Za-z0-9@_.\\:-]*)?)(?=: | is | must )")
+_SUBJECT = re.compile(
+    r"^(force|timeout|confirm|platforms|kernel_cmdline|kernel_config|modules|sriov|devices|nodes|memlock|iommu_node|consumers)(?=: | is | must )"
+)
 _BOTH = re.compile(r"\bnow and at_boot are both false")
 _NOW = re.compile(r"\bnow is false")
 _TASKS = re.compile(r"; (\w+) is an option of the task, for all of its devices")

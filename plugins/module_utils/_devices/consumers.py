@@ -13,10 +13,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Dict, List, NamedTuple, Optional
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER, BASE_MODULE, Choice
+
+# The option that names the consumers of policies.
+OF_POLICIES = "consumers"
 
 
 class Consumer(NamedTuple):
@@ -45,26 +48,50 @@ CONSUMERS: Dict[str, Consumer] = {
 }
 
 
-def parse_consumer(value: object, where: str, *, drivers: Dict[str, object], problems: List[str]) -> Optional[str]:
-    """The name of an entry's consumer; None for none. Adds a sentence to ``problems`` for what is none, and for each of ``drivers`` (option ->
-    the driver that it names) that it cannot open.
-    """
+def parse_consumer(value: object, where: str, *, problems: List[str]) -> Optional[str]:
+    """The name of a consumer; None for none. Adds a sentence to ``problems`` for a value that is no consumer's name."""
     if value is None:
         return None
     name = value.strip().lower().replace("-", "_") if isinstance(value, str) else ""
     if name not in CONSUMERS:
-        near = get_close_matches(name, CONSUMERS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        problems.append(f"{where}: consumer {shown(value)} is none of {', '.join(CONSUMERS)}{hint}")
+        problems.append(f"{where} {shown(value)} is none of {', '.join(CONSUMERS)}{_did_you_mean(name, CONSUMERS)}")
         return None
-    if needs_base(name) and CONSUMERS[name].is_firm:
-        problems += [
-            f"{where}: {option} {driver!r}: {CONSUMERS[name].title} ({_said(name)}) opens devices of {BASE_DRIVER} alone: say {BASE_DRIVER}, or leave "
-            f"{option} out" for option, driver in drivers.items() if driver not in (None, "auto", "native", BASE_DRIVER)
-        ]
-    if drivers.get("driver") == "native":
-        problems.append(f"{where}: {_said(name)} means nothing with driver 'native': a device that keeps its own driver is not opened by VFIO")
     return name
+
+
+def parse_of_policies(
+    consumers: Optional[Mapping[Any, object]], policies: Mapping[Any, object], *, key: str, problems: List[str],
+) -> Dict[str, str]:
+    """Policy -> the name of its consumer, for those that have one.
+
+    ``policies``: what is declared, by policy. ``key``: the option in messages, "consumers" where it is a mapping of policies. Adds a
+    sentence to ``problems`` for each policy that is not declared, and each value that is no consumer's name.
+    """
+    found: Dict[str, str] = {}
+    for policy, value in (consumers or {}).items():
+        where = f"{key}.{policy}" if key == OF_POLICIES else key
+        if policy not in policies:
+            known = [str(name) for name in policies]
+            there = f"; there are: {', '.join(known)}" if known else ""
+            problems.append(f"{where}: no policy {shown(policy)} is declared{_did_you_mean(str(policy), known) or there}")
+        name = parse_consumer(value, f"{where}:", problems=problems)
+        if name is not None:
+            found[policy] = name
+    return found
+
+
+def unopenable(name: Optional[str], where: str, *, said: str, drivers: Mapping[str, object]) -> List[str]:
+    """A sentence for each of ``drivers`` (option -> the driver that it names) that a consumer cannot open. ``said``: how it was declared."""
+    if name is None:
+        return []
+    if drivers.get("driver") == "native":
+        return [f"{where}: {said} means nothing with driver 'native': a device that keeps its own driver is not opened by VFIO"]
+    if not needs_base(name) or not CONSUMERS[name].is_firm:
+        return []
+    return [
+        f"{where}: {option} {shown(driver)}: {CONSUMERS[name].title} ({said}) opens devices of {BASE_DRIVER} alone: say {BASE_DRIVER}, or leave "
+        f"{option} out" for option, driver in drivers.items() if driver not in (None, "auto", "native", BASE_DRIVER)
+    ]
 
 
 def needs_base(name: Optional[str]) -> bool:
@@ -72,18 +99,19 @@ def needs_base(name: Optional[str]) -> bool:
     return name is not None and not CONSUMERS[name].takes_variants
 
 
-def openable(choice: Choice, name: Optional[str]) -> Choice:
-    """The choice of the kernel's alias table, or the base driver where the consumer cannot open that."""
+def openable(choice: Choice, name: Optional[str], *, said: str) -> Choice:
+    """The choice of the kernel's alias table, or the base driver where the consumer cannot open that. ``said``: how it was declared."""
     if name is None or not needs_base(name) or choice.module == BASE_MODULE:
         return choice
     return replace(
-        choice.noted(f"{CONSUMERS[name].title} ({_said(name)}) opens devices of {BASE_DRIVER} alone, so it is that and not {choice.module}"),
+        choice.noted(f"{CONSUMERS[name].title} ({said}) opens devices of {BASE_DRIVER} alone, so it is that and not {choice.module}"),
         module=BASE_MODULE, driver=BASE_DRIVER, alias=None, ties=[], is_usual=True,
     )
 
 
-def _said(name: str) -> str:
-    return f"consumer: {name}"
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
-__all__ = ("CONSUMERS", "Consumer", "needs_base", "openable", "parse_consumer")
+__all__ = ("CONSUMERS", "Consumer", "OF_POLICIES", "needs_base", "openable", "parse_consumer", "parse_of_policies", "unopenable")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.vfio.host.plugins.module_utils._core.force import FORCES
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import RELEASE
 from ansible_collections.vfio.host.plugins.module_utils._devices import clients, competitors, contradictions, iommu, owners, report, rules
+from ansible_collections.vfio.host.plugins.module_utils._devices.consumers import OF_POLICIES
 from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import module_name
 from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import Standing, stand_in
 from ansible_collections.vfio.host.plugins.module_utils._devices.loading import unloadable
@@ -55,7 +56,8 @@ class Request:
     ``undeclared``: what is done about policies that it does not declare, of CHOICES; None: the task is about a part of the host.
     ``timeout``: seconds for a bind to show; ``iommu_comes``: the IOMMU, off now, is on from the next boot on; ``refusals``:
     address -> Refusal, found out by this run; ``prediction``: what the same task makes of the host's VFs before it looks at
-    devices, or None; ``wakes``: what sleeps and is to be taken is woken, and asked what it is.
+    devices, or None; ``wakes``: what sleeps and is to be taken is woken, and asked what it is; ``consumers``: policy -> the program
+    that gets its devices, and ``consumer_key``: the name of that option.
     """
 
     policies: dict[str, Any] | None
@@ -69,6 +71,8 @@ class Request:
     prediction: Prediction | None = None
     undeclared: str | None = None
     wakes: bool = False
+    consumers: dict[str, Any] | None = None
+    consumer_key: str = OF_POLICIES
 
     def declared(self, on_host: Iterable[str]) -> dict[str, list[Entry]]:
         """Policy -> list of Entry; what is to be given back, ``on_host`` also where it is not declared, is there and empty.
@@ -80,7 +84,9 @@ class Request:
         if unknown:
             raise InputError(f"force: {', '.join(unknown)} cannot be forced; there are: {', '.join(FORCES)}")
         if self.present:
-            declared = parse_declarations(self.policies or {}, self.undeclared is not None)
+            declared = parse_declarations(
+                self.policies or {}, self.undeclared is not None, consumers=self.consumers, consumer_key=self.consumer_key,
+            )
             leftovers = on_host if self.undeclared == RELEASE else ()
             return dict({name: [] for name in leftovers}, **declared)
         return {parse_policy_name(name): [] for name in (on_host if self.policies is None else self.policies)}

@@ -290,7 +290,7 @@ def _choose(survey: Survey, device: Device, entry: Entry) -> tuple[Choice, bool]
     if entry.driver == NATIVE:
         return Choice(None, None, NATIVE, because="no override: the kernel picks the driver", is_usual=True), False
     if entry.driver == AUTO:
-        return openable(survey.choices.choice(device.modalias), entry.consumer), True
+        return openable(survey.choices.choice(device.modalias), entry.consumer, said=entry.consumer_said), True
     return _pinned(survey, device, entry, entry.driver)
 
 

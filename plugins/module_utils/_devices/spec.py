@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import FORCES, parse_force
 from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
-from ansible_collections.vfio.host.plugins.module_utils._devices.consumers import CONSUMERS, parse_consumer
+from ansible_collections.vfio.host.plugins.module_utils._devices.consumers import (
+    CONSUMERS,
+    OF_POLICIES,
+    parse_consumer,
+    parse_of_policies,
+    unopenable,
+)
 from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match, parse_match
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import check_lengths, is_whole, shown
@@ -51,7 +57,7 @@ _OPTIONS = tuple(DEVICE_SPEC)
 @dataclass(frozen=True)
 class Entry:
     """One declaration of a policy: which devices, and the driver for them. ``where`` names it in messages; ``force``: what is given
-    up for these devices alone; ``consumer``: who gets the devices, of CONSUMERS.
+    up for these devices alone; ``consumer``: who gets the devices, of CONSUMERS; ``is_of_policy``: the policy says so, and not the entry.
     """
 
     policy: str
@@ -64,6 +70,12 @@ class Entry:
     fallback: str | None = None
     force: tuple[str, ...] = ()
     consumer: str | None = None
+    is_of_policy: bool = False
+
+    @property
+    def consumer_said(self) -> str:
+        """How its consumer was declared, as a message says it."""
+        return _said(self.consumer, self.policy if self.is_of_policy else None)
 
 
 def parse_policy_name(name: object) -> str:
@@ -81,13 +93,18 @@ def parse_matches(values: Iterable[object]) -> list[Match]:
     return _collect(lambda index, value: parse_match(value, f"match[{index}]"), values)
 
 
-def parse_declarations(policies: dict[str, Any], may_be_empty: bool = False) -> dict[str, list[Entry]]:
+def parse_declarations(
+    policies: dict[str, Any], may_be_empty: bool = False, *, consumers: dict[str, Any] | None = None, consumer_key: str = OF_POLICIES,
+) -> dict[str, list[Entry]]:
     """Policy name -> list of Entry, from policy name -> list of the user's mappings; all errors at once.
 
     ``may_be_empty``: a policy with an empty list gives back what it took; else that is an error, as it may be a slip of an expression.
+    ``consumers``: policy name -> who gets the devices of its entries that do not say it themselves; ``consumer_key``: that option's name.
     """
     check_lengths("devices", policies)
-    problems, found = [], {}
+    problems: list[str] = []
+    found = {}
+    of_policies = parse_of_policies(consumers, policies, key=consumer_key, problems=problems)
     for name, values in policies.items():
         try:
             parse_policy_name(name)
@@ -98,7 +115,9 @@ def parse_declarations(policies: dict[str, Any], may_be_empty: bool = False) -> 
                 raise InputError(
                     f"policy {name}: it declares no devices; to give back what it took, say state: absent"
                 )
-            found[name] = _collect(partial(_parse_entry, name), values)
+            found[name] = entries = _collect(partial(_parse_entry, name, consumer=of_policies.get(name)), values)
+            if name in of_policies and entries and all(entry.driver == NATIVE for entry in entries):
+                problems.append(f"policy {name}: {_said(of_policies[name], name)} means nothing, since all of its devices keep their native driver")
         except InputError as error:
             problems += error.messages
     if problems:
@@ -119,7 +138,8 @@ def _collect(parse: Callable[[int, object], _Parsed], values: Iterable[object]) 
     return found
 
 
-def _parse_entry(policy: str, index: int, value: object) -> Entry:
+def _parse_entry(policy: str, index: int, value: object, *, consumer: str | None) -> Entry:
+    """``consumer``: of the policy, for an entry that names none and is for VFIO."""
     where = f"policy {policy}, devices[{index}]"
     if not isinstance(value, dict):
         raise InputError(f"{where}: must be a mapping with 'match', not {shown(value)}")
@@ -140,7 +160,13 @@ def _parse_entry(policy: str, index: int, value: object) -> Entry:
         problems.append(f"{where}: fallback {shown(fallback)}: must be the name of a driver, such as vfio-pci")
     elif fallback is not None and driver in (NATIVE, fallback):
         problems.append(f"{where}: fallback {shown(fallback)} is never taken with driver {shown(driver)}; leave it out")
-    consumer = parse_consumer(value.get("consumer"), where, drivers={"driver": driver, "fallback": fallback}, problems=problems)
+    is_of_policy = value.get("consumer") is None
+    if is_of_policy:
+        consumer = None if driver == NATIVE else consumer
+    else:
+        consumer = parse_consumer(value["consumer"], f"{where}: consumer", problems=problems)
+    said = _said(consumer, policy if is_of_policy else None)
+    problems += unopenable(consumer, where, said=said, drivers={"driver": driver, "fallback": fallback})
     count = _number(value.get("count"))
     if count is not None and count < 0:
         problems.append(f"{where}: count {shown(value['count'])} must be a whole number from 0")
@@ -153,7 +179,12 @@ def _parse_entry(policy: str, index: int, value: object) -> Entry:
     force = parse_force(value.get("force"), where, known=FORCES, problems=problems)
     if problems or match is None or optional is None:
         raise InputError(*problems)
-    return Entry(policy, where, match, driver, count, group, optional, fallback, force, consumer)
+    return Entry(policy, where, match, driver, count, group, optional, fallback, force, consumer, consumer is not None and is_of_policy)
+
+
+def _said(consumer: str | None, policy: str | None) -> str:
+    """How a consumer was declared: by an entry, where ``policy`` is None."""
+    return f"consumer: {consumer}" if policy is None else f"consumer of policy {policy}: {consumer}"
 
 
 def _is_driver(value: object) -> bool:

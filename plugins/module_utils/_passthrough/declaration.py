@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 KERNEL, CMDLINE, SRIOV, DEVICES, IMAGES = "modules", "kernel_cmdline", "sriov", "devices", "initramfs"
 PROBES = "sriov_probes"
 NODES, IOMMU_NODE, MEMLOCK = "nodes", "iommu_node", "memlock"
-CONFIG, PLATFORMS = "kernel_config", "platforms"
+CONFIG, PLATFORMS, CONSUMERS = "kernel_config", "platforms", "consumers"
 
 
 class _Late:
@@ -191,6 +191,16 @@ class Declaration:
                 f"{CONFIG} cannot be taken back by symbol: name the modules that stand in for them in {KERNEL}, or nothing "
                 "at all, to take everything back"
             )
+        self._check_consumers()
+
+    def _check_consumers(self) -> None:
+        """The area of devices checks them; it is not asked where the task names no devices."""
+        if not (self.present and self.options.get(CONSUMERS) and self.options[DEVICES] is None):
+            return
+        from ansible_collections.vfio.host.plugins.module_utils._devices.consumers import parse_of_policies
+        problems: list[str] = []
+        parse_of_policies(self.options[CONSUMERS], {}, key=CONSUMERS, problems=problems)
+        raise InputError(*problems)
 
     def _kernel(self, files: Files) -> object:
         if not (self.wants(KERNEL) or self.wants(CONFIG) or self._looks(KERNEL, files)):
@@ -253,7 +263,7 @@ class Declaration:
         from ansible_collections.vfio.host.plugins.module_utils._devices.options import device_request
         prediction = plans[SRIOV].prediction if SRIOV in plans else None
         comes = of_host.is_needed and _comes(plans, of_host.table)
-        return device_request(self.options, self.options[DEVICES], iommu_comes=comes, prediction=prediction)
+        return device_request(self.options, self.options[DEVICES], iommu_comes=comes, prediction=prediction, consumers=self.options.get(CONSUMERS))
 
     def _probes(self, plans: Plans) -> object:
         if SRIOV not in plans:

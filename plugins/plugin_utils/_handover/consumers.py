@@ -95,7 +95,7 @@ def _refusals(consumer: Consumer, to: str, device: Device, chosen: Mapping[str, 
     if device.is_variant and not consumer.variants:
         sentences.append(
             f"{device.address} is on {device.driver}, and {consumer.title} knows VFIO by the driver vfio-pci alone: declare "
-            f"consumer: {to} (or driver: vfio-pci) for it and converge"
+            f"consumer: {to} (or driver: vfio-pci) for it, or passthrough_consumers: {{POLICY: {to}}} for its policy, and converge"
         )
     if device.is_wide and not consumer.wide:
         sentences.append(f"{device.address}: {consumer.title} takes no PCI domain above ffff")

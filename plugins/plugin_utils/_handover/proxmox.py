@@ -45,8 +45,7 @@ def _drivers(wanted: Wanted) -> list[str]:
         return []
     return [
         f"{device.address} is on {device.driver}, and Proxmox VE binds vfio-pci before a guest starts: declare consumer: proxmox (or driver: "
-        "vfio-pci) for it, or "
-        "say driver=keep in the guest's hostpci line and keep_driver=true here"
+        "vfio-pci) for it, or passthrough_consumers: {POLICY: proxmox} for its policy, or say driver=keep in the guest's hostpci line and keep_driver=true here"
         for device in wanted.devices if device.is_variant
     ]
 

@@ -54,6 +54,17 @@ def test_a_difference_and_what_nobody_declares_are_said_together(play, result_of
     assert "node1 is not as declared: 0000:03:00.0 " in said and f"; {LEFT}" in said
 
 
+def test_consumers_of_policies_reach_the_module(play, as_declared):
+    played = play("converge", DECLARED + "passthrough_consumers: {gpus: kubevirt}\n", [as_declared])
+    assert (played.status, played.asked[0]["consumers"]) == (0, {"gpus": "kubevirt"}), played.screen + played.errors
+
+
+def test_a_consumer_of_a_policy_that_nobody_declares_stops_the_play_before_the_host_is_asked(play, as_declared):
+    played = play("converge", DECLARED + "passthrough_consumers: {gpu: kubevirt}\n", [as_declared])
+    assert played.status != 0 and played.asked == []
+    assert "passthrough_consumers.gpu: no policy 'gpu' is declared; did you mean gpus?" in " ".join((played.screen + played.errors).split())
+
+
 def test_the_variable_reaches_the_module(play, as_declared):
     assert play("verify", f"{DECLARED}passthrough_undeclared: ignore\n", [as_declared]).asked[0]["undeclared"] == "ignore"
 

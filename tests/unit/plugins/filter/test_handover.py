@@ -136,6 +136,7 @@ def test_a_variant_is_refused_for_a_consumer_that_knows_vfio_pci_alone(to, data)
     message = refused(data, to)
     assert "0000:3b:00.2 is on mlx5_vfio_pci" in message
     assert "(or driver: vfio-pci) for it" in message
+    assert f"passthrough_consumers: {{POLICY: {to}}}" in message
 
 
 @pytest.mark.parametrize("to", ANY_DRIVER)

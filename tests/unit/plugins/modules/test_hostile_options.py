@@ -53,6 +53,7 @@ OPTIONS = st.fixed_dictionaries({
     ),
     "undeclared": st.sampled_from(["report", "release", "ignore"]),
     "devices": st.none() | POLICIES,
+    "consumers": st.none() | st.dictionaries(st.just("p") | HARM, st.sampled_from(["dpdk", "qemu"]) | VALUES, max_size=2),
     "sriov": st.none() | st.lists(mapping(match=MATCHES, numvfs=st.just(3) | HARM, autoprobe=st.booleans()), max_size=2),
     "modules": st.none() | st.lists(mapping(
         name=HARM, state=HARM, at_boot=st.booleans(), options=st.dictionaries(HARM, VALUES, max_size=2)), max_size=2),

@@ -156,6 +156,21 @@ def test_nodes_and_limits_are_looked_at_before_any_host_is():
     ]
 
 
+@pytest.mark.parametrize("devices", [None, {}, {"guests": [{"match": {"vendor": "10de"}}]}])
+def test_consumers_of_policies_are_looked_at_before_any_host_is(devices):
+    found = _declared.unmeant({"passthrough_devices": devices, "passthrough_consumers": {"guest": "kubvirt"}}, {})
+    assert [one.partition(";")[0][:50] for one in found] == [
+        "passthrough_consumers.guest: no policy 'guest' is ", "passthrough_consumers.guest: 'kubvirt' is none of "
+    ]
+
+
+def test_consumers_of_policies_that_are_not_known_are_left_alone():
+    values = {"passthrough_devices": ["guests"], "passthrough_consumers": {"guests": "dpdk"}}
+    found = _declared.problems_of("main", values, variables=values)
+    assert [one.split(" ")[0] for one in found] == ["passthrough_devices"]
+    assert _declared.unmeant(dict(values, passthrough_state="absent"), {}) == []
+
+
 def test_an_entry_of_vfs_or_of_modules_may_give_up_guards_for_itself_alone():
     assert misfits(
         passthrough_sriov=[{"match": {"address": "0000:01:00.0"}, "numvfs": 1, "force": ["network"]}],

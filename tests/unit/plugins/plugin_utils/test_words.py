@@ -40,6 +40,7 @@ class Written(dict):
     ("platforms: x68 is no platform", "passthrough_platforms: x68 is no platform"),
     ("arguments: 'bad name' is no argument's name", "passthrough_kernel_cmdline: 'bad name' is no argument's name"),
     ("kernel_cmdline: iommu is 'on', and", "passthrough_kernel_cmdline: iommu is 'on', and"),
+    ("consumers.guests: 'kubvirt' is none of libvirt", "passthrough_consumers.guests: 'kubvirt' is none of libvirt"),
     ("another run changes this host: process 7", "another run changes this host: process 7"),
 ])
 def test_options_of_the_module_are_the_roles_variables(message, told):

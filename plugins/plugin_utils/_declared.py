@@ -196,7 +196,7 @@ def unmeant(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str
     checks: list[Callable[[], object]] = []
     consumers = values.get("passthrough_consumers")
     if present and (devices or consumers):
-        checks.append(lambda: parse_declarations(devices or {}, consumers=consumers))
+        checks.append(lambda: parse_declarations(devices or {}, may_be_empty=True, consumers=consumers))
     if sriov:
         checks.append(lambda: parse_entries(sriov, "sriov", present=present))
     if present:

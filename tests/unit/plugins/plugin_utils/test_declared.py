@@ -145,6 +145,12 @@ def test_what_is_given_back_need_not_be_well_declared():
     assert _declared.unmeant({"passthrough_devices": {"gpus": None}, "passthrough_state": "absent"}, {}) == []
 
 
+def test_an_empty_list_gives_a_policy_back_and_nothing_in_its_place_is_an_error():
+    assert _declared.unmeant({"passthrough_devices": {"gpus": []}}, {}) == []
+    (found,) = _declared.unmeant({"passthrough_devices": {"gpus": None}}, {})
+    assert found == "passthrough_devices.gpus: its devices must be a list, not None; to give back what it took, say []"
+
+
 def test_nodes_and_limits_are_looked_at_before_any_host_is():
     values = {
         "passthrough_nodes": {"guests": {"mode": "0666"}}, "passthrough_iommu_node": {"groupe": "kvm"},

@@ -66,6 +66,11 @@ def _was_asked(state: State, pf: Device) -> bool:
     return not (pf.sriov is None or pf.sriov["autoprobe"]) and any(state.files.get(path) for path in state.boot)
 
 
+# Answers of the kernel before the driver's hardware is asked, whatever its interface is (source: drivers/pci/iov.c sriov_numvfs_store() and
+# sriov_enable(), arch/powerpc/platforms/powernv/pci-sriov.c pnv_pci_sriov_enable()).
+_WITHOUT_INTERFACE = (errno.ENOENT, errno.ENOMEM, errno.ENOSPC, errno.ENXIO)
+
+
 def hints(pf: Device, *, asked: int, made: int, number: int | None, is_up: Mapping[str, bool]) -> list[str]:
     """What may be the reason that a driver made ``made`` VFs instead of ``asked``, one sentence each.
 
@@ -73,7 +78,7 @@ def hints(pf: Device, *, asked: int, made: int, number: int | None, is_up: Mappi
     """
     found, total = [], pf.sriov["total"] if pf.sriov else 0
     down = sorted(name for name, up in is_up.items() if not up)
-    if asked and down and not made:
+    if asked and down and not made and number not in _WITHOUT_INTERFACE:
         found.append(f"its interface {', '.join(down)} is down, and some drivers make VFs only while it is up: set it up, then run again")
     all_or_none = number in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ERANGE) or (number is None and made == total)
     if 0 < asked < total and all_or_none:

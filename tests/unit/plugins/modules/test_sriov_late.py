@@ -63,6 +63,19 @@ def test_an_interface_that_is_down_is_named_in_the_error(run_module, make_host, 
     assert everything(host) == before
 
 
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOMEM, errno.ENOSPC, errno.ENXIO])
+def test_an_answer_for_which_no_interface_was_asked_says_nothing_of_one_that_is_down(run_module, make_host, monkeypatch, number):
+    host = make_host(small_with(is_up=False))
+
+    def refuse(*dummy):
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(host.kernel, "_numvfs", refuse)
+    result = run_module(host, "sriov_vfs", devices=pfs(), timeout=1)
+    assert f"sriov_numvfs: {errno.errorcode[number]}" in result["msg"]
+    assert "is down" not in result["msg"]
+
+
 def test_with_the_interface_up_nothing_is_said_of_it(run_module, make_host):
     host = make_host(small_with())
     host.kernel.fewer[PF] = 0

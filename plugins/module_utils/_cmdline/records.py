@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import Wish, edit, exact, is_collected, parse
 from ansible_collections.vfio.host.plugins.module_utils._host import versions
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.words import words
 
 if TYPE_CHECKING:
     from typing import Collection, Mapping, Optional
@@ -141,7 +142,7 @@ class Record:
 
 def _words(line: str) -> list[str]:
     """The words of a line in any order, without what the boot loader replaces."""
-    return sorted(word for word in line.split() if not word.startswith("$"))
+    return sorted(word for word in words(line) if not word.startswith("$"))
 
 
 def _singly(arg: str, was: Line, made: list[Line]) -> list[Wish]:

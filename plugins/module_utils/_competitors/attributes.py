@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import OVERRIDE, Claim
 from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import addresses_in, write
+from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed
+from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Fits
@@ -27,10 +29,10 @@ def sysfs_conf_claims(text: str, path: str) -> list[Claim]:
     claims = []
     for number, line in enumerate(text.split("\n"), 1):
         name, equals, value = line.partition("#")[0].partition("=")
-        words = name.split()
+        words = words_of(name)
         if equals and len(words) == 1:
             place = words[0] if words[0].startswith("/sys/") else f"/sys/{words[0]}"
-            claim = write(place, value.strip(), where=f"{path}:{number}", says=f"'{' '.join(line.split())}'")
+            claim = write(place, trimmed(value), where=f"{path}:{number}", says=f"'{' '.join(words_of(line))}'")
             claims += [claim] if claim else []
     return claims
 
@@ -39,13 +41,13 @@ def tmpfiles_claims(text: str, path: str) -> list[Claim]:
     """``w /sys/... - - - - 4``: systemd-tmpfiles writes the text after the first six words. A path may be a glob."""
     claims = []
     for number, raw in enumerate(text.split("\n"), 1):
-        line = raw.strip()
+        line = trimmed(raw)
         if not line.startswith(("w", "f", "F")):
             continue
-        words = re.findall(r"\"[^\"]*\"|'[^']*'|\S+", line)
+        words = re.findall(r"\"[^\"]*\"|'[^']*'|[^ \t\n\v\f\r]+", line)
         if len(words) < 7 or not re.match(r"[wfF][+!=~^$?-]*\Z", words[0]):
             continue
-        value = line.split(None, 6)[6].strip("\"'").replace("\\n", "").replace("%%", "%")
+        value = words_of(line, 7)[6].strip("\"'").replace("\\n", "").replace("%%", "%")
         claim = write(words[1].strip("\"'"), value, where=f"{path}:{number}", says=f"'{' '.join(words)}'")
         claims += [claim] if claim else []
     return claims
@@ -53,7 +55,7 @@ def tmpfiles_claims(text: str, path: str) -> list[Claim]:
 
 def driverctl_claims(text: str, path: str, *, name: str) -> list[Claim]:
     """A file with the driver of a device. Its ``name`` is the device's address, in newer versions with the bus before it."""
-    driver, address = text.strip(), name[len("pci-"):] if name.startswith("pci-") else name
+    driver, address = trimmed(text), name[len("pci-"):] if name.startswith("pci-") else name
     if not driver:
         return []
     remedy = "remove this file"
@@ -64,7 +66,7 @@ def dpdk_claims(text: str, path: str) -> list[Claim]:
     """``pci 0000:04:00.0 vfio-pci``: DPDK's service binds each at boot."""
     claims = []
     for number, line in enumerate(text.split("\n"), 1):
-        words = line.partition("#")[0].split()
+        words = words_of(line.partition("#")[0])
         if len(words) == 3 and words[0] == "pci":
             claims.append(Claim(f"{path}:{number}", OVERRIDE, words[2], f"'{' '.join(words)}'", _is_one_of(addresses_in(words[1]))))
     return claims

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import EARLY, NEW_ID, Claim
 from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import ids_in
+from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 
 if TYPE_CHECKING:
     from typing import Iterable
@@ -33,7 +34,7 @@ def dracut_claims(text: str, path: str) -> list[Claim]:
     for number, line in enumerate(text.split("\n"), 1):
         one = _DRACUT.match(line)
         if one:
-            claims += _modules(f"{path}:{number}", one.group(2).strip("\"'").split(), one.group(1))
+            claims += _modules(f"{path}:{number}", words_of(one.group(2).strip("\"'")), one.group(1))
     return claims
 
 
@@ -41,7 +42,7 @@ def initramfs_tools_claims(text: str, path: str) -> list[Claim]:
     """/etc/initramfs-tools/modules: a module a line, with its options."""
     claims: list[Claim] = []
     for number, line in enumerate(text.split("\n"), 1):
-        words = line.partition("#")[0].split()
+        words = words_of(line.partition("#")[0])
         if not words:
             continue
         where = f"{path}:{number}"
@@ -59,7 +60,7 @@ def mkinitcpio_claims(text: str, path: str) -> list[Claim]:
     for one in _ARRAY.finditer(text):
         number = text.count("\n", 0, one.start(1)) + 1
         body = "\n".join(line.partition("#")[0] for line in one.group(1).strip("()\"'").split("\n"))
-        mine = _modules(f"{path}:{number}", body.split(), "MODULES")
+        mine = _modules(f"{path}:{number}", words_of(body), "MODULES")
         claims = claims + mine if "+=" in one.group(0) else mine
     return claims
 

@@ -29,6 +29,8 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors.claim impor
     by_pf_interface,
     fits_pattern,
 )
+from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed
+from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 
 if TYPE_CHECKING:
     from typing import Iterable, Mapping
@@ -178,7 +180,7 @@ def proxmox_claims(text: str, path: str, *, mappings: Mapping[str, list[str]]) -
         if options.get("driver", "vfio") == "keep":
             continue
         hosts = mappings.get(options["mapping"], []) if "mapping" in options else options.get("host", "").split(";")
-        says = f"'{line.strip()}'"
+        says = f"'{trimmed(line)}'"
         claims.append(Claim(f"{path}:{number}", BIND, "vfio-pci", says, _of_hosts(hosts), "say driver=keep there, or declare vfio-pci"))
     return claims
 
@@ -188,7 +190,7 @@ def mapping_paths(text: str) -> dict[str, list[str]]:
     paths: dict[str, list[str]] = {}
     name = None
     for line in text.split("\n"):
-        words = line.split()
+        words = words_of(line)
         if line and not line[0].isspace():
             name = words[0].rstrip(":") if words else None
         elif name and words[:1] == ["map"]:
@@ -202,7 +204,7 @@ def _of_hosts(hosts: Iterable[str]) -> Fits:
     """Target -> whether one of these is its address, or its slot without a function."""
     patterns = []
     for one in hosts:
-        slot = _SLOT.match(one.strip())
+        slot = _SLOT.match(trimmed(one))
         if slot:
             domain, bus, device, function = slot.groups()
             patterns.append(f"{domain or '0000'}:{bus}:{device}.{function or '*'}".lower())

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -29,7 +31,7 @@ def parse(text: str, path: str, *, start: str = "") -> list[Setting]:
     """
     found, section, count, kept, first = [], start, 0, "", 0
     for number, raw in enumerate(text.split("\n"), 1):
-        line = raw.strip()
+        line = trimmed(raw)
         if line[:1] in ("#", ";"):
             continue
         line, first = kept + line, first or number
@@ -37,10 +39,10 @@ def parse(text: str, path: str, *, start: str = "") -> list[Setting]:
             kept = line[:-1] + " "
             continue
         if line.startswith("[") and line.endswith("]"):
-            section, count = line[1:-1].strip(), count + 1
+            section, count = trimmed(line[1:-1]), count + 1
         elif "=" in line:
             name, dummy, value = line.partition("=")
-            found.append(Setting(section, count, name.strip(), value.strip(), f"{path}:{first}"))
+            found.append(Setting(section, count, trimmed(name), trimmed(value), f"{path}:{first}"))
         kept, first = "", 0
     return found
 

@@ -29,6 +29,7 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors.claim impor
     fits_pattern,
     whole,
 )
+from ansible_collections.vfio.host.plugins.module_utils._host.words import words
 
 if TYPE_CHECKING:
     from typing import Iterable
@@ -151,7 +152,7 @@ class _Match:
 
 
 def _words(value: str) -> list[str]:
-    return [one.strip("\"'") for one in value.split()]
+    return [one.strip("\"'") for one in words(value)]
 
 
 def _mac(text: str) -> str:

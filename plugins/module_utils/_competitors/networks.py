@@ -23,6 +23,7 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors.claim impor
     by_mac,
     fits_pattern,
 )
+from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed
 
 if TYPE_CHECKING:
     from typing import Iterator, Mapping
@@ -122,7 +123,7 @@ def ifupdown_claims(text: str, path: str, *, script: Script) -> list[Claim]:
 def _joined(text: str) -> Iterator[tuple[int, str]]:
     kept, first = "", 0
     for number, raw in enumerate(text.split("\n"), 1):
-        line = raw.strip()
+        line = trimmed(raw)
         if line.startswith("#") and not kept:
             continue
         line, first = kept + line, first or number

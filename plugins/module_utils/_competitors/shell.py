@@ -27,6 +27,8 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors.claim impor
     by_interface,
 )
 from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import addresses_in, ids_in, write
+from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed
+from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 
 if TYPE_CHECKING:
     from typing import Iterator, Mapping
@@ -112,7 +114,7 @@ def _as_may(claim: Claim) -> Claim:
 
 
 def _short(line: str) -> str:
-    text = " ".join(line.split())
+    text = " ".join(words_of(line))
     return text if len(text) <= 120 else text[:117] + "..."
 
 
@@ -120,7 +122,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
     """(number from 0, line) without comments; a backslash joins a line with the next."""
     number = 0
     for line in text.replace("\\\n", "\\\0").split("\n"):
-        stripped = line.strip()
+        stripped = trimmed(line)
         if not stripped.startswith("#"):
             yield number, _COMMENT.sub("", stripped.replace("\\\0", " "))
         number += 1 + line.count("\\\0")
@@ -133,7 +135,7 @@ def _variables(text: str) -> dict[str, list[str]]:
         found.setdefault(name, []).append(value.strip("\"'"))
     for name, values in _LOOP.findall(text):
         words = _expand(values.replace('"', ""), found)
-        found.setdefault(name, []).extend(word for one in words for word in one.split() if word != "do")
+        found.setdefault(name, []).extend(word for one in words for word in words_of(one) if word != "do")
     return found
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._host.words import words
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_MODULE, VFIO
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import BUILTIN, LOADABLE, Modules
 
@@ -54,7 +55,7 @@ def _kept_out(modules: Modules, module: str) -> Iterator[str]:
         yield f"module {module} is kept from loading by {' and '.join(modules.disabling(module))}"
     alias = configured.alias(module)
     if alias is not None:
-        yield f"module {module} is kept from loading by {alias.where}, which has {alias.rest.split()[0]} load under its name"
+        yield f"module {module} is kept from loading by {alias.where}, which has {words(alias.rest)[0]} load under its name"
     for needed in modules.dependencies(module):
         wheres = [one.where for one in configured.against(needed) if one.verb != "blacklist"]
         if wheres:
@@ -83,7 +84,7 @@ def _without_backend(modules: Modules) -> Iterator[str]:
             if one.verb != "blacklist":
                 yield f"{one.where}: keeps module {backend} from loading, without which no client can use a device; remove that line"
         first = configured.softdep("vfio")
-        if first is not None and "modprobe.d" in first.where and backend not in first.rest.replace("-", "_").split():
+        if first is not None and "modprobe.d" in first.where and backend not in words(first.rest.replace("-", "_")):
             yield (
                 f"{first.where}: takes the place of vfio's own soft dependency, by which {backend} is loaded, without which no client can "
                 f"use a device; add post: {backend} there"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError, last_words
+from ansible_collections.vfio.host.plugins.module_utils._host.words import number as whole_number
 
 _UNKNOWN = 2
 _LAST_SYSTEM = 999  # (source: systemd meson_options.txt, system-uid-max; useradd's SYS_UID_MAX)
@@ -60,12 +61,13 @@ class Accounts:
         """Name -> number of the host's own files; on image-based systems those of the image are in /usr/lib."""
         if kind not in self._tables:
             numbers: Dict[str, int] = {}
-            for directory in ("/usr/lib", "/etc"):
+            for directory in ("/etc", "/usr/lib"):
                 data = self._fs.read_file(f"{self._fs.root}{directory}/{kind}") or b""
                 for line in data.decode("utf-8", "replace").split("\n"):
                     number = _number(line)
                     if number is not None:
-                        numbers[line.split(":")[0]] = number
+                        # The first line of a name counts (source: getpwnam(3), nsswitch.conf(5)).
+                        numbers.setdefault(line.split(":")[0], number)
             self._tables[kind] = numbers
         return self._tables[kind]
 
@@ -73,7 +75,7 @@ class Accounts:
 def _number(line: str) -> Optional[int]:
     """The third field of a line of passwd or group, where it is a number."""
     fields = line.split(":")
-    return int(fields[2]) if len(fields) > 2 and fields[2].isdecimal() else None
+    return whole_number(fields[2]) if len(fields) > 2 else None
 
 
 __all__ = ("Account", "Accounts", "GROUP", "USER")

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._core import globs
+from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed, words
 
 if TYPE_CHECKING:
     from typing import Iterable, Iterator, Mapping
@@ -135,9 +136,9 @@ def parse_load(text: str, path: str) -> dict[str, str]:
     """Module -> where it stands, of one modules-load.d file, or of /etc/modules."""
     modules: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
-        name = line.strip()
+        name = trimmed(line)
         if name and name[0] not in "#;":
-            modules.setdefault(module_name(name.split()[0]), f"{path}:{number}")
+            modules.setdefault(module_name(words(name)[0]), f"{path}:{number}")
     return modules
 
 
@@ -178,7 +179,7 @@ class Configuration:
     def install(self, module: str) -> Directive | None:
         """The install line that stands in for loading a module; None where there is none, or it loads the module."""
         for one in self.directives:
-            if one.verb == "install" and one.rest.strip() and globs.fits(module, one.module):
+            if one.verb == "install" and trimmed(one.rest) and globs.fits(module, one.module):
                 return None if _KEEPS_LOADING.search(one.rest) else one
         return None
 
@@ -216,15 +217,15 @@ class Configuration:
         Aliases of the configuration come before the modules themselves (source: libkmod-module.c, kmod_module_new_from_lookup).
         """
         for one in self.directives:
-            if one.verb == "alias" and one.rest.strip() and globs.fits(module, one.module):
-                if module_name(one.rest.split()[0]) != module:
+            if one.verb == "alias" and trimmed(one.rest) and globs.fits(module, one.module):
+                if module_name(words(one.rest)[0]) != module:
                     return one
         return None
 
 
 def does_nothing(directive: Directive | None) -> bool:
     """Whether an install line runs /bin/true or /bin/false, and so loads nothing. False for None."""
-    command = directive.rest.split() if directive is not None else []
+    command = words(directive.rest) if directive is not None else []
     return bool(command) and command[0].rstrip(";").rsplit("/", 1)[-1] in ("false", "true", ":", "exit")
 
 

@@ -17,6 +17,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.resources import R
 from ansible_collections.vfio.host.plugins.module_utils._host.accounts import GROUP, USER, Accounts
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, last_words
 from ansible_collections.vfio.host.plugins.module_utils._host.foreign import Foreign
+from ansible_collections.vfio.host.plugins.module_utils._host.words import number as whole_number
 from ansible_collections.vfio.host.plugins.module_utils._memlock import records, rivals
 from ansible_collections.vfio.host.plugins.module_utils._memlock.plan import Plan, Request, Running, State, make_plan
 from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import Limit
@@ -81,10 +82,11 @@ class MemlockArea:
                 continue  # a template has no process
             status, out, err = self._fs.run(["systemctl", "show", "--property=MainPID", "--value", "--", unit])
             pid = out.strip()
-            if status or not pid.isdecimal():
+            found_pid = whole_number(pid)
+            if status or found_pid is None:
                 notes.append(f"whether {unit} has to be restarted is not known: systemctl show says: {last_words(out, err)}")
                 continue
-            limits = self._limits(int(pid)) if int(pid) else None
+            limits = self._limits(found_pid) if found_pid else None
             if limits is not None:
                 found[unit] = limits
         return found

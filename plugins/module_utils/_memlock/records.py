@@ -15,6 +15,8 @@ import re
 from typing import TYPE_CHECKING, Dict, List, Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.words import number as whole_number
+from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import Limit, parse_limit
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 DROPIN = "90-vfio-host.conf"
 
 _HEAD = "# By the Ansible collection vfio.host. The next run undoes changes made by hand."
+_DIGITS = 20  # of a size that a run of ours has written, and more
 _LINE = re.compile(r"LimitMEMLOCK=(\S+)\Z")
 
 
@@ -38,7 +41,7 @@ def dropin(limit: Limit) -> str:
 
 def parse_dropin(text: str, path: str) -> Limit:
     """The Limit in a drop-in of ours. Raises PlanError."""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         found = _LINE.match(line)
         limit = parse_limit(found.group(1)) if found else None
         if limit is not None:
@@ -56,11 +59,12 @@ def limits(users: Dict[str, Limit]) -> Optional[str]:
 def parse_limits(text: Optional[str], path: str) -> Dict[str, Limit]:
     """User -> Limit of our file. Raises PlanError."""
     found: Dict[str, Limit] = {}
-    for number, line in enumerate((text or "").splitlines(), 1):
-        words = line.split()
+    for number, line in enumerate((text or "").split("\n"), 1):
+        words = words_of(line)
         if line.startswith("#") or not words:
             continue
-        limit = Limit(None) if words[3:] == ["unlimited"] else Limit(int(words[3]) * 1024) if words[3:] and words[3].isdecimal() else None
+        kib = whole_number(words[3], _DIGITS) if words[3:] else None
+        limit = Limit(None) if words[3:] == ["unlimited"] else None if kib is None else Limit(kib * 1024)
         if len(words) != 4 or words[1:3] != ["-", "memlock"] or limit is None:
             raise PlanError(f"{path}, line {number}: no run of ours wrote this: restore the file, or remove it, and run again")
         found[words[0]] = limit

@@ -18,6 +18,7 @@ import re
 from typing import Dict, List, Optional, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._host.foreign import Foreign
+from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 from ansible_collections.vfio.host.plugins.module_utils._memlock.records import DROPIN
 from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import Limit, parse_limit
 
@@ -93,7 +94,7 @@ def later_lines(foreign: Foreign, own: str, *, user: str, limit: Limit) -> List[
 
 
 def _lines(text: str) -> List[Tuple[int, List[str]]]:
-    found = [(number, line.split("#", 1)[0].split()) for number, line in enumerate(text.split("\n"), 1)]
+    found = [(number, words_of(line.split("#", 1)[0])) for number, line in enumerate(text.split("\n"), 1)]
     return [(number, words) for number, words in found if len(words) >= 2]
 
 

@@ -61,7 +61,7 @@ class Entry:
     @property
     def initrds(self) -> list[str]:
         """The images that it loads, as it names them."""
-        return [words[1] for words in (line.split() for line in entry_lines(self.text)) if len(words) > 1 and words[0] == "initrd"]
+        return [words[1] for words in (_words(line) for line in entry_lines(self.text)) if len(words) > 1 and words[0] == "initrd"]
 
     def why_not_generated(self, system: System) -> str | None:
         """Why this is no entry that kernel-install has made for an installed kernel of this system; None where it is."""
@@ -124,13 +124,17 @@ def _subvolume(values: list[str | None]) -> str | None:
     return subvolumes[-1] if subvolumes else None
 
 
+def _words(line: str, most: int = 0) -> list[str]:
+    """The words of a line, split at ``most`` places where it is not 0 (source: systemd src/boot/boot.c line_get_key_value())."""
+    return re.split(r"[ \t]+", line.strip(" \t"), maxsplit=most)
+
+
 def parse_entry(text: str) -> dict[str, str]:
     """The fields of a Boot Loader Specification entry; options given more than once are joined."""
     fields: dict[str, str] = {}
     for line in entry_lines(text):
-        key, value = (line.split(None, 1) + ["", ""])[:2]
+        key, value = (_words(line, 1) + ["", ""])[:2]
         if key and not key.startswith("#"):
-            value = value.strip()
             fields[key] = f"{fields[key]} {value}" if key == "options" and key in fields else value
     return fields
 

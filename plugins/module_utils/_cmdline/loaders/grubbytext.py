@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
+from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed
+from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 
 if TYPE_CHECKING:
     from typing import Iterable, Mapping
@@ -70,20 +72,20 @@ def parse_entry(info: Mapping[str, str], text: str | None, *, path: str | None, 
     kernel, line = info.get("kernel", ""), info.get("args", "")
     if text is None:
         return Entry(info["index"], kernel, path, None, line if kernel else None)
-    options = [value.strip() for value in _OPTIONS.findall(text)]
+    options = [trimmed(value) for value in _OPTIONS.findall(text)]
     if not options or not _LINUX.search(text):
         return Entry(info["index"], kernel, path, text, None)
     line = " ".join(options)
-    if _KERNELOPTS not in line.split():
+    if _KERNELOPTS not in words_of(line):
         return Entry(info["index"], kernel, path, text, line, len(options))
-    beside = " ".join(word for word in line.split() if word != _KERNELOPTS)
+    beside = " ".join(word for word in words_of(line) if word != _KERNELOPTS)
     line = line.replace(_KERNELOPTS, kernelopts or _KERNELOPTS)
     return Entry(info["index"], kernel, path, text, line, len(options), beside, bool(kernelopts))
 
 
 def edited(line: str, *, remove: Iterable[str], add: list[str]) -> str:
     """What grubby makes of a line: it works by white space, and knows neither quotes nor that '-' is '_' in a name."""
-    words = line.split()
+    words = words_of(line)
     for text in remove:
         if "=" not in text:
             words = _without(words, text)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
+from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 
 if TYPE_CHECKING:
     from typing import Mapping, Sequence
@@ -49,8 +50,8 @@ def parse_entries(text: str) -> list[Entry]:
         elif stack:
             match = _LINUX.match(raw) or _MODULE.match(raw)
             if match:
-                stack[-1][0].line = match.group("line").rstrip()
-        words = raw.split("#", 1)[0].split()
+                stack[-1][0].line = match.group("line").rstrip(" \t\r")
+        words = words_of(raw.split("#", 1)[0])
         depth += sum(word in ("{",) for word in words) - sum(word in ("}",) for word in words)
         while stack and depth <= stack[-1][1]:
             stack.pop()
@@ -62,7 +63,7 @@ def _entry(raw: str, parent: Entry | None) -> Entry:
     try:
         words = shlex.split(raw)
     except ValueError:
-        words = raw.split()
+        words = words_of(raw)
     ids = [words[index + 1] for index, word in enumerate(words[:-1]) if word in ("--id", "$menuentry_id_option")]
     return Entry(words[1] if len(words) > 1 else "", tuple(ids), parent, None, words[0] == "submenu")
 

@@ -18,6 +18,7 @@ from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base im
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grub import Grub, GrubState
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, last_words
+from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import Record
@@ -80,7 +81,7 @@ class Proxmox(Backend[ProxmoxState]):
 
     def _uuids(self) -> list[str]:
         """The partitions that the tool manages."""
-        return (self._files.read(self._paths.proxmox_esps) or "").split()
+        return words_of(self._files.read(self._paths.proxmox_esps) or "")
 
     def read(self) -> Boot[ProxmoxState]:
         """The sources of the loaders that `proxmox-boot-tool status` names; the partitions are not mounted."""

@@ -13,6 +13,7 @@ from typing import Iterable, Iterator, List, NamedTuple
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device, addresses_in
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 
 # Display controllers, and of these the ones without outputs.
 _DISPLAY, _WITHOUT_OUTPUTS = "03", "0302"
@@ -88,7 +89,7 @@ def _behind_firmwares(fs: Sysfs) -> Iterator[list[str]]:
 
 def _kernels_consoles(fs: Sysfs) -> Iterator[Console]:
     """The functions of the terminals that the kernel writes its messages to."""
-    for name in (fs.read(f"{fs.ttys}/console/active") or "").split():
+    for name in words_of(fs.read(f"{fs.ttys}/console/active") or ""):
         if _TERMINAL.match(name):
             continue  # of the display
         target = fs.target(f"{fs.ttys}/{name}") or ""

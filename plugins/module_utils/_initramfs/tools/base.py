@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.words import words
 
 if TYPE_CHECKING:
     from typing import Sequence
@@ -137,7 +138,7 @@ class Tool:
         """What has to run once an image has changed (source: run_bootloader in update-initramfs; man 8 zipl)."""
         hooks = self._files.names(self._paths.post_update)
         proxmox = self._paths.program("proxmox-boot-tool")
-        if proxmox and _PROXMOX not in hooks and (self._files.read(self._paths.proxmox_esps) or "").split():
+        if proxmox and _PROXMOX not in hooks and words(self._files.read(self._paths.proxmox_esps) or ""):
             # Its partitions hold copies, which this hook of its own makes anew for initramfs-tools alone.
             return self._told(image, hooks) + [[proxmox, "refresh"]]
         return self._told(image, hooks)

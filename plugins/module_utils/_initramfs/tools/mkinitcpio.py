@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.presets import parse_preset
+from ansible_collections.vfio.host.plugins.module_utils._host.words import words
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import HEAD, ImageFile, Tool
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Mkinitcpio(Tool):
             path = "".join(values.get(f"{preset}_image", ()))
             kernel = "".join(values.get(f"{preset}_kver", values.get("ALL_kver", ())))
             config = "".join(values.get(f"{preset}_config", values.get("ALL_config", ())))
-            options = [word for value in values.get(f"{preset}_options", ()) for word in value.split()]
+            options = [word for value in values.get(f"{preset}_options", ()) for word in words(value)]
             if path and kernel:
                 yield ImageFile(self._paths.root + path, kernel, (), tuple(options), config)
             path = "".join(values.get(f"{preset}_uki", values.get(f"{preset}_efi_image", ())))

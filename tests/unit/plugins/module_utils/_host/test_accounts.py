@@ -33,3 +33,9 @@ def test_nobody_knows_what_nobody_knows(host):
     accounts = Accounts(host.kernel)
     assert [accounts.find(USER, name) for name in ("ghost", "broken", "odd")] == [None] * 3
     assert (accounts.name(USER, 0), accounts.name(USER, 4711)) == ("root", "4711")
+
+
+def test_of_two_lines_of_one_name_the_first_counts_and_no_number_is_too_long(host):
+    host.tree.put(host.tree.root / "etc/group", f"twice:x:7:\ntwice:x:8:\nlong:x:{'9' * 5000}:\n")
+    accounts = Accounts(host.kernel)
+    assert (accounts.find(GROUP, "twice"), accounts.find(GROUP, "long")) == (Account("twice", 7, True), None)

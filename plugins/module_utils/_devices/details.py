@@ -135,21 +135,21 @@ def add(fs: Sysfs, survey: Survey, *, facts: dict[str, dict[str, Any]], fields: 
     slots: Dict[str, List[str]] = {}
     for address, device in survey.devices.items():
         slots.setdefault(_slot(device), []).append(address)
-    wanted = [(name, FIELDS[name]) for name in FIELDS if name in set(fields)]
+    asked = set(fields)
+    wanted = [(name, FIELDS[name]) for name in FIELDS if name in asked]
     nothing = dict.fromkeys(FIELDS)
     found = {}
     for address, own in facts.items():
         device = survey.devices[address]
         pf = survey.devices.get(device.physfn) if device.physfn else None
-        more = dict(
-            nothing, functions=[one for one in slots[_slot(device)] if one != address],
-            pf_net=None if device.physfn is None else [one["name"] for one in pf.net] if pf else [],
-            vfio=dict(own["vfio"], **_nodes(fs, survey.usage, device, survey.is_vfio(device.driver))),
-        )
+        more = found[address] = {
+            **own, **nothing, "functions": [one for one in slots[_slot(device)] if one != address],
+            "pf_net": None if device.physfn is None else [one["name"] for one in pf.net] if pf else [],
+            "vfio": {**own["vfio"], **_nodes(fs, survey.usage, device, survey.is_vfio(device.driver))},
+        }
         if wanted:
             directory = fs.device_directory(address)
             more.update((name, read(fs, device, directory)) for name, read in wanted)
-        found[address] = dict(own, **more)
     return found
 
 

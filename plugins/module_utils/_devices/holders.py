@@ -67,8 +67,8 @@ class Usage:
 
         ``is_vfio``: a VFIO driver has it, so that a process of which it cannot be told what it has open counts, too.
         """
-        processes = self._processes
-        pids = list(processes.having(self.vfio_nodes.of(device)))
+        processes, nodes = self._processes, self.vfio_nodes.of(device)
+        pids = list(processes.having(nodes)) if nodes else []
         pids += processes.having_vfio(device.address)
         if is_vfio:
             pids += self._some_vfio + processes.untold

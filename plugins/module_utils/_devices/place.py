@@ -81,7 +81,7 @@ def _way(directory: str) -> _Way:
     if function:
         slot = function.group(3)
         path = way.path + (slot if not way.path or way.path.endswith("/") else f"-{slot}")
-        devpath = _longer(way.devpath, f"{way.domain}:{way.bus or '??'}:{slot}")
+        devpath = way.devpath and f"{way.devpath}/{way.domain}:{way.bus or '??'}:{slot}"  # always plain text
         return _Way(path, (*way.functions, part), way.root, way.domain, None, devpath)
     bridge = _ROOT.match(part)
     if bridge:

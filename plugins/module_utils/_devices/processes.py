@@ -45,7 +45,8 @@ class Processes:
 
     def having_vfio(self, address: str) -> list[int]:
         """The pids of those that have the VFIO file of the device at ``address``, as far as the kernel says of which it is."""
-        return sorted(self._open[1].get(address, ()))
+        found = self._open[1].get(address)
+        return sorted(found) if found else []
 
     def having_some_vfio(self) -> list[int]:
         """The pids of those that have the VFIO file of some device, of which the kernel does not say which."""

@@ -12,7 +12,7 @@ import functools
 import os
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import iommu, pciids
 from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import Choices
@@ -20,7 +20,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.guards import r
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.block import NVME_SUBSYSTEM, subsystem_controllers
 from ansible_collections.vfio.host.plugins.module_utils._devices.holders import Usage
 from ansible_collections.vfio.host.plugins.module_utils._devices.interfaces import interfaces
-from ansible_collections.vfio.host.plugins.module_utils._devices.members import others_in
+from ansible_collections.vfio.host.plugins.module_utils._devices.members import Others
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import (
     Device,
     has_bridge_class,
@@ -35,7 +35,7 @@ from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BAS
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import ABSENT, Modules
 
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Mapping
 
     from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Interface, Sriov, Zpci
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
@@ -60,7 +60,7 @@ class Survey:
     kernel: str
     iommu_enabled: bool
     groups: dict[str, list[str]]
-    others: dict[str, dict[str, str]]  # IOMMU group -> {name: driver} of members that are no PCI functions and keep it
+    others: Mapping[str, dict[str, str]]  # IOMMU group -> {name: driver} of members that are no PCI functions and keep it
     devices: dict[str, Device]
     modules: Modules
     choices: Choices
@@ -129,7 +129,7 @@ def survey(fs: Sysfs) -> Survey:
     noiommu = fs.read(f"{fs.modules}/vfio/parameters/enable_unsafe_noiommu_mode") == "Y"
     base = modules.state(BASE_MODULE) != ABSENT
     choices = Choices(modules)
-    groups = bool(fs.names(fs.iommu_groups))
+    groups, members = bool(fs.names(fs.iommu_groups)), iommu.groups_of(raw)
     needed = registry.guards(fs, raw, is_vfio=vfio_drivers.__contains__)
     taken = bool(pids) or any(device.driver in vfio_drivers for device in raw)
     is_root, usage = fs.is_root, Usage(fs)
@@ -147,8 +147,8 @@ def survey(fs: Sysfs) -> Survey:
         platform=platform_of(fs),
         kernel=fs.kernel,
         iommu_enabled=groups,
-        groups=iommu.groups_of(raw),
-        others=others_in(fs, iommu.groups_of(raw)),
+        groups=members,
+        others=Others(fs, members),
         devices=devices,
         modules=modules,
         choices=choices,
@@ -309,13 +309,12 @@ def _zpci(fs: Sysfs, directory: str) -> Zpci | None:
     }
 
 
-@dataclass(frozen=True)
-class _Config:
+class _Config(NamedTuple):
     """What a function's configuration space says; each None where it cannot be read. ``is_dead``: all of it are ones."""
 
-    revision: str | None = None
-    header_type: int | None = None
-    serial: str | None = None
+    revision: Optional[str] = None
+    header_type: Optional[int] = None
+    serial: Optional[str] = None
     is_dead: bool = False
 
 

@@ -18,12 +18,13 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from ansible_collections.vfio.host.plugins.module_utils._host import netlink, nodes, vfinfo
+from ansible_collections.vfio.host.plugins.module_utils._host import netlink, nodes
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal, KernelStuck
 from ansible_collections.vfio.host.plugins.module_utils._host.nexthops import interfaces_to
 from ansible_collections.vfio.host.plugins.module_utils._host.watched import Deputy, Unfinished, started_at
 
 if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._host import vfinfo
     from ansible_collections.vfio.host.plugins.module_utils._host.client import Client
 
 # Starts a program: its words in, (exit status, standard output, standard error) out.
@@ -33,6 +34,7 @@ Run = Callable[[List[str]], Tuple[int, str, str]]
 _ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.ESRCH))
 # Beside what the kernel answers, a path that no file can have: with a NUL, or not to be encoded.
 _UNREAD = (OSError, ValueError)
+_MOST = 65536  # bytes of an attribute that are read
 _LOOK = 1  # seconds for a look at a disk, which may never answer
 
 # How every link in /sys/bus/pci/devices begins.
@@ -156,8 +158,19 @@ class Sysfs:
 
     def read(self, path: str) -> Optional[str]:
         """The text of ``path`` without surrounding white space; None where it is absent or not to be read."""
-        data = self.read_bytes(path)
-        return None if data is None else data.strip().decode("utf-8", "surrogateescape")
+        # As read_bytes(), of which hosts of thousands of functions would need as many calls more.
+        try:
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                data = os.read(handle, _MOST)
+            finally:
+                os.close(handle)
+        except _UNREAD as error:
+            self._note(path, error)
+            return None
+        if self._refusals:
+            self._note(path)
+        return data.strip().decode("utf-8", "surrogateescape")
 
     def number(self, path: str) -> Optional[int]:
         """The whole number in ``path``; None where there is none."""
@@ -167,7 +180,7 @@ class Sysfs:
         except ValueError:
             return None
 
-    def read_bytes(self, path: str, limit: int = 65536) -> Optional[bytes]:
+    def read_bytes(self, path: str, limit: int = _MOST) -> Optional[bytes]:
         """Up to ``limit`` bytes of ``path``; None where it is absent or not to be read."""
         try:
             handle = os.open(path, os.O_RDONLY)
@@ -200,7 +213,8 @@ class Sysfs:
         except _UNREAD as error:
             self._note(path, error)
             return []
-        self._note(path)
+        if self._refusals:
+            self._note(path)
         return names
 
     def target(self, path: str) -> Optional[str]:
@@ -210,7 +224,8 @@ class Sysfs:
         except _UNREAD as error:
             self._note(path, error)
             return None
-        self._note(path)
+        if self._refusals:
+            self._note(path)
         return target
 
     def link(self, path: str) -> Optional[str]:
@@ -235,10 +250,12 @@ class Sysfs:
 
     def read_vfs(self, index: int) -> Optional[vfinfo.Interface]:
         """The vfinfo.Interface of an interface's number; None where there is none, and below another root."""
+        from ansible_collections.vfio.host.plugins.module_utils._host import vfinfo  # few tasks ask
         return None if self.root else vfinfo.read(index)
 
     def write_vf(self, index: int, *, name: str, vf: int, group: str, values: Dict[str, object]) -> None:
         """Set attributes of a VF, as vfinfo.write(). Raises KernelRefusal."""
+        from ansible_collections.vfio.host.plugins.module_utils._host import vfinfo
         vfinfo.write(index, name=name, vf=vf, group=group, values=values)
 
     def program(self, name: str) -> Optional[str]:

@@ -128,11 +128,16 @@ def lines_of_prefixes(table: bytes, prefixes: Iterable[str]) -> str:
 
 def parse_builtin_modinfo(blob: bytes, prefix: str, *, source: str = "modules.builtin.modinfo") -> list[Alias]:
     """The aliases of ``prefix`` in the bytes of a modules.builtin.modinfo file: NUL-separated module.key=value."""
-    aliases = []
-    for record in blob.decode("utf-8", "replace").split("\0"):
-        key, separator, value = record.partition("=")
-        if separator and key.endswith(".alias") and value.startswith(prefix):
+    aliases, needle = [], f".alias={prefix}".encode()
+    start = blob.find(needle)
+    while start >= 0:
+        end = blob.find(b"\0", start)
+        end = len(blob) if end < 0 else end
+        record = blob[blob.rfind(b"\0", 0, start) + 1:end].decode("utf-8", "replace")
+        key, dummy, value = record.partition("=")
+        if key.endswith(".alias") and value.startswith(prefix):
             aliases.append(Alias(value, key[: -len(".alias")].replace("-", "_"), source))
+        start = blob.find(needle, end)
     return aliases
 
 

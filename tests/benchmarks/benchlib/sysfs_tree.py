@@ -144,9 +144,13 @@ class _Writer:
 
     def _net(self, directory: str, number: int) -> None:
         mac = "52:54:00:{0:02x}:{1:02x}:{2:02x}\n".format(number >> 16, number >> 8 & 255, number & 255)
-        path = f"{directory}/net/eth{self._number('net')}"
-        self._class_device("net", path, directory, {"address": mac})
-        self._tree.shared(path, {"mtu": "1500\n", "operstate": "up\n", "type": "1\n", "carrier": "1\n"})
+        index = self._number("net")
+        path = f"{directory}/net/eth{index}"
+        self._class_device("net", path, directory, {"address": mac, "ifindex": f"{index + 2}\n"})
+        # (source: net/core/net-sysfs.c net_class_attrs; NET_ADDR_PERM; IFF_UP, IFF_BROADCAST and IFF_MULTICAST)
+        self._tree.shared(path, {
+            "mtu": "1500\n", "operstate": "up\n", "type": "1\n", "carrier": "1\n", "addr_assign_type": "0\n", "flags": "0x1003\n",
+        })
 
     def _nvme(self, directory: str, number: int) -> None:
         name = f"nvme{self._number('nvme')}"

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import errno
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.connections import INODES, Connection, connections, inodes, of_controller
@@ -191,8 +192,8 @@ class Network:
 
     def _shown_up(self) -> list[tuple[str, list[str]]]:
         fs, ways = self._fs, []
-        for name in fs.names(fs.net):
-            addresses = addresses_in(fs.target(f"{fs.net}/{name}") or "")
+        for name, target in self._links.items():
+            addresses = addresses_in(target or "")
             flags = fs.read(f"{fs.net}/{name}/flags") if addresses else "0x0"
             if addresses and _is_up(flags):
                 ways.append((name, addresses))
@@ -203,13 +204,17 @@ class Network:
                 ways.append((name, addresses))
         return ways
 
+    @cached_property
+    def _links(self) -> dict[str, str | None]:
+        """Interface -> where its link in the class points; None where there is none, or it cannot be read."""
+        return {name: self._fs.target(f"{self._fs.net}/{name}") for name in self._fs.names(self._fs.net)}
+
     def is_hidden(self) -> bool:
         """Whether it cannot be told which interfaces there are, or what they belong to."""
-        fs = self._fs
-        paths = [f"{fs.net}/{name}" for name in fs.names(fs.net)]
+        fs, links = self._fs, self._links
         # What is no link is no interface: bonding_masters (EINVAL, source: readlink(2)).
         return fs.refusal(fs.net) is not None or any(
-            fs.target(path) is None and fs.refusal(path) not in (None, errno.EINVAL) for path in paths
+            target is None and fs.refusal(f"{fs.net}/{name}") not in (None, errno.EINVAL) for name, target in links.items()
         )
 
     def below(self, name: str | None) -> list[tuple[str, list[str]]]:

@@ -81,11 +81,14 @@ def guards(fs: Sysfs, devices: list[Device], *, is_vfio: Callable[[str], bool]) 
         elif console.addresses:
             findings.add(console.addresses[-1], kind=CONSOLE, reason=console.text)
     own = findings.found
+    of_pfs: dict[str, list[Guard]] = {}  # what all VFs of a PF owe to it
     for device in devices:
         if device.physfn:
             for one in guards_of_pf(device.address, own.get(device.address, ())):
                 findings.put(device.physfn, one)
-            for one in guards_of_vfs(device.physfn, own.get(device.physfn, ())):
+            if device.physfn not in of_pfs:
+                of_pfs[device.physfn] = guards_of_vfs(device.physfn, own.get(device.physfn, ()))
+            for one in of_pfs[device.physfn]:
                 findings.put(device.address, one)
     return findings.found
 

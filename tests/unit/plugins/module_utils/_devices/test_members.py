@@ -66,3 +66,14 @@ def test_a_pci_function_that_could_not_be_read_keeps_it_as_well(make_host):
 def test_the_window_for_interrupts_keeps_nobody_off(make_host):
     host = make_host(hosts.arm64())
     assert host.take(entry(), {"match": {"serial": "NV01"}})["warnings"] == []
+
+
+def test_members_are_read_when_a_plan_asks_and_once(make_host, monkeypatch):
+    host, asked = with_member(make_host, "xhci-hcd"), []
+    names = host.kernel.names
+    monkeypatch.setattr(host.kernel, "names", lambda path: (asked.append(path), names(path))[1])
+    survey = host.survey()
+    assert survey.facts()["devices"] and [path for path in asked if path.startswith(f"{host.kernel.iommu_groups}/")] == []
+    assert survey.others == {"3": {MEMBER: "xhci-hcd"}}
+    assert survey.others.get("4", {}) == {}
+    assert asked.count(f"{host.kernel.iommu_groups}/3/devices") == 1

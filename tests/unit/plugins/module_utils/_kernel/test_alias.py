@@ -56,6 +56,16 @@ def test_built_in_modules_have_their_aliases_too():
     ]
 
 
+@pytest.mark.parametrize("blob, modules", [
+    (b"a.alias=vfio_pci:v1", ["a"]),
+    (b"a.description=see b.alias=vfio_pci:v1\0c-d.alias=vfio_pci:v1.alias=vfio_pci:v2\0", ["c_d"]),
+    (b"a.alias=pci:v1\0b.alias=xvfio_pci:v1\0\0c.alias=vfio_pci:\xff\0", ["c"]),
+    (b"", []),
+])
+def test_a_built_in_alias_is_a_whole_record_whose_key_is_alias(blob, modules):
+    assert [one.module for one in parse_builtin_modinfo(blob, VFIO)] == modules
+
+
 def test_the_base_driver_serves_what_no_variant_declares():
     choice = choose(table(BASE, VARIANT), MLX5_VF.replace("101E", "1017"))
     assert (choice.module, choice.driver, choice.alias) == ("vfio_pci", "vfio-pci", BASE[0])

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -171,7 +170,8 @@ class Journal:
     def _write(self) -> None:
         files = self._edges.files
         files.own(files.journal)
-        rows = [[type(resource).__name__, asdict(resource)] for resource in self._resources]
+        # Fields are what JSON can hold, so nothing of them has to be copied.
+        rows = [[type(resource).__name__, vars(resource)] for resource in self._resources]
         files.put(self._path, json.dumps({"v": VERSION, "task": self._task, "time": self._begun, "resources": rows}), mode=0o600)
 
 

@@ -81,6 +81,7 @@ class Applier:
         self._is_vfio = is_vfio
         self._timeout = timeout
         self._bus = pci_bus(fs, timeout)
+        self._loaded: set[str] = set()
 
     def apply(self, plan: Plan, journal: Journal) -> Plan:
         """Do all of it. Raises ApplyError. Gives the plan as it was carried out.
@@ -115,7 +116,7 @@ class Applier:
     def _change(self, one: DevicePlan, refusals: dict[str, DriverRefusal]) -> None:
         device = one.device
         actions: dict[str, Callable[[str], None]] = {
-            steps.LOAD: self._modules.load,
+            steps.LOAD: self._load,
             steps.LOAD_NATIVE: lambda value: self._load_native(device.address, value),
             steps.OVERRIDE: lambda value: self._bus.set_override(device.address, value),
             steps.UNBIND: lambda value: self._bus.unbind(device.address, value),
@@ -135,6 +136,12 @@ class Applier:
             except ENDINGS as error:
                 (message, *dummy) = told(error, f"{step.action} {step.value}".rstrip())
                 raise ApplyError(f"{device.address} ({device.name}): {message}") from error
+
+    def _load(self, module: str) -> None:
+        """Load a module. Each device that needs it has this step, and the first of them has it done."""
+        if module not in self._loaded:
+            self._modules.load(module)
+            self._loaded.add(module)
 
     def _load_native(self, address: str, modalias: str) -> None:
         """Load native drivers where none that is registered takes the device: a module that competes with its driver would

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors.table import Competitors
@@ -48,7 +49,7 @@ class Host:
     obstacles: dict[str, dict[str, str]] = field(default_factory=dict)
     competitors: Competitors | None = None
 
-    @property
+    @cached_property
     def recorded(self) -> dict[str, Record]:
         """Address -> Record of the device there, over all policies."""
         return {

@@ -12,6 +12,7 @@ What is there and cannot be read, or is too much to be read, is noted and passed
 from __future__ import annotations
 
 import errno
+import fnmatch
 import glob
 import os
 import stat
@@ -34,6 +35,7 @@ class Foreign:
         self.notes: List[str] = []
         self._texts: Dict[str, str] = {}
         self._scripts: Dict[str, str] = {}
+        self._listings: Dict[str, List[str]] = {}
 
     def note(self, sentence: str) -> None:
         """Keep a sentence of what cannot be checked, once."""
@@ -48,12 +50,30 @@ class Foreign:
         """
         by_name: Dict[str, str] = {}
         for pattern in patterns:
-            for path in sorted(glob.glob(glob.escape(self.root) + pattern)):
+            for path in sorted(self._fitting(pattern)):
                 by_name.setdefault(os.path.basename(path) if is_merged else path, path)
         kept = [path for dummy, path in sorted(by_name.items()) if not (is_merged and self._is_empty(path))]
         if len(kept) > MOST_FILES:
             self.note(f"{' '.join(patterns)} are {len(kept)} files, and only the first {MOST_FILES} are checked")
         return kept[:MOST_FILES]
+
+    def _fitting(self, pattern: str) -> List[str]:
+        """What glob.glob() gives for a pattern below the root. Most have a wildcard in the last part alone, which is one look."""
+        directory, dummy, last = pattern.rpartition("/")
+        if glob.has_magic(directory) or not glob.has_magic(last) or "**" in last:
+            return glob.glob(glob.escape(self.root) + pattern)
+        # A wildcard fits no name that is hidden (source: Python's Lib/glob.py _glob1()).
+        names = [name for name in self._listed(directory) if last.startswith(".") or not name.startswith(".")]
+        return [f"{self.root}{directory}/{name}" for name in fnmatch.filter(names, last)]
+
+    def _listed(self, directory: str) -> List[str]:
+        """The names in a directory, in no order; [] where it is not to be read. Several patterns are of one directory."""
+        if directory not in self._listings:
+            try:
+                self._listings[directory] = os.listdir(f"{self.root}{directory}/")
+            except OSError:
+                self._listings[directory] = []
+        return self._listings[directory]
 
     def names(self, directory: str) -> List[str]:
         """The names in a directory of the host, sorted; [] where there is none."""

@@ -240,6 +240,12 @@ def test_a_driver_that_was_probing_when_the_override_was_written_is_unbound(host
     assert host.driver(NIC) == "vfio-pci"
 
 
+def test_a_module_is_loaded_once_for_all_devices_that_need_it(host):
+    host.take(NIC, NVME, EDU)
+    assert [one[1] for one in host.faults.log if one[0] == "command" and one[1].startswith("modprobe ")] == ["modprobe -- vfio_pci"]
+    assert [host.driver(one) for one in (NIC, NVME, EDU)] == ["vfio-pci"] * 3
+
+
 def test_a_module_that_does_not_load_is_named(make_host):
     spec = hosts.x86()
     host = make_host(spec)

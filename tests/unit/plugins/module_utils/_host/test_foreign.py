@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 
 import pytest
@@ -31,6 +32,19 @@ def test_a_file_that_is_too_large_is_named(host):
     assert of_devices(host, {RULES: "#" * (foreign.MOST_BYTES + 1)}, NIC) == [
         f"/{RULES} cannot be read (it has more than 1048576 bytes), so it is not checked for what it decides at boot"
     ]
+
+
+@pytest.mark.parametrize("pattern", ["/etc/a/*", "/etc/a/*.conf", "/etc/a/.*", "/etc/*/x.conf", "/etc/*/[xy].*", "/etc/a/x.conf", "/etc/no/*", "/etc/a/**"])
+def test_a_pattern_fits_what_glob_fits(tmp_path, pattern):
+    for name in ("a/x.conf", "a/.hidden.conf", "a/y.conf.d/z", "b/x.conf", "a/[x].conf"):
+        path = tmp_path / "root[1]/etc" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    os.symlink("/nowhere", tmp_path / "root[1]/etc/a/gone.conf")
+    root = str(tmp_path / "root[1]")
+    expected = sorted(glob.glob(glob.escape(root) + pattern))
+    assert foreign.Foreign(root).paths([pattern]) == expected
+    assert expected or pattern == "/etc/no/*"
 
 
 def test_a_fifo_is_named_and_does_not_block(host):

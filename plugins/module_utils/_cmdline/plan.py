@@ -105,6 +105,10 @@ class CmdlinePlan:
         """Whether applying it changes anything."""
         return bool(self.change.files or self.change.commands or self.change.late)
 
+    def changed_files(self) -> dict[str, str | None]:
+        """Path -> text or None in the end, for each file that ends otherwise than it is."""
+        return {**self.change.files, **self.change.late}
+
     @property
     def diff(self) -> list[dict[str, str]]:
         """The files, and the entries where they are none of these."""

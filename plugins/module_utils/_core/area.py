@@ -22,6 +22,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.endings import END
 from ansible_collections.vfio.host.plugins.module_utils._core.objection import marked
 from ansible_collections.vfio.host.plugins.module_utils._host import signals
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, InputError, PlanError, RolledBack
+from ansible_collections.vfio.host.plugins.module_utils._host.files import no_place
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
     class Plan(Protocol):
-        """What an area would change. It may have ``failures`` as well, once applied: sentences about what could not be done, and
+        """What an area would change. Where it writes files it has ``changed_files()``, path -> text or None.
+
+        It may have ``failures`` as well, once applied: sentences about what could not be done, and
         keeps nothing else.
         """
 
@@ -106,6 +109,7 @@ def run_areas(
             problems += [one for one in marked(error.messages, isinstance(error, InputError)) if one not in problems]
         except ENDINGS as error:
             raise PlanError(*(problems + told(error, f"{name}: reading the host and planning, nothing was touched"))) from error
+    problems += _without_place(plans)
     if problems:
         raise PlanError(*problems)
     areas, changing = {name: wishes[name][0] for name in plans}, [plan for plan in plans.values() if plan.changed]
@@ -120,6 +124,18 @@ def run_areas(
     if failures:
         raise Unfinished(done, *failures)
     return done
+
+
+def _without_place(plans: Plans) -> List[str]:
+    """A sentence for each file that a plan would write, and that cannot be where it belongs."""
+    found: Dict[str, None] = {}
+    for plan in plans.values():
+        written: Optional[Callable[[], Mapping[str, Optional[str]]]] = getattr(plan, "changed_files", None)
+        for path, text in written().items() if written else ():
+            why = None if text is None else no_place(path)
+            if why is not None:
+                found[why] = None
+    return list(found)
 
 
 def _ready(areas: Mapping[str, Area], plans: Plans) -> Plans:

@@ -206,6 +206,17 @@ def _make_like(path: str, handle: int) -> None:
     copy_label(path, handle)
 
 
+def no_place(path: str) -> Optional[str]:
+    """Why no file can be put at ``path``: something on the way to it is no directory, such as a link that leads nowhere. None where one can."""
+    directory = os.path.dirname(path)
+    while directory and not os.path.lexists(directory):
+        directory = os.path.dirname(directory)
+    if os.path.isdir(directory):
+        return None
+    what = "is a link that leads to no directory" if os.path.islink(directory) else "is no directory"
+    return f"{path} cannot be written: {directory} {what}: mend that, then run again"
+
+
 def move(source: str, path: str) -> None:
     """Rename ``source``, whose content is on disk, to ``path``, and sync that. Raises OSError.
 
@@ -251,4 +262,4 @@ def sync_directory(directory: str) -> None:
         os.close(handle)
 
 
-__all__ = ("FileState", "Files", "copy_label", "move", "sync_directory", "this_boot")
+__all__ = ("FileState", "Files", "copy_label", "move", "no_place", "sync_directory", "this_boot")

@@ -108,6 +108,10 @@ class Plan:
         """Whether applying it changes anything."""
         return bool(self.files)
 
+    def changed_files(self) -> Dict[str, Optional[str]]:
+        """Path -> text or None in the end, for each file that ends otherwise than it is."""
+        return self.files
+
     @property
     def tells_systemd(self) -> bool:
         """Whether systemd has to read its units again."""

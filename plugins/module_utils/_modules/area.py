@@ -91,6 +91,10 @@ class KernelPlan:
         """Whether applying it changes anything."""
         return self.modules.changed
 
+    def changed_files(self) -> dict[str, str | None]:
+        """Path -> text or None in the end, for each file that ends otherwise than it is."""
+        return self.modules.files
+
     @property
     def diff(self) -> list[dict[str, str]]:
         """Modules and files, before and after, as Ansible shows them."""

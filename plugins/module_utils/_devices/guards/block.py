@@ -65,13 +65,13 @@ class Blocks:
         self.pool_ways: Callable[[str], Iterator[Way]] = lambda text: iter([Way(text, None)])
 
     def node(self, path: str) -> Optional[str]:
-        """The kernel's name of a device node, by the node's number; None where there is none."""
+        """The kernel's name of a device node, where that is called otherwise by the node's number; None where there is none."""
         real = os.path.realpath(self._fs.root + path)
-        found = self._fs.look(real)
-        if found is not None and found.kind == BLOCK:
-            return self.numbered(found.number)
         name = os.path.basename(real)
-        return name if self._fs.exists(f"{self._fs.block}/{name}") else None
+        if self._fs.exists(f"{self._fs.block}/{name}"):
+            return name
+        found = self._fs.look(real)
+        return self.numbered(found.number) if found is not None and found.kind == BLOCK else None
 
     def numbered(self, number: str) -> Optional[str]:
         """The kernel's name of the block device 'major:minor'; None where sysfs has none."""

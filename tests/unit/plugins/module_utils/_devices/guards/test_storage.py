@@ -390,7 +390,7 @@ def test_a_device_in_any_option_of_a_mount_is_guarded(with_mounts):
     assert guarded(with_mounts(line))[NVME] == [f"/ is on nvme0n1p1 on {NVME}"]
 
 
-def test_a_device_is_known_by_its_number_whatever_its_node_is_called(with_mounts):
+def test_a_device_whose_node_is_called_otherwise_is_known_by_its_number(with_mounts):
     host = with_mounts(ON_VDA, swaps=("/dev/cciss/c0d0p1",))
     host.tree.node("dev/cciss/c0d0p1", "block", "259:1")
     assert guarded(host)[NVME] == [f"swap is on nvme0n1p1 on {NVME}"]

@@ -22,7 +22,10 @@ except ImportError:  # before 2.19, and where a later release has it elsewhere
 
 def place(value: object) -> str:
     """'inventory/host_vars/node1.yml:12' for a value as it was read, '' where nothing tells. No decision hangs on it."""
-    path, line = _origin(value)
+    return _written(*_origin(value))
+
+
+def _written(path: str | None, line: int | None) -> str:
     if not path:
         return ""
     near = os.path.relpath(path)
@@ -41,9 +44,15 @@ def _origin(value: object) -> tuple[str | None, int | None]:
 
 
 def of_name(name: str, variables: Mapping[str, Any]) -> str:
-    """Where a variable was written, by its name, else by its value."""
+    """Where a variable was written: the line of its name, where that is in its value's file.
+
+    Of a variable that several files set, Ansible keeps the name as the first of them wrote it, be that the role's own default, and the
+    value of the last (source: lib/ansible/utils/vars.py combine_vars(), which updates a copy). So a name alone tells nothing.
+    """
+    path, line = _origin(variables.get(name))
     key = next((known for known in variables if known == name), name)
-    return place(key) or place(variables.get(name))
+    path_of_key, line_of_key = _origin(key)
+    return _written(path, line_of_key if path_of_key == path else line)
 
 
 def of_item(name: str, keys: Sequence[str | int], *, variables: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from typing import Iterator, List
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 
 _MOST_DIGITS = 40  # that a message repeats
+_UNWRITABLE = 10**4000  # Python 3.11 and later write no number of 4,300 digits or more
 _TOO_LONG = f"a number of more than {_MOST_DIGITS} digits"
 
 
@@ -36,8 +37,8 @@ def shown(value: object) -> str:
 
 
 def too_long(where: str, value: object) -> List[str]:
-    """A sentence where a number of too many digits is anywhere in a value of YAML, else []: it can be written into no message, and into no
-    file. Hexadecimal ones (0xfff...) pass YAML at any length.
+    """A sentence, with the way to it, where a number of thousands of digits is anywhere in a value of YAML, else []: it can be written
+    into no message, and into no file. Hexadecimal ones (0xfff...) pass YAML at any length.
     """
     return list(dict.fromkeys(_too_long(where, value, [])))
 
@@ -52,13 +53,16 @@ def check_lengths(where: str, value: object) -> None:
 def _too_long(where: str, value: object, above: List[object]) -> Iterator[str]:
     """A sentence for each such number; ``above``: what the value is in, which by YAML's anchors may be within itself."""
     if isinstance(value, int):
-        if abs(value) >= 10**_MOST_DIGITS:
+        if abs(value) >= _UNWRITABLE:
             yield f"{where}: {_TOO_LONG}, which nothing here can have"
     elif isinstance(value, (dict, list, tuple)) and not any(one is value for one in above):
-        for one in value:
-            yield from _too_long(where, one, above + [value])
-        for key in value if isinstance(value, dict) else ():
-            yield from _too_long(where, value[key], above + [value])
+        if isinstance(value, dict):
+            for key in value:
+                yield from _too_long(where, key, above + [value])
+                yield from _too_long(f"{where}.{key if isinstance(key, str) else shown(key)}", value[key], above + [value])
+        else:
+            for index, one in enumerate(value):
+                yield from _too_long(f"{where}[{index}]", one, above + [value])
 
 
 __all__ = ("check_lengths", "is_whole", "shown", "too_long")

@@ -154,6 +154,8 @@ def test_a_file_of_tasks_that_is_not_there_is_an_error_before_the_host_is_asked(
     played = play_fleet("converge", hosts_of(one=answers["declared"]), variables=hooks)
     shown = " ".join((played.screen + played.errors).split())
     assert "passthrough_before_reboot: the controller has no file drain.yml" in shown and played.asked == []
+    # Where the user wrote it, and not where the role has its default.
+    assert "all.yml:6)" in shown and "defaults/main.yml" not in shown
 
 
 def test_release_of_several_hosts_needs_a_word_and_one_host_or_check_mode_does_not(play_fleet, answers):

@@ -197,7 +197,7 @@ def test_a_file_of_tasks_has_a_name_that_a_file_can_have():
 
 @pytest.mark.parametrize("name", sorted(OPTIONS))
 def test_a_variable_with_a_number_that_nothing_can_write_is_one_sentence(name):
-    for value in (16 ** 5000, {"x": [16 ** 5000]}):
+    for value, way in ((16 ** 5000, ""), ({"x": [16 ** 5000]}, ".x[0]")):
         assert _declared.problems_of("main", {name: value}, variables={name: value}) == [
-            f"{name}: a number of more than 40 digits, which nothing here can have"
+            f"{name}{way}: a number of more than 40 digits, which nothing here can have"
         ]

@@ -58,6 +58,12 @@ def test_a_number_of_thousands_of_digits_is_named_wherever_it_is(parse, value):
         parse(value)
 
 
+def test_the_way_to_it_is_told():
+    with pytest.raises(InputError) as caught:
+        parse_declarations({"p": [{"match": MATCH}, {"match": MATCH, "count": HUGE}]})
+    assert caught.value.messages == ["devices.p[1].count: a number of more than 40 digits, which nothing here can have"]
+
+
 def test_a_value_within_itself_is_looked_at_once():
     value = {"x": 1}
     value["y"] = [value]

@@ -190,7 +190,8 @@ def unmeant(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str
         if path is not None and not isinstance(path, str):
             problems.append(f"{name} must be the path of a file of tasks, and is {shown(path)}{at(of_name(name, variables))}")
         elif path and ("\0" in path or not os.path.isfile(os.path.expanduser(path))):
-            problems.append(f"{name}: the controller has no file {path if path.isprintable() else shown(path)}; name a file of tasks there{at(of_name(name, variables))}")
+            told = path if path.isprintable() else shown(path)
+            problems.append(f"{name}: the controller has no file {told}; name a file of tasks there{at(of_name(name, variables))}")
     present = values.get("passthrough_state", "present") == "present"
     devices, sriov = values.get("passthrough_devices"), values.get("passthrough_sriov")
     checks: list[Callable[[], object]] = []

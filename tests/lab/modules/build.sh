@@ -8,19 +8,40 @@
 set -eu
 cd "$(dirname "$0")"
 headers=/lib/modules/$1/build
-mkdir -p built virtio
+mkdir -p built linux
 
 # One source, two names.
 cp lab_vfio.c lab_edu_vfio.c
 cp lab_vfio.c lab_greedy_vfio.c
 make -C "$headers" M="$PWD" modules
 
-# From the kernel's own source, as packaged; a kernel before 6.8 has no such driver.
+# From the kernel's own source, as packaged and unchanged.
 for archive in /usr/src/linux-source-*.tar.*; do
     top=$(basename "${archive%.tar.*}")
-    if tar -C virtio --strip-components=5 -xf "$archive" "$top/drivers/vfio/pci/virtio"; then
-        make -C "$headers" M="$PWD/virtio" CONFIG_VIRTIO_VFIO_PCI=m modules
-    fi
+    tar -C linux --strip-components=1 -xf "$archive" "$top/drivers/vfio/pci" "$top/drivers/crypto/hisilicon"
 done
+vfio=$PWD/linux/drivers/vfio/pci
+hisilicon=$PWD/linux/drivers/crypto/hisilicon
+
+# from DIRECTORY SYMBOL=m...: one driver, where this kernel has it already.
+from() {
+    directory=$1
+    shift
+    if [ -d "$directory" ]; then
+        make -C "$headers" M="$directory" "$@" modules
+    fi
+}
+
+case $(dpkg --print-architecture) in
+amd64)
+    from "$vfio/virtio" CONFIG_VIRTIO_VFIO_PCI=m
+    ;;
+arm64)
+    from "$vfio/nvgrace-gpu" CONFIG_NVGRACE_GPU_VFIO_PCI=m
+    # This variant asks the drivers of the accelerators for their PFs.
+    from "$hisilicon" CONFIG_CRYPTO_DEV_HISI_QM=m CONFIG_CRYPTO_DEV_HISI_SEC2=m CONFIG_CRYPTO_DEV_HISI_HPRE=m CONFIG_CRYPTO_DEV_HISI_ZIP=m
+    from "$vfio/hisilicon" KBUILD_EXTRA_SYMBOLS="$hisilicon/Module.symvers" CONFIG_HISI_ACC_VFIO_PCI=m
+    ;;
+esac
 
 find . -name '*.ko' -not -path './built/*' -exec cp {} built/ \;

@@ -27,9 +27,10 @@ def box(description, tmp_path, monkeypatch):
     monkeypatch.setattr(modules.apt, "options", lambda suite: (f'Of::Suite "{suite}";',))
     monkeypatch.setattr(modules.packages, "ensure", lambda host, build: None)
     made = SimpleNamespace(host=host.parse("box", description), run=lambda: None, ssh=lambda run: ["ssh"], uname=UNAME,
-                           built=[], said=[], fails=False)
+                           built=[], environments=[], said=[], fails=False)
 
-    def run(argv, timeout, log):
+    def run(argv, timeout, log, env):
+        made.environments.append(env)
         if made.fails:
             raise LabError("mmdebstrap failed")
         made.built.append(argv)
@@ -97,3 +98,9 @@ def test_a_host_that_does_not_answer_is_an_error(box):
     box.uname = None
     with pytest.raises(LabError, match="host box does not say what kernel it runs"):
         modules.ensure(box, box.said.append)
+
+
+def test_a_build_for_another_architecture_asks_for_no_test_of_it_and_makes_no_initramfs(box):
+    modules.ensure(box, box.said.append)
+    assert "--skip=cleanup,check/qemu" in box.built[0]
+    assert box.environments == [{"INITRD": "No"}]

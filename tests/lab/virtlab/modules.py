@@ -24,7 +24,8 @@ from .process import run
 
 # Raised when the builder itself changes what comes out of the same sources.
 VERSION = 1
-BUILD_TIMEOUT = 1800
+# Those of another architecture take 20 minutes and more on a busy machine.
+BUILD_TIMEOUT = 3600
 # What `uname -rv` says of a kernel of Debian's: its release, and the version of its package.
 UNAME = re.compile(r"(?P<release>(?P<series>\d+\.\d+)\S*) .*\bDebian (?P<version>\S+)")
 # Where the sources are in the system that builds them.

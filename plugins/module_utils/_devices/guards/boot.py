@@ -45,7 +45,8 @@ class NextBoot:
         units = self._units()
         for what, kind, text in self._told(units):
             (far if filesystems.is_server(what, kind) else wanted).append((what, text))
-        for path in [fs.proc + "/cmdline", fs.fstab, fs.crypttab] + fs.units + units:
+        # Of the others some are root's alone on many hosts.
+        for path in [fs.proc + "/cmdline", fs.fstab] + ([fs.crypttab] + fs.units + units if fs.is_root else []):
             yield from self._unread(path)
         for told in self._booted_from():
             if isinstance(told, Way):

@@ -59,6 +59,12 @@ def test_where_storage_cannot_be_read_every_disk_counts(host, unread, end, numbe
     assert "storage" in kinds(host, NVME) & kinds(host, ROOT_DISK)
 
 
+def test_a_table_that_is_roots_alone_makes_no_disk_count_for_another_user(host, unread):
+    host.kernel.is_root = False
+    unread("/etc/crypttab", errno.EACCES)
+    assert "storage" not in kinds(host, NVME)
+
+
 def test_a_process_that_has_ended_has_nothing_mounted(host, unread):
     (host.tree.root / "proc/4242/ns").mkdir(parents=True)
     (host.tree.root / "proc/4242/ns/mnt").symlink_to("mnt:[4026531999]")

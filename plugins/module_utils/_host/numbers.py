@@ -13,7 +13,7 @@ from typing import Iterator, List
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 
 _MOST_DIGITS = 40  # that a message repeats
-_UNWRITABLE = 10**4000  # Python 3.11 and later write no number of 4,300 digits or more
+_UNWRITABLE = 10**600  # less is written however Python is set up (source: sys.int_info.str_digits_check_threshold)
 _TOO_LONG = f"a number of more than {_MOST_DIGITS} digits"
 
 
@@ -37,7 +37,7 @@ def shown(value: object) -> str:
 
 
 def too_long(where: str, value: object) -> List[str]:
-    """A sentence, with the way to it, where a number of thousands of digits is anywhere in a value of YAML, else []: it can be written
+    """A sentence, with the way to it, where a number that nothing can write is anywhere in a value of YAML, else []: it can be written
     into no message, and into no file. Hexadecimal ones (0xfff...) pass YAML at any length.
     """
     return list(dict.fromkeys(_too_long(where, value, [])))

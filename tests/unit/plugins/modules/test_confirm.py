@@ -10,6 +10,7 @@ import errno
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -202,7 +203,8 @@ def test_where_the_roll_back_fails_the_timer_stays_and_takes_back_the_rest(host,
     message = half_done(error)
     assert systemd.is_armed
     assert f"{NVME} (" in message.split("\n")[1] and "could not be put back to driver nvme" in message.split("\n")[1]
-    assert "the timer of confirm stays armed: in 30 seconds the host takes back" in message.split("\n")[-1]
+    # How many of the 30 seconds are left is the machine's business.
+    assert re.search(r"the timer of confirm stays armed: in ([12]?\d|30) seconds the host takes back", message.split("\n")[-1])
     assert host.override(NVME) is not None
     time_passes(monkeypatch)
     systemd.runs_out()
@@ -301,7 +303,7 @@ def test_another_run_is_refused_while_a_change_waits(run_module, host, systemd):
     run_module(host, "driver_override", confirm=30, **WISH)
     before = state(host)
     result = run_module(host, "driver_override", state="absent", policy="p")
-    assert "waits 30 seconds more for its confirmation" in result["msg"]
+    assert re.search(r"waits ([12]?\d|30) seconds more for its confirmation", result["msg"])
     assert state(host) == before
     assert "waits" in said(run_module(host, "driver_override", check=True, state="absent", policy="p"))
 

@@ -86,13 +86,14 @@ class Unfinished(ApplyError):
 
 def run_areas(
     wishes: Wishes, check: bool, *, open_journal: Optional[Callable[[], Journal]] = None,
-    around: Optional[Callable[[], ContextManager[Callable[[], None]]]] = None,
+    around: Optional[Callable[[], ContextManager[Callable[[], None]]]] = None, notes: Iterable[str] = (),
 ) -> Plans:
     """Run ``wishes``, in the order of applying, and return name -> plan.
 
     A function in place of a request returns the request, or None where the area has nothing to do and is left out. With
     ``check`` nothing is applied. ``open_journal`` is called where something is to be applied. ``around`` is called then, too. Its
-    context gives a function that is called when all is applied; that may refuse, and the journal is kept for it.
+    context gives a function that is called when all is applied; that may refuse, and the journal is kept for it. ``notes``: paths
+    of what a run that changes anything writes of itself.
 
     Problems of all areas are raised together, before anything is touched: InputError or PlanError of single areas become one
     PlanError. An area whose plan failed is missing among the plans that a function is given. Raises RolledBack or ApplyError
@@ -109,10 +110,10 @@ def run_areas(
             problems += [one for one in marked(error.messages, isinstance(error, InputError)) if one not in problems]
         except ENDINGS as error:
             raise PlanError(*(problems + told(error, f"{name}: reading the host and planning, nothing was touched"))) from error
-    problems += _without_place(plans)
+    areas, changing = {name: wishes[name][0] for name in plans}, [plan for plan in plans.values() if plan.changed]
+    problems += _without_place(plans, notes if changing else ())
     if problems:
         raise PlanError(*problems)
-    areas, changing = {name: wishes[name][0] for name in plans}, [plan for plan in plans.values() if plan.changed]
     if check or not changing:
         return plans
     if open_journal is None:
@@ -126,16 +127,13 @@ def run_areas(
     return done
 
 
-def _without_place(plans: Plans) -> List[str]:
-    """A sentence for each file that a plan would write, and that cannot be where it belongs."""
-    found: Dict[str, None] = {}
+def _without_place(plans: Plans, notes: Iterable[str]) -> List[str]:
+    """A sentence for each file that a plan, or the run itself, would write, and that cannot be where it belongs."""
+    paths = list(notes)
     for plan in plans.values():
         written: Optional[Callable[[], Mapping[str, Optional[str]]]] = getattr(plan, "changed_files", None)
-        for path, text in written().items() if written else ():
-            why = None if text is None else no_place(path)
-            if why is not None:
-                found[why] = None
-    return list(found)
+        paths += [path for path, text in written().items() if text is not None] if written else []
+    return list(dict.fromkeys(why for why in map(no_place, paths) if why is not None))
 
 
 def _ready(areas: Mapping[str, Area], plans: Plans) -> Plans:

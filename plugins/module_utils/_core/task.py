@@ -89,7 +89,10 @@ def _run(module: Module, make_wishes: MakeWishes, make_result: MakeResult, after
             confirmation, around = _confirmed(module, fs, files)
         failures: List[str] = []
         try:
-            plans = run_areas(make_wishes(fs, files), module.check_mode, open_journal=lambda: _journal(module, fs, files), around=around)
+            plans = run_areas(
+                make_wishes(fs, files), module.check_mode, open_journal=lambda: _journal(module, fs, files), around=around,
+                notes=[f"{files.journal}/"],
+            )
         except Unfinished as error:
             plans, failures = error.plans, error.messages
         more = after(fs, plans) if after and not failures else None

@@ -100,8 +100,9 @@ def resolve(state: State, request: Request) -> tuple[list[PfPlan], list[str]]:
         pfs = sorted(pfs + _given_back(state, request, set(state.records) - named, problems), key=lambda one: one.device.address)
     pfs = [_forced(one, entries or (), state) for one in pfs]
     for one in pfs:
+        forced = one.force.union(request.force)
         problems += _cannot_create(state, one) + _in_use(state, one, request)
-        problems += changes.refusals(state, one.device, plan=one.attributes, with_disks=STORAGE not in request.force, forced=one.force.union(request.force))
+        problems += changes.refusals(state, one.device, plan=one.attributes, with_disks=STORAGE not in forced, forced=forced)
     mine = [(one.device, one.attributes) for one in pfs if one.record is not None]
     problems += changes.shared_addresses(state.host.survey, mine, links=state.links)
     problems += changes.missing_programs(state, mine, at_boot=request.at_boot)
@@ -306,7 +307,7 @@ def _in_use(state: State, one: PfPlan, request: Request) -> list[str]:
     if not one.resizes:
         return []
     found = []
-    pf, stays = one.device, {vf.address for vf in one.vfs}
+    pf, stays, forced = one.device, {vf.address for vf in one.vfs}, one.force.union(request.force)
     change = f"the number of VFs of {pf.address} cannot go from {len(one.before)} to {len(one.vfs)}"
     owners = {
         record.address: policy for policy, records in state.host.policies.items() for record in records
@@ -318,14 +319,14 @@ def _in_use(state: State, one: PfPlan, request: Request) -> list[str]:
             continue
         found += [
             f"{change}: {vf.address} is in use by {text}"
-            for text in in_use(state.host.survey, vf, with_disks=STORAGE not in request.force)[0]
+            for text in in_use(state.host.survey, vf, with_disks=STORAGE not in forced)[0]
         ]
         if not state.host.survey.is_vfio(vf.driver):
             found += [
                 f"{change}: {vf.address} is needed by this host: {guard['reason']}; to give it up all the same, "
                 f"{how_to_force(guard['kind'], one.where, variable='passthrough_sriov')}" for guard in vf.guards
                 # What a VF owes to its PF's guards is about taking it: the PF stays as it is without it.
-                if guard["kind"] not in one.force.union(request.force) and guard not in guards_of_vfs(pf.address, pf.guards)
+                if guard["kind"] not in forced and guard not in guards_of_vfs(pf.address, pf.guards)
             ]
         owner = owners.get(vf.address)
         judged = request.policies is None or owner in request.policies

@@ -66,3 +66,13 @@ def test_a_directory_that_is_a_link_to_one_is_a_place(host_path):
     os.makedirs(host.root + "/etc/security")
     os.symlink("../../usr/share/limits", host.root + "/etc/security/limits.d")
     run_areas(Declaration(OPTIONS).wishes(host.kernel, host.files), True)
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(("path", "kind"), [("/run/vfio-host", FILE), ("/run/vfio-host", NOWHERE), ("/run/vfio-host/journal", FILE)])
+def test_a_run_whose_journal_has_no_place_is_refused_once_before_anything_is_touched(run_module, host, path, kind, check):
+    put(host, path, kind)
+    before = host.drivers(), host.rules()
+    result = run_module(host, "driver_override", check=check, policy="p", devices=[{"match": {"address": NIC}}])
+    assert result["failed"] and result["msg"].count("mend that") == 1 and "\n" not in result["msg"]
+    assert (host.drivers(), host.rules()) == before

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import PF
-from ansible_collections.vfio.host.tests.unit.fake.model import Made, Module, alias
+from ansible_collections.vfio.host.tests.unit.fake.model import Disk, Made, Module, alias
 from ansible_collections.vfio.host.tests.unit.fake.sriov import (
     FOR_GUESTS,
     SMALL,
@@ -148,6 +148,16 @@ def test_shrinking_and_growing_are_refused_while_the_host_needs_a_vf(run_module,
     for number in (0, 2, 7):
         assert "force: [network]" in run_module(host, "sriov_vfs", devices=pfs(number))["msg"]
     assert not run_module(host, "sriov_vfs", devices=pfs(2), force=["network"]).get("failed")
+
+
+def test_what_an_entry_gives_up_counts_for_the_disks_of_its_vfs_too(run_module, make_host):
+    disk = Disk("sdx", "8:16", "host9/block")
+    vfs = tuple(replace(one, disk=disk if one.address == VFS[1] else None) for one in SMALL.functions[1].vfs)
+    host = make_host(replace(hosts.changed(SMALL, PF, vfs=vfs), mounts=(*SMALL.mounts, "99 1 8:16 / /srv rw - ext4 /dev/sdx rw")))
+    run_module(host, "sriov_vfs", devices=pfs(3, autoprobe=True))
+    refused = run_module(host, "sriov_vfs", devices=pfs(2))
+    assert refused["failed"] and "force: [storage]" in refused["msg"]
+    assert not run_module(host, "sriov_vfs", devices=[dict(pfs(2)[0], force=["storage"])]).get("failed")
 
 
 def test_a_policys_vf_does_not_vanish_behind_its_back(run_module, small):

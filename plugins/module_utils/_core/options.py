@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from ansible.module_utils.common.validation import check_type_int
 
@@ -55,18 +55,23 @@ def undeclared(options: Mapping[str, Any]) -> Optional[str]:
     return options.get("undeclared") if options["state"] == "present" else IGNORE
 
 
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """"; did you mean …?" with the nearest of the known words, or nothing."""
+    near = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
 def unknown_options(where: str, value: Mapping[Any, object], *, known: Sequence[str]) -> List[str]:
     """One sentence for each key of an entry that is not ``known``, with what may have been meant. ``where`` names the entry."""
     problems = []
     for key in value:
         if key in known:
             continue
-        near = get_close_matches(str(key), known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(str(key), known)
         if key in _OF_THE_TASK:
             hint = f"; {key} is an option of the task, for all of its devices"
         problems.append(f"{where}: unknown option {shown(key)}; there are: {', '.join(known)}{hint}")
     return problems
 
 
-__all__ = ("ARGUMENTS", "undeclared", "unknown_options")
+__all__ = ("ARGUMENTS", "did_you_mean", "undeclared", "unknown_options")

@@ -12,9 +12,9 @@ One that knows VFIO by the name vfio-pci alone does not see a device on a varian
 from __future__ import annotations
 
 from dataclasses import replace
-from difflib import get_close_matches
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
+from ansible_collections.vfio.host.plugins.module_utils._core.options import did_you_mean
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER, BASE_MODULE, Choice
 
@@ -54,7 +54,7 @@ def parse_consumer(value: object, where: str, *, problems: List[str]) -> Optiona
         return None
     name = value.strip().lower().replace("-", "_") if isinstance(value, str) else ""
     if name not in CONSUMERS:
-        problems.append(f"{where} {shown(value)} is none of {', '.join(CONSUMERS)}{_did_you_mean(name, CONSUMERS)}")
+        problems.append(f"{where} {shown(value)} is none of {', '.join(CONSUMERS)}{did_you_mean(name, CONSUMERS)}")
         return None
     return name
 
@@ -73,7 +73,7 @@ def parse_of_policies(
         if policy not in policies:
             known = [str(name) for name in policies]
             there = f"; there are: {', '.join(known)}" if known else ""
-            problems.append(f"{where}: no policy {shown(policy)} is declared{_did_you_mean(str(policy), known) or there}")
+            problems.append(f"{where}: no policy {shown(policy)} is declared{did_you_mean(str(policy), known) or there}")
         name = parse_consumer(value, f"{where}:", problems=problems)
         if name is not None:
             found[policy] = name
@@ -107,11 +107,6 @@ def openable(choice: Choice, name: Optional[str], *, said: str) -> Choice:
         choice.noted(f"{CONSUMERS[name].title} ({said}) opens devices of {BASE_DRIVER} alone, so it is that and not {choice.module}"),
         module=BASE_MODULE, driver=BASE_DRIVER, alias=None, ties=[], is_usual=True,
     )
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 __all__ = ("CONSUMERS", "Consumer", "OF_POLICIES", "needs_base", "openable", "parse_consumer", "parse_of_policies", "unopenable")

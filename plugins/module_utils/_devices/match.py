@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._core import globs
+from ansible_collections.vfio.host.plugins.module_utils._core.options import did_you_mean
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import IDENTITY, Device, normalize_address
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
@@ -106,10 +107,8 @@ def parse_match(value: object, where: str) -> Match:
     problems: list[str] = []
     for key in sorted(value, key=str):
         if key not in FIELDS:
-            near = get_close_matches(str(key), FIELDS, n=1)
             problems.append(
-                f"{where}: {shown(key)} is no field of a device; there are: {', '.join(sorted(FIELDS))}"
-                f"{f'; did you mean {near[0]}?' if near else ''}"
+                f"{where}: {shown(key)} is no field of a device; there are: {', '.join(sorted(FIELDS))}{did_you_mean(str(key), FIELDS)}"
             )
             continue
         given = value[key] if isinstance(value[key], list) else [value[key]]

@@ -158,19 +158,8 @@ class Sysfs:
 
     def read(self, path: str) -> Optional[str]:
         """The text of ``path`` without surrounding white space; None where it is absent or not to be read."""
-        # As read_bytes(), of which hosts of thousands of functions would need as many calls more.
-        try:
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                data = os.read(handle, _MOST)
-            finally:
-                os.close(handle)
-        except _UNREAD as error:
-            self._note(path, error)
-            return None
-        if self._refusals:
-            self._note(path)
-        return data.strip().decode("utf-8", "surrogateescape")
+        data = self.read_bytes(path)
+        return None if data is None else data.strip().decode("utf-8", "surrogateescape")
 
     def number(self, path: str) -> Optional[int]:
         """The whole number in ``path``; None where there is none."""

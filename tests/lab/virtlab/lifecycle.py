@@ -224,6 +224,12 @@ class Guest:
             return self.console.read_text(encoding="utf-8", errors="replace")
         return ""
 
+    def _qemu_said(self) -> str:
+        """What QEMU itself printed since it runs in the background."""
+        with contextlib.suppress(OSError):
+            return command.qemu_log(self.state).read_text(encoding="utf-8", errors="replace")
+        return ""
+
     def _has_said(self, signs: Iterable[str]) -> bool:
         text = self._said()
         return any(sign in text for sign in signs)
@@ -242,7 +248,7 @@ class Guest:
     def _check_life(self, run: record.Run, since: int) -> None:
         """An error where the host will not come up any more, by its process and by its console after ``since`` characters."""
         if not process.is_ours(run.pid, record.mark(self.state)):
-            raise GuestDied(f"QEMU of host {self.host.name} has ended", "look at its console", self.tail())
+            raise GuestDied(f"QEMU of host {self.host.name} has ended", "look at its console", f"{self.tail()}\n{self._qemu_said()}")
         if any(sign in self.tail(since) for sign in DEAD_ENDS):
             raise GuestDied(f"host {self.host.name} cannot boot", "look at its console", self.tail(since))
 

@@ -111,11 +111,15 @@ def test_the_kernel_speaks_on_the_serial_console(description):
     assert "quiet" not in words
 
 
-@pytest.mark.parametrize("accel, words", [("kvm", ["kvm", "host"]), ("tcg", ["tcg,thread=multi", "max,la57=off"])])
+@pytest.mark.parametrize("accel, words", [("kvm", ["kvm", "host"]), ("tcg", ["tcg,thread=single", "max,la57=off"])])
 def test_the_accelerator_decides_the_cpu(description, accel, words):
     line = command.command(host=host.parse("box", description), accel=accel, image=Path("/cache/image"),
                            overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222)
     assert pairs(line, "-accel") + pairs(line, "-cpu") == words
+
+
+def test_what_qemu_says_in_the_background_is_kept(line):
+    assert pairs(line, "-D") == ["/state/qemu.log"] and pairs(line, "-d") == ["strace"]
 
 
 def test_what_names_a_function_precedes_it(description):

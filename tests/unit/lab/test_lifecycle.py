@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 
 import pytest
-from virtlab import accel, errors, host, image, kept, lifecycle, paths, process, record, slots, ssh
+from virtlab import accel, command, errors, host, image, kept, lifecycle, paths, process, record, slots, ssh
 
 
 @pytest.fixture
@@ -161,12 +161,12 @@ def restarting(guest, monkeypatch):
     """A function that reboots a running guest of a machine and returns what was done: waits for its reset, questions by ssh."""
     told = []
 
-    def reboot(machine, resets_at=1, says=""):
+    def reboot(machine, resets_at=1, says="", lives=True):
         guest.host = dataclasses.replace(guest.host, machine=machine)
         guest.console.write_text("Kernel panic - not syncing: an old one\n", encoding="utf-8")
         monkeypatch.setattr(guest, "run", lambda: RUN)
         monkeypatch.setattr(guest, "qmp", lambda: contextlib.nullcontext(PlayedMonitor(told, resets_at)))
-        monkeypatch.setattr(process, "is_ours", lambda *dummy: True)
+        monkeypatch.setattr(process, "is_ours", lambda *dummy: lives)
         monkeypatch.setattr(ssh, "close", lambda *dummy: None)
         monkeypatch.setattr(ssh, "greets", lambda *dummy: told.append("greet") or True)
         monkeypatch.setattr(ssh, "boot_id", lambda *dummy: "new" if "greet" in told else "old")
@@ -196,3 +196,10 @@ def test_a_guest_that_dies_while_it_restarts_is_not_waited_for(restarting, machi
     with pytest.raises(errors.GuestDied, match="cannot boot") as caught:
         restarting(machine, resets_at=0, says="Kernel panic - not syncing: Unrecoverable Machine Check exception\n")
     assert caught.value.detail.endswith("Unrecoverable Machine Check exception") and "an old one" not in caught.value.detail
+
+
+def test_what_qemu_said_as_it_ended_is_told(restarting, guest):
+    command.qemu_log(guest.state).write_text("qemu-system-x86_64: Assertion failed\n", encoding="utf-8")
+    with pytest.raises(errors.GuestDied, match="has ended") as caught:
+        restarting("q35", says="[ 1.2] PCI host bridge\n", lives=False)
+    assert "PCI host bridge" in caught.value.detail and "Assertion failed" in caught.value.detail

@@ -46,12 +46,19 @@ class Confirmation:
         self.is_asked = False  # whether this task's change waits now
 
     def waits(self) -> Optional[str]:
-        """A sentence where a change waits, else None. Raises PlanError."""
+        """A sentence where a change waits that can be confirmed, else None. Raises PlanError."""
         record = revert.read_record(self._files)
-        if record is None or record.has_failed:
+        if record is None or record.has_failed or not record.is_whole or record.deadline <= time.monotonic():
             return None
-        left = max(0, round(record.deadline - time.monotonic()))
-        return f"a change by {record.task} waits {left} seconds more for its confirmation, and is taken back then"
+        return f"a change by {record.task} waits {record.left} seconds more for its confirmation, and is taken back then"
+
+    def overdue(self) -> Optional[str]:
+        """What to say of the run where a change is here whose time is over and that its timer has not taken back, as where somebody has
+        stopped that; else None. Raises PlanError.
+        """
+        record = revert.read_record(self._files)
+        is_late = record is not None and record.is_whole and not record.has_failed and record.deadline <= time.monotonic()
+        return "was not confirmed in its time, and its timer has not taken it back" if is_late else None
 
     def taken_back(self) -> Optional[str]:
         """A sentence where the last change was taken back, else None. Raises PlanError."""
@@ -66,7 +73,7 @@ class Confirmation:
         return f"{what}, was taken back at {outcome.time}, since nobody confirmed it {within}: {end}"
 
     def forget(self) -> None:
-        """Remove the note of a change that was taken back, and stop the timer that tries again what could not be. Raises ApplyError."""
+        """Remove the note of a change that was taken back, or that no run goes on with, and stop its timer. Raises ApplyError."""
         self._files.put(self._outcome, None)
         if revert.read_record(self._files) is not None:
             self._stop()
@@ -79,15 +86,23 @@ class Confirmation:
             raise InputError("confirm needs systemd, whose timer takes the change back, and this host runs without it; leave it out")
 
     def confirm(self, check: bool) -> bool:
-        """Keep the change that waits; whether there was one. Raises InputError where it was taken back. ``check``: only look."""
+        """Keep the change that waits; whether there was one. Raises InputError where it was taken back, or where its run did not come
+        to its end. ``check``: only look.
+        """
         sentence = self.taken_back()
         if sentence is not None:
             is_over = revert.read_record(self._files) is None
             if not check and is_over:
                 self.forget()
             raise InputError(sentence if is_over else f"{sentence}; that is tried again every {revert.AGAIN} seconds")
-        if revert.read_record(self._files) is None:
+        record = revert.read_record(self._files)
+        if record is None:
             return False
+        if record.has_failed or not record.is_whole:
+            raise InputError(
+                f"the run by {record.task} did not come to its end, so there is nothing whole to keep: what it changed is put back by the "
+                f"next run, or by its timer in {record.left} seconds"
+            )
         if not check:
             # In this order: without the journal there is nothing to take back, whoever comes in between.
             journal.Journal(self._fs, self._files).drop()
@@ -99,7 +114,7 @@ class Confirmation:
         """Have a timer while plans are applied, and for ``seconds`` afterwards, which begin with a call of the function that
         this context gives. Raises ApplyError. The timer stays armed unless the host is as it was.
         """
-        record = revert.Record(task, seconds, time.monotonic() + seconds)
+        record = revert.Record(task, seconds, time.monotonic() + seconds, is_whole=False)
         try:
             self._arm(record)
         except ENDINGS as error:
@@ -109,14 +124,13 @@ class Confirmation:
         except RolledBack as error:
             raise RolledBack(*(error.messages + self._stopped())) from error
         except ENDINGS as error:
-            left = max(0, round(record.deadline - time.monotonic()))
             raise ApplyError(*(told(error, task) + [
-                f"the timer of confirm stays armed: in {left} seconds the host takes back what is not as it was"
+                f"the timer of confirm stays armed: in {record.left} seconds the host takes back what is not as it was"
             ])) from error
 
     def _begin(self, record: revert.Record) -> None:
         """Give the change its time from now on. Where that cannot be written, the earlier record stays."""
-        self._write(record._replace(deadline=time.monotonic() + record.seconds))
+        self._write(record._replace(deadline=time.monotonic() + record.seconds, is_whole=True))
         self.is_asked = True
 
     def _write(self, record: revert.Record) -> None:
@@ -126,6 +140,8 @@ class Confirmation:
         """Write the record and the code that the timer runs, and start the timer. Raises ApplyError."""
         code = f"{self._files.journal}/{revert.CODE}"
         self._files.own(self._files.journal)
+        # A timer whose record is gone keeps its name, and one that has just ended removes its code, which has the same place.
+        self._stop_units()
         self._write(record)
         for name, module in sorted(sys.modules.items()):
             if name.rpartition(".")[0] in (_CORE, _HOST):
@@ -148,9 +164,12 @@ class Confirmation:
     def _stop(self) -> None:
         # The record goes first: without it the timer does nothing.
         self._files.put(self._record, None)
+        self._stop_units()
+        revert.remove_code(self._files)
+
+    def _stop_units(self) -> None:
         # Both, since the service may have begun, and waits for this run to end. Neither need be there.
         self._fs.run(["systemctl", "stop", f"{_UNIT}.timer", f"{_UNIT}.service"])
-        revert.remove_code(self._files)
 
 
 __all__ = ("Confirmation",)

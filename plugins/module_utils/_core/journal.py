@@ -150,7 +150,10 @@ class Journal:
         self._resources, self._known, self._checks = [], set(), []
 
     def load(self) -> bool:
-        """Have what another run has left; whether there is such a thing. Raises PlanError where this version cannot read it."""
+        """Have what another run has left; whether there is such a thing. Raises PlanError where this version cannot read it, or where
+        somebody else can have written it.
+        """
+        self._edges.files.check_own(self._edges.files.journal)
         text = self._edges.files.read(self._path)
         if text is None:
             return False
@@ -223,9 +226,9 @@ class CutOff(NamedTuple):
     begun: str
     problems: List[str]
 
-    def sentence(self, is_check: bool) -> str:
-        """For the user."""
-        what = f"the run by {self.task} that began at {self.begun} was cut off before its end"
+    def sentence(self, is_check: bool, became: str = "was cut off before its end") -> str:
+        """For the user. ``became``: what became of the run."""
+        what = f"the run by {self.task} that began at {self.begun} {became}"
         if is_check:
             return f"{what}: the next run puts back what it changed, and plans then"
         return f"{what}: {'; '.join(self.problems) or 'what it had changed was put back as it was'}"

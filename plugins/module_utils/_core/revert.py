@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, TypeVar
 
 from ansible_collections.vfio.host.plugins.module_utils._core import journal
@@ -35,13 +36,20 @@ _PATIENCE = 10  # seconds for a driver to let go, and between two attempts where
 
 class Record(NamedTuple):
     """A change that waits for its confirmation: the module that made it, the seconds that were given, and until when, of
-    time.monotonic(). ``has_failed``: its time is over, and not everything could be restored.
+    time.monotonic(). ``has_failed``: its time is over, and not everything could be restored. ``is_whole``: its run came to its end,
+    so that there is something to confirm.
     """
 
     task: str
     seconds: float
     deadline: float
     has_failed: bool = False
+    is_whole: bool = True
+
+    @property
+    def left(self) -> int:
+        """The seconds that are left."""
+        return max(0, round(self.deadline - time.monotonic()))
 
     def text(self) -> str:
         """As it is kept."""
@@ -128,6 +136,7 @@ def read_record(files: Files) -> Optional[Record]:
     """The change that waits; None where none does. Raises PlanError."""
     return _read(files, RECORD, RECORD_VERSION, lambda kept: Record(
         words(kept["task"]), seconds(kept["seconds"]), _deadline(kept["deadline"]), kept.get("has_failed") is True,
+        kept.get("is_whole", True) is True,
     ))
 
 
@@ -150,6 +159,7 @@ def read_outcome(files: Files) -> Optional[Outcome]:
 def _read(files: Files, name: str, known: int, make: Callable[[Dict[str, Any]], _T]) -> Optional[_T]:
     """What ``make`` makes of a file's JSON, of a format up to version ``known``; None where it is absent. Raises PlanError."""
     path = f"{files.journal}/{name}"
+    files.check_own(files.journal)
     text = files.read(path)
     if text is None:
         return None
@@ -160,9 +170,10 @@ def _read(files: Files, name: str, known: int, make: Callable[[Dict[str, Any]], 
 
 
 def _complain(sentences: List[str]) -> None:
-    """To the log of the timer's unit."""
-    for sentence in sentences:
-        sys.stderr.write(sentence + "\n")
+    """To the log of the timer's unit. A log that does not take it (journald is gone: EPIPE) ends nothing."""
+    with suppress(OSError):
+        for sentence in sentences:
+            sys.stderr.write(sentence + "\n")
 
 
 def main(fs: Sysfs, files: Files) -> None:

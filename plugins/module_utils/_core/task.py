@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, ContextManager, Dict, NoReturn,
 from ansible_collections.vfio.host.plugins.module_utils._core.area import Unfinished, report, require_root, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS
 from ansible_collections.vfio.host.plugins.module_utils._core.leaving import fail, printable, runner
+from ansible_collections.vfio.host.plugins.module_utils._host import signals
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 from ansible_collections.vfio.host.plugins.module_utils._host.lock import one_at_a_time
@@ -159,20 +160,23 @@ def _recover(module: Module, fs: Sysfs, files: Files, confirmation: Confirmation
     still waits: this run would not know what to go back to. Raises PlanError where a record cannot be read.
     """
     from ansible_collections.vfio.host.plugins.module_utils._core.journal import recover
-    told, waits = confirmation.taken_back(), confirmation.waits()
+    told, waits, overdue = confirmation.taken_back(), confirmation.waits(), confirmation.overdue()
     if waits and not module.check_mode:
         raise InputError(f"{waits}: confirm it (state: confirmed), or wait")
     try:
-        cut_off = None if waits else recover(fs, files, is_check=module.check_mode)
+        # A signal ends nothing in the middle of this: what it kept from being restored would be forgotten.
+        with signals.held_back():
+            cut_off = None if waits else recover(fs, files, is_check=module.check_mode)
+            if not (waits or module.check_mode):
+                confirmation.forget()
+            signals.check()
     except PlanError as error:
         # What the timer had to say is not forgotten before its journal is.
         raise PlanError(*([told] if told else []) + error.messages) from error
-    if told and not module.check_mode:
-        confirmation.forget()
     if told and cut_off is not None and not module.check_mode:
         told += "" if cut_off.problems else "; that is put back now"
     elif cut_off is not None and not told:
-        told = cut_off.sentence(module.check_mode)
+        told = cut_off.sentence(module.check_mode, *filter(None, [overdue]))
     for sentence in (told, waits):
         if sentence:
             module.warn(printable(sentence))

@@ -20,6 +20,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Appl
 
 _LABEL = "security.selinux"
 _UNFINISHED = ".vfio-host-tmp-"
+_NOT_OURS = "{} is not a directory that only root can write to: remove it, and run again"
 
 
 class FileState(NamedTuple):
@@ -115,8 +116,20 @@ class Files:
                 status = os.lstat(path)
             except OSError as error:
                 raise ApplyError(f"{path} cannot be made: {errno_text(error.errno)}") from error
-            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-                raise ApplyError(f"{path} is not a directory that only root can write to: remove it, and run again")
+            if not _is_ours_alone(status):
+                raise ApplyError(_NOT_OURS.format(path))
+
+    def check_own(self, directory: str) -> None:
+        """Raise PlanError where ``directory``, or its parent, is there and is none that own() takes: what is in it may be anybody's."""
+        for path in (os.path.dirname(directory), directory):
+            try:
+                status = os.lstat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return
+            except OSError as error:
+                raise PlanError(f"{path} cannot be read: {errno_text(error.errno)}") from error
+            if not _is_ours_alone(status):
+                raise PlanError(_NOT_OURS.format(path))
 
     def drop_directory(self, directory: str) -> None:
         """Remove a directory if nothing is in it. Raises ApplyError."""
@@ -195,6 +208,11 @@ class Files:
             if name.startswith(_UNFINISHED) and not name.startswith(mine):
                 with suppress(FileNotFoundError):
                     os.unlink(f"{directory}/{name}")
+
+
+def _is_ours_alone(status: os.stat_result) -> bool:
+    """Whether this is a directory that nobody else can write to."""
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
 
 def _make_like(path: str, handle: int) -> None:

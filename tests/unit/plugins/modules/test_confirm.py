@@ -44,6 +44,9 @@ class Systemd:
             self.host.faults.step("timer", "armed")
             if self.refuses:
                 return 1, "", "Failed to start transient timer unit\n"
+            if self.is_armed:
+                # source: systemd src/core/dbus-manager.c transient_unit_from_message()
+                return 1, "", "Failed to start transient timer unit: Unit vfio-host-confirm.timer was already loaded or has a fragment file.\n"
             self.started, self.is_armed = words, True
             return 0, "", ""
         if words[0] == "systemctl":
@@ -487,6 +490,26 @@ def test_the_timer_goes_on_after_an_error_that_nobody_foresaw(host, monkeypatch,
     revert.wait_and_revert(host.kernel, host.files)
     assert waits == [0, revert.AGAIN]
     assert "ENOMEM" in capsys.readouterr().err
+
+
+def test_the_timer_goes_on_where_nobody_takes_its_log(host, monkeypatch):
+    ends = iter((OSError(errno.ENOMEM, "x"), None))
+
+    def due(fs, files):
+        end = next(ends)
+        if end is not None:
+            raise end
+
+    def no_log(text):
+        raise BrokenPipeError(errno.EPIPE, "journald is gone")
+
+    waits = []
+    monkeypatch.setattr(revert, "revert_if_due", due)
+    monkeypatch.setattr(revert.time, "sleep", waits.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(revert, "sys", SimpleNamespace(stderr=SimpleNamespace(write=no_log)))
+        revert.wait_and_revert(host.kernel, host.files)
+    assert waits == [0, revert.AGAIN]
 
 
 @pytest.mark.parametrize("name", ["record.json", "taken-back.json"])

@@ -116,6 +116,32 @@ def test_what_cannot_be_put_back_is_named_and_the_run_goes_on(run_module, host, 
     assert not os.path.exists(host.files.journal)
 
 
+@pytest.mark.parametrize("number", signals.SIGNALS)
+def test_a_signal_while_a_killed_run_is_put_back_costs_nothing(run_module, host, number):
+    before = state(host, *LEFT)
+    real = host.kernel.write
+
+    def write(path, value, at, then):
+        if path.endswith(at):
+            then()
+        real(path, value)
+
+    def die():
+        raise Killed
+
+    host.kernel.write = lambda path, value: write(path, value, f"{NIC}/driver_override", die)
+    with pytest.raises(Killed):
+        run_module(host, "driver_override", devices=[{"match": {"address": NVME}}, {"match": {"address": NIC}}], policy="p")
+    assert host.driver(NVME) == "vfio-pci"
+    host.kernel.write = lambda path, value: write(path, value, "/nvme/bind", lambda: os.kill(os.getpid(), number))
+    result = run_module(host, "driver_override", policy="none", state="absent")
+    assert result["msg"] == f"the run was interrupted ({signal.Signals(number).name})"
+    assert host.driver(NVME) == "nvme"
+    host.kernel.write = real
+    assert not run_module(host, "driver_override", policy="none", state="absent").get("failed")
+    assert state(host, *LEFT) == before
+
+
 @pytest.mark.parametrize("text, words", [
     ('{"v": 2, "task": "x", "time": "y", "resources": [["Moon", {}]]}', "another version of this collection (format 2"),
     ("no json", "cannot be read"), ("[]", "cannot be read"), ('{"v": 1}', "cannot be read"),
@@ -128,6 +154,24 @@ def test_a_journal_that_this_version_cannot_read_stops_the_run_before_it_touches
     result = run_module(host, "driver_override", devices=[{"match": {"address": NIC}}])
     assert words in result["msg"] and path in result["msg"]
     assert host.snapshot() == before
+
+
+@pytest.mark.parametrize("attack", ["for all to write", "a link"])
+@pytest.mark.parametrize("place", ["/run/vfio-host", "/run/vfio-host/journal"])
+def test_a_journal_where_somebody_else_could_write_is_not_believed(run_module, host, tmp_path, place, attack):
+    victim = host.root + "/etc/cron.d/evil"
+    row = ["File", {"path": victim, "text": "evil\n"}]
+    path = host.root + place
+    host.tree.put(host.files.journal + "/journal.json", json.dumps({"v": 1, "task": "x", "time": "y", "resources": [row]}))
+    if attack == "a link":
+        os.rename(path, tmp_path / "theirs")
+        os.symlink(tmp_path / "theirs", path)
+    else:
+        os.chmod(path, 0o777)
+    for check in (True, False):
+        result = run_module(host, "driver_override", check=check, devices=[{"match": {"address": NIC}}])
+        assert result["msg"] == f"{path} is not a directory that only root can write to: remove it, and run again"
+    assert not os.path.exists(victim)
 
 
 def test_a_journal_holds_what_is_needed_to_put_back_and_only_root_reads_it(run_module, host, monkeypatch):

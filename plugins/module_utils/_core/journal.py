@@ -116,7 +116,9 @@ class Journal:
             # What is known of a PF's number tells of its VFs and their probing, too, as they were before that.
             remade = {resource.address for resource in chosen if isinstance(resource, Vfs)}
             last_first = [resource for resource in reversed(chosen) if not _is_told_by(resource, remade)]
-            order = sorted(last_first, key=lambda resource: resource.rank)
+            # Only its driver can give a PF the VFs that it had, so that comes before them.
+            makers = {resource.address for resource in chosen if isinstance(resource, Vfs) and resource.vfs}
+            order = sorted(last_first, key=lambda one: Vfs.rank - 0.5 if isinstance(one, Binding) and one.address in makers else one.rank)
             files = [resource for resource in order if isinstance(resource, File) and not resource.is_last]
             for file in files:
                 problems += self._problems(file, file.restore)

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple, Type, Union
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple, Type, Union
 
+from ansible_collections.vfio.host.plugins.module_utils._core.pci_resources import Autoprobe, Binding, VfAttributes, Vfs
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, last_words
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import Access
 from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import PciBus
-from ansible_collections.vfio.host.plugins.module_utils._host.vfattributes import GROUPS
 
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
@@ -98,122 +98,6 @@ class Loaded:
                 return
             _run(host.fs, ["rmmod", "--", self.module])
         _run(host.fs, ["modprobe", "--", self.module] + [f"{name}={value}" for name, value in self.options])
-
-
-@dataclass(frozen=True)
-class VfAttributes:
-    """What a PF's interface keeps of its VFs. ``rows``: of each VF (index, attribute -> value) as vfattributes.py names them, of whole groups."""
-
-    address: str
-    name: str
-    index: int
-    rows: List[Tuple[int, Dict[str, Any]]]
-    rank = 3
-
-    @property
-    def what(self) -> str:
-        return f"{self.address}: the attributes of its VFs were not put back"
-
-    def restore(self, host: Edges) -> None:
-        told = host.fs.read_vfs(self.index)
-        for vf, values in self.rows:
-            now = {} if told is None else told.vfs.get(vf, {})
-            for group, names in GROUPS.items():
-                mine = {name: values[name] for name in names if name in values}
-                if mine and any(now.get(name) != value for name, value in mine.items()):
-                    host.fs.write_vf(self.index, name=self.name, vf=vf, group=group, values=mine)
-
-
-@dataclass(frozen=True)
-class Vfs:
-    """A PF with the number of its VFs, its automatic probing, and of each VF (address, driver, override). ``interface``: name and index
-    of the PF's interface, where it keeps attributes of them, and ``attributes``: the rows of VfAttributes.
-    """
-
-    address: str
-    autoprobe: bool
-    vfs: List[Tuple[str, Optional[str], Optional[str]]]
-    interface: Optional[Tuple[str, int]] = None
-    attributes: List[Tuple[int, Dict[str, Any]]] = field(default_factory=list)
-    rank = 3
-
-    @property
-    def what(self) -> str:
-        return f"{self.address} could not be put back to {len(self.vfs)} VFs with the drivers that they had"
-
-    def restore(self, host: Edges) -> None:
-        bus = host.bus
-        waiting = host.fs.stuck_writes().get(self.address)
-        if waiting:
-            raise ApplyError(f"process {waiting} still waits for a VF of it")
-        # The same VFs, and not only as many, where the first write failed.
-        same = bus.number_of_vfs(self.address) == len(self.vfs) and all(
-            bus.exists(vf) and (bus.driver(vf), bus.override(vf)) == (driver, override) for vf, driver, override in self.vfs
-        )
-        if not same:
-            bus.set_number_of_vfs(self.address, len(self.vfs))
-            if self.interface is not None:
-                # Before any driver has one: it reads its address when it binds.
-                VfAttributes(self.address, *self.interface, self.attributes).restore(host)
-            for vf, driver, override in self.vfs:
-                if driver is not None:
-                    _have_driver(host.fs, vf, driver)
-                    bus.bind_by_name(vf, driver, override=override)
-                elif override is not None:
-                    bus.set_override(vf, override)
-        bus.set_autoprobe(self.address, self.autoprobe)
-
-
-@dataclass(frozen=True)
-class Binding:
-    """A device with its driver and override. ``physfn``: its PF, of a VF."""
-
-    address: str
-    driver: Optional[str]
-    override: Optional[str]
-    physfn: Optional[str] = None
-    rank = 4
-
-    @property
-    def what(self) -> str:
-        return f"{self.address} could not be put back to driver {self.driver} and override {self.override}"
-
-    def restore(self, host: Edges) -> None:
-        bus, address = host.bus, self.address
-        waiting = host.fs.stuck_writes().get(address)
-        if waiting:
-            # The next run knows by the override whose device this is.
-            bus.set_override_when_let_go(address, self.override)
-            raise ApplyError(f"process {waiting} still waits for its driver to let go")
-        now = bus.driver(address)
-        if now != self.driver:
-            # The goal's name keeps every other driver off on the way.
-            wanted = self.driver or self.override
-            if bus.override(address) != wanted:
-                bus.set_override(address, wanted)
-            if now is not None:
-                bus.unbind(address, now)
-            if self.driver is not None:
-                _have_driver(host.fs, address, self.driver)
-                bus.bind(address, self.driver)
-        if bus.override(address) != self.override:
-            bus.set_override(address, self.override)
-
-
-@dataclass(frozen=True)
-class Autoprobe:
-    """Automatic probing of a PF's VFs."""
-
-    address: str
-    value: bool
-    rank = 5
-
-    @property
-    def what(self) -> str:
-        return f"{self.address}: automatic probing of its VFs was not put back"
-
-    def restore(self, host: Edges) -> None:
-        host.bus.set_autoprobe(self.address, self.value)
 
 
 @dataclass(frozen=True)
@@ -365,24 +249,6 @@ def _run(fs: Sysfs, words: List[str]) -> str:
     if status:
         raise ApplyError(f"{words[0].rsplit('/', 1)[-1]} failed with status {status}: {last_words(out, err)}")
     return out
-
-
-def _have_driver(fs: Sysfs, address: str, driver: str) -> None:
-    """Load the module of a device's driver, which somebody may have unloaded since. Raises ApplyError where the driver is not
-    registered then.
-
-    Most drivers have the name of their module; of others (xhci_hcd, of xhci_pci) the device's alias tells it.
-    """
-    path, alias = f"{fs.pci_drivers}/{driver}", fs.read(f"{fs.pci_devices}/{address}/modalias")
-    said: List[str] = []
-    for words in [["--", driver]] + ([["--use-blacklist", "--", alias]] if alias else []):
-        if fs.exists(path):
-            return
-        status, out, err = fs.run(["modprobe", *words])
-        said += [f"modprobe failed with status {status}: {last_words(out, err)}"] if status else []
-    if not fs.exists(path):
-        why = "; ".join(dict.fromkeys(said)) or "no module that modprobe loads for it has this driver"
-        raise ApplyError(f"driver {driver} is not loaded any more: {why}")
 
 
 def _directory(fs: Sysfs, module: str) -> str:

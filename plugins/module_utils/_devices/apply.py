@@ -216,7 +216,7 @@ def remember(journal: Journal, plan: Plan) -> None:
 
 def _binding(device: Device) -> Binding:
     """A device as the survey saw it."""
-    return Binding(device.address, device.driver, device.driver_override, device.physfn)
+    return Binding(device.address, device.driver, device.driver_override, device.physfn, device.modalias or None)
 
 
 @contextmanager

@@ -83,6 +83,11 @@ class PciBus:
         """Whether the function is on the bus."""
         return self._fs.exists(self._path(address))
 
+    def is_gone(self, address: str) -> bool:
+        """Whether the function is surely not on the bus: one that cannot be looked at is there."""
+        path = self._path(address)
+        return self._fs.target(path) is None and self._fs.refusal(path) is None
+
     def driver(self, address: str) -> Optional[str]:
         """The driver that a device has now, or None. Raises ApplyError where that cannot be read."""
         return self._read(self._fs.link, self._path(address, "driver"))

@@ -134,7 +134,7 @@ class Probes(_Pfs):
         """Do all of it. Raises ApplyError. What it leaves without a driver is in ``warnings``."""
         journal.remember(
             *(Autoprobe(pf, before) for pf, (before, dummy) in self._plan.autoprobe.items()),
-            *(Binding(vf.address, vf.driver, vf.driver_override, vf.physfn) for vf in self._plan.probes),
+            *(Binding(vf.address, vf.driver, vf.driver_override, vf.physfn, vf.modalias or None) for vf in self._plan.probes),
             files=self._plan.files,
         )
         for pf, (dummy, wanted) in self._plan.autoprobe.items():

@@ -23,11 +23,13 @@ from ansible_collections.vfio.host.plugins.module_utils._core.resources import (
     Loaded,
     NodeAccess,
     Option,
+    VfAttributes,
     Vfs,
 )
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, KernelRefusal, PlanError
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, PF
+from ansible_collections.vfio.host.tests.unit.fake.sriov import SMALL, VFS, vf_drivers
 
 ADDRESSES = (NIC, NVME, EDU)
 
@@ -240,3 +242,42 @@ def test_a_node_comes_back_with_owner_and_mode(host, journal):
     host.kernel.give(path, found._replace(uid=5, mode=0o660))
     assert journal.restore() == []
     assert host.kernel.access(path) == found
+
+
+@pytest.fixture
+def two_vfs(make_host):
+    """A host whose PF has two VFs with MACs, its journal, and the name and number of the PF's interface."""
+    host = make_host(SMALL)
+    (name,) = host.kernel.names(f"{host.kernel.pci_devices}/{PF}/net")
+    index = host.kernel.number(f"{host.kernel.net}/{name}/ifindex")
+    host.kernel.write(f"{host.kernel.pci_devices}/{PF}/sriov_numvfs", "2")
+    return host, Journal(host.kernel, host.files, task="test"), (name, index)
+
+
+def test_attributes_of_vfs_go_to_the_interface_that_the_pf_has_by_then(two_vfs):
+    host, journal, (name, index) = two_vfs
+    journal.remember(VfAttributes(PF, name, index, [(1, {"mac": "52:54:00:00:00:07"})]))
+    host.tree.put(os.path.realpath(f"{host.kernel.net}/{name}") + "/ifindex", "77\n")  # as after a bind
+    assert journal.restore() == []
+    assert host.kernel.read_vfs(77).vfs[1]["mac"] == "52:54:00:00:00:07"
+
+
+def test_a_vf_whose_attributes_are_refused_gets_no_driver_and_the_others_do(two_vfs, monkeypatch):
+    host, journal, interface = two_vfs
+    rows = [(index, {"mac": f"52:54:00:00:00:0{index}"}) for index in range(3)]
+    journal.remember(Vfs(PF, True, [(vf, "igbvf", None) for vf in VFS[:3]], interface, rows))
+    real = host.kernel.write_vf
+
+    def write_vf(index, *, name, vf, group, values):
+        if vf == 1:
+            raise KernelRefusal("VF 1", "mac", error=OSError(errno.EBUSY, "no"))
+        real(index, name=name, vf=vf, group=group, values=values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(host.kernel, "write_vf", write_vf)
+        (problem,) = journal.restore()
+    assert problem.endswith("writing 'mac' to VF 1: EBUSY (Device or resource busy)")
+    assert vf_drivers(host) == ["igbvf", None, "igbvf"]
+    assert journal.restore() == []
+    assert vf_drivers(host) == ["igbvf"] * 3
+    assert host.kernel.read_vfs(interface[1]).vfs[1]["mac"] == "52:54:00:00:00:01"

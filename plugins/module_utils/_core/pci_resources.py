@@ -91,13 +91,13 @@ class Vfs:
         if bus.is_gone(self.address):
             return
         waiting = host.fs.stuck_writes().get(self.address)
-        if waiting:
-            raise ApplyError(f"process {waiting} still waits for a VF of it")
+        if waiting is not None:
+            raise ApplyError(f"{_process(waiting)} still waits for a VF of it")
         # VFs that are there already may be in use: they are not made anew.
         problems: List[str] = []
         if not self._are_there(bus):
             problems = tried(bus.set_number_of_vfs, self.address, len(self.vfs))
-            if host.fs.stuck_writes().get(self.address):
+            if self.address in host.fs.stuck_writes():
                 # Whatever looks at its VFs now could wait for ever.
                 raise ApplyError(*problems)
             if self._are_there(bus):
@@ -142,10 +142,10 @@ class Binding:
         if bus.is_gone(address) or self.modalias not in (None, host.fs.read(f"{host.fs.pci_devices}/{address}/modalias")):
             return
         waiting = host.fs.stuck_writes().get(address)
-        if waiting:
+        if waiting is not None:
             # The next run knows by the override whose device this is.
             bus.set_override_when_let_go(address, self.override)
-            raise ApplyError(f"process {waiting} still waits for its driver to let go")
+            raise ApplyError(f"{_process(waiting)} still waits for its driver to let go")
         now = bus.driver(address)
         if now != self.driver:
             # The goal's name keeps every other driver off on the way.
@@ -176,6 +176,11 @@ class Autoprobe:
     def restore(self, host: Edges) -> None:
         if not host.bus.is_gone(self.address):
             host.bus.set_autoprobe(self.address, self.value)
+
+
+def _process(pid: int) -> str:
+    """A process that waits, by its number; 0 where that is not known."""
+    return f"process {pid}" if pid else "a process"
 
 
 def _raise_any(problems: Iterable[str]) -> None:

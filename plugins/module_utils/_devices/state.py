@@ -142,7 +142,7 @@ def survey(fs: Sysfs) -> Survey:
             guards=needed.get(device.address, []),
             holders=(usage.holders(device, device.driver in vfio_drivers) if taken else []) if is_root else None,
         )
-    stuck = {address: sentence(devices[address], pid) for address, pid in pids.items()}
+    stuck = {address: sentence(devices[address], pid, f"{fs.stuck}/{address}") for address, pid in pids.items()}
     return Survey(
         platform=platform_of(fs),
         kernel=fs.kernel,
@@ -231,7 +231,7 @@ def _read_device(fs: Sysfs, address: str, directory: str, around: _Surroundings,
     waiting = around.stuck.waiting(address, driver=driver, group=group)
     if waiting is not None:
         stuck[address] = waiting
-    override = None if waiting else fs.read(directory + "/driver_override")
+    override = None if waiting is not None else fs.read(directory + "/driver_override")
     physfn = fs.link(directory + "/physfn")
     place = place_of(directory)
     pf_place, vf = _pf(fs, around, physfn, address) if physfn else (place, None)

@@ -31,7 +31,7 @@ class Stuck:
         self._ours = fs.stuck_writes()
 
     def waiting(self, address: str, *, driver: str | None, group: str | None) -> int | None:
-        """The process that waits for the device at ``address``, in the kernel; None where none does."""
+        """The process that waits for the device at ``address``, in the kernel; 0 where it is not known, None where none does."""
         if address in self._ours:
             return self._ours[address]
         # Without VFIO's group nobody can hold it, and few groups have one: processes are looked at for these alone.
@@ -50,8 +50,14 @@ class Stuck:
         return None
 
 
-def sentence(device: Device, pid: int) -> str:
-    """What to say of a device for which process ``pid`` waits."""
+def sentence(device: Device, pid: int, note: str) -> str:
+    """What to say of a device for which process ``pid`` waits. ``note``: where a run that left the process behind has noted that."""
+    if not pid:
+        return (
+            f"{device.address} ({device.name}) counts as stuck: {note} says that a process of an earlier run still waits for its driver to let go, "
+            "and does not say which, since it is damaged, or a newer version of this collection wrote it. Update the collection on the controller; or, where "
+            "no process waits, remove that file, then run again"
+        )
     held = " and ".join(f"process {one['pid']} ({one['command']}) has it open" for one in device.holders or ())
     return (
         f"{device.address} ({device.name}) is stuck: its driver was told to let go of it, by process {pid}, and "

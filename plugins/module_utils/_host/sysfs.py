@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -37,6 +38,9 @@ _UNREAD = (OSError, ValueError)
 _MOST = 65536  # bytes of an attribute that are read
 _LOOK = 1  # seconds for a look at a disk, which may never answer
 
+# A note of a process that was left behind, format 1: its number, and when it started. A later one begins with a comment, see versions.py.
+_NOTE = re.compile(r"([0-9]{1,20}) ([0-9]{1,20})\Z")
+
 # How every link in /sys/bus/pci/devices begins.
 _TO_DEVICES = "../../../devices/"
 
@@ -56,6 +60,8 @@ class Sysfs:
         self._claimer = Deputy(nodes.claim, lambda *dummy: None)
         self._prober = Deputy(nodes.probe_zfs, lambda *dummy: None)
         self._refusals: Dict[str, int] = {}
+        # Address -> the process that this run has left behind, and when it started.
+        self._left_behind: Dict[str, Tuple[int, Optional[str]]] = {}
         self.pci = self.root + "/sys/bus/pci"
         self.pci_devices = self.pci + "/devices"
         self.pci_drivers = self.pci + "/drivers"
@@ -382,6 +388,8 @@ class Sysfs:
     def remember_stuck(self, address: str, pid: int) -> None:
         """Note that process ``pid``, which was left behind, still waits for the device at ``address``; it removes the note."""
         record, start = f"{self.stuck}/{address}", started_at(self.proc, pid)
+        # This run knows it also where /run has no room for a note.
+        self._left_behind[address] = pid, start
         with suppress(OSError):
             os.makedirs(self.stuck, mode=0o755, exist_ok=True)
             with suppress(FileNotFoundError):
@@ -395,12 +403,19 @@ class Sysfs:
             _forget(record)
 
     def stuck_writes(self) -> Dict[str, int]:
-        """Address of a device -> number of the process that a task has left behind, and that still waits for it."""
-        pids: Dict[str, int] = {}
+        """Address of a device -> number of the process that a task has left behind, and that still waits for it; 0 where a note does not
+        tell the process, since it is cut short or of a newer version: it counts all the same.
+        """
+        pids = {address: pid for address, (pid, start) in self._left_behind.items() if start and started_at(self.proc, pid) == start}
         for address in self.names(self.stuck):
-            pid, dummy, start = (self.read(f"{self.stuck}/{address}") or "").partition(" ")
-            if pid.isdigit() and started_at(self.proc, pid) == start:
-                pids[address] = int(pid)
+            text = self.read(f"{self.stuck}/{address}")
+            note = None if text is None else _NOTE.match(text)
+            if note is None:
+                # One that is gone by now was removed by its process, with its last deed.
+                if text is not None or self.refusal(f"{self.stuck}/{address}") is not None:
+                    pids.setdefault(address, 0)
+            elif started_at(self.proc, note.group(1)) == note.group(2):
+                pids[address] = int(note.group(1))
         return pids
 
     def pause(self, seconds: float) -> None:

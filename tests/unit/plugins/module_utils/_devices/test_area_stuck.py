@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
@@ -112,3 +115,33 @@ def test_a_note_of_a_process_that_is_gone_means_nothing(taken):
     taken.tree.put(f"{taken.kernel.stuck}/{NVME}", "1 77\n")
     taken.tree.put(f"{taken.kernel.stuck}/{EDU}", "999999 22\n")
     assert list(taken.survey().stuck) == [NIC]
+
+
+@pytest.mark.parametrize("text", ["", "86", "862 ", "862 12x\n", '{"v": 2, "by": "1.4.0", "pid": 1}\n', '# vfio.host {"v": 2, "by": "1.4.0"}\n1 77\n', "\0"])
+def test_a_note_that_does_not_tell_its_process_counts(taken, text):
+    path = f"{taken.kernel.stuck}/{NIC}"
+    taken.tree.put(path, text)
+    found = taken.survey()
+    assert found.stuck[NIC].startswith(f"{NIC} (Intel Corporation 82574L Gigabit Network Connection) counts as stuck: {path} says")
+    assert (found.devices[NIC].driver_override, found.stuck[NIC] in found.warnings) == (None, True)
+    before = taken.snapshot()
+    with pytest.raises(PlanError, match="Update the collection on the controller; or, where no process waits, remove that file, then run again"):
+        taken.release()
+    assert taken.snapshot() == before
+    os.unlink(path)
+    assert taken.release()["changed"]
+
+
+def test_a_run_that_has_no_room_for_its_note_knows_of_the_process_all_the_same(taken, monkeypatch):
+    real = os.makedirs
+
+    def full(path, **more):
+        if path == taken.kernel.stuck:
+            raise OSError(errno.ENOSPC, "no")
+        real(path, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "makedirs", full)
+        messages = stuck(taken)
+    assert messages[1].endswith("still waits for its driver to let go")
+    assert not os.path.exists(taken.kernel.stuck)

@@ -198,3 +198,23 @@ def test_a_call_that_fails_without_an_errno_is_no_success():
         raise OSError(f"{word} has no number")
 
     assert watched.Deputy(act, lambda *dummy: None).ask(("x",), 5) == (errno.EIO, "")
+
+
+def test_a_note_that_has_no_room_counts_in_later_runs(fs, tmp_path, monkeypatch):
+    real, path = os.write, str(tmp_path / "unbind")
+    os.mkfifo(path)
+
+    def write(handle, data):
+        if os.path.dirname(os.readlink(f"/proc/self/fd/{handle}")) == fs.stuck:
+            raise OSError(errno.ENOSPC, "no")
+        return real(handle, data)
+
+    with monkeypatch.context() as patch, pytest.raises(KernelStuck) as caught:
+        patch.setattr(os, "write", write)
+        fs.write_watched(path, ADDRESS, timeout=0.5, address=ADDRESS)
+    pid = caught.value.pid
+    assert fs.stuck_writes() == {ADDRESS: pid}
+    assert Sysfs(str(tmp_path)).stuck_writes() == {ADDRESS: 0}
+    os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # the device is let go
+    ends(pid)
+    assert fs.stuck_writes() == Sysfs(str(tmp_path)).stuck_writes() == {}

@@ -148,11 +148,11 @@ class Confirmation:
                 path = f"{code}/{name.replace('.', '/')}.py"
                 loader: Any = module.__spec__.loader if module.__spec__ else None
                 self._files.put(path, loader.get_source(name), mode=0o600)
-        self._files.put(f"{code}/start.py", _START, mode=0o600)
+        self._files.put(revert.start(self._files), _START, mode=0o600)
         status, dummy, complaint = self._fs.run([
             "systemd-run", "--quiet", "--collect", f"--unit={_UNIT}", f"--on-active={record.seconds}",
             "--timer-property=AccuracySec=100ms", "--description=Takes back a change of vfio.host that nobody confirmed",
-            sys.executable, "-B", "-E", "-s", f"{code}/start.py",
+            sys.executable, "-B", "-E", "-s", revert.start(self._files),
         ])
         if status:
             raise ApplyError(f"the timer that would take the change back does not start: systemd-run says: {complaint.strip()}")

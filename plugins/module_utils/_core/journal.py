@@ -147,8 +147,9 @@ class Journal:
         """Forget everything: the run has ended well, or all is restored. Raises ApplyError."""
         files = self._edges.files
         files.put(self._path, None)
+        # From here on nothing can be put back any more, so nothing may fail: a directory that stays is in nobody's way.
         for directory in (files.journal, os.path.dirname(files.journal)):
-            files.drop_directory(directory)
+            tried(files.drop_directory, directory)
         self._resources, self._known, self._checks = [], set(), []
 
     def load(self) -> bool:

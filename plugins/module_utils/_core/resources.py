@@ -39,6 +39,8 @@ class Edges(NamedTuple):
 class File:
     """A file: its text (None: absent), mode, owner (uid, gid) and SELinux label; whether its directory was there.
 
+    Where there was a link at its place, ``link`` is where that pointed, and the rest is its target's.
+
     ``is_last``: it is restored when all else is, and holds ``meanwhile`` until then (None: what it holds already): a record
     that has to tell of both states until the end.
     """
@@ -51,12 +53,13 @@ class File:
     has_directory: bool = True
     is_last: bool = False
     meanwhile: Optional[str] = None
+    link: Optional[str] = None
 
     @classmethod
     def now(cls, files: Files, path: str, *, is_last: bool = False, meanwhile: Optional[str] = None) -> File:
         """The file as it is. Raises PlanError where it is there and cannot be read."""
         state = files.state(path)
-        return cls(path, state.text, state.mode, state.owner, state.label, state.has_directory, is_last, meanwhile)
+        return cls(path, state.text, state.mode, state.owner, state.label, state.has_directory, is_last, meanwhile, state.link)
 
     @property
     def rank(self) -> int:
@@ -72,11 +75,23 @@ class File:
             host.files.put(self.path, self.meanwhile)
 
     def restore(self, host: Edges) -> None:
-        if File.now(host.files, self.path, is_last=self.is_last, meanwhile=self.meanwhile) == self:
+        now = self._now(host.files)
+        if now == self:
             return
-        host.files.put(self.path, self.text, mode=self.mode, owner=self.owner, label=self.label)
+        place = self.path
+        if self.link is not None:
+            if now.link != self.link:
+                host.files.put_link(self.path, self.link)
+            # Most runs replace the link and leave its target alone; a boot loader's tool follows it.
+            place = os.path.realpath(self.path)
+            if self._now(host.files) == self:
+                return
+        host.files.put(place, self.text, mode=self.mode, owner=self.owner, label=self.label)
         if not self.has_directory:
             host.files.drop_directory(os.path.dirname(self.path))
+
+    def _now(self, files: Files) -> File:
+        return File.now(files, self.path, is_last=self.is_last, meanwhile=self.meanwhile)
 
 
 @dataclass(frozen=True)

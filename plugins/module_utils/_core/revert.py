@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optiona
 
 from ansible_collections.vfio.host.plugins.module_utils._core import journal
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told, tried
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError, VfioHostError
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError, VfioHostError
 from ansible_collections.vfio.host.plugins.module_utils._host.lock import Busy, one_at_a_time
 from ansible_collections.vfio.host.plugins.module_utils._host.versions import parsed, seconds, words
 
@@ -83,10 +83,19 @@ def wait_and_revert(fs: Sysfs, files: Files) -> None:
                 left = revert_if_due(fs, files)
         except Busy:
             left = 0  # a run goes on, and with its end the time begins again
+        except InputError as error:
+            # /run may have no room for the lock's file: this process runs, and needs the file that started it no more.
+            _complain(error.messages)
+            left = 0 if files.read(start(files)) is not None and not tried(files.put, start(files), None) else AGAIN
         except ENDINGS as error:
             # What is not restored yet is kept, and needs somebody who goes on.
             _complain(told(error, NAME))
             left = AGAIN
+
+
+def start(files: Files) -> str:
+    """The file that the timer starts."""
+    return f"{files.journal}/{CODE}/start.py"
 
 
 def revert_if_due(fs: Sysfs, files: Files) -> Optional[float]:
@@ -191,5 +200,5 @@ def remove_code(files: Files) -> None:
 
 __all__ = (
     "AGAIN", "CODE", "OUTCOME", "Outcome", "RECORD", "Record", "main", "read_outcome", "read_record", "remove_code", "revert_if_due",
-    "wait_and_revert",
+    "start", "wait_and_revert",
 )

@@ -17,7 +17,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.leaving import fai
 from ansible_collections.vfio.host.plugins.module_utils._host import signals
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
-from ansible_collections.vfio.host.plugins.module_utils._host.lock import one_at_a_time
+from ansible_collections.vfio.host.plugins.module_utils._host.lock import holder, one_at_a_time
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
@@ -160,6 +160,11 @@ def _recover(module: Module, fs: Sysfs, files: Files, confirmation: Confirmation
     still waits: this run would not know what to go back to. Raises PlanError where a record cannot be read.
     """
     from ansible_collections.vfio.host.plugins.module_utils._core.journal import recover
+    other = holder(files.lock) if module.check_mode else None
+    if other:
+        # What is below /run is that run's, which goes on.
+        module.warn(printable(f"another run changes this host now: {other}; what it has not done yet is predicted here as if nobody did it"))
+        return
     told, waits, overdue = confirmation.taken_back(), confirmation.waits(), confirmation.overdue()
     if waits and not module.check_mode:
         raise InputError(f"{waits}: confirm it (state: confirmed), or wait")

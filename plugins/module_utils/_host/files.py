@@ -25,7 +25,7 @@ _NOT_OURS = "{} is not a directory that only root can write to: remove it, and r
 
 class FileState(NamedTuple):
     """A file as it is, by which it can be restored: text (None: absent), mode, (uid, gid), SELinux label; whether its directory is
-    there.
+    there; where a link at its place points, as written in it (None: it is no link), of which all before is the target's.
     """
 
     text: Optional[str]
@@ -33,6 +33,7 @@ class FileState(NamedTuple):
     owner: Optional[Tuple[int, int]]
     label: Optional[str]
     has_directory: bool
+    link: Optional[str] = None
 
 
 class Files:
@@ -78,8 +79,9 @@ class Files:
     def state(self, path: str) -> FileState:
         """The file as it is. Raises PlanError where it is there and cannot be read."""
         text, has_directory = self.read(path), os.path.isdir(os.path.dirname(path))
+        link = os.readlink(path) if os.path.islink(path) else None
         if text is None:
-            return FileState(None, 0o644, None, None, has_directory)
+            return FileState(None, 0o644, None, None, has_directory, link)
         try:
             status = os.stat(path)
         except OSError as error:
@@ -87,7 +89,7 @@ class Files:
         label: Optional[str] = None
         with suppress(OSError):
             label = os.getxattr(path, _LABEL).decode("ascii", "surrogateescape")
-        return FileState(text, stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid), label, has_directory)
+        return FileState(text, stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid), label, has_directory, link)
 
     def put(
         self, path: str, text: Optional[str], *, mode: int = 0o644, owner: Optional[Tuple[int, int]] = None, label: Optional[str] = None,
@@ -105,6 +107,20 @@ class Files:
                 self._replace(path, text, mode, owner, label)
         except OSError as error:
             raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
+
+    def put_link(self, path: str, target: str) -> None:
+        """Make ``path`` a symbolic link to ``target``, in one step and on disk. Raises ApplyError."""
+        directory = os.path.dirname(path)
+        try:
+            os.makedirs(directory, mode=0o755, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(prefix=_UNFINISHED + this_boot(self.root), dir=directory)
+            os.close(handle)
+            os.unlink(temporary)
+            os.symlink(target, temporary)  # never in the place of anything
+            os.rename(temporary, path)
+            sync_directory(directory)
+        except OSError as error:
+            raise ApplyError(f"{path} cannot be made a link: {errno_text(error.errno)}") from error
 
     def own(self, directory: str) -> None:
         """Make sure of a directory below /run that nobody else can write to, nor to its parent, since what is in it will be run. Raises
@@ -202,12 +218,16 @@ class Files:
         sync_directory(os.path.dirname(path))
 
     def _tidy(self, directory: str) -> None:
-        """Remove what runs that a power cut ended have left here; what is of this boot may be of a run that goes on."""
+        """Remove what runs that a power cut ended have left here; what is of this boot may be of a run that goes on.
+
+        The file itself is in its place by then, so what cannot be removed, or not be listed, is left to the next run.
+        """
         mine = _UNFINISHED + this_boot(self.root)
-        for name in os.listdir(directory):
-            if name.startswith(_UNFINISHED) and not name.startswith(mine):
-                with suppress(FileNotFoundError):
-                    os.unlink(f"{directory}/{name}")
+        with suppress(OSError):
+            for name in os.listdir(directory):
+                if name.startswith(_UNFINISHED) and not name.startswith(mine):
+                    with suppress(OSError):
+                        os.unlink(f"{directory}/{name}")
 
 
 def _is_ours_alone(status: os.stat_result) -> bool:

@@ -14,7 +14,7 @@ import os
 import stat
 import time
 from contextlib import contextmanager, suppress
-from typing import Iterator
+from typing import Iterator, Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, errno_text
 
@@ -39,10 +39,31 @@ def one_at_a_time(path: str, name: str, *, timeout: float) -> Iterator[None]:
             os.write(handle, f"{os.getpid()} {name}\n".encode("utf-8", "replace"))
         yield
     finally:
-        # Those that wait look whether the file that they locked is still the one of that name.
-        if _is_current(handle, path):
-            os.unlink(path)
+        # Those that wait look whether the file that they locked is still the one of that name. One that stays is the next run's, and
+        # nothing of this may stand in the place of what the run has to say.
+        with suppress(OSError):
+            if _is_current(handle, path):
+                os.unlink(path)
         os.close(handle)
+
+
+def holder(path: str) -> Optional[str]:
+    """Who has the lock ``path`` now, 'process 862 (vfio.host.passthrough)'; None where nobody has it, or that cannot be told."""
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _named(handle)
+        finally:
+            os.close(handle)
+    return None
+
+
+def _named(handle: int) -> str:
+    """The run that has the lock, as it says in its file."""
+    pid, dummy, name = os.pread(handle, 200, 0).decode("utf-8", "replace").strip().partition(" ")
+    return f"process {pid or 'unknown'} ({name or 'starting'})"
 
 
 def _acquire(path: str, deadline: float, timeout: float) -> int:
@@ -55,16 +76,12 @@ def _acquire(path: str, deadline: float, timeout: float) -> int:
             is_free = False
         if is_free and _is_current(handle, path):
             return handle
-        holder = os.pread(handle, 200, 0).decode("utf-8", "replace").strip()
+        name = _named(handle)
         os.close(handle)
         if is_free:
             continue  # the run that had it has removed it in between
         if time.monotonic() >= deadline:
-            pid, dummy, name = holder.partition(" ")
-            raise Busy(
-                f"another run changes this host: process {pid or 'unknown'} ({name or 'starting'}), and it did not end in "
-                f"{timeout} seconds; run again when it is done"
-            )
+            raise Busy(f"another run changes this host: {name}, and it did not end in {timeout} seconds; run again when it is done")
         time.sleep(_POLL)
 
 
@@ -93,4 +110,4 @@ def _is_current(handle: int, path: str) -> bool:
     return (mine.st_dev, mine.st_ino) == (now.st_dev, now.st_ino)
 
 
-__all__ = ("Busy", "one_at_a_time")
+__all__ = ("Busy", "holder", "one_at_a_time")

@@ -89,7 +89,13 @@ class Deputy:
     def _start(self) -> socket.socket:
         # Each message arrives whole, and each end sees that the other one is gone.
         self._line, line = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            # Nobody is at the other end: the next call starts anew.
+            self._let_go()
+            line.close()
+            raise
         if not self._pid:
             self._be_child(line)
         line.close()

@@ -7,11 +7,14 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
+from contextlib import redirect_stderr
 
 import pytest
 
+from ansible_collections.vfio.host.plugins.module_utils._core import revert
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.faults import Killed
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME
@@ -115,3 +118,22 @@ def test_a_timer_whose_record_somebody_has_removed_is_in_nobodys_way(run_module,
     assert run_module(host, "driver_override", state="confirmed")["changed"]
     assert not run_module(host, "driver_override", policy="other", state="absent").get("failed")
     assert state(host) == before
+
+
+def test_where_the_lock_has_no_room_the_timer_makes_some_and_goes_on(run_module, host, systemd, monkeypatch):
+    before, real, waits = state(host), os.open, []
+    run_module(host, "driver_override", confirm=30, **WISH)
+    time_passes(monkeypatch)
+
+    def no_inode(path, *more, **named):
+        if path == host.files.lock and os.path.exists(revert.start(host.files)):
+            raise OSError(errno.ENOSPC, "no")
+        return real(path, *more, **named)
+
+    monkeypatch.setattr(revert.time, "sleep", waits.append)
+    with monkeypatch.context() as patch, redirect_stderr(io.StringIO()) as complaints:
+        patch.setattr(os, "open", no_inode)
+        revert.main(host.kernel, host.files)
+    assert "vfio-host.lock cannot be locked: ENOSPC" in complaints.getvalue()
+    assert (waits, host.files.names(host.files.journal)) == ([0, 0], ["taken-back.json"])
+    assert {path: text for path, text in state(host).items() if not path.startswith("/run/vfio-host")} == before

@@ -65,6 +65,30 @@ def test_a_file_comes_back_with_its_mode_and_its_directory_goes_where_it_was_not
     assert not os.path.exists(host.root + "/etc/new")
 
 
+@pytest.mark.parametrize("target", ["mine", "../etc/mine", "gone"])
+def test_a_link_comes_back_as_a_link_and_its_target_is_not_touched(host, journal, target):
+    path = host.root + "/etc/there"
+    host.tree.put(host.root + "/etc/mine", "mine\n")
+    os.symlink(target, path)
+    before = host.snapshot("/run")
+    journal.remember(files=[path])
+    host.files.put(path, "ours\n")
+    other = Journal(host.kernel, host.files)
+    assert other.load() and other.restore() == []
+    assert host.snapshot("/run") == before
+
+
+def test_what_a_tool_wrote_through_a_link_is_put_back_through_it(host, journal):
+    path, mine = host.root + "/etc/there", host.root + "/etc/mine"
+    host.files.put(mine, "before\n", mode=0o600)
+    os.symlink("mine", path)
+    before = host.snapshot("/run")
+    journal.remember(files=[path])
+    host.files.put(mine, "after\n")
+    assert journal.restore() == []
+    assert (host.snapshot("/run"), os.stat(mine).st_mode & 0o777) == (before, 0o600)
+
+
 def test_what_is_as_it_was_is_not_written(host, journal):
     path = host.root + "/etc/there"
     host.files.put(path, "same\n")

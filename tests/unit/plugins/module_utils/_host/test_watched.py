@@ -218,3 +218,16 @@ def test_a_note_that_has_no_room_counts_in_later_runs(fs, tmp_path, monkeypatch)
     os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # the device is let go
     ends(pid)
     assert fs.stuck_writes() == Sysfs(str(tmp_path)).stuck_writes() == {}
+
+
+def test_a_process_that_cannot_be_started_costs_no_later_write(fs, tmp_path, monkeypatch):
+    (tmp_path / "override").write_text("")
+
+    def full():
+        raise OSError(errno.EAGAIN, "no")
+
+    with monkeypatch.context() as patch, pytest.raises(KernelRefusal, match="EAGAIN"):
+        patch.setattr(os, "fork", full)
+        fs.write_watched(str(tmp_path / "override"), "e1000e", timeout=5, address=ADDRESS)
+    fs.write_watched(str(tmp_path / "override"), "e1000e", timeout=5, address=ADDRESS)
+    assert (tmp_path / "override").read_text() == "e1000e"

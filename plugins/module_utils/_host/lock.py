@@ -44,7 +44,8 @@ def one_at_a_time(path: str, name: str, *, timeout: float) -> Iterator[None]:
         with suppress(OSError):
             if _is_current(handle, path):
                 os.unlink(path)
-        os.close(handle)
+        with suppress(OSError):
+            os.close(handle)  # released all the same (source: fs/open.c close())
 
 
 def holder(path: str) -> Optional[str]:

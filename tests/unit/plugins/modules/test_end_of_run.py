@@ -50,6 +50,21 @@ def test_what_cannot_be_cleared_away_makes_no_failure_of_a_run_that_was_none(run
     assert not run_module(host, "driver_override", **WISH)["changed"]
 
 
+def test_a_lock_whose_close_reports_an_error_is_released_and_the_run_ends_as_it_was(run_module, host, monkeypatch):
+    real = os.close
+
+    def close(handle):
+        is_lock = "vfio-host.lock" in os.readlink(f"/proc/self/fd/{handle}")
+        real(handle)
+        if is_lock:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", close)
+        assert run_module(host, "driver_override", **WISH).get("changed")
+    assert not run_module(host, "driver_override", **WISH)["changed"]
+
+
 def test_an_error_of_the_run_is_told_also_where_its_lock_stays(run_module, host, monkeypatch):
     host.kernel.refusals["vfio-pci", NIC] = errno.EINVAL
     with monkeypatch.context() as patch:

@@ -39,7 +39,8 @@ class Edges(NamedTuple):
 class File:
     """A file: its text (None: absent), mode, owner (uid, gid) and SELinux label; whether its directory was there.
 
-    Where there was a link at its place, ``link`` is where that pointed, and the rest is its target's.
+    Where there was a link at its place, ``link`` is where that pointed, and the rest is its target's. ``absent_above``: how many
+    directories above its own were not there.
 
     ``is_last``: it is restored when all else is, and holds ``meanwhile`` until then (None: what it holds already): a record
     that has to tell of both states until the end.
@@ -54,12 +55,13 @@ class File:
     is_last: bool = False
     meanwhile: Optional[str] = None
     link: Optional[str] = None
+    absent_above: int = 0
 
     @classmethod
     def now(cls, files: Files, path: str, *, is_last: bool = False, meanwhile: Optional[str] = None) -> File:
         """The file as it is. Raises PlanError where it is there and cannot be read."""
         state = files.state(path)
-        return cls(path, state.text, state.mode, state.owner, state.label, state.has_directory, is_last, meanwhile, state.link)
+        return cls(path, state.text, state.mode, state.owner, state.label, state.has_directory, is_last, meanwhile, state.link, state.absent_above)
 
     @property
     def rank(self) -> int:
@@ -87,8 +89,10 @@ class File:
             if self._now(host.files) == self:
                 return
         host.files.put(place, self.text, mode=self.mode, owner=self.owner, label=self.label)
-        if not self.has_directory:
-            host.files.drop_directory(os.path.dirname(self.path))
+        directory = os.path.dirname(self.path)
+        for dummy in range(0 if self.has_directory else self.absent_above + 1):
+            host.files.drop_directory(directory)
+            directory = os.path.dirname(directory)
 
     def _now(self, files: Files) -> File:
         return File.now(files, self.path, is_last=self.is_last, meanwhile=self.meanwhile)
@@ -128,6 +132,8 @@ class Option:
         return f"{self.path} was not put back to {self.value!r}"
 
     def restore(self, host: Edges) -> None:
+        if not host.fs.exists(os.path.dirname(os.path.dirname(self.path))):
+            return  # somebody has unloaded the module, and when it is loaded again modprobe.d says what it has
         # Of some the kernel shows all values, and the one that holds in brackets: "none [round-robin]".
         now = host.fs.read(self.path)
         if now != self.value and f"[{self.value}]" not in (now or ""):

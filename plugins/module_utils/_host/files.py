@@ -25,7 +25,8 @@ _NOT_OURS = "{} is not a directory that only root can write to: remove it, and r
 
 class FileState(NamedTuple):
     """A file as it is, by which it can be restored: text (None: absent), mode, (uid, gid), SELinux label; whether its directory is
-    there; where a link at its place points, as written in it (None: it is no link), of which all before is the target's.
+    there; where a link at its place points, as written in it (None: it is no link), of which all before is the target's; how many
+    directories above its own are not there either.
     """
 
     text: Optional[str]
@@ -34,6 +35,7 @@ class FileState(NamedTuple):
     label: Optional[str]
     has_directory: bool
     link: Optional[str] = None
+    absent_above: int = 0
 
 
 class Files:
@@ -81,7 +83,7 @@ class Files:
         text, has_directory = self.read(path), os.path.isdir(os.path.dirname(path))
         link = os.readlink(path) if os.path.islink(path) else None
         if text is None:
-            return FileState(None, 0o644, None, None, has_directory, link)
+            return FileState(None, 0o644, None, None, has_directory, link, 0 if has_directory else _absent_above(os.path.dirname(path)))
         try:
             status = os.stat(path)
         except OSError as error:
@@ -228,6 +230,14 @@ class Files:
                 if name.startswith(_UNFINISHED) and not name.startswith(mine):
                     with suppress(OSError):
                         os.unlink(f"{directory}/{name}")
+
+
+def _absent_above(directory: str) -> int:
+    """How many directories above one are not there."""
+    above, count = os.path.dirname(directory), 0
+    while above and not os.path.lexists(above):
+        above, count = os.path.dirname(above), count + 1
+    return count
 
 
 def _is_ours_alone(status: os.stat_result) -> bool:

@@ -65,6 +65,28 @@ def test_a_file_comes_back_with_its_mode_and_its_directory_goes_where_it_was_not
     assert not os.path.exists(host.root + "/etc/new")
 
 
+def test_all_directories_that_were_not_there_go_and_those_that_were_stay(host, journal):
+    os.makedirs(host.root + "/etc/one")
+    paths = [host.root + "/etc/one/two/three/file", host.root + "/etc/one/other"]
+    journal.remember(files=paths)
+    for path in paths:
+        host.files.put(path, "new\n")
+    assert journal.restore() == []
+    assert os.listdir(host.root + "/etc/one") == []
+
+
+def test_an_option_of_a_module_that_somebody_has_unloaded_has_nothing_to_be_put_back(host, journal):
+    directory = host.kernel.modules + "/lab_card"
+    path = directory + "/parameters/depth"
+    host.tree.put(path, "4\n")
+    journal.remember(Option(path, "4"))
+    os.unlink(path)
+    assert "ENOENT" in journal.restore()[0]  # a module that is there and does not show it
+    os.rmdir(directory + "/parameters")
+    os.rmdir(directory)
+    assert journal.restore() == []
+
+
 @pytest.mark.parametrize("target", ["mine", "../etc/mine", "gone"])
 def test_a_link_comes_back_as_a_link_and_its_target_is_not_touched(host, journal, target):
     path = host.root + "/etc/there"

@@ -83,7 +83,7 @@ def _run(module: Module, make_wishes: MakeWishes, make_result: MakeResult, after
         if module.params.get("state") == "confirmed":
             require_root(fs)
             return {"changed": _confirmation(fs, files).confirm(module.check_mode)}
-        if fs.is_root and fs.exists(files.journal):
+        if fs.is_root and fs.exists(f"{files.journal}/."):
             _recover(module, fs, files, _confirmation(fs, files))
         confirmation, around = None, None
         if module.params.get("confirm"):

@@ -142,7 +142,7 @@ def survey(fs: Sysfs) -> Survey:
             guards=needed.get(device.address, []),
             holders=(usage.holders(device, device.driver in vfio_drivers) if taken else []) if is_root else None,
         )
-    stuck = {address: sentence(devices[address], pid, f"{fs.stuck}/{address}") for address, pid in pids.items()}
+    stuck = {address: sentence(devices[address], pid, note=f"{fs.stuck}/{address}") for address, pid in pids.items()}
     return Survey(
         platform=platform_of(fs),
         kernel=fs.kernel,

@@ -50,7 +50,7 @@ class Stuck:
         return None
 
 
-def sentence(device: Device, pid: int, note: str) -> str:
+def sentence(device: Device, pid: int, *, note: str) -> str:
     """What to say of a device for which process ``pid`` waits. ``note``: where a run that left the process behind has noted that."""
     if not pid:
         return (

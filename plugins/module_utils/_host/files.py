@@ -142,6 +142,8 @@ class Files:
         for path in (os.path.dirname(directory), directory):
             try:
                 status = os.lstat(path)
+                if not stat.S_ISDIR(os.stat(path).st_mode):
+                    return  # nothing is in it
             except (FileNotFoundError, NotADirectoryError):
                 return
             except OSError as error:

@@ -21,9 +21,14 @@ _BOOT = frozenset(("/", "/boot", "/boot/efi", "/efi"))
 _ESCAPED = re.compile(rb"\\([0-3][0-7]{2})")
 # How a device is named by what is on it (source: fstab(5)).
 TAGS = {"UUID": "uuid", "LABEL": "label", "PARTUUID": "partuuid", "PARTLABEL": "partlabel", "ID": "id"}
-_LUKS, _PARTS = ("rd.luks.", "luks."), re.compile(r"[:,;]")
+_LUKS, _PARTS = ("rd.luks.", "luks."), re.compile(r"[:,; \t\n\v\f\r]+")
+# Options by which systemd mounts what a boot itself does not (source: systemd.mount(5), src/fstab-generator/fstab-generator.c).
+_ALL_THE_SAME = ("x-systemd.automount", "comment=systemd.automount", "x-systemd.wanted-by=", "x-systemd.required-by=")
 # What separates fields, and what the kernel takes for white space (source: lib/ctype.c); Python knows more of both.
-_FIELDS, _WORDS = re.compile(r"[ \t]+"), re.compile(r"[ \t\n\v\f\r]+")
+_FIELDS = re.compile(r"[ \t]+")
+# An argument may have white space between quotes, anywhere in it (source: lib/cmdline.c next_arg()).
+_ARGUMENT = re.compile(r'(?:[^ \t\n\v\f\r"]|"[^"]*"?)+')
+_CREATED, _NUMBER = "dm-mod.create", re.compile(r"\d+:\d+\Z")
 _DELETED = "\\040(deleted)"
 _MEDIA, _HARD_DRIVE, _GUID = 4, 1, 2  # UEFI specification, 10.3.5: the device path's type, sub-type, and signature type
 
@@ -107,15 +112,30 @@ def parse_swaps(text: str) -> list[tuple[str, bool]]:
     ]
 
 
+def devices_in(text: str) -> list[str]:
+    """What names a device in a text: the whole, or its parts."""
+    parts = dict.fromkeys([text] + _PARTS.split(text))
+    return [one for one in parts if one.startswith("/dev/") or one.partition("=")[0] in TAGS]
+
+
+def _of_options(options: list[str]) -> list[str]:
+    """The devices that options name, whatever these are called: a log's, a journal's, a key's, further members'."""
+    return [what for option in options for one in (option, option.partition("=")[2]) for what in devices_in(one)]
+
+
 def parse_fstab(text: str) -> list[tuple[str, str, str]]:
-    """(what, where, kind) of each line that a boot mounts, or that the files of a boot are on. ``where`` is "swap" for swap."""
+    """(what, where, kind) of each line that a boot mounts, or that the files of a boot are on, and of the devices that its options
+    name, with kind "". ``where`` is "swap" for swap.
+    """
     found = []
     for words in (_FIELDS.split(line.strip(" \t\r")) for line in text.split("\n")):
         if len(words) < 3 or words[0].startswith("#"):
             continue
         where = "swap" if words[2] == "swap" else unescape(words[1])
-        if where in _BOOT or "noauto" not in (words[3] if len(words) > 3 else "").split(","):
+        options = [unescape(one).replace('"', "") for one in words[3].split(",")] if len(words) > 3 else []
+        if where in _BOOT or "noauto" not in options or any(one.startswith(_ALL_THE_SAME) for one in options):
             found.append((unescape(words[0]).replace('"', ""), where, words[2]))
+            found += [(what, where, "") for what in _of_options(options)]
     return found
 
 
@@ -124,36 +144,46 @@ def boot_devices(command_line: str) -> list[tuple[str, str]]:
     image has its own (mount.usr=, boot=, cryptdevice=, rd.luks.uuid=, md=).
     """
     found: dict[tuple[str, str], None] = {}
-    for word in _WORDS.split(command_line.replace('"', "")):
-        key, dummy, value = word.partition("=")
+    for word in _ARGUMENT.findall(command_line):
+        key, dummy, value = word.replace('"', "").partition("=")
         if key in ("root", "resume") and value:
             found[value, key] = None
         if key.startswith(_LUKS):
             uuid = value.partition("=")[0]
             found[f"UUID={uuid[len('luks-'):] if uuid.startswith('luks-') else uuid}", key] = None
-        for one in [value] + _PARTS.split(value):
-            if one.startswith("/dev/") or one.partition("=")[0] in TAGS:
+        for one in devices_in(value):
+            found[one, key] = None
+        if key == _CREATED:
+            for one in filter(_NUMBER.match, value.replace(",", " ").split(" ")):
                 found[one, key] = None
     return list(found)
 
 
-def parse_crypttab(text: str) -> list[tuple[str, str]]:
-    """(what, name) of each device that a boot decrypts (source: crypttab(5))."""
-    lines = [_FIELDS.split(line.strip(" \t\r")) for line in text.split("\n")]
-    return [
-        (words[1].replace('"', ""), words[0]) for words in lines
-        if len(words) > 1 and not words[0].startswith("#") and "noauto" not in (words[3] if len(words) > 3 else "").split(",")
-    ]
+def parse_mapped(text: str) -> list[tuple[str, str]]:
+    """(what, name) of the devices in each line for a mapped device that a boot sets up: the device, and what keys, hashes and options
+    are on (source: crypttab(5), veritytab(5), integritytab(5)).
+    """
+    found = []
+    for words in (_FIELDS.split(line.strip(" \t\r")) for line in text.split("\n")):
+        options = [one for word in words[3:] for one in word.split(",")]
+        if len(words) > 1 and not words[0].startswith("#") and "noauto" not in options:
+            plain = [word.replace('"', "") for word in words[1:3]]
+            more = [what for word in plain[1:] for what in devices_in(word)] + _of_options(options)
+            found += [(what, words[0]) for what in dict.fromkeys(plain[:1] + more)]
+    return found
 
 
-def parse_unit(text: str) -> tuple[str, str]:
-    """(what, kind) of a mount or swap unit of systemd, each "" where it does not say (source: systemd.mount(5), systemd.swap(5))."""
-    told = {"What": "", "Type": ""}
+def parse_unit(text: str) -> list[tuple[str, str]]:
+    """(what, kind) of a mount or swap unit of systemd, and of the devices that its options name, with kind ""; the last assignment of
+    a key counts (source: systemd.mount(5), systemd.swap(5)).
+    """
+    told = {"What": "", "Type": "", "Options": ""}
     for line in text.split("\n"):
         key, equals, value = line.partition("=")
         if equals and key.strip(" \t") in told:
             told[key.strip(" \t")] = value.strip(" \t\r").strip("\"'")
-    return told["What"], told["Type"]
+    found = [(told["What"], told["Type"])] if told["What"] else []
+    return found + [(what, "") for what in _of_options(told["Options"].split(","))]
 
 
 def booted_partition(load_option: bytes) -> str | None:
@@ -181,11 +211,12 @@ __all__ = (
     "TAGS",
     "boot_devices",
     "booted_partition",
+    "devices_in",
     "layers",
     "nodes_named",
     "option",
-    "parse_crypttab",
     "parse_fstab",
+    "parse_mapped",
     "parse_mountinfo",
     "parse_swaps",
     "parse_unit",

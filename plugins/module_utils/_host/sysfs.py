@@ -75,7 +75,6 @@ class Sysfs:
         self.iommu_device = self.misc + "/iommu"
         self.configfs = self.root + "/sys/kernel/config"
         self.dev_block = self.root + "/sys/dev/block"
-        self.disk_links = self.root + "/dev/disk"
         self.btrfs = self.root + "/sys/fs/btrfs"
         self.iscsi_connections = self.root + "/sys/class/iscsi_connection"
         self.iscsi_hosts = self.root + "/sys/class/iscsi_host"
@@ -92,10 +91,12 @@ class Sysfs:
         self.efivars = self.firmware + "/efi/efivars"
         self.proc = self.root + "/proc"
         self.dev = self.root + "/dev"
-        self.fstab, self.crypttab = self.root + "/etc/fstab", self.root + "/etc/crypttab"
+        self.fstab = self.root + "/etc/fstab"
+        self.tables_of_mapped = [f"{self.root}/etc/{name}" for name in ("crypttab", "veritytab", "integritytab")]
         self.units = [self.root + place for place in (
             "/etc/systemd/system", "/run/systemd/system", "/run/systemd/generator.early", "/run/systemd/generator", "/run/systemd/generator.late",
         )]
+        self.packaged_units = [self.root + place for place in ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")]
         self.stuck = self.root + "/run/vfio-host/stuck"
         self.systemd = self.root + "/run/systemd/system"
         self.udev_control = self.root + "/run/udev/control"

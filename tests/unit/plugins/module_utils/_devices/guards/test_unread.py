@@ -142,7 +142,7 @@ def test_any_label_of_the_next_boot_is_understood_or_counts_everywhere(make_host
     if where == "cmdline":
         host.tree.put(host.tree.root / "proc/cmdline", b"quiet root=" + line + b"\n")
     if is_told:
-        odd = "\\xe2\\x80\\xa8" if label[:1] == b"\xe2" else "d\\xe9j\\xe0"
+        odd = "\u2028" if label[:1] == b"\xe2" else "d\\xe9j\\xe0"  # source: systemd src/shared/device-nodes.c encode_devnode_name()
         host.tree.link(host.tree.root / "dev/disk/by-label" / odd, host.tree.root / "dev/nvme0n1p1")
     (guard,) = host.survey().devices[NVME].guards
     assert (guard["kind"], "cannot be told" in guard["reason"]) == ("storage", not is_told)

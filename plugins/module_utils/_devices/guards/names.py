@@ -1,0 +1,87 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Which block devices have a name below /dev, or a tag as fstab writes them: the one that the link points to, and the others that
+have it as well.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import TAGS
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.guards.block import Blocks
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+_LONGEST_NAME = 255
+# What udev escapes in the name of a link: of ASCII nearly all, and bytes that are no UTF-8 (source: systemd
+# src/shared/device-nodes.c encode_devnode_name()).
+_ODD = re.compile(r"[^0-9A-Za-z#+.:=@_\-\u0080-\ud7ff\ue000-\U0010ffff]")
+_NUMBER = re.compile(r"\d+:\d+\Z")
+_OFFSET = "/PARTNROFF="  # another partition of the same disk (source: block/early-lookup.c devt_from_partuuid())
+_LINK = "S:"
+
+
+class Names:
+    """The names of one host's block devices. ``blocks``: its Blocks."""
+
+    def __init__(self, fs: Sysfs, blocks: Blocks) -> None:
+        self._fs = fs
+        self._blocks = blocks
+
+    def of(self, what: str) -> tuple[list[str], bool]:
+        """(the kernel's names of the block devices that ``what`` names, none where they are not there; whether that can be told).
+
+        A link points to one device, and the members of a file system on several, or copies, have its UUID and label as well. Where one
+        of them is in use, that is what is meant.
+        """
+        fs = self._fs
+        if "\0" in what:
+            return [], False
+        key, is_tag, value = what.partition("=")
+        if is_tag and key in TAGS:
+            shown = _ODD.sub(_escaped, value.partition(_OFFSET)[0] if key == "PARTUUID" else value)
+            links = [f"disk/by-{TAGS[key]}/{one}" for one in dict.fromkeys((shown, shown.lower()))]
+            found = [fs.link(f"{fs.dev}/{link}") for link in links]
+            # What is too long for a link's name is mounted all the same, found by its content.
+            is_told = any(found) or len(shown.encode("utf-8")) <= _LONGEST_NAME
+        elif what.startswith("/dev/"):
+            links, found, is_told = [what[len("/dev/"):]], [self._blocks.node(what)], True
+        else:
+            path = f"{fs.dev_block}/{what}"
+            return list(filter(None, [fs.link(path)] if _NUMBER.match(what) else [])), fs.refusal(path) is None
+        pointed = list(filter(None, found))
+        others = list(filter(None, (self._blocks.numbered(one) for link in links for one in self._claims.get(link, ()))))
+        is_told = is_told and fs.refusal(fs.udev_data) is None
+        if self._blocks.used.intersection(pointed + others):
+            others = []
+        return list(dict.fromkeys(pointed + others)), is_told
+
+    @cached_property
+    def _claims(self) -> dict[str, list[str]]:
+        """Link below /dev -> the numbers of all block devices that are to have it (source: systemd
+        src/libsystemd/sd-device/device-private.c device_update_db()).
+        """
+        fs = self._fs
+        claims: dict[str, list[str]] = {}
+        for entry in fs.names(fs.udev_data):
+            if entry.startswith("b"):
+                for line in (fs.read(f"{fs.udev_data}/{entry}") or "").split("\n"):
+                    if line.startswith(_LINK):
+                        claims.setdefault(line[len(_LINK):], []).append(entry[1:])
+        return claims
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """A character as udev writes it in the name of a link, byte by byte."""
+    return "".join(f"\\x{one:02x}" for one in found.group().encode("utf-8", "surrogateescape"))
+
+
+__all__ = ("Names",)

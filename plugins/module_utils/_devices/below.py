@@ -13,7 +13,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._devices.dependence import unbound_with
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import last_address
+from ansible_collections.vfio.host.plugins.module_utils._devices.processes import printable
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK, CHARACTER, Node
 
 if TYPE_CHECKING:
@@ -27,9 +29,11 @@ _MINOR = re.compile(r"^Device Minor:\s*(\d+)", re.MULTILINE)
 _NVIDIA = re.compile(r"^\s*(\d+) nvidia(?:-frontend)?$", re.MULTILINE)
 _NVIDIA_MAJOR = "195"  # source: NVIDIA's kernel-open/common/inc/nv-chardev-numbers.h
 # Where the kernel shows the files that it has open for others without being their exclusive user (source: drivers/block/loop.c,
-# drivers/nvme/target/io-cmd-bdev.c, drivers/target/target_core_file.c, drivers/usb/gadget/function/storage_common.c).
-_NVMET, _TARGET, _GADGET = "nvmet/subsystems", "target/core", "usb_gadget"
+# drivers/nvme/target/io-cmd-bdev.c, drivers/nvme/target/passthru.c, drivers/target/target_core_file.c,
+# drivers/usb/gadget/function/storage_common.c, fs/ocfs2/cluster/heartbeat.c, drivers/block/rnbd/rnbd-srv-sysfs.c).
+_NVMET, _TARGET, _GADGET, _OCFS2, _RNBD = "nvmet/subsystems", "target/core", "usb_gadget", "cluster", "rnbd-server/ctl/devices"
 _TARGET_FILE = re.compile(r"File: (/\S+)")
+_NODES, _SHARED_MEMORY = "/dev/", "/dev/shm/"
 
 
 @dataclass(frozen=True)
@@ -104,8 +108,8 @@ class VfioNodes:
 
 
 def below(fs: Sysfs, address: str) -> Below:
-    """The Below of the function at ``address``: with PCI functions, auxiliary and mediated devices that hang from it, and with
-    what is built on its disks (device mapper, md, bcache, loop devices).
+    """The Below of the function at ``address``: with PCI functions, auxiliary and mediated devices that hang from it, with functions
+    that the kernel unbinds together with it, and with what is built on its disks (device mapper, md, bcache, loop devices).
     """
     found, backing = Below(), _Backing(fs)
     directory = fs.device_directory(address)
@@ -116,6 +120,8 @@ def below(fs: Sysfs, address: str) -> Below:
             continue
         seen.add(start)
         for path, names in fs.walk(start):
+            if is_own:
+                todo += [(fs.device_directory(one), True) for one in unbound_with(fs, path, names=names)]
             todo += [(os.path.realpath(more), False) for more in _node(fs, path, names, is_own, found, backing)]
     found.nodes.update(_vendors(fs, address))
     return found
@@ -134,17 +140,19 @@ def _node(fs: Sysfs, path: str, names: list[str], is_own: bool, found: Below, ba
     if "dev" not in names:
         return
     node = _add(fs, found.nodes, path)
-    if node is None or node.kind != BLOCK:
+    if node is None:
+        return
+    for user, text in backing.users_of(node):
+        found.users.append(f"{text} {os.path.basename(path)}")
+        if user is not None:
+            yield f"{fs.block}/{user}"
+    if node.kind != BLOCK:
         return
     if is_own and "partition" not in names and fs.read(f"{path}/hidden") != "1":
         found.disks.append(node)
     for name in fs.names(f"{path}/holders"):
         found.users.append(f"{_called(fs, name)} is built on {os.path.basename(path)}")
         yield f"{fs.block}/{name}"
-    for user, text in backing.users_of(node):
-        found.users.append(f"{text} {os.path.basename(path)}")
-        if user is not None:
-            yield f"{fs.block}/{user}"
 
 
 def _add(fs: Sysfs, nodes: dict[Node, Place], path: str) -> Node | None:
@@ -189,17 +197,18 @@ def _vendors(fs: Sysfs, address: str) -> dict[Node, Place]:
 
 
 class _Backing:
-    """What the kernel has open by a path, of which it is no exclusive user: read once, where there is a disk to look for."""
+    """What the kernel has open by a path, of which it is no exclusive user: read once, where there is a node to look for."""
 
     def __init__(self, fs: Sysfs) -> None:
         self._fs = fs
         self._found: dict[Node, list[tuple[str | None, str]]] | None = None
+        self._untold: list[tuple[str | None, str]] = []
 
     def users_of(self, node: Node) -> list[tuple[str | None, str]]:
-        """(block device or None, text) of each user of a block device."""
+        """(block device or None, text) of each user of a device."""
         if self._found is None:
             self._found = self._users()
-        return self._found.get(node, [])
+        return self._found.get(node, []) + (self._untold if node.kind == BLOCK else [])
 
     def _users(self) -> dict[Node, list[tuple[str | None, str]]]:
         users: dict[Node, list[tuple[str | None, str]]] = {}
@@ -207,7 +216,25 @@ class _Backing:
             target = self._fs.look(self._fs.root + path)
             if target is not None:
                 users.setdefault(target, []).append((name, text))
+            elif path.startswith(_NODES) and not path.startswith(_SHARED_MEMORY):
+                self._untold.append((name, f"{text} {printable(path)}, which is not to be seen here and may be"))
+        for device, text in self._devices():
+            number = self._fs.read(f"{self._fs.block}/{device}/dev")
+            if number:
+                users.setdefault(Node(BLOCK, number), []).append((None, text))
         return users
+
+    def _devices(self) -> Iterator[tuple[str, str]]:
+        """(the kernel's name of a block device, text)."""
+        fs = self._fs
+        for place in self._below(_OCFS2, "heartbeat"):
+            device = fs.read(f"{place}/dev")
+            if device:
+                yield device, f"OCFS2's heartbeat {place[len(fs.configfs) + 1:]} is on"
+        for name in fs.names(f"{fs.classes}/{_RNBD}"):
+            device = fs.link(f"{fs.classes}/{_RNBD}/{name}/block_dev")
+            if device:
+                yield device, f"RNBD's server has for its clients, as {name},"
 
     def _paths(self) -> Iterator[tuple[str | None, str, str]]:
         fs = self._fs
@@ -215,7 +242,8 @@ class _Backing:
             path = fs.read(f"{fs.block}/{name}/loop/backing_file")
             if path:
                 yield name, path, f"loop device {name} is set up over"
-        for place in self._below(_NVMET, "namespaces"):
+        passed = [f"{fs.configfs}/{_NVMET}/{name}/passthru" for name in fs.names(f"{fs.configfs}/{_NVMET}")]
+        for place in passed + list(self._below(_NVMET, "namespaces")):
             path = fs.read(f"{place}/device_path")
             if path and fs.read(f"{place}/enable") == "1":
                 yield None, path, f"NVMe target {place[len(fs.configfs) + 1:]} serves"

@@ -15,7 +15,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, Device
+from ansible_collections.vfio.host.plugins.module_utils._devices.dependence import consumers, suppliers
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
 from ansible_collections.vfio.host.plugins.module_utils._devices.vpd import identification
 from ansible_collections.vfio.host.plugins.module_utils._host.vfattributes import NAMES
 
@@ -78,18 +79,9 @@ def _cpus(fs: Sysfs, device: Device, directory: str) -> str | None:
     return fs.read(f"{directory}/local_cpulist") or None
 
 
-def _links_to(fs: Sysfs, directory: str, kind: str) -> list[str]:
-    """The PCI functions in a directory's links 'KIND:pci:ADDRESS' (source: drivers/base/core.c devlink_add_symlinks())."""
-    start = f"{kind}:pci:"
-    names = [name[len(start):] for name in fs.names(directory) if name.startswith(start)]
-    return [name for name in names if ADDRESS.match(name)]
-
-
 def _dependence(fs: Sysfs, device: Device, directory: str) -> dict[str, list[str]]:
-    """{consumers, suppliers}: the functions that need this one to have power, such as the audio function of a GPU (source:
-    drivers/pci/quirks.c pci_create_device_link()), and those that it needs.
-    """
-    return {"consumers": _links_to(fs, directory, "consumer"), "suppliers": _links_to(fs, directory, "supplier")}
+    """{consumers, suppliers}: the functions that depend on this one, such as the audio function of a GPU, and those that it needs."""
+    return {"consumers": consumers(fs, directory), "suppliers": suppliers(fs, directory)}
 
 
 def _vpd(fs: Sysfs, device: Device, directory: str) -> dict[str, str | None] | None:

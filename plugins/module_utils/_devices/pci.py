@@ -31,6 +31,7 @@ NETWORK, STORAGE, CONSOLE = GUARDS
 # The classes of functions whose header is one of a bridge: to PCI, to CardBus, semi-transparent.
 _BRIDGE_CLASSES = ("0604", "0607", "0609")
 _OF_VF, _OF_PF = "its VF {0} is needed: {1}", "its PF {0} is needed: {1}"
+_OF_CONSUMER = "{0}, which depends on it, is needed: {1}"
 
 
 def normalize_address(text: str) -> str | None:
@@ -92,6 +93,11 @@ def _inherited(guard: Guard, words: str, address: str) -> Guard:
 def guards_of_vfs(address: str, guards: Iterable[Guard]) -> list[Guard]:
     """What all VFs owe to the guards of their PF at ``address``: they share its port."""
     return [_inherited(one, _OF_PF, address) for one in guards if one["kind"] == NETWORK and one["via"] is None]
+
+
+def guards_of_consumer(address: str, guards: Iterable[Guard]) -> list[Guard]:
+    """What a function owes to the guards of the one at ``address``, which depends on it."""
+    return [_inherited(one, _OF_CONSUMER, address) for one in guards]
 
 
 def _not_asked() -> VfioFacts:
@@ -216,6 +222,7 @@ __all__ = (
     "NETWORK",
     "STORAGE",
     "addresses_in",
+    "guards_of_consumer",
     "guards_of_pf",
     "guards_of_vfs",
     "has_bridge_class",

@@ -79,17 +79,15 @@ class Processes:
         return nodes, vfio, untold
 
     def _tables(self, pid: int) -> Iterator[tuple[str, list[str]]]:
-        """(directory, names in it) of a process's open files, and of those threads that have others than their process."""
+        """(directory, names in it) of a process's open files, and of those threads that have others than their process: these may have
+        the same numbers.
+        """
         fs, base = self._fs, f"{self._fs.proc}/{pid}"
-        directory = f"{base}/fd"
-        names = fs.names(directory)
-        yield directory, names
-        for task in fs.names(f"{base}/task"):
-            own = f"{base}/task/{task}/fd"
-            if task != str(pid):
-                others = fs.names(own)
-                if others != names or fs.refusal(own) is not None:
-                    yield own, others
+        yield f"{base}/fd", fs.names(f"{base}/fd")
+        for task in filter(str.isdigit, fs.names(f"{base}/task")):
+            if int(task) != pid and not fs.shares_files(pid, int(task)):
+                own = f"{base}/task/{task}/fd"
+                yield own, fs.names(own)
 
     def _add(
         self, pid: int, link: str, nodes: dict[Node, dict[int, list[str]]], vfio: dict[str | None, set[int]], untold: set[int],

@@ -28,6 +28,9 @@ _TYPE_AND_MODE = 0x3
 _SIZE, _MODE, _RDEV = 256, 28, 128
 # The number of the system call, for C libraries without a function for it: glibc before 2.28, musl before 1.2.5.
 _SYSCALLS = {"x86_64": 332, "s390x": 379, "ppc64": 383, "ppc64le": 383, "aarch64": 291, "riscv64": 291, "loongarch64": 291}
+# That of kcmp(2), for which no C library has a function (source: include/uapi/linux/kcmp.h).
+_KCMP = {"x86_64": 312, "s390x": 343, "ppc64": 354, "ppc64le": 354, "aarch64": 272, "riscv64": 272, "loongarch64": 272}
+_KCMP_FILES = 2
 
 
 class Node(NamedTuple):
@@ -141,6 +144,28 @@ def _missing(*dummy: object) -> NoReturn:
     raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
 
+def shares_files(pid: int, thread: int) -> bool:
+    """Whether a thread has the open files of its process, and not others of its own by the same numbers; False where the kernel does
+    not tell (source: kernel/kcmp.c).
+    """
+    call = _kcmp()
+    return call is not None and call(pid, thread) == 0
+
+
+@lru_cache(maxsize=None)
+def _kcmp() -> Optional[Callable[[int, int], int]]:
+    """A function from two threads to 0 where these share their open files; None where there is no way to ask."""
+    try:
+        import ctypes
+    except ImportError:
+        return None
+    number = _KCMP.get(os.uname().machine)
+    if number is None or struct.calcsize("P") != 8:
+        return None
+    call = ctypes.CDLL(None).syscall
+    return lambda one, other: int(call(ctypes.c_long(number), one, other, _KCMP_FILES, ctypes.c_ulong(0), ctypes.c_ulong(0)))
+
+
 def claim(number: str, directory: str, *paths: str) -> None:
     """Open the block device ``number`` for reading as its only user, and close it. Raises OSError, EBUSY where it has one.
 
@@ -196,4 +221,4 @@ def probe_zfs(path: str, number: str) -> None:
         raise OSError(errno.ENOTTY, path)
 
 
-__all__ = ("Access", "BLOCK", "CHARACTER", "NAMELESS", "Node", "OTHER", "access", "claim", "give", "look", "probe_zfs")
+__all__ = ("Access", "BLOCK", "CHARACTER", "NAMELESS", "Node", "OTHER", "access", "claim", "give", "look", "probe_zfs", "shares_files")

@@ -64,6 +64,7 @@ class Sysfs:
         self._left_behind: Dict[str, Tuple[int, Optional[str]]] = {}
         self.pci = self.root + "/sys/bus/pci"
         self.pci_devices = self.pci + "/devices"
+        self.classes, self.cxl = self.root + "/sys/class", self.root + "/sys/bus/cxl/devices"
         self.pci_drivers = self.pci + "/drivers"
         self.net = self.root + "/sys/class/net"
         self.block = self.root + "/sys/class/block"
@@ -296,6 +297,10 @@ class Sysfs:
             return None
         self._note(path)
         return node
+
+    def shares_files(self, pid: int, thread: int) -> bool:
+        """Whether a thread has the open files of its process; False where that cannot be told, and below another root."""
+        return not self.root and nodes.shares_files(pid, thread)
 
     def access(self, path: str) -> Optional[nodes.Access]:
         """The Access of the character device at ``path``; None where there is none."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._devices.dependence import suppliers
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.console import consoles
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.memory import memory
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import Network
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.storage import Storage
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import (
@@ -19,6 +21,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.pci import (
     STORAGE,
     Device,
     addresses_in,
+    guards_of_consumer,
     guards_of_pf,
     guards_of_vfs,
     last_address,
@@ -80,6 +83,8 @@ def guards(fs: Sysfs, devices: list[Device], *, is_vfio: Callable[[str], bool]) 
             findings.add_way(CONSOLE, console.text, addresses=console.addresses)
         elif console.addresses:
             findings.add(console.addresses[-1], kind=CONSOLE, reason=console.text)
+    for address, reason in memory(fs, devices):
+        findings.add(address, kind=STORAGE, reason=reason)
     own = findings.found
     of_pfs: dict[str, list[Guard]] = {}  # what all VFs of a PF owe to it
     for device in devices:
@@ -90,7 +95,24 @@ def guards(fs: Sysfs, devices: list[Device], *, is_vfio: Callable[[str], bool]) 
                 of_pfs[device.physfn] = guards_of_vfs(device.physfn, own.get(device.physfn, ()))
             for one in of_pfs[device.physfn]:
                 findings.put(device.address, one)
+    _add_suppliers(findings, fs)
     return findings.found
+
+
+def _add_suppliers(findings: _Findings, fs: Sysfs) -> None:
+    """What a needed function depends on is needed, and what that depends on."""
+    todo, seen = list(findings.found), set(findings.found)
+    while todo:
+        address = todo.pop()
+        above = suppliers(fs, fs.device_directory(address))
+        owed = guards_of_consumer(address, findings.found[address]) if above else []
+        for supplier in above:
+            for one in owed:
+                if not findings.has(supplier, one["kind"]):
+                    findings.put(supplier, one)
+            if supplier not in seen:
+                seen.add(supplier)
+                todo.append(supplier)
 
 
 def _without_interface(fs: Sysfs, devices: list[Device], is_vfio: Callable[[str], bool]) -> list[tuple[str, list[str]]]:

@@ -225,6 +225,60 @@ def test_what_the_kernel_has_open_without_an_exclusive_claim_is_named(busy, path
     assert f"in use by the kernel: {text}" in message and message.count("nvme0n1") == 1
 
 
+@pytest.mark.parametrize("path, attributes, text", [
+    ("sys/kernel/config/cluster/web/heartbeat/0123ABCD", {"dev": "nvme0n1"}, "OCFS2's heartbeat cluster/web/heartbeat/0123ABCD is on nvme0n1"),
+    ("sys/kernel/config/nvmet/subsystems/nqn/passthru", {"device_path": "/dev/nvme0", "enable": "1"}, "NVMe target nvmet/subsystems/nqn/passthru serves nvme0"),
+    ("sys/class/block/loop0", {"loop/backing_file": "/dev/data", "dev": "7:0"},
+     "loop device loop0 is set up over /dev/data, which is not to be seen here and may be nvme0n1"),
+    ("sys/class/block/loop0", {"loop/backing_file": "/dev/nvme9n1 (deleted)", "dev": "7:0"}, "loop device loop0 is set up over /dev/nvme9n1 (deleted), which"),
+])
+def test_a_user_in_the_kernel_that_names_its_device_otherwise_is_named(busy, path, attributes, text):
+    busy.tree.device(busy.tree.directory(NVME) / "nvme/nvme0", "nvme", "240:0", "nvme0")
+    for name, value in attributes.items():
+        busy.tree.put(busy.tree.root / path / name, value + "\n")
+    assert f"in use by the kernel: {text}" in refused(busy, NVME)
+    assert busy.take(EDU)["changed"]
+
+
+def test_a_disk_that_rnbds_server_has_for_its_clients_is_named(busy):
+    busy.tree.link(busy.tree.sys / "class/rnbd-server/ctl/devices/nvme0n1/block_dev", busy.tree.directory(NVME) / "nvme/nvme0/nvme0n1")
+    assert "in use by the kernel: RNBD's server has for its clients, as nvme0n1, nvme0n1" in refused(busy, NVME)
+
+
+def test_an_image_in_memory_that_was_removed_is_on_no_disk(busy):
+    busy.tree.put(busy.tree.sys / "class/block/loop0/loop/backing_file", "/dev/shm/x.img (deleted)\n")
+    assert busy.take(NVME)["changed"]
+
+
+def test_a_thread_with_other_files_by_the_same_numbers_is_looked_at(busy):
+    busy.kernel.process(900, "server")
+    busy.kernel.open_file(900, 3, "/dev/null", Node(CHARACTER, "1:3"))
+    link = busy.tree.root / "proc/900/task/901/fd/3"
+    link.parent.mkdir(parents=True)
+    link.symlink_to("/dev/nvme0n1")
+    busy.kernel._files[str(link)] = RAW
+    assert "process 900 (server), which has /dev/nvme0n1 (259:0) open" in refused(busy, NVME)
+
+
+def device_link(host, supplier, consumer, status):
+    link = host.tree.sys / f"devices/virtual/devlink/pci:{supplier}--pci:{consumer}"
+    host.tree.put(link / "status", status + "\n")
+    host.tree.link(host.tree.directory(supplier) / f"consumer:pci:{consumer}", link)
+    host.tree.link(host.tree.directory(consumer) / f"supplier:pci:{supplier}", link)
+
+
+def test_who_has_a_function_open_that_is_unbound_together_with_it_is_named(busy):
+    device_link(busy, XHCI, NVME, "active")
+    busy.kernel.use(NVME, 900, "qemu", "nvme0n1")
+    assert "process 900 (qemu), which has /dev/nvme0n1 (259:0) open" in refused(busy, XHCI)
+
+
+def test_a_function_that_is_not_unbound_together_with_it_holds_nothing(busy):
+    device_link(busy, XHCI, NVME, "not tracked")
+    busy.kernel.use(NVME, 900, "qemu", "nvme0n1")
+    assert busy.take(XHCI)["changed"]
+
+
 def test_a_target_that_is_not_enabled_uses_nothing(busy):
     place = busy.tree.root / "sys/kernel/config/nvmet/subsystems/nqn/namespaces/1"
     busy.tree.put(place / "device_path", "/dev/nvme0n1\n")

@@ -11,6 +11,7 @@ import errno
 import os
 import select
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,38 @@ def test_numbers_of_block_devices_are_told_from_those_of_character_devices(look)
         pytest.skip("no block device in /dev")
     status = os.stat(blocks[0])
     assert look(blocks[0]) == Node(BLOCK, f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}")
+
+
+def of_thread(has_own):
+    """What is told of a thread of this process, which has open files of its own or not."""
+    ready, done, told = threading.Event(), threading.Event(), []
+
+    def live():
+        if has_own:
+            assert ctypes.CDLL(None).unshare(0x400) == 0  # CLONE_FILES: include/uapi/linux/sched.h
+        told.append(threading.get_native_id())
+        ready.set()
+        done.wait(10)
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    try:
+        assert ready.wait(10)
+        return Sysfs().shares_files(os.getpid(), told[0])
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_a_thread_with_open_files_of_its_own_is_told_from_the_others():
+    if nodes._kcmp() is None or nodes._kcmp()(os.getpid(), os.getpid()):
+        pytest.skip("this kernel, or who runs the tests, does not let kcmp(2) be asked")
+    assert of_thread(has_own=False)
+    assert not of_thread(has_own=True)
+
+
+def test_where_the_kernel_does_not_tell_each_thread_may_have_files_of_its_own(monkeypatch):
+    monkeypatch.setattr(nodes, "_kcmp", lambda: lambda pid, thread: -1)
+    assert not Sysfs().shares_files(os.getpid(), os.getpid())
+    monkeypatch.setattr(nodes, "_kcmp", lambda: None)
+    assert not Sysfs().shares_files(os.getpid(), os.getpid())

@@ -51,7 +51,8 @@ def claims(number, *links):
 ])
 def test_every_disk_that_has_the_name_is_needed_and_not_the_one_alone_that_the_link_points_to(needed, what, link):
     files = {"etc/fstab": f"{what} /srv btrfs defaults 0 0\n", **claims("1:7", link), **claims("259:2", link)}
-    assert needed(files, {f"dev/{link}": "dev/ram7", "sys/class/block/ram7": "sys/devices/virtual/block/ram7"}) == [f"/srv of /etc/fstab is on nvme0n1p2 on {NVME}"]
+    links = {f"dev/{link}": "dev/ram7", "sys/class/block/ram7": "sys/devices/virtual/block/ram7"}
+    assert needed(files, links) == [f"/srv of /etc/fstab is on nvme0n1p2 on {NVME}"]
 
 
 def test_a_copy_of_what_is_mounted_is_free(needed):

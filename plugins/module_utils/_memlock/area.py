@@ -67,9 +67,12 @@ class MemlockArea:
             if limit is None:
                 continue
             kind, word = (GROUP, "group") if user.startswith("@") else (USER, "user")
-            if accounts.find(kind, user.lstrip("@")) is None:
+            account = accounts.find(kind, user.lstrip("@"))
+            if account is None:
                 absent.append(f"memlock.users.{user}: there is no {word} {user.lstrip('@')} on this host: make it first, or correct the name")
-            found[f"memlock.users.{user}"] = rivals.later_lines(foreign, self._files.limits, user=user, limit=limit)
+            found[f"memlock.users.{user}"] = rivals.overruling_lines(
+                foreign, self._files.limits, user=user, number=account.number if account else None, limit=limit,
+            )
         notes = list(foreign.notes)
         running = {} if not state.has_systemd else self._running(sorted({*wishes.units, *state.units}), notes)
         return make_plan(replace(state, rivals=found, absent=tuple(absent), running=running, notes=tuple(notes)), request)

@@ -141,7 +141,7 @@ def make_plan(state: State, request: Request) -> Plan:
     if not request.at_boot and any(limit is not None for limit in wishes.users.values()):
         problems.append("memlock.users: limits of users are read at every login, from a file that boots do not remove: say at_boot: true")
     problems += [
-        f"{key}: {', '.join(where)}, which is read after ours: take it out, or declare the same" for key, where in state.rivals.items() if where
+        f"{key}: {'; '.join(where)}: take it out, or declare the same" for key, where in state.rivals.items() if where
     ]
     if problems:
         raise PlanError(*problems)

@@ -8,7 +8,7 @@
 
 systemd merges the drop-ins of a unit by file name, over all directories, and the last one that sets a value wins (source: systemd.unit(5);
 src/shared/dropin.c unit_file_find_dropin_paths()). pam_limits reads limits.conf, then limits.d by file name; of lines for the same domain the
-last one wins (source: Linux-PAM modules/pam_limits/pam_limits.c parse_config_file(), process_limit()).
+last one wins, and so does a range with its number (source: Linux-PAM modules/pam_limits/pam_limits.c parse_config_file(), process_limit()).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import re
 from typing import Dict, List, Optional, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._host.foreign import Foreign
+from ansible_collections.vfio.host.plugins.module_utils._host.words import number as whole_number
 from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 from ansible_collections.vfio.host.plugins.module_utils._memlock.records import DROPIN
 from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import Limit, parse_limit
@@ -28,6 +29,9 @@ _PLACES = tuple(f"{place}/systemd/{kind}" for place, kind in (
     ("/etc", "system.attached"), ("/run", "system"), ("/run", "system.attached"), ("/run", "generator"), ("/usr/local/lib", "system"),
     ("/usr/lib", "system"), ("/lib", "system"), ("/run", "generator.late"),
 ))
+# Of distributions that leave /etc to the host (source: Linux-PAM modules/pam_limits/pam_limits.c VENDOR_LIMITS_CONF_GLOB).
+_VENDORS = "/usr/etc/security"
+_LATER = "which is read after ours"
 _SET = re.compile(r"\s*LimitMEMLOCK\s*=\s*(.*?)\s*\Z")
 _SECTION = re.compile(r"\s*\[(.*)\]\s*\Z")
 
@@ -39,7 +43,7 @@ def is_unit(foreign: Foreign, unit: str) -> bool:
 
 
 def later_dropins(foreign: Foreign, unit: str, *, limit: Limit) -> List[str]:
-    """Where drop-ins that come after ours set another limit for a service: 'PATH:LINE says VALUE'."""
+    """Where drop-ins that come after ours set another limit for a service: 'PATH:LINE says VALUE, which ...'."""
     found: Dict[str, str] = {}
     for name in _dropin_names(unit):
         for place in _PLACES:
@@ -50,7 +54,7 @@ def later_dropins(foreign: Foreign, unit: str, *, limit: Limit) -> List[str]:
     for file, path in sorted(found.items()):
         setting = _last(foreign.text(foreign.root + path))
         if file > DROPIN and setting is not None and parse_limit(setting[1]) != limit:
-            problems.append(f"{path}:{setting[0]} says {setting[1] or 'nothing'}")
+            problems.append(f"{path}:{setting[0]} says {setting[1] or 'nothing'}, {_LATER}")
     return problems
 
 
@@ -81,16 +85,44 @@ def _last(text: str) -> Optional[Tuple[int, str]]:
     return last
 
 
-def later_lines(foreign: Foreign, own: str, *, user: str, limit: Limit) -> List[str]:
-    """Where lines of pam_limits that come after ours set another limit for a user or group: 'PATH:LINE says VALUE'."""
+def overruling_lines(foreign: Foreign, own: str, *, user: str, number: Optional[int], limit: Limit) -> List[str]:
+    """Where lines of pam_limits keep the limit of a user or group from being set: 'PATH:LINE says WORDS, which ...'.
+
+    ``number``: the user's or group's, by which lines can name it, too. 'DOMAIN -' ends the reading of all files, wherever it is, so that
+    not even lines before it count.
+    """
     problems = []
-    for path in foreign.paths(("/etc/security/limits.d/*.conf",)):
-        if os.path.basename(path) <= os.path.basename(own):
+    directories = ("/etc/security/limits.d/*.conf", f"{_VENDORS}/limits.d/*.conf")
+    files = foreign.paths(("/etc/security/limits.conf",)) or foreign.paths((f"{_VENDORS}/limits.conf",))
+    for path in files + sorted(foreign.paths(directories, is_merged=True), key=os.path.basename):
+        if path == own:
             continue
-        for number, words in _lines(foreign.text(path)):
-            if words[0] == user and _is_other(words, limit):
-                problems.append(f"{path[len(foreign.root):]}:{number} says {' '.join(words)}")
+        is_later = path not in files and os.path.basename(path) > os.path.basename(own)
+        for line, words in _lines(foreign.text(path)):
+            where = f"{path[len(foreign.root):]}:{line} says {' '.join(words)}"
+            if not _is_about(words[0], user, number):
+                continue
+            if len(words) == 2 and words[1].startswith("-"):
+                problems.append(f"{where}, which keeps pam_limits from setting any limit")
+            elif is_later and len(words) > 3 and words[2].lower() == "memlock" and _value(words[3]) != limit.kib:
+                problems.append(f"{where}, {_LATER}")
     return problems
+
+
+def _is_about(domain: str, user: str, number: Optional[int]) -> bool:
+    """Whether the domain of a line is a user or group ('@' before it), or a range with its number (source: limits.conf(5))."""
+    if domain == user:
+        return True
+    is_group = domain.startswith("@")
+    least, colon, most = domain.lstrip("@").partition(":")
+    if not colon or number is None or is_group != user.startswith("@"):
+        return False
+    first, last = whole_number(least), whole_number(most)
+    if (least and first is None) or (most and last is None) or not (least or most):
+        return False
+    if not least:
+        return number == last
+    return number >= (first or 0) and (last is None or number <= last)
 
 
 def _lines(text: str) -> List[Tuple[int, List[str]]]:
@@ -98,14 +130,9 @@ def _lines(text: str) -> List[Tuple[int, List[str]]]:
     return [(number, words) for number, words in found if len(words) >= 2]
 
 
-def _is_other(words: List[str], limit: Limit) -> bool:
-    """Whether a line sets locked memory otherwise; one of two words, 'USER -', takes all limits off."""
-    if len(words) == 2:
-        return words[1] == "-" and limit.size is not None
-    if words[2] != "memlock":
-        return False
-    value = words[3].lower() if len(words) > 3 else ""
-    return ("unlimited" if value in ("-1", "unlimited", "infinity") else value) != limit.kib
+def _value(text: str) -> str:
+    value = text.lower()
+    return "unlimited" if value in ("-1", "unlimited", "infinity") else value
 
 
-__all__ = ("is_unit", "later_dropins", "later_lines")
+__all__ = ("is_unit", "later_dropins", "overruling_lines")

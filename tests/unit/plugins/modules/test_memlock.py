@@ -15,6 +15,7 @@ from ansible_collections.vfio.host.tests.unit.fake import hosts
 GIB = 1024 ** 3
 QEMU = "qemu@a.service"
 DROPIN = f"/etc/systemd/system/{QEMU}.d/90-vfio-host.conf"
+VM, KVM = 900, 993  # the numbers of the user vm and of the group kvm
 LIMITS = "/etc/security/limits.d/90-vfio-host.conf"
 WISH = {"memlock": {"units": {QEMU: "64G", "dpdk.service": "infinity"}, "users": {"vm": "16G", "@kvm": "infinity"}}, "initramfs": False}
 
@@ -123,11 +124,46 @@ def test_what_is_read_before_ours_or_says_the_same_is_no_conflict(run_module, ho
     assert run_module(host, "passthrough", **WISH)["changed"]
 
 
-@pytest.mark.parametrize("line", ["vm soft memlock 64", "vm - memlock unlimited", "vm -"])
+@pytest.mark.parametrize("line", [
+    "vm soft memlock 64", "vm - memlock unlimited", "vm - MEMLOCK 64", f"{VM}: - memlock 64", f":{VM} hard memlock 64", f"0:{VM} - memlock 64",
+])
 def test_a_line_for_the_same_user_that_is_read_later_is_named(run_module, host, line):
     put(host, "/etc/security/limits.d/95-mine.conf", f"# mine\n{line}\n")
     result = run_module(host, "passthrough", **WISH)
     assert f"memlock.users.vm: /etc/security/limits.d/95-mine.conf:2 says {line}, which is read after ours" in result["msg"]
+
+
+@pytest.mark.parametrize("line", [
+    f"{VM} - memlock 64", f":{VM + 1} - memlock 64", f"{VM + 1}: - memlock 64", f"@:{VM} - memlock 64", "vm - memlock", ": - memlock 64",
+])
+def test_a_line_for_other_users_is_no_conflict(run_module, host, line):
+    put(host, "/etc/security/limits.d/95-mine.conf", f"{line}\n")
+    assert run_module(host, "passthrough", **WISH)["changed"]
+
+
+@pytest.mark.parametrize("line", ["@kvm soft memlock 64", f"@:{KVM} - memlock 64", f"@{KVM}: - memlock 64"])
+def test_a_line_for_the_same_group_that_is_read_later_is_named(run_module, host, line):
+    put(host, "/etc/security/limits.d/95-mine.conf", f"{line}\n")
+    assert f"memlock.users.@kvm: /etc/security/limits.d/95-mine.conf:1 says {line}, which" in run_module(host, "passthrough", **WISH)["msg"]
+
+
+@pytest.mark.parametrize("path", [
+    "/etc/security/limits.conf", "/etc/security/limits.d/10-mine.conf", "/etc/security/limits.d/95-mine.conf", "/usr/etc/security/limits.d/10-x.conf",
+    "/usr/etc/security/limits.conf",
+])
+@pytest.mark.parametrize("line", ["vm -", f"{VM}: -"])
+def test_a_line_that_takes_a_user_out_of_all_limits_is_named_wherever_it_is(run_module, host, path, line):
+    put(host, path, f"# mine\n{line}\n")
+    result = run_module(host, "passthrough", memlock={"users": {"vm": "infinity"}}, initramfs=False)
+    assert result["msg"] == (
+        f"memlock.users.vm: {path}:2 says {line}, which keeps pam_limits from setting any limit: take it out, or declare the same"
+    )
+
+
+def test_a_vendors_file_that_the_host_has_replaced_is_not_read(run_module, host):
+    put(host, "/usr/etc/security/limits.d/95-x.conf", "vm -\n")
+    put(host, "/etc/security/limits.d/95-x.conf", "# nothing\n")
+    assert run_module(host, "passthrough", **WISH)["changed"]
 
 
 def test_a_systemd_that_does_not_answer_is_told_of(run_module, host):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.below import Below, Place, VfioNodes, below, vfio_nodes
 from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import parse_mountinfo
-from ansible_collections.vfio.host.plugins.module_utils._devices.processes import Processes, printable
+from ansible_collections.vfio.host.plugins.module_utils._devices.processes import Processes, printable, views
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import let_settle
@@ -137,12 +137,12 @@ class Usage:
         """Where a device's disks, or what is built on them, are mounted, in any mount namespace."""
         fs, texts, seen = self._fs, [], set()
         numbers = {node.number: place for node, place in found.nodes.items() if node.kind == BLOCK}
-        for pid in ["self"] + list(filter(str.isdigit, fs.names(fs.proc))):
-            namespace = fs.target(f"{fs.proc}/{pid}/ns/mnt")
+        for pid, directory in [("self", f"{fs.proc}/self"), *views(fs)]:
+            namespace = fs.target(f"{directory}/ns/mnt")
             if namespace in seen and namespace is not None:
                 continue
             seen.add(namespace)
-            text = (fs.read_file(f"{fs.proc}/{pid}/mountinfo") or b"").decode("utf-8", "surrogateescape")
+            text = (fs.read_file(f"{directory}/mountinfo") or b"").decode("utf-8", "surrogateescape")
             for mount in parse_mountinfo(text):
                 if mount.number in numbers:
                     where = "" if pid == "self" else f" of process {pid} ({self._processes.holder(int(pid))['command']})"

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import last_address
-from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK, CHARACTER, NAMELESS, Node
+from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK, CHARACTER, FILES, NAMELESS, VIEW, Node
 
 if TYPE_CHECKING:
     from typing import Iterable, Iterator
@@ -84,10 +84,8 @@ class Processes:
         """
         fs, base = self._fs, f"{self._fs.proc}/{pid}"
         yield f"{base}/fd", fs.names(f"{base}/fd")
-        for task in filter(str.isdigit, fs.names(f"{base}/task")):
-            if int(task) != pid and not fs.shares_files(pid, int(task)):
-                own = f"{base}/task/{task}/fd"
-                yield own, fs.names(own)
+        for thread in fs.threads(str(pid), own=FILES):
+            yield f"{thread}/fd", fs.names(f"{thread}/fd")
 
     def _add(
         self, pid: int, link: str, nodes: dict[Node, dict[int, list[str]]], vfio: dict[str | None, set[int]], untold: set[int],
@@ -119,10 +117,18 @@ class Processes:
         return None
 
 
+def views(fs: Sysfs) -> Iterator[Tuple[str, str]]:
+    """(pid, directory below /proc) of each process, and of those of its threads that may see other mounts than it."""
+    for pid in filter(str.isdigit, fs.names(fs.proc)):
+        yield pid, f"{fs.proc}/{pid}"
+        for thread in fs.threads(pid, own=VIEW):
+            yield pid, thread
+
+
 def printable(text: str) -> str:
     """A name that a user chose, for a message: what is no text, and what a terminal would act on, is left escaped."""
     plain = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in plain)
 
 
-__all__ = ("Processes", "printable")
+__all__ = ("Processes", "printable", "views")

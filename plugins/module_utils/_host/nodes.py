@@ -30,7 +30,7 @@ _SIZE, _MODE, _RDEV = 256, 28, 128
 _SYSCALLS = {"x86_64": 332, "s390x": 379, "ppc64": 383, "ppc64le": 383, "aarch64": 291, "riscv64": 291, "loongarch64": 291}
 # That of kcmp(2), for which no C library has a function (source: include/uapi/linux/kcmp.h).
 _KCMP = {"x86_64": 312, "s390x": 343, "ppc64": 354, "ppc64le": 354, "aarch64": 272, "riscv64": 272, "loongarch64": 272}
-_KCMP_FILES = 2
+FILES, VIEW = 2, 3  # KCMP_FILES, KCMP_FS
 
 
 class Node(NamedTuple):
@@ -144,17 +144,17 @@ def _missing(*dummy: object) -> NoReturn:
     raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
 
-def shares_files(pid: int, thread: int) -> bool:
-    """Whether a thread has the open files of its process, and not others of its own by the same numbers; False where the kernel does
-    not tell (source: kernel/kcmp.c).
+def shares(pid: int, thread: int, *, what: int) -> bool:
+    """Whether a thread has its process's own, and no other one with the same look: FILES, what is open; VIEW, its root and by that its
+    mount namespace. False where the kernel does not tell (source: kernel/kcmp.c; kernel/nsproxy.c, fs/namespace.c mntns_install()).
     """
     call = _kcmp()
-    return call is not None and call(pid, thread) == 0
+    return call is not None and call(pid, thread, what) == 0
 
 
 @lru_cache(maxsize=None)
-def _kcmp() -> Optional[Callable[[int, int], int]]:
-    """A function from two threads to 0 where these share their open files; None where there is no way to ask."""
+def _kcmp() -> Optional[Callable[[int, int, int], int]]:
+    """A function from two threads and what is compared to 0 where these share it; None where there is no way to ask."""
     try:
         import ctypes
     except ImportError:
@@ -163,7 +163,7 @@ def _kcmp() -> Optional[Callable[[int, int], int]]:
     if number is None or struct.calcsize("P") != 8:
         return None
     call = ctypes.CDLL(None).syscall
-    return lambda one, other: int(call(ctypes.c_long(number), one, other, _KCMP_FILES, ctypes.c_ulong(0), ctypes.c_ulong(0)))
+    return lambda one, other, what: int(call(ctypes.c_long(number), one, other, what, ctypes.c_ulong(0), ctypes.c_ulong(0)))
 
 
 def claim(number: str, directory: str, *paths: str) -> None:
@@ -221,4 +221,4 @@ def probe_zfs(path: str, number: str) -> None:
         raise OSError(errno.ENOTTY, path)
 
 
-__all__ = ("Access", "BLOCK", "CHARACTER", "NAMELESS", "Node", "OTHER", "access", "claim", "give", "look", "probe_zfs", "shares_files")
+__all__ = ("Access", "BLOCK", "CHARACTER", "FILES", "NAMELESS", "Node", "OTHER", "VIEW", "access", "claim", "give", "look", "probe_zfs", "shares")

@@ -298,9 +298,13 @@ class Sysfs:
         self._note(path)
         return node
 
-    def shares_files(self, pid: int, thread: int) -> bool:
-        """Whether a thread has the open files of its process; False where that cannot be told, and below another root."""
-        return not self.root and nodes.shares_files(pid, thread)
+    def threads(self, pid: str, *, own: int) -> Iterator[str]:
+        """The directories of a process's threads, but of those that share ``own`` (nodes.FILES, nodes.VIEW) with it. Below another root,
+        whose kernel nobody asks, that is every thread.
+        """
+        for thread in filter(str.isdigit, self.names(f"{self.proc}/{pid}/task")):
+            if thread != pid and (self.root or not nodes.shares(int(pid), int(thread), what=own)):
+                yield f"{self.proc}/{pid}/task/{thread}"
 
     def access(self, path: str) -> Optional[nodes.Access]:
         """The Access of the character device at ``path``; None where there is none."""

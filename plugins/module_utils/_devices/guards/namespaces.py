@@ -13,6 +13,7 @@ from typing import Iterator, Optional, Set, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.filesystems import is_of_anybody
 from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import Mount, parse_mountinfo
+from ansible_collections.vfio.host.plugins.module_utils._devices.processes import views
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 
@@ -24,19 +25,19 @@ def other_mounts(fs: Sysfs) -> Iterator[Tuple[str, Optional[Mount]]]:
     """(pid, Mount) of what processes have mounted that this one does not see, each file system once: as far as this user may see it.
     None in place of a Mount: it cannot be told.
 
-    A process sees what is mounted below its root, so one of each root in each namespace is asked. In a user namespace of his own
+    A process, or a thread, sees what is mounted below its root, so one of each root in each namespace is asked. In a user namespace of his own
     an unprivileged user can mount what stands on nothing real, with any source; that does not count.
     """
     known: Set[Tuple[Optional[str], Optional[str]]] = {(fs.target(fs.proc + "/self/ns/mnt"), fs.target(fs.proc + "/self/root"))}
     user, told = fs.target(fs.proc + "/self/ns/user"), set()
-    for pid in filter(str.isdigit, fs.names(fs.proc)):
-        link, info = f"{fs.proc}/{pid}/ns/mnt", f"{fs.proc}/{pid}/mountinfo"
+    for pid, directory in views(fs):
+        link, info = f"{directory}/ns/mnt", f"{directory}/mountinfo"
         namespace = fs.target(link)
         unread = fs.refusal(link)
-        view = (namespace, fs.target(f"{fs.proc}/{pid}/root")) if namespace is not None else None
+        view = (namespace, fs.target(f"{directory}/root")) if namespace is not None else None
         if view is not None and view not in known:
             known.add(view)
-            is_users = fs.target(f"{fs.proc}/{pid}/ns/user") not in (user, None)
+            is_users = fs.target(f"{directory}/ns/user") not in (user, None)
             for mount in parse_mountinfo(_text(fs, info)):
                 key = (mount.number, mount.kind, mount.source)
                 if key not in told and not (is_users and is_of_anybody(mount)):

@@ -202,6 +202,16 @@ def test_a_disk_that_is_gone_or_without_its_medium_has_no_user(busy, monkeypatch
 
 
 @pytest.mark.usefixtures("unguarded")
+def test_a_disk_that_a_thread_alone_has_mounted_is_named_with_its_mount(busy):
+    busy.kernel.process(900, "pause")
+    for place in ("self", "900"):
+        busy.tree.link(busy.tree.root / f"proc/{place}/ns/mnt", busy.tree.root / "mnt:[1]")
+    busy.tree.link(busy.tree.root / "proc/900/task/901/ns/mnt", busy.tree.root / "mnt:[2]")
+    busy.tree.put(busy.tree.root / "proc/900/task/901/mountinfo", "90 80 259:0 / /data rw - ext4 /dev/x rw\n")
+    assert "/dev/nvme0n1 is mounted at /data of process 900 (pause)" in refused(busy, NVME)
+
+
+@pytest.mark.usefixtures("unguarded")
 def test_what_is_built_on_a_disk_is_named_and_who_has_that_open(make_host):
     host = make_host(spec(blocks=(Stacked("dm-0", ("nvme0n1",), number="253:0"),)))
     host.tree.put(host.tree.sys / "class/block/dm-0/dm/name", "vg-guest\n")

@@ -155,13 +155,17 @@ def test_numbers_of_block_devices_are_told_from_those_of_character_devices(look)
     assert look(blocks[0]) == Node(BLOCK, f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}")
 
 
-def of_thread(has_own):
-    """What is told of a thread of this process, which has open files of its own or not."""
+# CLONE_FILES and CLONE_FS: include/uapi/linux/sched.h
+OWN = {nodes.FILES: 0x400, nodes.VIEW: 0x200}
+
+
+def of_thread(what, has_own):
+    """Whether a thread of this process, which has ``what`` of its own or not, shares it."""
     ready, done, told = threading.Event(), threading.Event(), []
 
     def live():
         if has_own:
-            assert ctypes.CDLL(None).unshare(0x400) == 0  # CLONE_FILES: include/uapi/linux/sched.h
+            assert ctypes.CDLL(None).unshare(OWN[what]) == 0
         told.append(threading.get_native_id())
         ready.set()
         done.wait(10)
@@ -170,21 +174,21 @@ def of_thread(has_own):
     thread.start()
     try:
         assert ready.wait(10)
-        return Sysfs().shares_files(os.getpid(), told[0])
+        return f"/proc/{os.getpid()}/task/{told[0]}" not in Sysfs().threads(str(os.getpid()), own=what)
     finally:
         done.set()
         thread.join()
 
 
-def test_a_thread_with_open_files_of_its_own_is_told_from_the_others():
-    if nodes._kcmp() is None or nodes._kcmp()(os.getpid(), os.getpid()):
+@pytest.mark.parametrize("what", OWN, ids=("files", "view"))
+def test_a_thread_with_something_of_its_own_is_told_from_the_others(what):
+    if nodes._kcmp() is None or nodes._kcmp()(os.getpid(), os.getpid(), what):
         pytest.skip("this kernel, or who runs the tests, does not let kcmp(2) be asked")
-    assert of_thread(has_own=False)
-    assert not of_thread(has_own=True)
+    assert of_thread(what, has_own=False)
+    assert not of_thread(what, has_own=True)
 
 
-def test_where_the_kernel_does_not_tell_each_thread_may_have_files_of_its_own(monkeypatch):
-    monkeypatch.setattr(nodes, "_kcmp", lambda: lambda pid, thread: -1)
-    assert not Sysfs().shares_files(os.getpid(), os.getpid())
-    monkeypatch.setattr(nodes, "_kcmp", lambda: None)
-    assert not Sysfs().shares_files(os.getpid(), os.getpid())
+@pytest.mark.parametrize("call", [lambda pid, thread, what: -1, None])
+def test_where_the_kernel_does_not_tell_each_thread_may_have_something_of_its_own(monkeypatch, call):
+    monkeypatch.setattr(nodes, "_kcmp", lambda: call)
+    assert not nodes.shares(os.getpid(), os.getpid(), what=nodes.FILES)

@@ -240,6 +240,15 @@ def test_what_a_container_alone_has_mounted_is_guarded(with_mounts):
     assert guarded(host)[NVME] == [f"/data of process 900 is on nvme0n1p1 on {NVME}"]
 
 
+def test_what_a_thread_alone_has_mounted_is_guarded(with_mounts):
+    host = with_mounts(ON_VDA, files={"proc/900/task/901/mountinfo": mount("259:1", "/data", "/dev/nvme0n1p1") + "\n"})
+    proc = host.tree.root / "proc"
+    for pid, number in (("self", 1), ("900", 1), ("900/task/901", 2)):
+        (proc / pid / "ns").mkdir(exist_ok=True)
+        (proc / pid / "ns/mnt").symlink_to(f"mnt:[{number}]")
+    assert guarded(host)[NVME] == [f"/data of process 900 is on nvme0n1p1 on {NVME}"]
+
+
 def test_a_disk_that_is_on_no_pci_bus_leaves_the_others_free(with_mounts):
     dasd = {"sys/class/block/dasda1": "sys/devices/css0/0.0.0001/0.0.0150/block/dasda/dasda1"}
     dasd["sys/dev/block/94:1"] = dasd["sys/class/block/dasda1"]

@@ -357,6 +357,15 @@ class Sysfs:
                 self._note(path, error)
             yield path, names
 
+    def directories(self, path: str) -> List[str]:
+        """The names of the directories in a directory; links are none. [] where it is absent or not to be read."""
+        try:
+            with os.scandir(path) as entries:
+                return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except _UNREAD as error:
+            self._note(path, error)
+            return []
+
     def next_hops(self, address: bytes) -> Optional[List[str]]:
         """The interfaces of all next hops to an address of 4 or 16 bytes, as nexthops.interfaces_to() gives them; [] below another
         root, whose kernel nobody asks.

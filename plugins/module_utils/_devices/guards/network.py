@@ -18,7 +18,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes i
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import addresses_in
 
 if TYPE_CHECKING:
-    from typing import Iterable, Iterator
+    from typing import Callable, Iterable, Iterator
 
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
@@ -38,13 +38,14 @@ _SOMEWHERE = tuple(tuple(address for address in map(parse_address, some) if addr
 class Network:
     """One host's interfaces, and what goes over them. What was read once is kept.
 
-    ``hidden``: (text, addresses) of each function that may have an interface where this process does not see it.
+    ``hidden``: gives (text, addresses) of each function that may have an interface where this process does not see it; it is called where
+    these count.
     """
 
-    def __init__(self, fs: Sysfs, hidden: Iterable[tuple[str, list[str]]] = ()) -> None:
+    def __init__(self, fs: Sysfs, hidden: Callable[[], Iterable[tuple[str, list[str]]]]) -> None:
         self._fs = fs
         self._up: list[tuple[str, list[str]]] | None = None
-        self._hidden = list(hidden)
+        self._hidden = hidden
         self._is_own: bool | None = None
         self.is_readable = fs.exists(fs.proc + "/net/route") or fs.exists(fs.proc + "/net/ipv6_route")
         try:
@@ -187,7 +188,7 @@ class Network:
         port of InfiniBand or RoCE that is up; and of what may have an interface that is not seen here.
         """
         if self._up is None:
-            self._up = self._hidden + self._shown_up()
+            self._up = list(self._hidden()) + self._shown_up()
         return self._up
 
     def _shown_up(self) -> list[tuple[str, list[str]]]:

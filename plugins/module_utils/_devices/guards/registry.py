@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.dependence import suppliers
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.console import consoles
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.hidden import NETWORK_CARDS, hidden_interfaces
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.memory import memory
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import Network
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.storage import Storage
@@ -20,7 +21,6 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.pci import (
     NETWORK,
     STORAGE,
     Device,
-    addresses_in,
     guards_of_consumer,
     guards_of_pf,
     guards_of_vfs,
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Guard
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
-# Network controllers, and InfiniBand's; mass storage, Fibre Channel, and memory of CXL.
-_NETWORK_CARDS, _DISKS = ("02", "0c06"), ("01", "0c04", "0502")
+# Mass storage, Fibre Channel, and memory of CXL.
+_DISKS = ("01", "0c04", "0502")
 
 
 class _Findings:
@@ -75,7 +75,7 @@ def guards(fs: Sysfs, devices: list[Device], *, is_vfio: Callable[[str], bool]) 
 
     ``devices`` are the scanned functions; ``is_vfio``: whether a driver serves user space. What cannot be resolved counts as needed.
     """
-    findings, network = _Findings(), Network(fs, _without_interface(fs, devices, is_vfio))
+    findings, network = _Findings(), Network(fs, lambda: hidden_interfaces(fs, devices, is_vfio=is_vfio))
     _add_network(findings, network, devices)
     _add_storage(findings, Storage(fs, network), network, fs, devices)
     for console in consoles(fs, devices):
@@ -115,21 +115,10 @@ def _add_suppliers(findings: _Findings, fs: Sysfs) -> None:
                 todo.append(supplier)
 
 
-def _without_interface(fs: Sysfs, devices: list[Device], is_vfio: Callable[[str], bool]) -> list[tuple[str, list[str]]]:
-    """(text, addresses) of each network card that a native driver serves and whose interface is not to be seen: it may be in another
-    network namespace.
-    """
-    return [
-        (f"{device.driver}, whose interface is not to be seen here,", addresses_in(fs.device_directory(device.address)))
-        for device in devices
-        if device.ids["class"].startswith(_NETWORK_CARDS) and device.driver and not device.net and not is_vfio(device.driver)
-    ]
-
-
 def _add_network(findings: _Findings, network: Network, devices: list[Device]) -> None:
     if network.is_hidden():
         for device in devices:
-            if device.ids["class"].startswith(_NETWORK_CARDS):
+            if device.ids["class"].startswith(NETWORK_CARDS):
                 findings.add(device.address, kind=NETWORK, reason="which interfaces this host has cannot be read, so every network card counts")
     for name, what in network.loads():
         for text, addresses in network.below(name):

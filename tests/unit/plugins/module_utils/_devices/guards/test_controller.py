@@ -181,6 +181,31 @@ def test_an_adapter_of_infiniband_without_an_interface_counts_as_a_card(make_hos
     assert hosts.EDU in guarded(make_host(spec))
 
 
+def with_driver(route, pci_class):
+    """A host on which EDU has a native driver and no interface of its own."""
+    spec = hosts.changed(hosts.x86(routes=(route,)), hosts.EDU, pci_class=pci_class)
+    return hosts.with_modules(spec, Module("some", ("some",), (alias("1234", "11e8"),), initramfs=True))
+
+
+@pytest.mark.parametrize("pci_class", ["0d4000", "0d2100"])
+def test_a_wireless_card_without_an_interface_counts_as_a_card(make_host, pci_class):
+    assert hosts.EDU in guarded(make_host(with_driver(DEFAULT.format("mgmt0"), pci_class)))
+
+
+@pytest.mark.parametrize("place", ["net", "usb1/1-2/1-2:1.0/net"])
+@pytest.mark.parametrize("route, is_needed", [(DEFAULT.format("mgmt0"), True), (DEFAULT.format("ens3"), False)])
+def test_an_interface_that_is_elsewhere_leaves_an_empty_directory_whatever_it_is_of(make_host, place, route, is_needed):
+    host = make_host(with_driver(route, "0c0330"))
+    (host.tree.directory(hosts.EDU) / place).mkdir(parents=True)
+    assert (hosts.EDU in guarded(host)) == is_needed
+
+
+def test_a_function_with_a_driver_and_no_interface_anywhere_carries_nothing(make_host):
+    host = make_host(with_driver(DEFAULT.format("mgmt0"), "0c0330"))
+    (host.tree.directory(hosts.EDU) / "usb1/1-2/power").mkdir(parents=True)
+    assert hosts.EDU not in guarded(host)
+
+
 # The tables.
 
 def route6(interface, network="0" * 32, length="00"):

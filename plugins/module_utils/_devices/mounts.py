@@ -144,8 +144,7 @@ def boot_devices(command_line: str) -> list[tuple[str, str]]:
     image has its own (mount.usr=, boot=, cryptdevice=, rd.luks.uuid=, md=).
     """
     found: dict[tuple[str, str], None] = {}
-    for word in _ARGUMENT.findall(command_line):
-        key, dummy, value = word.replace('"', "").partition("=")
+    for key, value in arguments(command_line):
         if key in ("root", "resume") and value:
             found[value, key] = None
         if key.startswith(_LUKS):
@@ -157,6 +156,12 @@ def boot_devices(command_line: str) -> list[tuple[str, str]]:
             for one in filter(_NUMBER.match, value.replace(",", " ").split(" ")):
                 found[one, key] = None
     return list(found)
+
+
+def arguments(command_line: str) -> list[tuple[str, str]]:
+    """(key, value) of each argument of the kernel's command line, quotes away; value is "" where there is none."""
+    pairs = [word.replace('"', "").partition("=") for word in _ARGUMENT.findall(command_line)]
+    return [(key, value) for key, dummy, value in pairs]
 
 
 def parse_mapped(text: str) -> list[tuple[str, str]]:
@@ -209,6 +214,7 @@ __all__ = (
     "Holding",
     "Mount",
     "TAGS",
+    "arguments",
     "boot_devices",
     "booted_partition",
     "devices_in",

@@ -9,12 +9,14 @@
 from __future__ import annotations
 
 import errno
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.connections import INODES, Connection, connections, inodes, of_controller
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.namespaces import shows_own_interfaces
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address, read_tables, show_address
+from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import arguments
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import addresses_in
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 VIRTUAL = "/devices/virtual/"
+_PARTS = re.compile(r"[^\w.@-]+")
+_MAC, _NO_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}"), "none"
+_LOOPBACK = "lo"
 _UP = 0x1  # IFF_UP: include/uapi/linux/if.h
 _LOWER = "lower_"
 _PORT_DOWN = "1:"  # "1: DOWN", source: linux drivers/infiniband/core/sysfs.c state_show()
@@ -76,6 +81,7 @@ class Network:
             yield None, f"the default route of table {table}"
         if not self.is_readable:
             yield None, "the default route"
+        yield from self._told_to_boots()
         try:
             ends, is_told, is_elsewhere = self._connections()
         except ValueError:
@@ -88,6 +94,20 @@ class Network:
             names = self._with_hops(self.tables.of_connection(local, peer), peer)
             for name in sorted(names, key=str) or [None]:
                 yield name, f"{what} from {show_address(peer)}"
+
+    def _told_to_boots(self) -> Iterator[tuple[str, str]]:
+        """As loads(): interfaces that arguments of the kernel's command line name, whatever these are called, by name or by address: a
+        boot brings them up to get at its root or at the key of that (ip=, bond=, vlan=, ifname=, BOOTIF=, netconsole=).
+        """
+        fs = self._fs
+        names = [name for name in fs.names(fs.net) if name != _LOOPBACK]
+        for key, value in arguments(fs.read(fs.proc + "/cmdline") or "") if names else ():
+            parts, macs = set(_PARTS.split(value)), value.lower().replace("-", ":")
+            told = [name for name in names if name in parts]
+            if _MAC.search(macs):
+                told += [name for name in names if (fs.read(f"{fs.net}/{name}/address") or _NO_MAC).lower() in macs]
+            for name in dict.fromkeys(told):
+                yield name, f"the network of the next boot ({key}= of the kernel's command line)"
 
     def _with_hops(self, names: set[str], address: bytes) -> set[str | None]:
         """``names``, interfaces that /proc tells, with those of the other next hops of the same route; None among them: one that cannot

@@ -52,6 +52,24 @@ def test_the_default_route_guards_its_function(host):
     assert guarded(host) == {UPLINK: [f"ens3 carries the default route on {UPLINK}"]}
 
 
+@pytest.mark.parametrize("words", [
+    "ip=enp2s0:dhcp", "ip=10.0.0.2::10.0.0.1:255.255.255.0:host:enp2s0:none", "bond=bond9:enp2s0,eth9:mode=1", "vlan=vlan5:enp2s0",
+    "netconsole=@10.0.0.2/enp2s0,@10.0.0.1/", "BOOTIF=01-52-54-00-00-03-02", "ifname=lan:52:54:00:00:03:02", 'unheard_of="x y=enp2s0"',
+])
+def test_an_interface_that_the_command_line_names_is_needed_by_the_next_boot(make_host, words):
+    found = guarded(make_host(hosts.x86(cmdline=f"quiet {words} ro")))
+    key = words.partition("=")[0]
+    assert found[NIC] == [f"enp2s0 carries the network of the next boot ({key}= of the kernel's command line) on {NIC}"]
+    assert set(found) == {NIC, UPLINK}
+
+
+@pytest.mark.parametrize("words", ["ip=dhcp", "ip=enp2s0x:dhcp", "ip=lo", "enp2s0", "BOOTIF=01-52-54-00-00-99-99", "x=00:00:00:00:00:00"])
+def test_a_command_line_that_names_no_interface_guards_none(make_host, words):
+    host = make_host(hosts.x86(cmdline=f"quiet {words} ro"))
+    host.tree.put(host.tree.sys / "class/net/lo/address", "00:00:00:00:00:00\n")
+    assert set(guarded(host)) == {UPLINK}
+
+
 @pytest.mark.parametrize("routes", [
     ("00000000 00000080", "00000080 00000080"), ("00000000 000000C0", "00000040 000000C0", "00000080 00000080"), ("000000D0 000000F0",),
 ])

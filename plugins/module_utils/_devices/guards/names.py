@@ -26,7 +26,11 @@ _LONGEST_NAME = 255
 _ODD = re.compile(r"[^0-9A-Za-z#+.:=@_\-\u0080-\ud7ff\ue000-\U0010ffff]")
 _NUMBER = re.compile(r"\d+:\d+\Z")
 _OFFSET = "/PARTNROFF="  # another partition of the same disk (source: block/early-lookup.c devt_from_partuuid())
-_LINK = "S:"
+_LINK, _TYPE = "S:", "E:ID_FS_TYPE="
+# What the kernel, or a program, makes of disks, by its name: of LVM /dev/GROUP/VOLUME, too.
+_MADE = re.compile(r"(mapper/|md(/|\d|_d\d)|dm-\d|bcache\d|drbd\d|(?!disk/|block/|char/|shm/)[^/]+/[^/]+\Z)")
+_OTHERS_MEMBERS = frozenset(("bcache", "drbd"))
+_ZFS = "zfs_member"  # pools are no block devices
 
 
 class Names:
@@ -40,7 +44,7 @@ class Names:
         """(the kernel's names of the block devices that ``what`` names, none where they are not there; whether that can be told).
 
         A link points to one device, and the members of a file system on several, or copies, have its UUID and label as well. Where one
-        of them is in use, that is what is meant.
+        of them is in use, that is what is meant. What is made of disks and is not there may be made of each that waits for that.
         """
         fs = self._fs
         if "\0" in what:
@@ -54,29 +58,39 @@ class Names:
             is_told = any(found) or len(shown.encode("utf-8")) <= _LONGEST_NAME
         elif what.startswith("/dev/"):
             links, found, is_told = [what[len("/dev/"):]], [self._blocks.node(what)], True
+            if found == [None] and _MADE.match(links[0]):
+                return self._unassembled(), True
         else:
             path = f"{fs.dev_block}/{what}"
             return list(filter(None, [fs.link(path)] if _NUMBER.match(what) else [])), fs.refusal(path) is None
         pointed = list(filter(None, found))
-        others = list(filter(None, (self._blocks.numbered(one) for link in links for one in self._claims.get(link, ()))))
+        others = list(filter(None, (self._blocks.numbered(one) for link in links for one in self._told_by_udev[0].get(link, ()))))
         is_told = is_told and fs.refusal(fs.udev_data) is None
         if self._blocks.used.intersection(pointed + others):
             others = []
         return list(dict.fromkeys(pointed + others)), is_told
 
+    def _unassembled(self) -> list[str]:
+        """The block devices that udev calls members of LVM, md and the like, and that nothing is made of."""
+        names = filter(None, map(self._blocks.numbered, self._told_by_udev[1]))
+        return [name for name in names if not self._fs.names(f"{self._fs.block}/{name}/holders")]
+
     @cached_property
-    def _claims(self) -> dict[str, list[str]]:
-        """Link below /dev -> the numbers of all block devices that are to have it (source: systemd
+    def _told_by_udev(self) -> tuple[dict[str, list[str]], list[str]]:
+        """(link below /dev -> the numbers of all block devices that are to have it, those of all members) (source: systemd
         src/libsystemd/sd-device/device-private.c device_update_db()).
         """
         fs = self._fs
         claims: dict[str, list[str]] = {}
+        members = []
         for entry in fs.names(fs.udev_data):
-            if entry.startswith("b"):
-                for line in (fs.read(f"{fs.udev_data}/{entry}") or "").split("\n"):
-                    if line.startswith(_LINK):
-                        claims.setdefault(line[len(_LINK):], []).append(entry[1:])
-        return claims
+            for line in (fs.read(f"{fs.udev_data}/{entry}") or "").split("\n") if entry.startswith("b") else ():
+                if line.startswith(_LINK):
+                    claims.setdefault(line[len(_LINK):], []).append(entry[1:])
+                elif line.startswith(_TYPE):
+                    kind = line[len(_TYPE):]
+                    members += [entry[1:]] if (kind.endswith("_member") and kind != _ZFS) or kind in _OTHERS_MEMBERS else []
+        return claims, members
 
 
 def _escaped(found: re.Match[str]) -> str:

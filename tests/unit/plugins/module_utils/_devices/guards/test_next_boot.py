@@ -61,6 +61,27 @@ def test_a_copy_of_what_is_mounted_is_free(needed):
     assert needed(files, {f"dev/{link}": "dev/vda1"}) is None
 
 
+def member(number, kind):
+    return {f"run/udev/data/b{number}": f"I:1\nE:ID_FS_TYPE={kind}\nE:ID_FS_USAGE=raid\n"}
+
+
+@pytest.mark.parametrize("what, kind", [
+    ("/dev/mapper/vg-data", "LVM2_member"), ("/dev/vg/data", "LVM2_member"), ("/dev/md0", "linux_raid_member"), ("/dev/md/data", "isw_raid_member"),
+    ("/dev/bcache0", "bcache"), ("/dev/md127p1", "ddf_raid_member"), ("/dev/mapper/mpatha", "mpath_member"),
+])
+def test_what_is_not_put_together_yet_may_be_on_each_disk_that_waits_for_that(needed, what, kind):
+    files = {"etc/fstab": f"{what} /srv ext4 defaults 0 2\n", **member("259:2", kind)}
+    assert needed(files) == [f"/srv of /etc/fstab is on nvme0n1p2 on {NVME}"]
+
+
+@pytest.mark.parametrize("what, kind", [
+    ("/dev/sdz1", "LVM2_member"), ("/dev/disk/by-id/none", "LVM2_member"), ("UUID=none", "LVM2_member"), ("/dev/vg/data", "ext4"),
+    ("/dev/vg/data", "zfs_member"),
+])
+def test_a_disk_that_is_not_there_is_on_no_other_one(needed, what, kind):
+    assert needed({"etc/fstab": f"{what} /srv ext4 defaults 0 2\n", **member("259:2", kind)}) is None
+
+
 # Tables of /etc.
 
 @pytest.mark.parametrize("options", [

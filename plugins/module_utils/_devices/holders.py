@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._devices.algorithms import algorithms_in_use
 from ansible_collections.vfio.host.plugins.module_utils._devices.below import Below, Place, VfioNodes, below, vfio_nodes
 from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import parse_mountinfo
 from ansible_collections.vfio.host.plugins.module_utils._devices.processes import Processes, printable, views
@@ -105,7 +106,9 @@ class Usage:
                 for pid in dict.fromkeys(held) if pid not in pids
             ]
         if with_disks:
-            uses += [Use(f"the kernel: {text}", LOSES) for text in self._kernels(found)]
+            served = algorithms_in_use(self._fs, self._fs.device_directory(device.address), pci_class=device.ids["class"])
+            texts = self._kernels(found) + [f"its algorithm {one} is in use, as by an encrypted disk" for one in served]
+            uses += [Use(f"the kernel: {text}", LOSES) for text in texts]
         return uses
 
     @cached_property

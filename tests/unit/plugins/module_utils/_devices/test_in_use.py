@@ -289,6 +289,40 @@ def test_a_function_that_is_not_unbound_together_with_it_holds_nothing(busy):
     assert busy.take(XHCI)["changed"]
 
 
+def algorithms(*modules, count=2):
+    """What /proc/crypto has of an algorithm of each module (source: crypto/proc.c c_show())."""
+    return "\n".join(
+        f"name         : xts(aes)\ndriver       : {one}_aes\nmodule       : {one}\npriority     : 1\nrefcnt       : {count}\n"
+        "selftest     : passed\n" for one in modules
+    )
+
+
+@pytest.mark.parametrize("module", ["mlx5_core", "chcr"])
+def test_a_function_whose_algorithms_the_kernel_uses_is_in_use(busy, module):
+    busy.tree.put(busy.tree.root / "proc/crypto", algorithms("aesni_intel", module))
+    busy.tree.put(busy.tree.sys / "module/mlx5_core/holders/chcr/x")
+    message = refused(busy, CARD)
+    assert f"in use by the kernel: its algorithm xts(aes) of {module} is in use, as by an encrypted disk; " in message
+    assert "aesni" not in message
+    assert busy.take(CARD, force=("storage",))["changed"]
+
+
+@pytest.mark.parametrize("pci_class, is_used", [("108000", True), ("0b4000", True), ("120000", True), ("020000", False)])
+def test_what_an_accelerators_module_needs_may_register_for_it(make_host, pci_class, is_used):
+    host = make_host(hosts.changed(spec(), CARD, pci_class=pci_class))
+    host.tree.put(host.tree.root / "proc/crypto", algorithms("intel_qat"))
+    host.tree.put(host.tree.sys / "module/intel_qat/holders/mlx5_core/x")
+    if is_used:
+        assert "its algorithm xts(aes) of intel_qat is in use" in refused(host, CARD)
+    else:
+        assert host.take(CARD)["changed"]
+
+
+def test_algorithms_that_nothing_uses_hold_nothing(busy):
+    busy.tree.put(busy.tree.root / "proc/crypto", algorithms("mlx5_core", count=1) + "\n" + algorithms("other"))
+    assert busy.take(CARD)["changed"]
+
+
 def test_a_target_that_is_not_enabled_uses_nothing(busy):
     place = busy.tree.root / "sys/kernel/config/nvmet/subsystems/nqn/namespaces/1"
     busy.tree.put(place / "device_path", "/dev/nvme0n1\n")

@@ -150,6 +150,20 @@ def test_a_drop_in_of_a_unit_names_its_device(needed, place):
     ]
 
 
+@pytest.mark.parametrize("path", ["etc/systemd/system/app.service", "usr/lib/systemd/system/app.service", "etc/systemd/system/app.service.d/a.conf"])
+@pytest.mark.parametrize("line", [
+    "Requires=network.target srv.mount", "Wants=srv.mount", "BindsTo = srv.mount", "RequiresMountsFor=/srv/app", "WantsMountsFor=/x /srv",
+])
+@pytest.mark.parametrize("place", ["etc/systemd/system", "run/systemd/generator"])
+def test_a_mount_that_another_unit_asks_for_is_needed(needed, path, line, place):
+    assert needed({f"{place}/srv.mount": UNIT, path: f"[Unit]\n{line}\n"}) == [f"srv.mount of systemd is on nvme0n1p1 on {NVME}"]
+
+
+@pytest.mark.parametrize("line", ["After=srv.mount", "RequiresMountsFor=/srvx", "RequiresMountsFor=/", "Requires=srv.mounts", "#Requires=srv.mount"])
+def test_a_mount_that_no_unit_asks_for_is_free(needed, line):
+    assert needed({"etc/systemd/system/srv.mount": UNIT, "etc/systemd/system/app.service": f"[Unit]\n{line}\n"}) is None
+
+
 def test_a_device_in_an_option_of_a_unit_is_needed(needed):
     files = {"etc/systemd/system/srv.mount": "[Mount]\nWhat=/dev/vda1\nWhere=/srv\nOptions=logdev=/dev/nvme0n1p1\n"}
     assert needed(files, {"etc/systemd/system/local-fs.target.wants/srv.mount": "etc/systemd/system/srv.mount"}) == [

@@ -89,11 +89,16 @@ class Blocks:
             if not addresses_in(target) and (_NVME_FABRICS in target or NVME_SUBSYSTEM in target or _ISCSI_SESSION.search(target)):
                 yield from self.ways(name, text)
 
-    def remote(self, peers: Sequence[Optional[bytes]], text: str) -> Iterator[Way]:
-        """The Ways to addresses; None among them, or none at all: every interface that is up counts."""
+    def remote(self, peers: Sequence[Optional[bytes]], text: str, *, own: Sequence[Optional[bytes]] = ()) -> Iterator[Way]:
+        """The Ways to addresses; None among them, or none at all: every interface that is up counts. ``own``: addresses of this host that
+        these are reached from, by which a route can differ.
+        """
         for peer in peers or (None,):
             for way, addresses in self._network.to_peer(peer):
                 yield Way(f"{text} over {way}", addresses)
+            for local in own:
+                for way, addresses in self._network.from_own(local, peer or local) if local is not None and any(local) else ():
+                    yield Way(f"{text} over {way}", addresses)
 
     def _over(self, interface: str, text: str) -> Iterator[Way]:
         for way, addresses in self._network.below(interface):
@@ -158,7 +163,7 @@ class Blocks:
         yield from self.remote([
             parse_address(fs.read(f"{fs.iscsi_connections}/{one}/address") or "") for one in fs.names(fs.iscsi_connections)
             if one.startswith(f"connection{session}:")
-        ], text)
+        ], text, own=[parse_address(fs.read(f"{fs.iscsi_hosts}/{host}/ipaddress") or "")])
         interface = fs.read(f"{fs.iscsi_hosts}/{host}/netdev") or ""
         if interface and fs.exists(f"{fs.net}/{interface}"):
             yield from self._over(interface, text)
@@ -177,7 +182,7 @@ class Blocks:
             words[key] = value
         peer = parse_address(words.get("traddr", ""))
         if transport in ("tcp", "rdma") or (transport is None and peer is not None):
-            yield from self.remote([peer], text)
+            yield from self.remote([peer], text, own=[parse_address(words.get(key, "")) for key in ("host_traddr", "src_addr")])
             if "host_iface" in words:
                 yield from self._over(words["host_iface"], text)
         elif transport == "fc":

@@ -111,6 +111,11 @@ def servers(mount: Mount) -> List[Optional[bytes]]:
     return list(dict.fromkeys(found + ([None] if has_more else [])))
 
 
+def own_addresses(mount: Mount) -> List[Optional[bytes]]:
+    """The addresses of this host that a REMOTE mount names as those that it reaches its servers from (source: nfs(5), mount.cifs(8))."""
+    return [parse_address(one) for one in option(mount, "clientaddr", "srcaddr")]
+
+
 def _is_loopback(address: bytes) -> bool:
     return address[:1] == b"\x7f" if len(address) == 4 else address == bytes(15) + b"\x01"
 
@@ -160,5 +165,5 @@ def members_of(source: str) -> Tuple[str, ...]:
 
 __all__ = (
     "BLOCK", "FILE", "IN_MEMORY", "LAYERS", "MEMBERS", "NOTHING", "POOL", "REMOTE", "SHARED", "SHARED_BY", "UNKNOWN", "is_of_anybody",
-    "is_server", "members_of", "servers", "stands_on",
+    "is_server", "members_of", "own_addresses", "servers", "stands_on",
 )

@@ -254,6 +254,11 @@ class Network:
         names = self._with_hops(self.tables.to_peer(peer), peer) if peer else set()
         return [way for name in sorted(names, key=str) or [None] for way in self.below(name)]
 
+    def from_own(self, local: bytes, peer: bytes) -> list[tuple[str, list[str]]]:
+        """(text, addresses) of all that a connection from an address of this host to a peer needs."""
+        names = self._with_hops(self.tables.of_connection(local, peer), peer)
+        return [way for name in sorted(names, key=str) or [None] for way in self.below(name)]
+
 
 def _is_up(flags: str | None) -> bool:
     try:

@@ -119,7 +119,7 @@ class Storage:
         elif stands_on == filesystems.POOL:
             yield from self._pools.ways(_pool(mount), f"{text} on {mount.source}")
         elif stands_on == filesystems.REMOTE:
-            yield from self._blocks.remote(filesystems.servers(mount), f"{text} on {mount.source}")
+            yield from self._blocks.remote(filesystems.servers(mount), f"{text} on {mount.source}", own=filesystems.own_addresses(mount))
         elif stands_on == filesystems.SHARED:
             yield from self._shared(filesystems.SHARED_BY[mount.kind], f"{text} on {mount.source}")
         elif stands_on == filesystems.LAYERS:

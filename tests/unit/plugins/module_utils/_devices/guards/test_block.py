@@ -68,6 +68,43 @@ def test_nvme_over_ip_guards_the_interface_that_it_is_tied_to_as_well(over):
     assert set(found) == {NIC, VIRTIO}
 
 
+# The connected network of enp6s0, whose address is in it.
+OWN = "enp6s0\t0006000A\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0"
+
+
+@pytest.mark.parametrize("transport", ["tcp", "rdma"])
+@pytest.mark.parametrize("word", ["host_traddr", "src_addr"])
+def test_nvme_over_ip_guards_the_interface_whose_address_it_comes_from_as_well(make_host, transport, word):
+    target = f"sys/devices/{FABRICS}/nvme5n1"
+    more = controller(transport, f"traddr=10.0.9.7,trsvcid=4420,{word}=10.0.6.1")
+    host = make_host(hosts.x86(
+        mounts=(ON_VDA, "30 25 99:1 / /x rw - ext4 /dev/nvme5n1 rw"), routes=(hosts.DEFAULT_ROUTE, LAN, OWN), files=more["files"],
+        links={**more["links"], "sys/class/block/nvme5n1": target, "sys/dev/block/99:1": target},
+    ))
+    assert set(guarded(host)) == {ROOT_DISK, NIC, VIRTIO}
+
+
+def test_an_iscsi_disk_guards_the_interface_whose_address_its_host_has_as_well(make_host):
+    target = "sys/devices/platform/host2/session3/target2:0:0/2:0:0:0/block/sda"
+    host = make_host(hosts.x86(
+        mounts=(ON_VDA, "30 25 99:1 / /x rw - ext4 /dev/sda rw"), routes=(hosts.DEFAULT_ROUTE, LAN, OWN),
+        files={"sys/class/iscsi_connection/connection3:0/address": "10.0.9.7\n", "sys/class/iscsi_host/host2/ipaddress": "10.0.6.1\n"},
+        links={"sys/class/block/sda": target, "sys/dev/block/99:1": target},
+    ))
+    assert set(guarded(host)) == {ROOT_DISK, NIC, VIRTIO}
+
+
+@pytest.mark.parametrize("kind, options, expected", [
+    ("nfs4", "clientaddr=10.0.6.1", {ROOT_DISK, NIC, VIRTIO}), ("nfs4", "clientaddr=0.0.0.0", {ROOT_DISK, NIC}),
+    ("cifs", "srcaddr=10.0.6.1", {ROOT_DISK, NIC, VIRTIO}), ("cifs", "srcaddr=10.0.9.1", {ROOT_DISK, NIC}),
+])
+def test_a_mount_guards_the_interface_whose_address_it_comes_from_as_well(make_host, kind, options, expected):
+    host = make_host(hosts.x86(
+        mounts=(ON_VDA, f"30 25 0:50 / /x rw - {kind} //nas/x rw,{options},addr=10.0.9.7"), routes=(hosts.DEFAULT_ROUTE, LAN, OWN),
+    ))
+    assert set(guarded(host)) == expected
+
+
 FC = "traddr=nn-0x200000109b000001:pn-0x100000109b000001,host_traddr=nn-0x20000090fa000001:pn-0x10000090FA000001"
 
 

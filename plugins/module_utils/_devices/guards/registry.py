@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.dependence import suppliers
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.console import consoles
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.firmware import booted_from
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.hidden import NETWORK_CARDS, hidden_interfaces
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.memory import memory
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import Network
@@ -83,6 +84,8 @@ def guards(fs: Sysfs, devices: list[Device], *, is_vfio: Callable[[str], bool]) 
             findings.add_way(CONSOLE, console.text, addresses=console.addresses)
         elif console.addresses:
             findings.add(console.addresses[-1], kind=CONSOLE, reason=console.text)
+    for kind, text, addresses in booted_from(fs):
+        findings.add_way(kind, text, addresses=addresses)
     for address, reason in memory(fs, devices):
         findings.add(address, kind=STORAGE, reason=reason)
     own = findings.found

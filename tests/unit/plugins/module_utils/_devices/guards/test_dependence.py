@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Functions that the host needs since something else depends on them: another function, or the host's memory."""
+"""Functions that the host needs since something else depends on them: another function, the host's memory, or its firmware."""
 
 from __future__ import annotations
 
@@ -91,3 +91,31 @@ def test_where_a_region_does_not_say_whose_memory_it_has_every_card_with_memory_
 @pytest.mark.parametrize("attributes", [{"commit": None}, {"commit": "1", "mode": None}])
 def test_a_region_of_another_kernel_counts(make_host, attributes):
     assert REASON in guards(make_host(region(**attributes)), EDU)
+
+
+# What the firmware names (source: drivers/firmware/iscsi_ibft.c, drivers/firmware/edd.c).
+
+def firmware(link, address):
+    return hosts.x86(links={f"sys/firmware/{link}": f"sys/devices/pci0000:00/{address}"})
+
+
+@pytest.mark.parametrize("name", ["ethernet0", "ethernet1"])
+def test_a_card_that_the_firmware_boots_over_is_needed(make_host, name):
+    host = make_host(firmware(f"ibft/{name}/device", EDU))
+    assert guards(host, EDU) == [("network", f"the boot over iSCSI ({name} of the firmware's iBFT) is on {EDU}")]
+
+
+def test_a_card_behind_a_bridge_that_the_firmware_boots_over_is_needed_with_the_bridge(make_host):
+    host = make_host(firmware("ibft/ethernet0/device", f"{ROOT_PORT}/{NIC}"))
+    assert [kind for kind, dummy in guards(host, NIC) + guards(host, ROOT_PORT)] == ["network", "network"]
+
+
+def test_the_first_disk_of_a_bios_is_needed_and_no_further_one(make_host):
+    host = make_host(firmware("edd/int13_dev80/pci_dev", NVME))
+    assert guards(host, NVME) == [("storage", f"the first disk of the BIOS, which it boots from, is on {NVME}")]
+    assert guards(make_host(firmware("edd/int13_dev81/pci_dev", NVME)), NVME) == []
+
+
+@pytest.mark.parametrize("link", ["ibft/target0/device", "ibft/initiator/device", "edd/int13_dev80/other"])
+def test_what_else_the_firmware_names_is_no_function(make_host, link):
+    assert guards(make_host(firmware(link, EDU)), EDU) == []

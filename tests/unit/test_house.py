@@ -31,6 +31,8 @@ BETWEEN_AREAS = {
     ("_sriov", "_devices"), ("_nodes", "_devices"), ("_prove", "_devices"), ("_modules.area", "_kconfig.state"), ("_modules.area", "_kconfig.verdict"),
     ("_kconfig.verdict", "_modules.records"), ("_kconfig.verdict", "_modules.spec"),
     ("_initramfs.area", "_cmdline.loaders.entries"),
+    ("_initramfs.area", "_cmdline.loaders.grub"),
+    ("_initramfs.area", "_cmdline.loaders.zipl"),
 }
 # What reads or writes outside of values.
 TOUCHING = {"os", "io", "pathlib", "shutil", "socket", "subprocess", "tempfile", "time"}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,:/+-]*\Z")
 _SPACE = " \t\n\v\f\r"
 # Boot loaders add these themselves, one value an entry.
-_LOADERS_OWN = frozenset(("BOOT_IMAGE", "initrd"))
+LOADERS_OWN = frozenset(("BOOT_IMAGE", "initrd"))
 # Each occurrence counts here, also where a task gives one value: others stay. So with dracut's, which begin with rd.
 _COLLECTED = frozenset(("console", "earlycon", "ifname", "ip", "memmap", "modprobe.blacklist"))
 
@@ -241,7 +241,7 @@ def _wish(name: str, value: object, present: bool) -> Wish:
             f"arguments: {shown(name)} is no argument's name; it begins with a letter, a digit or '_' and holds these and . , "
             ": / + -"
         )
-    if name in _LOADERS_OWN:
+    if name in LOADERS_OWN:
         raise InputError(f"arguments: {name} is the boot loader's own; it cannot be set here")
     is_list = isinstance(value, list)
     values = value if isinstance(value, list) else [value]
@@ -282,4 +282,4 @@ def _text(name: str, value: object) -> str:
     return text
 
 
-__all__ = ("Line", "Wish", "Word", "edit", "exact", "is_collected", "normalize", "parse", "parse_wishes")
+__all__ = ("LOADERS_OWN", "Line", "Wish", "Word", "edit", "exact", "is_collected", "normalize", "parse", "parse_wishes")

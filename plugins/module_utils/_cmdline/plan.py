@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import normalize, parse, parse_wishes
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import LOADERS_OWN, normalize, parse, parse_wishes
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import Record, parse_record, refuse_newer
@@ -215,7 +215,7 @@ def make_plan(state: State, request: Request) -> CmdlinePlan:
     if not is_back:
         goal = replace(goal, gone=goal.gone.union(record.unneeded(_edited(boot, goal), forgotten)))
     change = backend.plan(boot, goal)
-    problems = change.problems or _too_long(state.machine, boot.entries, goal)
+    problems = change.problems or _too_long(state, boot.entries, goal)
     if problems:
         raise PlanError(*problems)
     change = _recorded(state, goal, record, forgotten, change)
@@ -245,16 +245,17 @@ def _left(before: Goal, boot: Boot[Any], goal: Goal, request: Request) -> Goal |
     return left if left.all else None
 
 
-def _too_long(machine: str, entries: Iterable[tuple[str, str]], goal: Goal) -> list[str]:
-    """A sentence for each line that would grow longer than the kernel reads."""
-    size = _SIZES.get(machine)
+def _too_long(state: State, entries: Iterable[tuple[str, str]], goal: Goal) -> list[str]:
+    """A sentence for each line that would grow longer than the kernel reads, with what the loader adds to it."""
+    size = _SIZES.get(state.machine)
     if size is None:
         return []
-    pairs = [(name, line, goal.edit(name, line)) for name, line in entries]
+    added = sum(_bytes(word.text) + 1 for word in state.running.words if word.name in LOADERS_OWN)
+    pairs = [(name, _bytes(line) + added, _bytes(goal.edit(name, line)) + added) for name, line in entries]
     return [
-        f"{name}: the kernel command line would have {_bytes(new)} bytes, and a kernel for {machine} reads {size - 1} and passes over "
+        f"{name}: the kernel command line would have {after} bytes, and a kernel for {state.machine} reads {size - 1} and passes over "
         "the rest without a word; remove arguments that it does not need, or set fewer"
-        for name, line, new in pairs if _bytes(new) > max(size - 1, _bytes(line))
+        for name, before, after in pairs if after > max(size - 1, before)
     ]
 
 

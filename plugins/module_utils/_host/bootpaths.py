@@ -35,7 +35,10 @@ class BootPaths:
         self.kernel_cmdline = etc + "/kernel/cmdline"
         self.vendor_cmdline = self.root + "/usr/lib/kernel/cmdline"
         self.kernelstub_conf = etc + "/kernelstub/configuration"
-        self.install_conf = [place + "/kernel/install.conf" for place in (etc, self.root + "/usr/lib")]
+        # Where kernel-install looks for its configuration, the first that has a file counts.
+        self.install_places = [self.root + place + "/kernel" for place in ("/etc", "/run", "/usr/local/lib", "/usr/lib")]
+        self.cmdline_dropins = [etc + "/kernel/cmdline.d", self.root + "/usr/kernel/cmdline.d"]
+        self.mkinitcpio_dropins = etc + "/cmdline.d"
         self.mkinitcpio_presets = etc + "/mkinitcpio.d"
         self.os_release = [etc + "/os-release", self.root + "/usr/lib/os-release"]
         self.zipl_conf = etc + "/zipl.conf"

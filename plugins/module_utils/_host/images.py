@@ -71,7 +71,7 @@ class ImageFiles(BootPaths):
     def unified_images(self) -> List[str]:
         """The paths of unified kernel images, where boot loaders look for them."""
         places = [f"{place}/EFI/Linux" for place in self.boots]
-        return [f"{place}/{name}" for place in places for name in _names(place) if name.endswith(".efi")]
+        return [f"{place}/{name}" for place in places for name in _names(place) if name.lower().endswith(".efi")]
 
     def inner(self, path: str) -> str:
         """A path of this host as the host itself writes it, without ``root``."""
@@ -80,6 +80,13 @@ class ImageFiles(BootPaths):
     def is_image(self, path: str) -> bool:
         """Whether there is a regular file of this name; a link to one is not counted twice."""
         return os.path.isfile(path) and not os.path.islink(path)
+
+    def found(self, name: str) -> Optional[str]:
+        """The file that a boot loader calls ``name``, from the root of a partition or of a subvolume on; None where it is not mounted."""
+        parts = name.rpartition(")")[2].strip("/").split("/")
+        ways = ["/".join(parts[start:]) for start in range(len(parts))]
+        paths = [f"{place}/{way}" for way in ways for place in (self.root, self.boot)]
+        return next((os.path.realpath(path) for path in paths if os.path.isfile(path)), None)
 
     def stamp(self, path: str) -> Optional[List[int]]:
         """Numbers of a file, of which one changes when its content does: [device, inode, bytes, mtime, ctime], both in nanoseconds.

@@ -14,7 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._boot.counters import is_at
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.entries import EntryFiles
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grub import Grub
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.zipl import Zipl
 from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
 from ansible_collections.vfio.host.plugins.module_utils._host.versions import parsed
@@ -79,21 +82,23 @@ class ImageArea:
         )
 
     def _with_loaded(self, files: list[ImageFile]) -> tuple[list[ImageFile], list[str]]:
-        """(the ImageFiles, with what this system's boot entries load as copies of them, what they load that is no copy)."""
+        """(the ImageFiles, with what boots this system loads as copies of them, the images among it that are no copy)."""
         entries: EntryFiles[None] = EntryFiles(self._fs, self._files, self._paths)
         running = entries.system().line
+        loaded = [
+            f"{entry.place}/{name.lstrip('/')}" for entry in entries.all_entries()
+            if entry.fields.get("linux") and entry.other_root(running) is None for name in entry.initrds
+        ]
+        for loader in (Grub(self._fs, self._files, self._paths), Zipl(self._fs, self._files, self._paths)):
+            loaded += [path for name in loader.loaded_images() for path in [self._paths.found(name)] if path is not None]
         strays: list[str] = []
-        for entry in entries.all_entries():
-            if not entry.fields.get("linux") or entry.other_root(running) is not None:
+        for path in loaded:
+            known = [copy for image in files for copy in (image.path,) + image.copies]
+            if not self._paths.is_image(path) or any(os.path.samefile(path, copy) for copy in known):
                 continue
-            for name in entry.initrds:
-                path = f"{entry.place}/{name.lstrip('/')}"
-                known = [copy for image in files for copy in (image.path,) + image.copies]
-                if not self._paths.is_image(path) or any(os.path.samefile(path, copy) for copy in known):
-                    continue
-                twins = [image for image in files if self._paths.is_same(image.path, path)]
-                files = [replace(image, copies=image.copies + (path,)) if image in twins[:1] else image for image in files]
-                strays += [] if twins or path in strays else [path]
+            twins = [image for image in files if self._paths.is_same(image.path, path)]
+            files = [replace(image, copies=image.copies + (path,)) if image in twins[:1] else image for image in files]
+            strays += [] if twins or path in strays else [path]
         return files, strays
 
     def _foreign(self, strays: list[str], known: Collection[str]) -> list[Foreign]:
@@ -104,7 +109,7 @@ class ImageArea:
         foreign = []
         for path in unified + strays:
             is_booted = path in strays or (
-                has_stub and (not booted or path.lower().endswith(booted.replace("\\", "/").lower()))
+                has_stub and (not booted or is_at(path, booted))
             )
             try:
                 content = read_image(self._paths, path)

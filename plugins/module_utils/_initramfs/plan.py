@@ -188,7 +188,7 @@ def _stale_foreign(host: Images, wanted: dict[str, str], tolerated: dict[str, st
 
 def _kind(foreign: Foreign) -> str:
     """What a Foreign image is, for messages."""
-    return "a unified kernel image" if foreign.is_unified else "an image that a boot entry loads, and a copy of none in /boot"
+    return "a unified kernel image" if foreign.is_unified else "an image that a boot entry loads, and a copy of none that a tool known here makes"
 
 
 def _reasons(image: Image, wanted: dict[str, str], tolerated: dict[str, str]) -> list[str]:

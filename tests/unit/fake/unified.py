@@ -80,12 +80,16 @@ class PresetHost(UnifiedHost):
 
 
 class UkifyHost(UnifiedHost):
-    """kernel-install with layout=uki (source: 60-ukify.install of systemd 257)."""
+    """kernel-install with layout=uki, which takes the line apart by white space and adds the machine's id where the image is named
+    after it (source: kernel_cmdline() in 60-ukify.install of systemd 257).
+    """
 
+    version = KERNEL
     image = f"efi/EFI/Linux/0123-{KERNEL}.efi"
 
     def set_up(self):
         self.program("kernel-install")
+        self.write("etc/machine-id", "0123\n")
         self.write("etc/kernel/install.conf", "# a comment\nlayout=uki\nuki_generator=ukify\n")
         self.write(f"lib/modules/{KERNEL}/vmlinuz", "")
         self.do_kernel_install("add", KERNEL, "")
@@ -93,7 +97,10 @@ class UkifyHost(UnifiedHost):
     def do_kernel_install(self, verb, version, dummy):
         assert (verb, version) == ("add", KERNEL)
         if "kernel-install" not in self.broken:
-            self._build(self.read("etc/kernel/cmdline").strip())
+            words = self.read("etc/kernel/cmdline").split()
+            if not any(word.startswith("systemd.machine_id=") for word in words):
+                words.append("systemd.machine_id=0123")
+            self._build(" " + " ".join(words))
 
 
 __all__ = ("PresetHost", "UkifyHost", "UnifiedHost", "unified")

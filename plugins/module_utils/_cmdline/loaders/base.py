@@ -14,6 +14,8 @@ programs that will run too, and touch neither files nor programs. Everything els
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
     from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+_BLANKS = re.compile(r"[ \t\n\v\f\r]{2}|[\t\n\v\f\r]")
 
 
 class Edges(NamedTuple):
@@ -241,8 +245,31 @@ def made_otherwise(name: str, after: Boot[More], *, names: Collection[str]) -> l
     ]
 
 
+def against(wishes: Iterable[Wish], others: Mapping[str, str]) -> list[str]:
+    """A sentence for each word that a drop-in file sets against a wish; ``others``: path -> its line."""
+    return [
+        f"{word.text} is set in {path}, which the tool adds to what is set here: remove it there, then run again"
+        for path, line in others.items() for wish in wishes for word in wish.unwanted(parse(line))
+    ]
+
+
+def made_of(goal: Goal, name: str, *, line: str, others: Mapping[str, str]) -> Goal:
+    """The Goal of a way back, for entries that a tool makes of the ``line`` called ``name`` and of the ``others``, path -> line, which stay."""
+    wishes = goal.of(name)
+    then = parse(" ".join((goal.edit(name, line), *others.values())))
+    return replace(goal, wishes=[exact(wish.name, then) for wish in wishes], own={**goal.own, name: wishes})
+
+
+def torn(line: str, who: str) -> list[str]:
+    """A sentence for each word of a line in which ``who`` would make one blank of all white space."""
+    return [
+        f"{word.text} has white space that is not one blank, of which {who} would make one: write it with single blanks, or leave it out, then run again"
+        for word in parse(line).words if _BLANKS.search(word.text)
+    ]
+
+
 def _outside_quotes(text: str) -> str:
     return "".join(text.split('"')[::2])
 
 
-__all__ = ("Backend", "Edges", "commented", "foreign", "lost", "made_otherwise")
+__all__ = ("Backend", "Edges", "against", "commented", "foreign", "lost", "made_of", "made_otherwise", "torn")

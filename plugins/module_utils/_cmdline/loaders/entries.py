@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._boot.counters import uncounted
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import Entry, System
@@ -29,7 +30,7 @@ class EntryFiles(Backend[More]):
             Entry(f"{place}/loader/entries/{name}", place, self._files.read(f"{place}/loader/entries/{name}") or "")
             for place in self._paths.boots
             for name in self._files.names(f"{place}/loader/entries")
-            if name.endswith(".conf")
+            if is_entry(name)
         ]
 
     def system(self) -> System:
@@ -58,8 +59,12 @@ class EntryFiles(Backend[More]):
 
     def booted_first(self, entries: Iterable[Entry]) -> list[Entry]:
         """Entries with the one first that the running kernel was started by, where the loader has said which that is."""
-        booted = self._paths.loader_text(self._fs, "LoaderEntrySelected")
-        return sorted(entries, key=lambda entry: entry.path.rpartition("/")[2] != booted)
+        return sorted(entries, key=lambda entry: not self.has_booted(entry))
+
+    def has_booted(self, entry: Entry) -> bool:
+        """Whether the loader says that the running kernel was started by an entry."""
+        said = self._paths.loader_text(self._fs, "LoaderEntrySelected")
+        return said is not None and uncounted(entry.path.rpartition("/")[2]) == uncounted(said)
 
     def none_is_ours(self, why_not: Callable[[Entry], str | None]) -> PlanError:
         """The PlanError where no entry is this system's; ``why_not(entry)``: a phrase."""
@@ -70,4 +75,9 @@ class EntryFiles(Backend[More]):
         )
 
 
-__all__ = ("EntryFiles",)
+def is_entry(name: str) -> bool:
+    """Whether a file below loader/entries is an entry by its name (source: systemd src/boot/boot.c valid_type1_filename())."""
+    return name.lower().endswith(".conf") and not name.startswith(".") and not name.lower().startswith("auto-")
+
+
+__all__ = ("EntryFiles", "is_entry")

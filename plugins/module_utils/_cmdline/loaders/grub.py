@@ -115,11 +115,26 @@ class Grub(Backend[GrubState]):
             raise ApplyError(*(told(error, f"running {argv[0].rpartition('/')[2]}") + problems)) from error
         return out
 
+    def _default_entry(self, cfg: str) -> grubcfg.Entry | None:
+        """The entry of a grub.cfg that will boot; None where that does not say."""
+        env = self._files.read(self._paths.grub2_env if cfg == self._paths.grub2_cfg else self._paths.grub_env)
+        return grubcfg.default_entry(self._files.read(cfg) or "", grubcfg.parse_environment(env or ""))
+
+    def loaded_images(self) -> list[str]:
+        """The images that the entry loads which will boot, as it names them, whoever wrote it; none where it starts another system, or
+        GRUB has not started the running kernel: it gives that the word BOOT_IMAGE (source: grub-core/loader/i386/linux.c).
+        """
+        running = parse(self._fs.read(f"{self._fs.proc}/cmdline") or "")
+        if not running.named("BOOT_IMAGE"):
+            return []
+        cfgs = [cfg for cfg in (self._paths.grub_cfg, self._paths.grub2_cfg) if not _BLS.search(self._files.read(cfg) or "")]
+        found = [self._default_entry(cfg) for cfg in cfgs]
+        ours = [entry for entry in found if entry is not None and parse(entry.line or "").values("root")[-1:] == running.values("root")[-1:]]
+        return [name for entry in ours for name in entry.initrds]
+
     def entries(self) -> tuple[tuple[str, str], ...]:
         """The entry that will boot, from grub.cfg."""
-        text = self._files.read(self._cfg)
-        env = self._files.read(self._paths.grub2_env if self._is_grub2 else self._paths.grub_env)
-        entry = grubcfg.default_entry(text or "", grubcfg.parse_environment(env or ""))
+        entry = self._default_entry(self._cfg)
         if entry is None or entry.line is None:
             raise PlanError(
                 f"{self._cfg} does not say which entry boots by default, or that entry starts no kernel: see "

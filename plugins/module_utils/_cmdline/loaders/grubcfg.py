@@ -23,18 +23,22 @@ _ENTRY = re.compile(r"\s*(menuentry|submenu)\s")
 _LINUX = re.compile(r"\s*linux(?:16|efi)?\s+\S+[ \t]*(?P<line>.*)")
 # Xen starts the kernel as its module.
 _MODULE = re.compile(r"\s*module2?\s+(?:--nounzip\s+)?\S*vmlinu\S+[ \t]*(?:placeholder[ \t]+)?(?P<line>.*)")
+_INITRD = re.compile(r"\s*initrd(?:16|efi)?\s+(?P<names>.*)")
 _DEFAULT = re.compile(r'\s*set default="(.*)"')
 
 
 @dataclass
 class Entry:
-    """A menu entry or a submenu; ``line`` is the command line of the kernel that it starts, None for a submenu."""
+    """A menu entry or a submenu; ``line`` is the command line of the kernel that it starts, None for a submenu; ``initrds``: the images
+    that it loads, as it names them.
+    """
 
     title: str
     ids: tuple[str, ...]
     parent: Entry | None
     line: str | None = None
     is_menu: bool = False
+    initrds: tuple[str, ...] = ()
 
 
 def parse_entries(text: str) -> list[Entry]:
@@ -51,6 +55,9 @@ def parse_entries(text: str) -> list[Entry]:
             match = _LINUX.match(raw) or _MODULE.match(raw)
             if match:
                 stack[-1][0].line = match.group("line").rstrip(" \t\r")
+            match = _INITRD.match(raw)
+            if match:
+                stack[-1][0].initrds += tuple(words_of(match.group("names")))
         words = words_of(raw.split("#", 1)[0])
         depth += sum(word in ("{",) for word in words) - sum(word in ("}",) for word in words)
         while stack and depth <= stack[-1][1]:

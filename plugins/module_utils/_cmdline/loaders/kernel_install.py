@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import commented
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import commented, torn
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import with_options
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.entries import EntryFiles
@@ -57,9 +57,8 @@ class KernelInstall(EntryFiles[None]):
 
     def _refuse_another(self, ours: list[Entry], system: System) -> None:
         """Raises PlanError where the loader says that it booted this system by an entry that is not kernel-install's."""
-        booted = self._paths.loader_text(self._fs, "LoaderEntrySelected")
         for entry in self.all_entries():
-            if entry.path.rpartition("/")[2] == booted and entry not in ours and entry.why_not_by_hand(system) is None:
+            if self.has_booted(entry) and entry not in ours and entry.why_not_by_hand(system) is None:
                 raise PlanError(
                     f"this system was booted by {entry.path}, which {entry.why_not_generated(system)}, beside entries of "
                     "kernel-install: boot one of these, or remove them"
@@ -78,6 +77,9 @@ class KernelInstall(EntryFiles[None]):
         path = self._paths.kernel_cmdline
         texts: dict[str, str | None] = {path: goal.edit(path, boot.source)} if goal.edit(path, boot.source) != boot.source else {}
         problems = self.unfit(goal.all) + (commented("/etc/kernel/cmdline", boot.source) if texts else [])
+        if path not in goal.texts:
+            # As it was before us it is written again; of ours, entries of later kernels would have something else.
+            problems += torn(" ".join(text for wish in goal.all for text in wish.texts if wish.present), "kernel-install")
         for name, line in boot.entries:
             new = goal.edit(name, line)
             if new != line:

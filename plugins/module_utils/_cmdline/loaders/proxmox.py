@@ -101,8 +101,12 @@ class Proxmox(Backend[ProxmoxState]):
                 raise PlanError(
                     f"{path} is absent: proxmox-boot-tool needs it for systemd-boot; write the root= argument into it"
                 )
-            # The tool reads the first line, whatever follows.
+            # The tool reads the first line, whatever follows, and ends where that has no root= (source: zz-proxmox-boot).
             lines = entries = ((path, "".join(text.partition("\n")[:2])),)
+            if "root=" not in lines[0][1]:
+                raise PlanError(
+                    f"{path}: its first line, the only one that proxmox-boot-tool reads, has no root=: write all arguments on it, root= too"
+                )
             files = {path: text}
         if "grub" in kinds:
             grub = self._grub.read()

@@ -12,11 +12,12 @@ So no entry is edited here. What an entry alone has would be lost, and is refuse
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import commented, foreign, lost, made_otherwise
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import against, commented, foreign, lost, made_of, made_otherwise, torn
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.entries import EntryFiles
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Collection
 
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import Record
 
 # The tool puts these in itself, or takes them out (source: sedrootflags() in sdbootutil).
 _TOOLS_OWN = ("root", "rootflags", "initrd", "BOOT_IMAGE", "systemd.machine_id")
@@ -34,8 +36,16 @@ _SED = "|&\\"
 _EDITED = re.compile(r"[ \t]{2}|\t|\b(?:root|initrd|BOOT_IMAGE|systemd.machine_id)=|\brootflags=subvol=")
 
 
-class Sdbootutil(EntryFiles[str]):
-    """sdbootutil. ``more`` is the program's path."""
+@dataclass(frozen=True)
+class SdbootutilState:
+    """``program``: its path; ``others``: path -> line of the drop-in files that are added to /etc/kernel/cmdline."""
+
+    program: str
+    others: dict[str, str]
+
+
+class Sdbootutil(EntryFiles[SdbootutilState]):
+    """sdbootutil."""
 
     name = "sdbootutil"
     looked_for = "sdbootutil with entries in loader/entries"
@@ -47,7 +57,7 @@ class Sdbootutil(EntryFiles[str]):
         entries = self.all_entries() if self._paths.program("sdbootutil") else []
         return entries[0].path if entries else None
 
-    def read(self) -> Boot[str]:
+    def read(self) -> Boot[SdbootutilState]:
         """The line of /etc/kernel/cmdline, and the entries that the tool makes of it: of this system and snapshot."""
         system, path = self.system(), self._paths.kernel_cmdline
         text = self._files.read(path) or ""
@@ -61,16 +71,26 @@ class Sdbootutil(EntryFiles[str]):
             raise self.none_is_ours(lambda entry: entry.other_root(system.line) or "starts no Linux kernel")
         entries = tuple((entry.path, entry.options) for entry in self.booted_first(ours))
         files = {path: text, **{entry.path: entry.text for entry in ours}}
-        return Boot(entries=entries, files=files, source=self._source(text), lines=((path, text),), more=self.program("sdbootutil"))
+        others = self._dropins()
+        return Boot(
+            entries=entries, files=files, source=" ".join((_joined(text), *others.values())), lines=((path, text),),
+            more=SdbootutilState(self.program("sdbootutil"), others),
+        )
 
-    def _source(self, text: str) -> str:
-        """What the tool takes for an entry (source: create_boot_options() in sdbootutil)."""
-        texts = [text]
-        for place in (self._paths.root + "/usr/kernel/cmdline.d", f"{self._paths.kernel_cmdline}.d"):
-            texts += [self._files.read(f"{place}/{name}") or "" for name in self._files.names(place)]
-        return " ".join(line.strip() for part in texts for line in lines(part) if not line.startswith("#"))
+    def _dropins(self) -> dict[str, str]:
+        """Path -> line of the drop-in files; one of /etc takes the place of its namesake (source: create_boot_options() in sdbootutil)."""
+        etc, usr = self._paths.cmdline_dropins
+        names = self._files.names(etc)
+        paths = [f"{usr}/{name}" for name in self._files.names(usr) if name not in names] + [f"{etc}/{name}" for name in names]
+        return {path: _joined(self._files.read(path) or "") for path in paths}
 
-    def plan(self, boot: Boot[str], goal: Goal) -> Change:
+    def back(self, boot: Boot[SdbootutilState], record: Record) -> tuple[Goal, list[str]]:
+        """As ever; what drop-in files say stays in the entries."""
+        goal, left = super().back(boot, record)
+        path = self._paths.kernel_cmdline
+        return made_of(goal, path, line=boot.text(path), others=boot.more.others), left
+
+    def plan(self, boot: Boot[SdbootutilState], goal: Goal) -> Change:
         """/etc/kernel/cmdline, then the tool for all entries."""
         path = self._paths.kernel_cmdline
         before = boot.text(path)
@@ -78,12 +98,13 @@ class Sdbootutil(EntryFiles[str]):
         files: dict[str, str | None] = {path: text} if text != before else {}
         commands = []
         if files or goal.again or goal.unmet(boot.entries):
-            commands = [[boot.more, "update-all-entries"]]
+            commands = [[boot.more.program, "update-all-entries"]]
             problems += commented(path, before) + self._lost(boot, [wish.name for wish in goal.all])
-            problems += self._against(boot, goal)
+            problems += against(goal.wishes, boot.more.others)
+            problems += torn(" ".join(new for wish in goal.all for new in wish.texts if wish.present), "sdbootutil")
         return Change(files=files, commands=commands, problems=problems)
 
-    def _lost(self, boot: Boot[str], names: list[str]) -> list[str]:
+    def _lost(self, boot: Boot[SdbootutilState], names: list[str]) -> list[str]:
         """Problems of arguments that nobody named, and that the tool would change in an entry."""
         own = [*names, *_TOOLS_OWN]
         gone = [(name, lost(line, boot.source, names=own)) for name, line in boot.entries]
@@ -94,7 +115,7 @@ class Sdbootutil(EntryFiles[str]):
             if words
         ]
         wanted = foreign(boot.source, own)
-        torn = [text for text in wanted if set(text) & set(_SED) or _EDITED.search(text)]
+        changed = [text for text in wanted if set(text) & set(_SED) or _EDITED.search(text)]
         if any(word.name in ("initrd", "BOOT_IMAGE") for word in parse(boot.source).words):
             problems.append(
                 f"{self._paths.kernel_cmdline} has an initrd= or BOOT_IMAGE=, and sdbootutil drops whatever stands before that: "
@@ -102,26 +123,17 @@ class Sdbootutil(EntryFiles[str]):
             )
         return problems + [
             f"{self._paths.kernel_cmdline} has {text}, which sdbootutil, a shell script around sed, would change: write it with "
-            "single blanks, and without | & \\ and what it sets itself (root=), or remove it, then run again" for text in torn
+            "single blanks, and without | & \\ and what it sets itself (root=), or remove it, then run again" for text in changed
         ]
 
-    def foreign_lost(self, before: Boot[str], after: Boot[str], *, names: Collection[str]) -> list[str]:
+    def foreign_lost(self, before: Boot[SdbootutilState], after: Boot[SdbootutilState], *, names: Collection[str]) -> list[str]:
         """The entries are made anew of files, which may say more than they had."""
         return made_otherwise(self.name, after, names=[*names, *_TOOLS_OWN])
 
-    def _against(self, boot: Boot[str], goal: Goal) -> list[str]:
-        """Problems of what drop-in files set against the wish."""
-        path = self._paths.kernel_cmdline
-        dropped = parse(boot.source[len(self._source_of(boot.text(path))) :])
-        return [
-            f"{word.text} is set in {path}.d or /usr/kernel/cmdline.d: remove it there, then run again"
-            for wish in goal.of(path) for word in wish.unwanted(dropped)
-        ]
 
-    @staticmethod
-    def _source_of(text: str) -> str:
-        """What the tool takes of /etc/kernel/cmdline alone."""
-        return " ".join(line.strip() for line in lines(text) if not line.startswith("#"))
+def _joined(text: str) -> str:
+    """The line that a file stands for."""
+    return " ".join(line.strip() for line in lines(text) if not line.startswith("#"))
 
 
 __all__ = ("Sdbootutil",)

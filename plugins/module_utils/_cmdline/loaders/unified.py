@@ -15,35 +15,45 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._boot.counters import is_at, uncounted
 from ansible_collections.vfio.host.plugins.module_utils._boot.presets import parse_preset
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
 from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, commented, lost, made_otherwise
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, against, commented, lost, made_of, made_otherwise, torn
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 if TYPE_CHECKING:
-    from typing import Collection
+    from typing import Collection, Iterator
 
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import Record
 
-_LAYOUT = re.compile(r"^\s*layout\s*=\s*uki\s*$", re.MULTILINE)
+_LAYOUT = re.compile(r"""^[ \t]*layout[ \t]*=[ \t]*["']?(\w*)["']?[ \t]*$""", re.MULTILINE)
+_OS_IDS = re.compile(r"""^(?:IMAGE_ID|ID)=["']?([\w.-]+)""", re.MULTILINE)
+# kernel-install puts this in where it names images after the machine (source: kernel_cmdline() in 60-ukify.install of systemd).
+_TOOLS_OWN = ("systemd.machine_id",)
 
 
 @dataclass(frozen=True)
 class Built:
-    """An image of this system, the ``command`` that builds it, and the files beside /etc/kernel/cmdline that its line is made of."""
+    """An image of this system, and the ``command`` that builds it; ``of_presets``: by mkinitcpio, which adds drop-in files to its line."""
 
     path: str
     command: tuple[str, ...]
-    sources: tuple[str, ...] = ()
+    of_presets: bool = False
 
 
 @dataclass(frozen=True)
 class UnifiedState:
-    """``commands``: those that build the images."""
+    """``commands``: those that build the images. ``others``: path -> line of the drop-in files that are added to /etc/kernel/cmdline;
+    ``own``: the arguments that a tool adds itself; ``is_joined``: whether one takes that file apart by white space.
+    """
 
     commands: tuple[tuple[str, ...], ...]
+    others: dict[str, str]
+    own: tuple[str, ...]
+    is_joined: bool
 
 
 class Unified(Backend[UnifiedState]):
@@ -75,28 +85,58 @@ class Unified(Backend[UnifiedState]):
                         f"or leave it out, so that {self._paths.kernel_cmdline} counts"
                     )
                 if path and self._fs.exists(self._paths.root + path):
-                    images.append(Built(self._paths.root + path, (program, "-p", name[: -len(".preset")]), self._mkinitcpios()))
+                    images.append(Built(self._paths.root + path, (program, "-p", name[: -len(".preset")]), True))
         return images + self._of_kernel_install()
 
-    def _mkinitcpios(self) -> tuple[str, ...]:
-        """The drop-in files that mkinitcpio adds to /etc/kernel/cmdline (source: build_uki() in mkinitcpio)."""
-        place = self._paths.root + "/etc/cmdline.d"
-        return tuple(f"{place}/{name}" for name in self._files.names(place) if name.endswith(".conf"))
+    def _dropins(self) -> dict[str, str]:
+        """Path -> line of the drop-in files that mkinitcpio adds to /etc/kernel/cmdline (source: build_uki() in mkinitcpio)."""
+        place = self._paths.mkinitcpio_dropins
+        paths = [f"{place}/{name}" for name in self._files.names(place) if name.endswith(".conf")]
+        return {path: _joined(self._files.read(path) or "") for path in paths}
 
     def _of_kernel_install(self) -> list[Built]:
         """The images that kernel-install builds, with layout=uki."""
         program = self._paths.program("kernel-install")
-        conf = next((text for text in map(self._files.read, self._paths.install_conf) if text is not None), "")
-        if not program or not _LAYOUT.search(conf):
+        if not program or self._layout() != "uki":
             return []
-        images = []
+        images = {
+            Built(path, (program, "add", version, f"{self._paths.modules}/{version}/vmlinuz")): token
+            for path, token, version in self._named_by_version()
+        }
+        # Another system may have a kernel of the same version on that partition.
+        ours = {token for image, token in images.items() if self._booted(image.path)} or self._tokens()
+        return [image for image, token in images.items() if token in ours or not ours & set(images.values())]
+
+    def _named_by_version(self) -> Iterator[tuple[str, str, str]]:
+        """(path, what is before the version in its name, version) of each image that is named after an installed kernel."""
+        versions = [version for version in self._files.names(self._paths.modules) if self._fs.exists(f"{self._paths.modules}/{version}/vmlinuz")]
         for place in self._paths.boots:
             for name in self._files.names(f"{place}/EFI/Linux"):
-                for version in self._files.names(self._paths.modules):
-                    image = f"{self._paths.modules}/{version}/vmlinuz"
-                    if re.search(rf"-{re.escape(version)}(?:\+\d+(?:-\d+)?)?\.efi\Z", name) and self._fs.exists(image):
-                        images.append(Built(f"{place}/EFI/Linux/{name}", (program, "add", version, image)))
-        return images
+                for version in versions:
+                    end = f"-{version}.efi".lower()
+                    if uncounted(name).endswith(end):
+                        yield f"{place}/EFI/Linux/{name}", uncounted(name)[: -len(end)], version
+
+    def _tokens(self) -> set[str]:
+        """What kernel-install may put before the version (source: man 8 kernel-install, --entry-token=)."""
+        token = next((text for place in self._paths.install_places for text in [self._files.read(f"{place}/entry-token")] if text), None)
+        if token:
+            return {token.strip().lower()}
+        release = next((text for text in map(self._files.read, self._paths.os_release) if text is not None), "")
+        tokens = [*_OS_IDS.findall(release), (self._files.read(self._paths.machine_id) or "").strip(), "Default"]
+        return {token.lower() for token in tokens if token}
+
+    def _layout(self) -> str:
+        """What kernel-install makes (source: man 8 kernel-install, install.conf): a file, and drop-in files, of which the last one counts."""
+        places = self._paths.install_places
+        text = next((text for text in (self._files.read(f"{place}/install.conf") for place in places) if text is not None), "")
+        dropins = {
+            name: f"{place}/install.conf.d/{name}"
+            for place in reversed(places) for name in self._files.names(f"{place}/install.conf.d") if name.endswith(".conf")
+        }
+        texts = [text, *(self._files.read(dropins[name]) or "" for name in sorted(dropins))]
+        layouts: list[str] = [layout for text in texts for layout in _LAYOUT.findall(text)]
+        return layouts[-1] if layouts else ""
 
     def read(self) -> Boot[UnifiedState]:
         """The command line inside of each image of this system, and the file that they are made of."""
@@ -115,22 +155,23 @@ class Unified(Backend[UnifiedState]):
             )
         entries = [(image.path, self._line(image.path)) for image in built]
         entries.sort(key=lambda entry: not self._booted(entry[0]))
-        sources = sorted({source for image in built for source in image.sources})
-        source = "\n".join([text, *(self._files.read(name) or "" for name in sources)])
+        others = self._dropins() if any(image.of_presets for image in built) else {}
+        is_joined = not all(image.of_presets for image in built)
         return Boot(
             entries=tuple(entries),
             files={path: text},
-            source=" ".join(line for line in lines(source) if not line.startswith("#")),
+            source=" ".join((_joined(text), *others.values())),
             lines=((path, text),),
-            more=UnifiedState(tuple(dict.fromkeys(image.command for image in built))),
+            more=UnifiedState(
+                commands=tuple(dict.fromkeys(image.command for image in built)), others=others,
+                own=_TOOLS_OWN if is_joined else (), is_joined=is_joined,
+            ),
         )
 
     def _booted(self, path: str) -> bool:
         """Whether this is the image that started the running kernel."""
         said = self._paths.loader_text(self._fs, "StubImageIdentifier") or self._paths.loader_text(self._fs, "LoaderImageIdentifier")
-        if not said:
-            return False
-        return path.lower().endswith(said.replace("\\", "/").lower())
+        return bool(said) and is_at(path, said or "")
 
     def _line(self, path: str) -> str:
         """The command line inside of an image. Raises PlanError where there is none, or it cannot be read."""
@@ -143,6 +184,12 @@ class Unified(Backend[UnifiedState]):
             raise PlanError(f"{path} has no command line inside: it takes that of the loader, which this collection does not set up")
         return line
 
+    def back(self, boot: Boot[UnifiedState], record: Record) -> tuple[Goal, list[str]]:
+        """As ever; what drop-in files say stays in the images."""
+        goal, left = super().back(boot, record)
+        path = self._paths.kernel_cmdline
+        return made_of(goal, path, line=boot.text(path), others=boot.more.others), left
+
     def plan(self, boot: Boot[UnifiedState], goal: Goal) -> Change:
         """/etc/kernel/cmdline, then the tools that build the images."""
         path = self._paths.kernel_cmdline
@@ -152,11 +199,12 @@ class Unified(Backend[UnifiedState]):
         commands = [list(command) for command in boot.more.commands] if files or goal.again or goal.unmet(boot.entries) else []
         if commands:
             problems += commented(path, before) + self._lost(boot, [wish.name for wish in goal.all])
+            problems += against(goal.wishes, boot.more.others) + (torn(text, "kernel-install") if boot.more.is_joined else [])
         return Change(files=files, commands=commands, problems=problems)
 
     def _lost(self, boot: Boot[UnifiedState], names: list[str]) -> list[str]:
         """Problems of arguments that nobody named, and that an image would lose when it is built."""
-        gone = [(name, lost(line, boot.source, names=names)) for name, line in boot.entries]
+        gone = [(name, lost(line, boot.source, names=[*names, *boot.more.own])) for name, line in boot.entries]
         return [
             f"{name} has {' '.join(words)} inside, and {self._paths.kernel_cmdline} has not, so that building it anew would lose it: "
             "write it there, then run again"
@@ -168,7 +216,12 @@ class Unified(Backend[UnifiedState]):
         self, before: Boot[UnifiedState], after: Boot[UnifiedState], *, names: Collection[str],
     ) -> list[str]:
         """The image is made anew of files, which may say more than it had."""
-        return made_otherwise(self.name, after, names=names)
+        return made_otherwise(self.name, after, names=[*names, *after.more.own])
+
+
+def _joined(text: str) -> str:
+    """The line that a file stands for."""
+    return " ".join(line for line in lines(text) if not line.startswith("#"))
 
 
 __all__ = ("Unified",)

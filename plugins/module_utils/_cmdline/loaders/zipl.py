@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import Wish
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
 
-_SECTION = re.compile(r"\s*(?P<menu>:?)\[?(?P<name>[^\]\s=#]+)\]?\s*\Z")
-_SETTING = re.compile(r"(?P<head>\s*(?P<key>[a-z]+)\s*=\s*)(?P<value>.*?)(?P<tail>\s*)\Z")
+# Words without brackets, such as defaultauto, are no headings (source: scan_section_heading(), scan_menu_heading() in zipl/src/scan.c).
+_SECTION = re.compile(r"\s*(?:\[(?P<section>[^\]\s=#]+)\]|:(?P<menu>[^\s=#]+))\s*\Z")
+_SETTING = re.compile(r"(?P<head>\s*(?P<key>[a-z]+|\d+)\s*=\s*)(?P<value>.*?)(?P<tail>\s*)\Z")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,13 @@ class Zipl(Backend[ZiplState]):
         """Evidence, or None. Without parameters in zipl.conf the entries are grubby's."""
         text = self._files.read(self._paths.zipl_conf)
         return self._paths.zipl_conf if text and self._paths.program("zipl") and _parameters(text) else None
+
+    def loaded_images(self) -> list[str]:
+        """The image that the section loads which will boot; none where zipl.conf does not say."""
+        text = self._files.read(self._paths.zipl_conf) or ""
+        # Behind a comma stands the address in memory (source: man 5 zipl.conf).
+        path = _named(text).get((_default(text), False), {}).get("ramdisk", "").partition(",")[0]
+        return [path] if path and self.found() else []
 
     def read(self) -> Boot[ZiplState]:
         """The parameters of every section, the default one's first."""
@@ -148,7 +156,7 @@ def _sections(text: str) -> Iterator[tuple[int, str | None, bool, re.Match[str]]
         setting = _SETTING.match(line)
         head = None if setting else _SECTION.match(line)
         if head:
-            section, is_menu = head.group("name"), bool(head.group("menu"))
+            section, is_menu = head.group("section") or head.group("menu"), head.group("section") is None
         elif setting:
             yield number, section, is_menu, setting
 
@@ -164,12 +172,23 @@ def _parameters(text: str) -> list[Parameters]:
     return parameters
 
 
-def _default(text: str) -> str | None:
-    """The section that boots: [defaultboot] names it; None where a menu or nothing does."""
+def _named(text: str) -> dict[tuple[str | None, bool], dict[str, str]]:
+    """(section, whether that is a menu) -> its settings by key."""
+    named: dict[tuple[str | None, bool], dict[str, str]] = {}
     for dummy, section, is_menu, setting in _sections(text):
-        if section == "defaultboot" and not is_menu and setting.group("key") == "default":
-            return setting.group("value").strip("\"'")
-    return None
+        named.setdefault((section, is_menu), {})[setting.group("key")] = setting.group("value").strip("\"'")
+    return named
+
+
+def _default(text: str) -> str | None:
+    """The section that boots: [defaultboot] names it, or a menu, and that its section by number; None where nothing does."""
+    named = _named(text)
+    boot = named.get(("defaultboot", False), {})
+    if "defaultmenu" not in boot:
+        return boot.get("default")
+    menu = named.get((boot["defaultmenu"], True), {})
+    # Without a default the first position counts, as the lines have them (source: zipl/src/job.c, default_pos).
+    return menu.get(menu.get("default") or next((key for key in menu if key.isdigit()), ""))
 
 
 __all__ = ("Zipl",)

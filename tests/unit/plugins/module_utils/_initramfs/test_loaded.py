@@ -79,6 +79,15 @@ def test_a_unified_image_that_boots_and_that_no_tool_builds_is_refused(arch, boo
         arch.run(check=True)
 
 
+@pytest.mark.parametrize("name", ["mine+2-1.efi", "mine.efi", "Mine+1-2.EFI"])
+def test_an_image_that_booted_is_known_whatever_its_counter_of_boots_says_by_now(arch, name):
+    arch.put("/etc/mkinitcpio.d/linux.preset", None)
+    arch.put(f"/efi/EFI/Linux/{name}", unified(initrd=image({})))
+    variable(arch, "StubImageIdentifier", "\\EFI\\Linux\\mine+3.efi")
+    with pytest.raises(PlanError, match="boots by .*, a unified kernel image, which lacks"):
+        arch.run(check=True)
+
+
 def test_one_that_did_not_boot_is_named_in_a_warning_until_it_holds_the_files(arch):
     arch.put("/efi/EFI/Linux/other.efi", unified(initrd=image({})))
     variable(arch, "StubImageIdentifier", UKI[4:].replace("/", "\\"))
@@ -102,7 +111,7 @@ def test_a_copy_that_a_boot_entry_loads_is_replaced_with_its_image(pop):
 
 def test_an_image_that_a_boot_entry_loads_and_that_nobody_builds_is_refused(pop):
     pop.put(POP, image({"etc/x": b"old"}))
-    with pytest.raises(PlanError, match="Pop_OS-1/initrd.img, an image that a boot entry loads, and a copy of none"):
+    with pytest.raises(PlanError, match="Pop_OS-1/initrd.img, an image that a boot entry loads, and a copy of none that a tool known here makes"):
         pop.run(check=True)
 
 
@@ -130,3 +139,67 @@ def test_copies_on_proxmox_s_partitions_are_made_anew_where_no_hook_of_its_own_d
         pop.put("/etc/initramfs/post-update.d/proxmox-boot-sync", "")
     pop.run()
     assert (["proxmox-boot-tool", "refresh"] in pop.log) == called
+
+
+GRUB_CFG = """\
+set default="0"
+menuentry 'Linux' --class x $menuentry_id_option 'a' {
+\tlinux\t/boot/vmlinuz-linux root=UUID=1 rw
+\tinitrd\t%s
+}
+menuentry 'Other' {
+\tlinux\t/boot/vmlinuz-other root=UUID=1 rw
+\tinitrd\t/boot/other.img
+}
+"""
+
+
+def by_grub(tmp_path, *, names="/boot/booster-linux.img", path="/boot/grub/grub.cfg", running="BOOT_IMAGE=/boot/vmlinuz-linux root=UUID=1 rw\n"):
+    host = ImageHost(tmp_path / "root", None)
+    host.put("/boot/vmlinuz-linux", "")
+    host.put("/boot/ucode.img", image({})[:512])
+    for name in ("booster-linux", "other"):
+        host.put(f"/boot/{name}.img", image({}))
+    host.put(path, GRUB_CFG % names)
+    host.put("/proc/cmdline", running)
+    host.put(RULES, "rules\n")
+    return host
+
+
+@pytest.mark.parametrize("names, path", [
+    ("/boot/booster-linux.img", "/boot/grub/grub.cfg"),
+    ("/boot/ucode.img /booster-linux.img", "/boot/grub2/grub.cfg"),
+    ("($root)/@/boot/booster-linux.img", "/boot/grub/grub.cfg"),
+])
+def test_an_image_that_grub_loads_and_that_no_tool_here_builds_is_refused(tmp_path, names, path):
+    host = by_grub(tmp_path, names=names, path=path)
+    with pytest.raises(PlanError, match="boots by .*/boot/booster-linux.img, an image that a boot entry loads, .* which lacks"):
+        host.run(check=True)
+    host.put("/boot/booster-linux.img", image({RULES[1:]: b"rules\n"}))
+    assert host.run()["warnings"] == []
+
+
+@pytest.mark.parametrize("change", [
+    {"names": "/boot/ucode.img"}, {"names": "/elsewhere/initrd"}, {"running": "root=UUID=1 rw\n"}, {"running": "BOOT_IMAGE=/x root=UUID=2\n"},
+])
+def test_what_grub_does_not_load_for_this_system_is_not_asked(tmp_path, change):
+    assert not by_grub(tmp_path, **change).run()["changed"]
+
+
+def test_a_link_that_grub_loads_is_the_image_that_it_leads_to(tmp_path):
+    host = by_grub(tmp_path, names="/initrd.img")
+    host.install("mkinitramfs")
+    host.install("update-initramfs", text="mkinitramfs")
+    host.add_kernel()
+    os.symlink(f"initrd.img-{KERNEL}", host.root + "/boot/initrd.img")
+    assert host.statuses() == {f"/boot/initrd.img-{KERNEL}": "rebuilt"}
+    assert os.path.islink(host.root + "/boot/initrd.img")
+
+
+def test_an_image_that_zipl_loads_and_that_no_tool_here_builds_is_refused(tmp_path):
+    host = by_grub(tmp_path, running="root=UUID=1\n")
+    host.install("zipl")
+    section = 'target=/boot\nimage=/boot/vmlinuz\nramdisk=/boot/other.img,0x2000000\nparameters="root=UUID=1"\n'
+    host.put("/etc/zipl.conf", f"[defaultboot]\ndefault=a\n[a]\n{section}")
+    with pytest.raises(PlanError, match="boots by .*/boot/other.img, an image that a boot entry loads"):
+        host.run(check=True)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -109,6 +110,36 @@ def test_the_entry_that_booted_is_the_one_that_is_told_of(tmp_path):
     assert take(host, check=True)["args"]["iommu"]["configured"] == ["pt"]
 
 
+@pytest.mark.parametrize("name", ["Mine.conf", "mine+2-1.conf", "MINE+3.CONF"])
+def test_the_loader_s_name_of_an_entry_is_in_lower_case_and_from_before_the_boot_was_counted(tmp_path, name):
+    host = SystemdBootHost(tmp_path)
+    host.write("boot/efi/vmlinuz", "")
+    host.write(f"boot/efi/loader/entries/{name}", "linux /vmlinuz\noptions root=/dev/vda2 ro\n")
+    host.loader_variable("LoaderEntrySelected", name.lower().replace("+2-1", "+3"))
+    with pytest.raises(PlanError, match=f"was booted by .*{re.escape(name)}"):
+        take(host)
+
+
+def test_an_entry_in_upper_case_is_one_and_what_the_loader_passes_over_is_none(tmp_path):
+    host = EntriesHost(tmp_path)
+    entries = tmp_path / "boot/loader/entries"
+    text = (entries / "arch.conf").read_text()
+    (entries / "arch.conf").rename(entries / "ARCH.CONF")
+    for name in (".arch.conf", "auto-arch.conf"):
+        (entries / name).write_text(text)
+    take(host)
+    assert "iommu=pt" in (entries / "ARCH.CONF").read_text()
+    assert [(entries / name).read_text() for name in (".arch.conf", "auto-arch.conf")] == [text, text]
+
+
+@pytest.mark.parametrize("kind", [SystemdBootHost, SdbootutilHost])
+def test_a_value_of_which_a_tool_would_make_another_is_refused(tmp_path, kind):
+    host = kind(tmp_path)
+    with pytest.raises(PlanError, match="has white space that is not one blank"):
+        run(host, {"dyndbg": "module  vfio +p"}, check=True)
+    run(host, {"dyndbg": "module vfio +p"})
+
+
 @pytest.mark.parametrize("text", ["options\ta\tb\n", "options   a\tb  \n", "\toptions a\tb\n"])
 def test_white_space_within_options_stays(text):
     assert parse_entry(text)["options"] == "a\tb"
@@ -151,6 +182,21 @@ class TestSdbootutil:
         host.write("etc/kernel/cmdline.d/a.conf", "iommu=off\n")
         with pytest.raises(PlanError, match="iommu=off is set in"):
             take(host, check=True)
+
+    def test_what_a_drop_in_says_too_stays_when_ours_is_taken_back(self, tmp_path):
+        host = SdbootutilHost(tmp_path)
+        host.write("etc/kernel/cmdline.d/a.conf", "iommu=pt\n")
+        host.do_sdbootutil("update-all-entries")
+        before = host.entries()
+        take(host)
+        assert run(host, None, False)["changed"]
+        assert host.entries() == before
+
+    def test_a_drop_in_of_etc_takes_the_place_of_its_namesake(self, tmp_path):
+        host = SdbootutilHost(tmp_path)
+        host.write("usr/kernel/cmdline.d/a.conf", "iommu=off\n")
+        host.write("etc/kernel/cmdline.d/a.conf", "")
+        assert take(host)["changed"]
 
     @pytest.mark.parametrize("text", [None, "\n"])
     def test_without_a_command_line_of_its_own_it_would_take_the_running_one(self, tmp_path, text):

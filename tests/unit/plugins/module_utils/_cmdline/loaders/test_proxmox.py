@@ -94,6 +94,16 @@ def test_only_the_first_line_is_the_tools(tmp_path, rest):
 
 def test_the_words_of_a_tool_that_refuses_are_told(tmp_path):
     host = ProxmoxHost(tmp_path)
-    host.write(CMDLINE, "ro quiet\n")
-    with pytest.raises(ApplyError, match="No root= parameter in /etc/kernel/cmdline found"):
+    host.fail["proxmox-boot-tool"] = 1
+    with pytest.raises(ApplyError, match="proxmox-boot-tool failed with status 1: .*no space left on device"):
         take(host)
+
+
+@pytest.mark.parametrize("text", ["\nroot=ZFS=rpool/ROOT/pve-1 boot=zfs\n", "# root on ZFS\nroot=ZFS=rpool/ROOT/pve-1\n", ""])
+def test_a_first_line_with_which_the_tool_ends_is_refused_before_it_runs(tmp_path, text):
+    host = ProxmoxHost(tmp_path)
+    host.write(CMDLINE, text)
+    calls = len(host.calls)
+    with pytest.raises(PlanError, match="its first line, the only one that proxmox-boot-tool reads, has no root="):
+        take(host, check=True)
+    assert len(host.calls) == calls

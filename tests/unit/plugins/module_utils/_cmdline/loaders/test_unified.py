@@ -24,21 +24,29 @@ from ansible_collections.vfio.host.tests.unit.fake.unified import unified
 PRESET = "etc/mkinitcpio.d/linux.preset"
 
 
-def take(host, args=None, check=False):
-    plans = list(run_areas({"cmdline": (host.area, Request(args or {"iommu": "pt"}))}, check, open_journal=lambda: Journal(host.kernel, host.files)).values())
+def run(host, request, check=False):
+    plans = list(run_areas({"cmdline": (host.area, request)}, check, open_journal=lambda: Journal(host.kernel, host.files)).values())
     return {**report(plans), **plans[0].result()}
 
 
-@pytest.mark.parametrize("kind, call", [
-    (PresetHost, ["mkinitcpio", "-p", "linux"]),
-    (UkifyHost, ["kernel-install", "add", "6.12.107-amd64"]),
+def take(host, args=None, check=False):
+    return run(host, Request(args or {"iommu": "pt"}), check)
+
+
+def give_back(host):
+    return run(host, Request(None, False))
+
+
+@pytest.mark.parametrize("kind, call, own", [
+    (PresetHost, ["mkinitcpio", "-p", "linux"], ""),
+    (UkifyHost, ["kernel-install", "add", "6.12.107-amd64"], " systemd.machine_id=0123"),
 ])
-def test_the_tool_builds_the_image_anew_and_what_is_inside_is_read(tmp_path, kind, call):
+def test_the_tool_builds_the_image_anew_and_what_is_inside_is_read(tmp_path, kind, call, own):
     host = kind(tmp_path)
     calls = len(host.calls)
     assert take(host)["backend"] == "unified"
     assert host.calls[calls:][0][:3] == call
-    assert host.boots() == "root=/dev/vda2 ro quiet iommu=pt"
+    assert host.boots() == "root=/dev/vda2 ro quiet iommu=pt" + own
 
 
 @pytest.mark.parametrize("kind", [PresetHost, UkifyHost])
@@ -55,6 +63,98 @@ def test_a_drop_in_that_mkinitcpio_adds_counts(tmp_path):
     host.do_mkinitcpio("-p", "linux")
     take(host)
     assert host.boots() == "root=/dev/vda2 ro quiet iommu=pt audit=1"
+
+
+def test_a_drop_in_against_the_wish_is_named_before_anything_is_built(tmp_path):
+    host = PresetHost(tmp_path)
+    host.write("etc/cmdline.d/a.conf", "audit=1\n")
+    host.write("etc/cmdline.d/b.conf", "iommu=off\n")
+    host.do_mkinitcpio("-p", "linux")
+    calls = len(host.calls)
+    with pytest.raises(PlanError, match="iommu=off is set in .*/etc/cmdline.d/b.conf"):
+        take(host, check=True)
+    assert len(host.calls) == calls
+
+
+def test_what_a_drop_in_says_too_stays_when_ours_is_taken_back(tmp_path):
+    host = PresetHost(tmp_path)
+    host.write("etc/cmdline.d/a.conf", "iommu=pt\n")
+    host.do_mkinitcpio("-p", "linux")
+    before = host.boots()
+    take(host)
+    assert give_back(host)["changed"]
+    assert (host.boots(), host.read("etc/kernel/cmdline")) == (before, "root=/dev/vda2 ro quiet\n")
+    assert not give_back(host)["changed"]
+
+
+def test_the_machine_s_id_that_kernel_install_puts_in_is_nobody_s_argument(tmp_path):
+    host = UkifyHost(tmp_path)
+    before = host.boots()
+    assert take(host)["changed"]
+    assert not take(host)["changed"]
+    give_back(host)
+    assert host.boots() == before
+
+
+@pytest.mark.parametrize("line, args", [('root=/dev/vda2 x="a  b"', {"iommu": "pt"}), ("root=/dev/vda2 ro quiet", {"x": "a  b"})])
+def test_white_space_of_which_kernel_install_would_make_one_blank_is_refused(tmp_path, line, args):
+    host = UkifyHost(tmp_path)
+    host.write("etc/kernel/cmdline", line + "\n")
+    host.do_kernel_install("add", host.version, "")
+    with pytest.raises(PlanError, match='x="a  b" has white space that is not one blank, of which kernel-install would make one'):
+        take(host, args, check=True)
+
+
+@pytest.mark.parametrize("says", ["booted", "token", "machine", "id"])
+def test_an_image_of_another_system_with_a_kernel_of_the_same_version_stays(tmp_path, says):
+    host = UkifyHost(tmp_path)
+    if says != "booted":
+        host.loader_variable("StubImageIdentifier", "")
+    if says == "token":
+        host.write("etc/kernel/entry-token", "0123\n")
+        host.write("etc/os-release", "ID=fedora\n")
+    if says == "id":
+        host.write("etc/machine-id", "4567\n")
+        host.write("usr/lib/os-release", 'NAME=x\nID="0123"\n')
+    other = tmp_path / f"efi/EFI/Linux/fedora-{host.version}.efi"
+    data = unified(cmdline=b"root=/dev/other")
+    other.write_bytes(data)
+    assert take(host)["changed"]
+    assert not take(host)["changed"]
+    assert other.read_bytes() == data
+
+
+def test_an_image_with_a_counter_of_boots_is_the_one_that_booted(tmp_path):
+    host = UkifyHost(tmp_path)
+    (tmp_path / host.image).rename(tmp_path / f"efi/EFI/Linux/0123-{host.version}+3.efi")
+    (tmp_path / f"efi/EFI/Linux/fedora-{host.version}.efi").write_bytes(unified(cmdline=b"root=/dev/other"))
+    host.write("etc/machine-id", "")
+    host.loader_variable("StubImageIdentifier", f"\\EFI\\LINUX\\0123-{host.version}+2-1.efi")
+    assert [name.rpartition("/")[2] for name, dummy in host.area.look(host.area.read()).boot.entries] == [f"0123-{host.version}+3.efi"]
+
+
+@pytest.mark.parametrize("path, text", [
+    ("etc/kernel/install.conf.d/10-uki.conf", "layout=uki\n"),
+    ("usr/lib/kernel/install.conf.d/10-uki.conf", "layout=uki\n"),
+    ("run/kernel/install.conf", "layout=uki\n"),
+    ("usr/local/lib/kernel/install.conf", "layout=uki\n"),
+    ("usr/lib/kernel/install.conf", 'layout="uki"\n'),
+])
+def test_wherever_kernel_install_is_told_to_make_images_it_is_read(tmp_path, path, text):
+    host = UkifyHost(tmp_path)
+    (tmp_path / "etc/kernel/install.conf").unlink()
+    host.write(path, text)
+    assert take(host)["changed"]
+
+
+def test_a_drop_in_that_has_it_make_entries_instead_counts_last(tmp_path):
+    host = UkifyHost(tmp_path)
+    host.write("usr/lib/kernel/install.conf.d/90-x.conf", "layout=bls\n")
+    with pytest.raises(PlanError, match="nor kernel-install with layout=uki builds it"):
+        take(host)
+    # A file of /etc takes the place of its namesake.
+    host.write("etc/kernel/install.conf.d/90-x.conf", "")
+    assert take(host)["changed"]
 
 
 @pytest.mark.parametrize("line", ['default_cmdline="/etc/mine"', 'default_options="--cmdline /etc/mine"', 'ALL_cmdline="/x"'])

@@ -80,3 +80,45 @@ def test_what_zipl_would_fill_in_is_refused(tmp_path, value):
 def test_a_dollar_alone_is_carried(tmp_path):
     host = make(tmp_path, "parameters = root=LABEL=root ro")
     assert run(host, {"x.a": "$A"})["args"]["x.a"]["configured"] == ["$A"]
+
+
+MENU = """\
+[defaultboot]
+defaultmenu = menu
+:menu
+target=/boot
+2 = a
+1 = b
+{}[a]
+target=/boot
+image=/boot/vmlinuz
+parmfile=/boot/parmfile
+[b]
+target=/boot
+image=/boot/vmlinuz
+parameters="root=/dev/b"
+"""
+
+
+@pytest.mark.parametrize("default", ["default = 2\n", ""])
+def test_a_section_that_boots_by_a_menu_needs_parameters_of_its_own(tmp_path, default):
+    host = ZiplHost(tmp_path)
+    host.write(CONF, MENU.format(default))
+    with pytest.raises(PlanError, match="the default section a has no parameters of its own"):
+        run(host, PLAIN, check=True)
+
+
+def test_the_section_that_boots_by_a_menu_is_the_one_that_is_told_of(tmp_path):
+    host = ZiplHost(tmp_path)
+    host.write(CONF, MENU.format("default=1\n").replace("parmfile=/boot/parmfile", 'parameters="iommu=pt"'))
+    assert run(host, PLAIN, check=True)["args"]["iommu"]["configured"] == ["pt"]
+    host.write(CONF, host.read(CONF).replace('"root=/dev/b"', '"iommu=off"'))
+    assert run(host, {"x": "y"}, check=True)["changed"]
+    assert [name.rpartition(" ")[2] for name, dummy in host.area.look(host.area.read()).boot.entries] == ["b", "a"]
+
+
+def test_a_word_without_brackets_begins_no_section(tmp_path):
+    host = ZiplHost(tmp_path)
+    host.write(CONF, 'defaultauto\n[defaultboot]\ndefaultauto\ndefault=a\n[a]\nimage=/boot/vmlinuz\nparmfile=/p\n[b]\nparameters="x"\n')
+    with pytest.raises(PlanError, match="the default section a has no parameters of its own"):
+        run(host, PLAIN, check=True)

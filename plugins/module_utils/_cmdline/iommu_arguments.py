@@ -25,6 +25,8 @@ _ARGUMENTS = {INTEL: ("intel_iommu", "dmesg | grep DMAR"), AMD: ("amd_iommu", "d
 # Turns every IOMMU off (source: arch/x86/kernel/pci-dma.c, iommu_setup).
 _COMMON = "iommu"
 _OFF = "off"
+# Without PCI there is nothing to be had.
+_PCI = "pci"
 # The arguments of which turning the IOMMU on sets or drops something -> the values that it leaves.
 TURNED_ON: dict[str, tuple[str, ...]] = {"intel_iommu": ("on",), "amd_iommu": (), _COMMON: ()}
 
@@ -60,9 +62,36 @@ def turning_on(table: str | None, running: Line) -> tuple[dict[str, str], dict[s
     return {}, {argument: _OFF, _COMMON: _OFF}
 
 
+def turned_off(line: Line, *, table: str | None, machine: str) -> list[tuple[str, str]]:
+    """[(argument as it is written, what it turns off)] of a line that leaves a kernel for ``machine`` without what devices for VFIO need.
+
+    ``table``: as of turning_on(). Source: pcibios_setup() in arch/x86/pci/common.c and arch/s390/pci/pci.c; early_parse_iommu() in
+    arch/powerpc/kernel/prom.c.
+    """
+    names: dict[str, str] = {}
+    if machine == "x86_64" or machine.endswith("86"):
+        arguments = [_ARGUMENTS[table][0]] if table else [argument for argument, dummy in _ARGUMENTS.values()]
+        names = {_PCI: "PCI", **dict.fromkeys([_COMMON, *arguments], "the IOMMU")}
+    elif machine.startswith("s390"):
+        names[_PCI] = "PCI"
+    elif machine.startswith("ppc"):
+        names[_COMMON] = "the IOMMU"
+    return [
+        (word.text, what) for name, what in names.items() for word in line.named(name)
+        if _OFF in (word.value or "").split(",")
+    ]
+
+
+def lost(name: str, running: Line, *, then: Line, table: str | None) -> list[str]:
+    """The words of the running kernel's line that turn on the IOMMU of ``table``, where ``then`` has another argument ``name`` without it."""
+    if table != INTEL or name != _ARGUMENTS[INTEL][0] or not is_on(INTEL, running) or "on" in _words(then, name):
+        return []
+    return running.texts(name)
+
+
 def _words(line: Line, name: str) -> list[str]:
     """The comma-separated words of all values of an argument."""
     return [word for value in line.values(name) if value for word in value.split(",")]
 
 
-__all__ = ("AMD", "INTEL", "TURNED_ON", "is_on", "turning_on")
+__all__ = ("AMD", "INTEL", "TURNED_ON", "is_on", "lost", "turned_off", "turning_on")

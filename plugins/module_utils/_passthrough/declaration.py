@@ -177,7 +177,7 @@ class Declaration:
             PROBES: (_Late(lambda: _probe_area(fs, files)), self._probes),
             NODES: (_Late(lambda: _node_area(fs, files)), lambda plans: self._nodes(plans, fs, files)),
             MEMLOCK: (_Late(lambda: _memlock_area(fs, files)), lambda dummy: self._memlock(files)),
-            IMAGES: (_Late(lambda: _image_area(fs, files)), self._images),
+            IMAGES: (_Late(lambda: _image_area(fs, files)), lambda plans: self._images(plans, of_host)),
         }
 
     def _check(self) -> None:
@@ -288,7 +288,27 @@ class Declaration:
         from ansible_collections.vfio.host.plugins.module_utils._memlock.request import memlock_request
         return memlock_request(self.options, gives_all=self.is_everything)
 
-    def _images(self, plans: Plans) -> object:
+    def _check_together(self, plans: Plans, of_host: Firmware) -> None:
+        """Raise InputError where one part takes away at the next boot what another needs: asked last, when all have been planned."""
+        arguments = self.options[CMDLINE] or {}
+        if not (self.present and self.options["at_boot"] and (arguments or KERNEL in plans)):
+            return
+        from ansible_collections.vfio.host.plugins.module_utils._passthrough import contradictions
+        problems: list[str] = []
+        if arguments and CMDLINE in plans and self._takes_devices():
+            problems += contradictions.without_iommu(arguments, plans[CMDLINE], table=of_host.table)
+        for area, needed in ((DEVICES, contradictions.needed_for_devices), (SRIOV, contradictions.needed_for_vfs)):
+            plan = plans.get(area)
+            if plan is not None:
+                survey = (plan if area == DEVICES else plan.state).host.survey
+                problems += contradictions.without_module(
+                    needed(plan), arguments if CMDLINE in plans else {}, modules=survey.modules, kernel=plans.get(KERNEL),
+                )
+        if problems:
+            raise InputError(*problems)
+
+    def _images(self, plans: Plans, of_host: Firmware) -> object:
+        self._check_together(plans, of_host)
         if not self.options[IMAGES] or self.options["confirm"]:
             return None
         ahead: dict[str, str | None] = dict(plans[KERNEL].modules.files) if KERNEL in plans else {}

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse_wishes as parse_arguments
+from ansible_collections.vfio.host.plugins.module_utils._core.options import wrong_seconds
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import parse_declarations
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
-from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown, too_long
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown, too_long
 from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import parse as parse_memlock
+from ansible_collections.vfio.host.plugins.module_utils._modules.spec import parse_wishes as parse_modules
 from ansible_collections.vfio.host.plugins.module_utils._nodes.spec import parse as parse_nodes
 from ansible_collections.vfio.host.plugins.module_utils._sriov.spec import parse_entries
 from ansible_collections.vfio.host.plugins.plugin_utils._nearest import did_you_mean, is_typo, nearest
@@ -44,6 +47,11 @@ _SPECS = os.path.join(os.path.dirname(__file__), "..", "..", "roles", "passthrou
 _SHARE = re.compile(r"(100|[0-9]{1,2})(\.[0-9]+)?\Z")
 _TASK_FILES = ("passthrough_before_reboot", "passthrough_after_reboot")
 _BOOLEANS = {"true", "yes", "on", "1", "y", "t", "1.0", "false", "no", "off", "0", "n", "f", "0.0"}
+# What platforms need, of which the shape can be told -> what refuses it.
+_NEEDS: dict[str, Callable[[Any], object]] = {
+    "modules": lambda value: parse_modules(value or []),
+    "kernel_cmdline": lambda value: parse_arguments(value or {}, True),
+}
 _KINDS = {"dict": "a mapping", "list": "a list", "bool": "true or false", "int": "a whole number", "str": "a text"}
 
 
@@ -181,8 +189,8 @@ def _shown(value: object) -> str:
 
 
 def unmeant(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
-    """A sentence for all that the modules would refuse, on any host, of declared devices, VFs, nodes and limits, and for files of
-    tasks that the controller has not.
+    """A sentence for all that the modules would refuse, on any host, of declared devices, VFs, modules, kernel arguments, nodes and
+    limits, of what platforms need too, and for files of tasks that the controller has not.
     """
     problems: list[str] = []
     for name in _TASK_FILES:
@@ -200,15 +208,41 @@ def unmeant(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str
         checks.append(lambda: parse_declarations(devices or {}, may_be_empty=True, consumers=consumers))
     if sriov:
         checks.append(lambda: parse_entries(sriov, "sriov", present=present))
+    modules, arguments = values.get("passthrough_modules"), values.get("passthrough_kernel_cmdline")
+    if modules and present:
+        checks.append(lambda: parse_modules(modules))
+    if arguments:
+        checks.append(lambda: parse_arguments(arguments, present))
     if present:
         parse_nodes(values.get("passthrough_nodes"), values.get("passthrough_iommu_node"), problems=problems)
     parse_memlock(values.get("passthrough_memlock"), present, problems=problems)
+    problems += wrong_seconds(_number(values, "passthrough_timeout", 1), _number(values, "passthrough_confirm", 0))
     for check in checks:
         try:
             check()
         except InputError as error:
             problems += error.messages
-    return [in_inventory(problem, variables) for problem in problems]
+    return [in_inventory(problem, variables) for problem in problems] + (_unmeant_needs(values, variables) if present else [])
+
+
+def _number(values: Mapping[str, Any], name: str, default: int) -> object:
+    """The number of seconds that a variable means, which a template may have made a text of."""
+    value = default if values.get(name) is None else values[name]
+    return int(str(value)) if is_whole(value, 9) else value
+
+
+def _unmeant_needs(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+    """A sentence for all that the modules would refuse of what platforms need, also of a platform that no host has yet."""
+    name = "passthrough_platforms"
+    problems: list[str] = []
+    for platform, needs in (values.get(name) or {}).items():
+        for key, parse in _NEEDS.items():
+            try:
+                parse((needs or {}).get(key))
+            except InputError as error:
+                told = at(of_item(name, (platform, key), variables=variables))
+                problems += [f"{name}.{platform}.{message.replace('arguments:', 'kernel_cmdline:', 1)}{told}" for message in error.messages]
+    return problems
 
 
 __all__ = ("OWN", "PLAYBOOKS", "misfits", "problems_of", "specs", "unknown_variables", "unmeant")

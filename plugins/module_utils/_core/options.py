@@ -15,8 +15,10 @@ from ansible.module_utils.common.validation import check_type_int
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import FORCES
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import IGNORE
-from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown
 
+_LONGEST = 86400  # seconds that a run may wait for anything
+_SHORTEST = 5  # seconds in which somebody can come back by a new connection; ``true``, which Ansible takes for 1, is a slip
 # What is declared once and for all devices, and is looked for in an entry.
 _OF_THE_TASK = ("state", "now", "at_boot", "timeout", "confirm")
 
@@ -55,6 +57,18 @@ def undeclared(options: Mapping[str, Any]) -> Optional[str]:
     return options.get("undeclared") if options["state"] == "present" else IGNORE
 
 
+def wrong_seconds(timeout: Any, confirm: Any) -> List[str]:
+    """A sentence for each of the two that is no number of seconds that a task can have. ansible-core 2.13 hands on a null as it is."""
+    problems = []
+    if not is_whole(timeout, 9) or not 1 <= timeout <= _LONGEST:
+        problems.append(f"timeout is {shown(timeout)}; it is a number of seconds from 1 to {_LONGEST}")
+    if confirm is None or (confirm and not (is_whole(confirm, 9) and _SHORTEST <= confirm <= _LONGEST)):
+        problems.append(
+            f"confirm is {shown(confirm)}; it is a number of seconds from {_SHORTEST} to {_LONGEST}, or 0 where nothing has to be confirmed"
+        )
+    return problems
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """"; did you mean …?" with the nearest of the known words, or nothing."""
     near = get_close_matches(word, list(known), n=1)
@@ -74,4 +88,4 @@ def unknown_options(where: str, value: Mapping[Any, object], *, known: Sequence[
     return problems
 
 
-__all__ = ("ARGUMENTS", "did_you_mean", "undeclared", "unknown_options")
+__all__ = ("ARGUMENTS", "did_you_mean", "undeclared", "unknown_options", "wrong_seconds")

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Callable, ContextManager, Dict, NoReturn,
 from ansible_collections.vfio.host.plugins.module_utils._core.area import Unfinished, report, require_root, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS
 from ansible_collections.vfio.host.plugins.module_utils._core.leaving import fail, printable, runner
+from ansible_collections.vfio.host.plugins.module_utils._core.options import wrong_seconds
 from ansible_collections.vfio.host.plugins.module_utils._host import signals
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 from ansible_collections.vfio.host.plugins.module_utils._host.lock import holder, one_at_a_time
-from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 if TYPE_CHECKING:
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     Prove = Callable[[Sysfs, Plans], Proof]
 
 _PATIENCE = 10  # seconds to wait for another run, where the module has no option for it
-_LONGEST = 86400  # seconds that a run may wait for anything
-_SHORTEST = 5  # seconds in which somebody can come back by a new connection; ``true``, which Ansible takes for 1, is a slip
 
 
 def run_task(
@@ -134,14 +132,7 @@ def _confirmed(module: Module, fs: Sysfs, files: Files) -> Tuple[Confirmation, C
 
 def _check(module: Module) -> None:
     """Raise InputError where the task's seconds are none that a run can wait."""
-    timeout, confirm, problems = module.params.get("timeout", _PATIENCE), module.params.get("confirm", 0), []
-    # ansible-core 2.13 hands on a null as it is.
-    if not is_whole(timeout, 9) or not 1 <= timeout <= _LONGEST:
-        problems.append(f"timeout is {shown(timeout)}; it is a number of seconds from 1 to {_LONGEST}")
-    if confirm is None or (confirm and not (is_whole(confirm, 9) and _SHORTEST <= confirm <= _LONGEST)):
-        problems.append(
-            f"confirm is {shown(confirm)}; it is a number of seconds from {_SHORTEST} to {_LONGEST}, or 0 where nothing has to be confirmed"
-        )
+    problems = wrong_seconds(module.params.get("timeout", _PATIENCE), module.params.get("confirm", 0))
     if problems:
         raise InputError(*problems)
 

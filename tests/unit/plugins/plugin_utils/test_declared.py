@@ -201,3 +201,34 @@ def test_a_variable_with_a_number_that_nothing_can_write_is_one_sentence(name):
         assert _declared.problems_of("main", {name: value}, variables={name: value}) == [
             f"{name}{way}: a number of more than 40 digits, which nothing here can have"
         ]
+
+
+@pytest.mark.parametrize("values, words", [
+    ({"passthrough_kernel_cmdline": {"intel_iommu": True}}, "passthrough_kernel_cmdline: intel_iommu is the boolean true"),
+    ({"passthrough_kernel_cmdline": {"a b": "c"}}, "passthrough_kernel_cmdline: 'a b' is no argument's name"),
+    ({"passthrough_kernel_cmdline": {"a-b": 1, "a_b": 2}}, "passthrough_kernel_cmdline: a_b and a-b are one argument to the kernel"),
+    ({"passthrough_kernel_cmdline": {"x": []}, "passthrough_state": "absent"}, "passthrough_kernel_cmdline: x is an empty list"),
+    ({"passthrough_modules": [{"name": "vfio pci"}]}, "passthrough_modules[0]: name 'vfio pci'"),
+    ({"passthrough_modules": [{"name": "vfio-pci"}, {"name": "vfio_pci"}]}, "the module is declared twice, see passthrough_modules[0]"),
+    ({"passthrough_modules": [{"name": "a", "options": {"x": "y z"}}]}, "passthrough_modules[0] a: option x: 'y z' must be one word"),
+    ({"passthrough_platforms": {"s390": {"kernel_cmdline": {"pci": True}}}}, "passthrough_platforms.s390.kernel_cmdline: pci is the boolean true"),
+    ({"passthrough_platforms": {"p9": {"modules": [{"name": "a", "state": "gone"}]}}}, "passthrough_platforms.p9.modules[0] a: state 'gone'"),
+    ({"passthrough_timeout": 0}, "passthrough_timeout is 0; it is a number of seconds from 1 to 86400"),
+    ({"passthrough_timeout": "86401"}, "passthrough_timeout is 86401;"),
+    ({"passthrough_confirm": 1}, "passthrough_confirm is 1; it is a number of seconds from 5 to 86400"),
+])
+def test_what_the_modules_would_refuse_on_any_host_is_told_before_one_is_asked(values, words):
+    (problem,) = _declared.unmeant(values, values)
+    assert words in problem
+
+
+@pytest.mark.parametrize("values", [
+    {"passthrough_kernel_cmdline": {"intel_iommu": "on", "quiet": None, "console": ["tty0", "ttyS0"]}},
+    {"passthrough_modules": [{"name": "vfio-pci", "options": {"disable_vga": True}}]},
+    {"passthrough_modules": [{"name": "vfio-pci"}], "passthrough_state": "absent"},
+    {"passthrough_platforms": {"x86": None, "s390": {"modules": None, "kernel_cmdline": None}, "p9": {}}},
+    {"passthrough_timeout": "30", "passthrough_confirm": 0},
+    {"passthrough_confirm": "300"},
+])
+def test_what_some_host_could_have_is_left_to_the_host(values):
+    assert _declared.unmeant(values, values) == []

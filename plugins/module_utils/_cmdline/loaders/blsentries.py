@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import Line
 
-_OPTIONS = re.compile(r"(?P<key>[ \t]*options)(?P<space>[ \t]+|\Z)")
+_OPTIONS = re.compile(r"(?P<key>[ \t]*options)(?P<space>[ \t]+|\Z)(?P<value>.*?)(?P<tail>[ \t]*)\Z", re.DOTALL)
+_END = re.compile(r"(\r\n|\r|\n)")
 # Arguments that have systemd, or an init before it, start no more than a shell (source: man 1 systemd, KERNEL COMMAND LINE).
 _RESCUE = frozenset(("single", "s", "S", "1", "rescue", "emergency", "rd.rescue", "rd.emergency"))
 _RESCUE_UNIT = re.compile(r"(?:rd\.)?systemd\.unit=(?:rescue|emergency)\.target\Z")
@@ -140,16 +141,25 @@ def parse_entry(text: str) -> dict[str, str]:
 
 
 def with_options(text: str, options: str) -> str:
-    """The text of an entry with other options, all in the place of the first."""
-    lines, is_written = [], False
-    for line in text.split("\n"):
-        match = _OPTIONS.match(line)
-        if match and not is_written:
-            lines.append(match.group("key") + (match.group("space") or " ") + options)
-        elif not match:
-            lines.append(line)
-        is_written = is_written or bool(match)
-    return "\n".join(lines) if is_written else text.rstrip("\n") + f"\noptions    {options}\n"
+    """The text of an entry with other options: on the last of its lines of options where those before it stay, else all on the first.
+
+    Whatever is around them stays, the ends of lines too, which may be DOS's.
+    """
+    pieces = _END.split(text)  # line, end, line, ..., end, line
+    found = {index: match for index, match in ((index, _OPTIONS.match(pieces[index])) for index in range(0, len(pieces), 2)) if match}
+    if not found:
+        end = pieces[1] if len(pieces) > 1 else "\n"
+        return f"{text.rstrip(end)}{end}options    {options}{end}"
+    *others, last = found
+    before = "".join(found[index].group("value") + " " for index in others)
+    stays = options.startswith(before) and options != before
+    kept, new = (last, options[len(before):]) if stays else (next(iter(found)), options)
+    match = found[kept]
+    pieces[kept] = match.group("key") + (match.group("space") or " ") + new + match.group("tail")
+    for index in found:
+        if not stays and index != kept:
+            pieces[index:index + 2] = [""] * len(pieces[index:index + 2])
+    return "".join(pieces)
 
 
 __all__ = ("Entry", "System", "parse_entry", "with_options")

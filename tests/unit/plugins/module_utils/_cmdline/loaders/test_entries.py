@@ -12,7 +12,7 @@ import re
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.area import Request
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import parse_entry
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import parse_entry, with_options
 from ansible_collections.vfio.host.plugins.module_utils._core.area import report, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
@@ -138,6 +138,32 @@ def test_a_value_of_which_a_tool_would_make_another_is_refused(tmp_path, kind):
     with pytest.raises(PlanError, match="has white space that is not one blank"):
         run(host, {"dyndbg": "module  vfio +p"}, check=True)
     run(host, {"dyndbg": "module vfio +p"})
+
+
+@pytest.mark.parametrize("change", [
+    lambda text: text.replace("\n", "\r\n"),
+    lambda text: text.replace("\n", "\r"),
+    lambda text: text.rstrip("\n"),
+    lambda text: text.replace("quiet\n", "quiet \t\n"),
+    lambda text: text.replace(" quiet\n", "\noptions quiet\ntitle x\n"),
+], ids=["DOS", "CR", "without an end", "blanks at the end", "two lines of options"])
+@pytest.mark.parametrize("kind", [EntriesHost, SystemdBootHost, KernelstubHost])
+def test_an_entry_comes_back_to_the_byte_whatever_its_lines_look_like(tmp_path, kind, change):
+    host = kind(tmp_path)
+    paths = list((tmp_path / getattr(host, "place", "boot/efi") / "loader/entries").iterdir())
+    before = {path: change(path.read_text()).encode() for path in paths}
+    for path, data in before.items():
+        path.write_bytes(data)
+    assert take(host)["changed"]
+    assert not take(host)["changed"]
+    assert run(host, None, False)["changed"]
+    assert {path: path.read_bytes() for path in paths} == before
+
+
+def test_options_of_which_the_first_line_changes_come_on_one_line():
+    assert with_options("options a b\r\nlinux /x\r\noptions c\r\n", "b c d") == "options b c d\r\nlinux /x\r\n"
+    assert with_options("options a\noptions b", "a") == "options a\n"
+    assert with_options("title x\r\n", "a") == "title x\r\noptions    a\r\n"
 
 
 @pytest.mark.parametrize("text", ["options\ta\tb\n", "options   a\tb  \n", "\toptions a\tb\n"])

@@ -147,7 +147,14 @@ class Grub(Backend[GrubState]):
         self._refuse_elsewhere()
         mine = self._mine()
         early, late = self._sources(mine)
-        out = self.read_asked("sh", "-c", ASK, "sh", *(what for dummy, what in early), "--", *(what for dummy, what in late))[0]
+        try:
+            out = self.read_asked("sh", "-c", ASK, "sh", *(what for dummy, what in early), "--", *(what for dummy, what in late))[0]
+        except PlanError as error:
+            files = " or ".join(path for path, dummy in early + late)
+            raise PlanError(*(
+                f"a shell cannot read {files}, so that GRUB's tool would fail as well: {message}; mend the line, then run again"
+                for message in error.messages
+            )) from error
         settings = parse_answers(out, [path for path, dummy in late])
         if settings is None:
             raise PlanError(

@@ -169,3 +169,16 @@ def test_a_menu_on_the_efi_system_partition_that_may_be_the_one_that_boots_is_re
         take(host)
     host.write("boot/efi/EFI/redhat/grub.cfg", "configfile $prefix/grub.cfg\n")
     assert take(host)["changed"]
+
+
+@pytest.mark.parametrize("kind", [GrubHost, GrubMkconfigHost])
+@pytest.mark.parametrize("text, words", [
+    ('GRUB_CMDLINE_LINUX="quiet\n', "Unterminated quoted string|unexpected EOF"),
+    ("GRUB_CMDLINE_LINUX=quiet\nnosuchprogram\n", "not found"),
+    ("GRUB_CMDLINE_LINUX=quiet\nfalse\n", "status 1"),
+])
+def test_settings_that_no_shell_reads_are_named_with_what_the_shell_says(tmp_path, kind, text, words):
+    host = kind(tmp_path)
+    host.write(DEFAULTS, text)
+    with pytest.raises(PlanError, match=f"a shell cannot read .*/etc/default/grub, so that GRUB's tool would fail as well: .*({words}).*; mend the line"):
+        take(host, check=True)

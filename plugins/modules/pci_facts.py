@@ -220,6 +220,7 @@ ansible_facts:
 import gc
 import json
 import sys
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
@@ -228,13 +229,11 @@ from ansible.module_utils.common.warnings import get_deprecation_messages, get_w
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS
 from ansible_collections.vfio.host.plugins.module_utils._core.leaving import fail, printable, runner
 from ansible_collections.vfio.host.plugins.module_utils._devices import details
-from ansible_collections.vfio.host.plugins.module_utils._devices.policies import owners
 from ansible_collections.vfio.host.plugins.module_utils._devices.state import survey
-from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable, Mapping
+    from typing import Any, Callable, Iterable, Iterator, Mapping
 
     from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
     from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
@@ -275,6 +274,10 @@ def read(module: AnsibleModule) -> tuple[dict[str, Any], list[str]]:
     warnings: list[str] = []
     facts["devices"] = details.add(fs, found, facts=select(found.devices, facts["devices"]), fields=module.params["details"])
     if module.params["owners"]:
+        # Compiled on the host each time, so only where they are asked for.
+        from ansible_collections.vfio.host.plugins.module_utils._devices.policies import owners
+        from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+
         owned, facts["policies"], warnings = owners(Files(fs.root), found.devices)
         facts["owners"] = {address: owner for address, owner in owned.items() if address in facts["devices"]}
     return facts, [printable(one) for one in found.warnings + warnings + taken_by_id(found, facts["devices"])]
@@ -317,11 +320,32 @@ def leave(module: AnsibleModule, **result: Any) -> None:
     many = len(result["ansible_facts"]["vfio_host"]["devices"]) > MANY
     if not many or get_warning_messages() or get_deprecation_messages():
         module.exit_json(**printable(result))
-    text = json.dumps(dict(result, invocation={"module_args": module.params}))
-    if "\\udc" in text:  # a byte that is no UTF-8, or one of some rarer characters
-        text = json.dumps(printable(dict(result, invocation={"module_args": module.params})))
-    sys.stdout.write(text + "\n")
+    # All of it is made before any is written.
+    for part in list(texts(dict(result, invocation={"module_args": module.params}))):
+        sys.stdout.write(part)
+    sys.stdout.write("\n")
     raise SystemExit(0)
+
+
+def texts(result: dict[str, Any]) -> Iterator[str]:
+    """The text that json.dumps() makes of a result, in parts: what it takes to make one is free again for the next."""
+    facts = result["ansible_facts"]["vfio_host"]
+    # Inside of a text, its quotes would be written as \\".
+    before, devices, after = encoded({**result, "ansible_facts": {"vfio_host": {**facts, "devices": {}}}}).partition('"devices": {}')
+    yield before + devices[:-1]
+    todo = iter(facts["devices"].items())
+    separator = ""
+    for some in iter(lambda: dict(islice(todo, MANY)), {}):
+        yield separator + encoded(some)[1:-1]
+        separator = ", "
+    yield devices[-1] + after
+
+
+def encoded(value: dict[str, Any]) -> str:
+    """A value as JSON that is text for everybody."""
+    text = json.dumps(value)
+    # A byte that is no UTF-8, or one of some rarer characters.
+    return json.dumps(printable(value)) if "\\udc" in text else text
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ _IO, _MEMORY, _PREFETCH, _64BIT = 0x100, 0x200, 0x2000, 0x100000
 _RESOURCES = tuple(f"bar{number}" for number in range(6)) + ("rom",) + tuple(f"vf_bar{number}" for number in range(6))
 _RESOURCE = re.compile(r"0x([0-9a-f]+) 0x([0-9a-f]+) 0x([0-9a-f]+)\Z")
 _LINK = {"speed": "current_link_speed", "width": "current_link_width", "max_speed": "max_link_speed", "max_width": "max_link_width"}
+_NO_NODES: Dict[str, None] = {"node": None, "cdev": None}
 _UNKNOWN_WIDTHS = (0, 63, 255)  # none negotiated, and what a field of ones reads
 
 
@@ -111,38 +112,45 @@ FIELDS: Dict[str, Callable[[Any, Device, str], Any]] = {
 }
 
 
-def _nodes(fs: Sysfs, usage: Usage, device: Device, is_vfio: bool) -> dict[str, dict[str, str | None] | None]:
+def _nodes(fs: Sysfs, usage: Usage, device: Device) -> dict[str, dict[str, str | None] | None]:
     """{node, cdev}: of its group and of itself, {path, owner, group, mode}; owner and mode are None where the node is not there."""
-    found: dict[str, dict[str, str | None] | None] = {"node": None, "cdev": None}
-    if is_vfio:
-        for place in usage.vfio_nodes.of(device).values():
-            kind = {"vfio": "node", "vfio-dev": "cdev"}.get(place.subsystem)
-            if kind:
-                found[kind] = dict(fs.owners(f"{fs.dev}/{place.name}"), path=f"/dev/{place.name}")
+    found: dict[str, dict[str, str | None] | None] = dict(_NO_NODES)
+    for place in usage.vfio_nodes.of(device).values():
+        kind = {"vfio": "node", "vfio-dev": "cdev"}.get(place.subsystem)
+        if kind:
+            found[kind] = dict(fs.owners(f"{fs.dev}/{place.name}"), path=f"/dev/{place.name}")
     return found
 
 
 def add(fs: Sysfs, survey: Survey, *, facts: dict[str, dict[str, Any]], fields: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """``facts`` (address -> the facts of a device) with all fields of here; ``fields``: the names in FIELDS that are read."""
-    slots: Dict[str, List[str]] = {}
-    for address, device in survey.devices.items():
-        slots.setdefault(_slot(device), []).append(address)
+    """``facts`` (address -> the facts of a device), which get all fields of here; ``fields``: the names in FIELDS that are read."""
+    slots = {address: _slot(device) for address, device in survey.devices.items()}
+    cards: Dict[str, List[str]] = {}
+    for address, slot in slots.items():
+        cards.setdefault(slot, []).append(address)
     asked = set(fields)
     wanted = [(name, FIELDS[name]) for name in FIELDS if name in asked]
     nothing = dict.fromkeys(FIELDS)
-    found = {}
+    without_nodes: Dict[int, Dict[str, Any]] = {}  # as devices share what is known of VFIO (Choices.facts), they share it with two fields more
     for address, own in facts.items():
         device = survey.devices[address]
-        pf = survey.devices.get(device.physfn) if device.physfn else None
-        more = found[address] = {
-            **own, **nothing, "functions": [one for one in slots[_slot(device)] if one != address],
-            "pf_net": None if device.physfn is None else [one["name"] for one in pf.net] if pf else [],
-            "vfio": {**own["vfio"], **_nodes(fs, survey.usage, device, survey.is_vfio(device.driver))},
-        }
+        own.update(nothing)
+        own["functions"] = [one for one in cards[slots[address]] if one != address]
+        own["pf_net"] = None
+        if device.physfn is not None:
+            pf = survey.devices.get(device.physfn)
+            own["pf_net"] = [one["name"] for one in pf.net] if pf else []
+        if survey.is_vfio(device.driver):
+            own["vfio"] = {**own["vfio"], **_nodes(fs, survey.usage, device)}
+        else:
+            kind = id(device.vfio)
+            if kind not in without_nodes:
+                without_nodes[kind] = {**device.vfio, **_NO_NODES}
+            own["vfio"] = without_nodes[kind]
         if wanted:
             directory = fs.device_directory(address)
-            more.update((name, read(fs, device, directory)) for name, read in wanted)
-    return found
+            own.update((name, read(fs, device, directory)) for name, read in wanted)
+    return facts
 
 
 def _slot(device: Device) -> str:

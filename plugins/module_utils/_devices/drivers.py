@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
@@ -116,7 +115,11 @@ def _near(modules: Modules, driver: str, module: str) -> list[str]:
     there = set(modules.registered())
     there.update(name for owner, name in _UNDECLARING.items() if modules.is_loadable(owner))
     same = sorted(set(modules.drivers(module)) | {name for name in there if module_name(name).lower() == module.lower()})
-    return same or get_close_matches(driver.lower(), sorted(there), cutoff=0.7)
+    if same:
+        return same
+    from difflib import get_close_matches  # large, and few tasks name a driver that is not there
+
+    return get_close_matches(driver.lower(), sorted(there), cutoff=0.7)
 
 
 __all__ = ("Choices", "module_name", "named_driver")

@@ -57,24 +57,30 @@ def place_of(directory: str) -> Place:
 
     Behind a second host bridge the path goes on with that one's bus: '0000:00/0e.0/e0/06.0-00.0'.
     """
-    at, way = _way_to(directory)
-    slots = "-".join([one[-_SLOT:] for one in way.functions])
-    return Place(way.path, slots, way.root, way.devpath if at >= 0 and way.domain else None)
+    return place_and_functions(directory)[0]
 
 
 def functions_on(directory: str) -> Tuple[str, ...]:
     """The addresses of all PCI functions on the way to the one at a sysfs ``directory``, from the root; its own is the last."""
-    return _way_to(directory)[1].functions
+    return place_and_functions(directory)[1]
 
 
-def _way_to(directory: str) -> Tuple[int, _Way]:
+def place_and_functions(directory: str) -> Tuple[Place, Tuple[str, ...]]:
+    """What place_of() and functions_on() tell, by one walk."""
     at = directory.rfind(_DEVICES)
-    return at, _way(directory[at + len(_DEVICES):] if at >= 0 else directory)
+    way = _further(directory[at + len(_DEVICES):] if at >= 0 else directory)
+    slots = "-".join([one[-_SLOT:] for one in way.functions])
+    return Place(way.path, slots, way.root, way.devpath if at >= 0 and way.domain else None), way.functions
 
 
 @functools.lru_cache(maxsize=None)
 def _way(directory: str) -> _Way:
-    """The _Way to a directory. Hundreds of functions are behind one bridge: the way to that is walked once."""
+    """The _Way to a directory, kept. Hundreds of functions are behind one bridge: the way to that is walked once."""
+    return _further(directory)
+
+
+def _further(directory: str) -> _Way:
+    """The _Way to a directory from the one that is kept of the directory above."""
     above, dummy, part = directory.rpartition("/")
     way = _way(above) if above else _Way()
     function = _FUNCTION.match(part)
@@ -129,4 +135,4 @@ def roots_in(devpath: str) -> Optional[str]:
     return found[-1] if found and "?" not in found[-1] else None
 
 
-__all__ = ("DEVPATH", "Place", "beside", "functions_on", "place_of", "roots_in", "vf_path", "vf_slots")
+__all__ = ("DEVPATH", "Place", "beside", "functions_on", "place_and_functions", "place_of", "roots_in", "vf_path", "vf_slots")

@@ -27,7 +27,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.pci import (
     last_address,
     parse_modalias,
 )
-from ansible_collections.vfio.host.plugins.module_utils._devices.place import Place, functions_on, place_of, vf_path
+from ansible_collections.vfio.host.plugins.module_utils._devices.place import Place, place_and_functions, place_of, vf_path
 from ansible_collections.vfio.host.plugins.module_utils._devices.stuck import Stuck, sentence
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
 from ansible_collections.vfio.host.plugins.module_utils._host.platform import S390, platform_of, remaps_interrupts
@@ -219,7 +219,8 @@ def _read_device(fs: Sysfs, address: str, directory: str, around: _Surroundings,
     ids = parse_modalias(modalias) if modalias else None
     if modalias is None or ids is None:
         return None
-    above = functions_on(directory)[:-1]
+    place, functions = place_and_functions(directory)
+    above = functions[:-1]
     is_asleep = _is_asleep(fs, directory, above, around.asleep)
     if is_asleep:
         around.asleep.add(address)
@@ -233,7 +234,6 @@ def _read_device(fs: Sysfs, address: str, directory: str, around: _Surroundings,
         stuck[address] = waiting
     override = None if waiting is not None else fs.read(directory + "/driver_override")
     physfn = fs.link(directory + "/physfn")
-    place = place_of(directory)
     pf_place, vf = _pf(fs, around, physfn, address) if physfn else (place, None)
     vendor_name, device_name = around.names(ids["vendor"], ids["device"])
     return Device(

@@ -478,8 +478,10 @@ class _Opened:
         self._handle: Optional[int] = None
 
     def __enter__(self) -> Callable[[int, int], bytes]:
-        with suppress(*_UNREAD):
+        try:
             self._handle = os.open(self._path, os.O_RDONLY)
+        except _UNREAD:
+            self._handle = None
         return self._read_at
 
     def __exit__(self, *dummy: object) -> None:

@@ -20,6 +20,9 @@ from .topology import functions
 
 _WORKER = Path(__file__).with_name("worker.py")
 _MODULES = Path("/lib/modules")
+# Of processes too, so that those of this machine do not count, and that of number 1 may be read as on a host; of the network too: of
+# interfaces that /sys does not have nothing can be told, and then the guards name each one that it has, half of all that is printed.
+_NAMESPACES = ("--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc", "--net")
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def host(size: int, directory: Path) -> Iterator[Host]:
     write_modules(tree / "lib/modules" / os.uname().release)
     # Processes are started as on a managed host: nothing of the controller's environment leads them.
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(tree), "TMPDIR": str(tree)}
-    command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-I", str(_WORKER)]
+    command = ["unshare", *_NAMESPACES, sys.executable, "-I", str(_WORKER)]
     with modules_directory(), subprocess.Popen(
         [*command, str(tree / "sys"), str(tree / "lib/modules")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,

@@ -59,13 +59,15 @@ class _Findings:
         """A way that ends at the last of ``addresses``; the others are the bridges that it is behind. ``load``: (interface, what it
         carries), where ``text`` says that.
         """
+        name, what = load or (None, None)
         end = addresses[-1]
-        for address in reversed(addresses):
-            rest = "" if address == end else f" on {end}, which is behind it"
-            self.put(address, {
-                "kind": kind, "reason": f"{text}{rest or f' on {end}'}", "brief": text + rest, "interface": load[0] if load else None,
-                "carries": load[1] + rest if load else None, "via": None,
-            })
+        reason, rest = f"{text} on {end}", f" on {end}, which is behind it"
+        self.put(end, {"kind": kind, "reason": reason, "brief": text, "interface": name, "carries": what, "via": None})
+        behind: Guard = {
+            "kind": kind, "reason": text + rest, "brief": text + rest, "interface": name, "carries": what and what + rest, "via": None,
+        }
+        for address in addresses[-2::-1]:
+            self.put(address, behind)
 
     def has(self, address: str, kind: str) -> bool:
         return any(one == kind for one, dummy in self._found.get(address, ()))

@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from ansible_collections.vfio.host.plugins.module_utils._core.leaving import printable
 from ansible_collections.vfio.host.plugins.module_utils._devices import details
+from ansible_collections.vfio.host.plugins.modules import pci_facts
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, NVME, TWIN
 
@@ -78,3 +82,29 @@ def test_a_device_taken_by_id_is_told_and_by_a_match_only_those_asked_for(run_mo
     assert "warnings" not in run_module(host, "pci_facts", match=[{"address": NVME}])
     host.take(NIC, TWIN)
     assert "warnings" not in run_module(host, "pci_facts")
+
+
+@pytest.mark.parametrize("many", [1, 2, 3, 7])
+def test_a_host_of_many_devices_has_the_same_result_as_a_small_one(run_module, host, monkeypatch, many):
+    options = {"match": [{"class": ["02", "0108", "06"]}], "details": ["cpus"], "owners": True}
+    expected = run_module(host, "pci_facts", **options)
+    monkeypatch.setattr(pci_facts, "MANY", many)
+    found = run_module(host, "pci_facts", **options)
+    assert len(found["ansible_facts"]["vfio_host"]["devices"]) > many
+    assert found["ansible_facts"] == expected["ansible_facts"]
+
+
+@pytest.mark.parametrize("count", [0, 1, pci_facts.MANY, pci_facts.MANY + 1, 3 * pci_facts.MANY])
+@pytest.mark.parametrize("name", ["plain", "caf\udce9", "\U0001f480 \"devices\": {}"])
+def test_parts_of_a_result_are_its_json(count, name):
+    devices = {f"{number}{name}": {"name": name, "net": [], "devices": {}} for number in range(count)}
+    facts = {"platform": name, "iommu": {"groups": {name: [name]}}, "devices": devices, "owners": {name: {}}}
+    result = {"ansible_facts": {"vfio_host": facts}, "invocation": {"module_args": {"match": [{"net": name}]}}}
+    assert "".join(pci_facts.texts(result)) == json.dumps(printable(result))
+
+
+def test_devices_do_not_share_what_only_one_of_them_has(run_module, host):
+    host.take(NIC)
+    devices = facts(run_module, host)["devices"]
+    assert devices[NIC]["vfio"]["node"] is not None
+    assert [devices[address]["vfio"]["node"] for address in (TWIN, NVME)] == [None, None]

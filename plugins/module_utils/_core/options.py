@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from ansible.module_utils.common.validation import check_type_int
@@ -16,6 +15,7 @@ from ansible.module_utils.common.validation import check_type_int
 from ansible_collections.vfio.host.plugins.module_utils._core.force import FORCES
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import IGNORE
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown
+from ansible_collections.vfio.host.plugins.module_utils._host.words import nearest
 
 _LONGEST = 86400  # seconds that a run may wait for anything
 _SHORTEST = 5  # seconds in which somebody can come back by a new connection; ``true``, which Ansible takes for 1, is a slip
@@ -71,7 +71,7 @@ def wrong_seconds(timeout: Any, confirm: Any) -> List[str]:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """"; did you mean …?" with the nearest of the known words, or nothing."""
-    near = get_close_matches(word, list(known), n=1)
+    near = nearest(word, known, most=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else ""
 
 

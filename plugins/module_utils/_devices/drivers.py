@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.words import nearest
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER, BASE_MODULE, VFIO, Choice, choose, matching
 
 if TYPE_CHECKING:
@@ -115,11 +116,7 @@ def _near(modules: Modules, driver: str, module: str) -> list[str]:
     there = set(modules.registered())
     there.update(name for owner, name in _UNDECLARING.items() if modules.is_loadable(owner))
     same = sorted(set(modules.drivers(module)) | {name for name in there if module_name(name).lower() == module.lower()})
-    if same:
-        return same
-    from difflib import get_close_matches  # large, and few tasks name a driver that is not there
-
-    return get_close_matches(driver.lower(), sorted(there), cutoff=0.7)
+    return same or nearest(driver.lower(), sorted(there), most=3, cutoff=0.7)
 
 
 __all__ = ("Choices", "module_name", "named_driver")

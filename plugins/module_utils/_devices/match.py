@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._core import globs
@@ -18,6 +17,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.options import did
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import IDENTITY, Device, normalize_address
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
+from ansible_collections.vfio.host.plugins.module_utils._host.words import nearest
 
 if TYPE_CHECKING:
     from typing import Callable
@@ -317,7 +317,7 @@ class Selector:
             if any(self._equal(FIELDS[key], value, pattern) for pattern in patterns for value in there):
                 continue
             missing.append(key)
-            near = get_close_matches(patterns[0], sorted(there), n=2, cutoff=0.75)
+            near = nearest(patterns[0], sorted(there), most=2, cutoff=0.75)
             told += [f"the nearest {key} of this host is {' or '.join(near)}"] if near else []
             if FIELDS[key] == MAC and not any(_MAGIC.search(pattern) or _MAC.match(pattern) for pattern in patterns):
                 told.append("a MAC address looks like 52:54:00:12:34:56")

@@ -13,7 +13,7 @@ a part of a name.
 from __future__ import annotations
 
 import re
-from typing import List, Optional
+from typing import Iterable, List, Optional
 
 _BLANK = " \t\n\v\f\r"  # isspace() of C
 _BLANKS = re.compile(f"[{_BLANK}]+")
@@ -35,4 +35,13 @@ def number(text: str, most_digits: int = 10) -> Optional[int]:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= most_digits else None
 
 
-__all__ = ("number", "trimmed", "words")
+def nearest(word: str, known: Iterable[str], *, most: int, cutoff: float) -> List[str]:
+    """Those of the ``known`` words that may have been meant by a ``word``, the nearest first, ``most`` of them at most. ``cutoff``, 0 to 1: how
+    near they are at least.
+    """
+    from difflib import get_close_matches  # large, and asked only where something is wrong
+
+    return get_close_matches(word, list(known), n=most, cutoff=cutoff)
+
+
+__all__ = ("nearest", "number", "trimmed", "words")

@@ -8,10 +8,10 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._host.words import nearest
 from ansible_collections.vfio.host.plugins.module_utils._kernel import kmod, modprobe
 from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import fitting, same
 from ansible_collections.vfio.host.plugins.module_utils._modules.records import Record
@@ -99,7 +99,7 @@ def _impossible(host: Host, wish: Wish) -> Iterator[str]:
 
 
 def _like(host: Host, name: str) -> str:
-    close = difflib.get_close_matches(name, host.modules.all_names(), 5, 0.5)
+    close = nearest(name, host.modules.all_names(), most=5, cutoff=0.5)
     return f"; there are: {', '.join(close)}" if close else ""
 
 

@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import parse_entry
@@ -13,7 +16,7 @@ from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubbyt
 from ansible_collections.vfio.host.plugins.module_utils._competitors import ini
 from ansible_collections.vfio.host.plugins.module_utils._competitors.attributes import sysfs_conf_claims, tmpfiles_claims
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
-from ansible_collections.vfio.host.plugins.module_utils._host.words import number, trimmed, words
+from ansible_collections.vfio.host.plugins.module_utils._host.words import nearest, number, trimmed, words
 from ansible_collections.vfio.host.plugins.module_utils._kernel.modprobe import parse_load, split_options
 from ansible_collections.vfio.host.plugins.module_utils._memlock.records import parse_limits
 
@@ -53,3 +56,14 @@ def test_a_file_and_an_argument_may_have_it(odd):
 def test_a_limit_that_no_run_has_written_is_named(size):
     with pytest.raises(PlanError, match="line 1: no run of ours wrote this"):
         parse_limits(f"vm - memlock {size}\n", "x")
+
+
+@pytest.mark.parametrize(("most", "cutoff", "expected"), [(3, 0.6, ["vfio-pci", "vfio-pc"]), (1, 0.6, ["vfio-pci"]), (3, 1, [])])
+def test_the_nearest_words_come_first_and_only_so_many_of_them(most, cutoff, expected):
+    assert nearest("vfio-pcie", iter(["nvme", "vfio-pc", "vfio-pci"]), most=most, cutoff=cutoff) == expected
+
+
+def test_nothing_is_loaded_to_compare_words_before_one_is_wrong():
+    code = "import sys; sys.path[:] = {0!r}; from {1} import driver_override, pci_facts; sys.exit('difflib' in sys.modules)"
+    script = code.format(sys.path, "ansible_collections.vfio.host.plugins.modules")
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

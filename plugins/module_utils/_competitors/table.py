@@ -6,7 +6,8 @@
 
 """The competitors that are known, one row each: where their files are, and what reads them.
 
-Nothing here runs a program, and nothing here ends a run: what cannot be read or understood becomes a sentence.
+Nothing here runs a program, and nothing here ends a run: what cannot be read or understood becomes a sentence. What few hosts have
+files of is imported by its row, since all that is imported is compiled on each host, in each run.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ from typing import TYPE_CHECKING
 from ansible_collections.vfio.host.plugins.module_utils._competitors import (
     attributes,
     early,
-    guests,
-    netplan,
     networkd,
     networks,
     shell,
@@ -69,7 +68,18 @@ def _with_dropins(foreign: Foreign, kind: str) -> list[list[Text]]:
 
 
 def _netplan(foreign: Foreign) -> list[Claim]:
-    return netplan.netplan_claims(_texts(foreign, foreignpaths.NETPLAN), note=foreign.note)
+    texts = _texts(foreign, foreignpaths.NETPLAN)
+    if not texts:
+        return []
+    from ansible_collections.vfio.host.plugins.module_utils._competitors import netplan
+
+    return netplan.netplan_claims(texts, note=foreign.note)
+
+
+def _nmstate(foreign: Foreign, text: str, path: str) -> list[Claim]:
+    from ansible_collections.vfio.host.plugins.module_utils._competitors import netplan
+
+    return netplan.nmstate_claims(text, path, note=foreign.note)
 
 
 def _ifupdown(foreign: Foreign) -> list[Claim]:
@@ -121,14 +131,28 @@ def _units(foreign: Foreign) -> list[Claim]:
     return found
 
 
+def _libvirt(foreign: Foreign, text: str, path: str) -> list[Claim]:
+    from ansible_collections.vfio.host.plugins.module_utils._competitors import guests
+
+    return guests.libvirt_claims(text, path, note=foreign.note)
+
+
+def _nova(foreign: Foreign, text: str, path: str) -> list[Claim]:
+    from ansible_collections.vfio.host.plugins.module_utils._competitors import guests
+
+    return guests.nova_claims(text, path, note=foreign.note)
+
+
 def _proxmox(foreign: Foreign) -> list[Claim]:
+    mapped, texts = _texts(foreign, foreignpaths.PROXMOX_MAPPING), _texts(foreign, foreignpaths.PROXMOX)
+    if not texts:
+        return []
+    from ansible_collections.vfio.host.plugins.module_utils._competitors import guests
+
     mappings: dict[str, list[str]] = {}
-    for text, dummy in _texts(foreign, foreignpaths.PROXMOX_MAPPING):
+    for text, dummy in mapped:
         mappings.update(guests.mapping_paths(text))
-    return [
-        one for text, path in _texts(foreign, foreignpaths.PROXMOX)
-        for one in guests.proxmox_claims(text, path, mappings=mappings)
-    ]
+    return [one for text, path in texts for one in guests.proxmox_claims(text, path, mappings=mappings)]
 
 
 ROWS: tuple[Callable[[Foreign], list[Claim]], ...] = (
@@ -136,7 +160,7 @@ ROWS: tuple[Callable[[Foreign], list[Claim]], ...] = (
     lambda foreign: networkd.link_claims(_with_dropins(foreign, foreignpaths.LINK)),
     lambda foreign: networkd.network_claims(_with_dropins(foreign, foreignpaths.NETWORK)),
     _netplan,
-    _each(foreignpaths.NMSTATE, lambda foreign, text, path: netplan.nmstate_claims(text, path, note=foreign.note)),
+    _each(foreignpaths.NMSTATE, _nmstate),
     _each(foreignpaths.KEYFILE, lambda dummy, text, path: networks.keyfile_claims(text, path)),
     _each(foreignpaths.IFCFG, lambda dummy, text, path: networks.ifcfg_claims(text, path)),
     _ifupdown,
@@ -145,8 +169,8 @@ ROWS: tuple[Callable[[Foreign], list[Claim]], ...] = (
     _scripts,
     _units,
     _each(foreignpaths.DPDK, lambda dummy, text, path: attributes.dpdk_claims(text, path)),
-    _each(foreignpaths.LIBVIRT, lambda foreign, text, path: guests.libvirt_claims(text, path, note=foreign.note)),
-    _each(foreignpaths.NOVA, lambda foreign, text, path: guests.nova_claims(text, path, note=foreign.note)),
+    _each(foreignpaths.LIBVIRT, _libvirt),
+    _each(foreignpaths.NOVA, _nova),
     _proxmox,
     _each(foreignpaths.DRACUT, lambda dummy, text, path: early.dracut_claims(text, path)),
     _each(foreignpaths.INITRAMFS_TOOLS, lambda dummy, text, path: early.initramfs_tools_claims(text, path)),

@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake.competitors import heads, of_devices, of_vfs
@@ -164,3 +167,21 @@ def test_ids_in_the_modules_of_an_image_are_told_of_a_device_that_is_declared_na
     files = {"etc/initramfs-tools/modules": "vfio\nvfio_pci ids=10de:1b80,8086:10d3\n"}
     assert heads(of_devices(host, files, NATIVE)) == [("/etc/initramfs-tools/modules:2", False)]
     assert of_vfs(host, {}) == []
+
+
+@pytest.mark.parametrize(("path", "loaded"), [
+    (None, []), (DOMAIN, ["guests"]), ("etc/pve/qemu-server/100.conf", ["guests"]), ("etc/netplan/a.yaml", ["netplan"]),
+])
+def test_what_reads_files_that_few_hosts_have_is_loaded_where_there_are_some(tmp_path, path, loaded):
+    if path is not None:
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text("x")
+    code = "\n".join([
+        f"import sys; sys.path[:] = {sys.path!r}",
+        "from ansible_collections.vfio.host.plugins.module_utils._competitors import table",
+        "from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs",
+        f"table.Competitors(Sysfs({str(tmp_path)!r})).claims()",
+        "print(*[name for name in ('guests', 'netplan') if table.__name__.replace('table', name) in sys.modules])",
+    ])
+    told = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+    assert told.stdout.split() == loaded

@@ -20,8 +20,8 @@ from .topology import functions
 
 _WORKER = Path(__file__).with_name("worker.py")
 _MODULES = Path("/lib/modules")
-# Of processes too, so that those of this machine do not count, and that of number 1 may be read as on a host; of the network too: of
-# interfaces that /sys does not have nothing can be told, and then the guards name each one that it has, half of all that is printed.
+# Processes and network are the host's own. This machine's processes would count, and the mounts of its process 1 may not be readable. Its
+# interfaces are not those of the generated /sys, so that nothing could be told of them: every card would have guards that say so.
 _NAMESPACES = ("--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc", "--net")
 
 

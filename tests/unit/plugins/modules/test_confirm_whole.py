@@ -58,6 +58,29 @@ def test_after_a_run_that_was_killed_at_any_step_the_next_one_need_not_wait(run_
     raise AssertionError("the run never came to its end")
 
 
+def test_a_timer_that_is_killed_at_any_step_leaves_the_rest_to_the_next_run(run_module, make_host, monkeypatch):
+    for index in range(30):
+        host = make_host(hosts.x86())
+        systemd, before = Systemd(host), state(host)
+        run_module(host, "driver_override", confirm=30, **WISH)
+        host.faults.reset()
+        host.faults.kill_at(index)
+        with monkeypatch.context() as later, pytest.raises(Killed):
+            time_passes(later)
+            systemd.runs_out()
+        last = host.faults.log[-1][1]
+        host.faults.reset()
+        with monkeypatch.context() as later:
+            time_passes(later)
+            result = run_module(host, "driver_override", policy="none", state="absent")
+        assert not result.get("failed") and said(result), last
+        assert state(host) == before, last
+        if "/run/vfio-host/journal/code/" in last:  # all is restored, and what follows are files of its own
+            assert index > 5
+            return
+    raise AssertionError("the timer never came to its end")
+
+
 def test_a_change_whose_timer_somebody_has_stopped_is_taken_back_by_the_next_run(run_module, host, systemd, monkeypatch):
     before = state(host)
     run_module(host, "driver_override", confirm=30, **WISH)

@@ -111,7 +111,7 @@ def parse_cmdline(text: str) -> list[Directive]:
     for name, value in split_options(text):
         if name == "modprobe.blacklist":
             directives += [Directive("blacklist", module_name(one), "", CMDLINE) for one in (value or "").split(",") if one]
-        elif name == "module_blacklist":
+        elif module_name(name) == "module_blacklist":  # the kernel's own, of whose name '-' and '_' are one
             directives += [Directive("forbid", module_name(one), "", CMDLINE) for one in (value or "").split(",") if one]
         elif "." in name:
             module, dummy, parameter = name.partition(".")

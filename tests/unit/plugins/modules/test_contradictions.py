@@ -42,6 +42,7 @@ def refused(run_module, host, **options):
     ({"intel_iommu": "sm_on"}, "intel_iommu takes the place of intel_iommu=on, which turns the IOMMU on"),
     ({"pci": "off"}, "pci=off turns PCI off"),
     ({"module_blacklist": "a,vfio_pci"}, f"module_blacklist keeps module vfio_pci from loading, and {NEEDED}"),
+    ({"module-blacklist": "vfio_pci"}, f"module_blacklist keeps module vfio_pci from loading, and {NEEDED}"),
     ({"modprobe.blacklist": "vfio-pci"}, f"modprobe.blacklist keeps module vfio_pci from loading, and {NEEDED}"),
 ])
 def test_an_argument_that_takes_the_devices_away_is_refused(run_module, whole, arguments, words):

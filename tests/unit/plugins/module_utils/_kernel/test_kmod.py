@@ -142,7 +142,7 @@ def test_a_file_in_etc_hides_its_namesake_in_lib(modules_of, make_host):
     assert Modules(host.kernel).disabled() == {"b"}
 
 
-@pytest.mark.parametrize("key", ["modprobe.blacklist", "module_blacklist"])
+@pytest.mark.parametrize("key", ["modprobe.blacklist", "module_blacklist", "module-blacklist"])
 def test_the_command_line_disables(modules_of, key):
     assert modules_of(cmdline=f"ro {key}=a-b,c quiet").disabled() == {"a_b", "c"}
 

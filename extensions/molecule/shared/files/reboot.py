@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reboots a host of the lab. Says when its login prompt was on the console, and when each given device was taken.
 
-Usage: reboot.py LAB HOST ADDRESS... Prints JSON, in seconds since the reboot was asked for.
+Usage: reboot.py LAB HOST ADDRESS... Prints JSON, in seconds since the reboot was asked for; null for a prompt that had not come by then.
 """
 
 import json
@@ -25,7 +25,7 @@ def ask(*words):
 
 
 def watch(console, start, seen):
-    while "login" not in seen and "end" not in seen:
+    while "login" not in seen:
         if b" login:" in console.read_bytes()[start:]:
             seen["login"] = time.time()
         time.sleep(0.1)
@@ -37,16 +37,14 @@ watcher = threading.Thread(target=watch, args=(path, path.stat().st_size, seen),
 begin = time.time()
 watcher.start()
 ask("reboot", "--timeout", "900", host)
-watcher.join(600)
-seen["end"] = True
-if "login" not in seen:
-    sys.exit("no login prompt came to the console; did its getty wait too long for the serial port, on a machine too busy?")
+# On a machine too busy the getty gives up waiting for the serial port, and nothing of ours depends on a prompt.
+watcher.join(60)
 # The guest's clock is not this machine's.
 before = time.time()
 guest = float(ask("ssh", host, "--", "date +%s.%N"))
 ahead = guest - (before + time.time()) / 2
 taken = ask("ssh", host, "--", LOOK.format(" ".join(addresses))).split()
 print(json.dumps({
-    "login": round(seen["login"] - begin, 2),
+    "login": round(seen["login"] - begin, 2) if "login" in seen else None,
     "taken": {address: round(float(when) - ahead - begin, 2) for address, when in zip(addresses, taken)},
 }))

@@ -138,8 +138,8 @@ def test_the_way_back_is_there_before_the_first_write(run_module, host, systemd)
     assert len(steps) > 4
 
 
-def test_a_run_that_is_killed_at_any_step_is_taken_back(run_module, make_host, monkeypatch):
-    half_done = 0
+def killed_runs(run_module, make_host):
+    """(step, host, its Systemd, its state before) of runs under confirm, each killed before one step more than the last, until one ends."""
     for index in range(100):
         host = make_host(hosts.x86())
         systemd, before = Systemd(host), state(host)
@@ -148,11 +148,15 @@ def test_a_run_that_is_killed_at_any_step_is_taken_back(run_module, make_host, m
         try:
             run_module(host, "driver_override", confirm=30, **WISH)
         except Killed:
-            pass
+            yield index, host, systemd, before
         else:
-            # With the devices before, between and behind three of them.
-            assert half_done > 5
             return
+    raise AssertionError("the run never came to its end")
+
+
+def test_a_run_that_is_killed_at_any_step_is_taken_back(run_module, make_host, monkeypatch):
+    half_done = 0
+    for index, host, systemd, before in killed_runs(run_module, make_host):
         half_done += any(step[0] == "write" for step in host.faults.log[:-1])
         assert systemd.is_armed or not half_done
         if systemd.is_armed:
@@ -161,7 +165,8 @@ def test_a_run_that_is_killed_at_any_step_is_taken_back(run_module, make_host, m
                 systemd.runs_out()
         found = {path: text for path, text in state(host).items() if not path.startswith("/run/vfio-host")}
         assert found == before, f"killed before step {index}"
-    raise AssertionError("the run never came to its end")
+    # With the devices before, between and behind three of them.
+    assert half_done > 5
 
 
 def test_a_failure_is_put_back_at_once_and_leaves_no_timer(run_module, host, systemd):

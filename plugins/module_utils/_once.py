@@ -59,7 +59,7 @@ def _has(loader: zipimporter, file: str) -> bool:
 
 
 def install() -> None:
-    """Make the finder the first that Python asks. Not where this file came otherwise than in a zip, nor where the finder is wrong about
+    """Make the finder the first that Python asks. Not where this file did not come in a zip, nor where the finder is wrong about
     it.
     """
     loader = getattr(__spec__, "loader", None)

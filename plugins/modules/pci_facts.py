@@ -229,6 +229,7 @@ from ansible.module_utils.common.warnings import get_deprecation_messages, get_w
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS
 from ansible_collections.vfio.host.plugins.module_utils._core.leaving import fail, printable, runner
 from ansible_collections.vfio.host.plugins.module_utils._devices import details
+from ansible_collections.vfio.host.plugins.module_utils._devices.holders import Usage
 from ansible_collections.vfio.host.plugins.module_utils._devices.state import survey
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
@@ -269,10 +270,11 @@ def read(module: AnsibleModule) -> tuple[dict[str, Any], list[str]]:
     """The facts, and the warnings about them."""
     select = selection(module.params["match"])
     fs = Sysfs(run=runner(module))
-    found = survey(fs)
+    usage = Usage(fs)
+    found = survey(fs, usage, with_loaded=False)
     facts: dict[str, Any] = found.facts()
     warnings: list[str] = []
-    facts["devices"] = details.add(fs, found, facts=select(found.devices, facts["devices"]), fields=module.params["details"])
+    facts["devices"] = details.add(fs, found, usage=usage, facts=select(found.devices, facts["devices"]), fields=module.params["details"])
     if module.params["owners"]:
         # Compiled on the host each time, so only where they are asked for.
         from ansible_collections.vfio.host.plugins.module_utils._devices.policies import owners

@@ -170,6 +170,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.host.plugins.module_utils._prove.prove import AUTO, WAYS, prove
 
 if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
     from ansible_collections.vfio.host.plugins.module_utils._prove.prove import Proof
 
 LONGEST = 86400
@@ -200,6 +201,10 @@ def main() -> None:
     module.exit_json(changed=False, **result)
 
 
+def _survey(fs: Sysfs) -> Survey:
+    return survey(fs, with_guards=False, with_loaded=False, with_others=True)
+
+
 def opened(module: AnsibleModule) -> Proof:
     """The Proof. Raises InputError, Busy."""
     addresses, timeout = wanted(module.params["devices"]), module.params["timeout"]
@@ -208,10 +213,10 @@ def opened(module: AnsibleModule) -> Proof:
     fs = Sysfs(run=runner(module))
     require_root(fs)
     if module.check_mode:
-        return prove(fs, survey(fs), addresses=addresses, timeout=timeout, way=module.params["way"], check=True)
+        return prove(fs, _survey(fs), addresses=addresses, timeout=timeout, way=module.params["way"], check=True)
     # No other run may take a device away while it is open.
     with one_at_a_time(Files(fs.root).lock, module._name, timeout=timeout):
-        return prove(fs, survey(fs), addresses=addresses, timeout=timeout, way=module.params["way"])
+        return prove(fs, _survey(fs), addresses=addresses, timeout=timeout, way=module.params["way"])
 
 
 def wanted(devices: list[str]) -> list[str]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.host import FakeHost
+from ansible_collections.vfio.host.tests.unit.fake.sealed import areas, seal
 
 with suppress(ImportError):
     import hypothesis
@@ -52,6 +53,15 @@ def pytest_configure(config):
         made = tempfile.mkdtemp(prefix="vfio-host-", dir=_MEMORY)
         os.environ["TMPDIR"], tempfile.tempdir = made, None
         config.add_cleanup(lambda: shutil.rmtree(made, ignore_errors=True))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def sealed_plans():
+    """Every plan of every test is made of values: whatever it asks of the host fails."""
+    with ExitStack() as stack:
+        for area in areas():
+            stack.enter_context(seal(area))
+        yield
 
 
 @pytest.fixture

@@ -124,13 +124,14 @@ def test_every_room_has_its_floor_and_no_exception_is_left_over():
 
 def test_numbers_of_vfs_touch_nothing_but_what_is_below():
     assert {room_of(one) for name, found in GRAPH.items() if room_of(name) == "_sriov" for one in found} <= {
-        "_sriov", "_devices", "_core", "_host", "__future__", "dataclasses", "errno", "fnmatch", "json", "re", "typing",
+        "_sriov", "_devices", "_competitors", "_kernel", "_core", "_host", "contextlib",
+        "__future__", "dataclasses", "errno", "fnmatch", "json", "re", "typing",
     }
 
 
-def test_devices_ask_about_kernel_modules_by_kmod_and_aliases_alone():
+def test_devices_ask_about_kernel_modules_by_three_files_alone():
     asked = {one for name, found in GRAPH.items() if room_of(name) == "_devices" for one in found if room_of(one) == "_kernel"}
-    assert asked == {"_kernel.alias", "_kernel.kmod"}
+    assert asked == {"_kernel.alias", "_kernel.control", "_kernel.kmod"}
 
 
 def test_nothing_imports_itself_around_a_circle():

@@ -36,8 +36,17 @@ class CmdlineArea:
         self._files = files
         self._paths = paths or BootPaths(files.root)
 
-    def read(self) -> State:
-        """The host as it is now, without the boot loader: some requests need none. Raises InputError, PlanError."""
+    def read(self, request: Request) -> State:
+        """The host as it is now, with its boot loader where the request needs one. Raises InputError, PlanError."""
+        state = self.scan()
+        if request.is_back and not state.has_ours:
+            return state
+        # What is wrong with the request is told before the boot loader's tools are asked.
+        dummy = request.wishes
+        return self.look(state)
+
+    def scan(self) -> State:
+        """The host as it is now, without the boot loader."""
         require_root(self._fs)
         ours = (self._paths.cmdline_record, self._paths.grub_dropin)
         has_ours = any(self._files.read(path) is not None for path in ours)
@@ -48,12 +57,10 @@ class CmdlineArea:
         )
 
     def plan(self, state: State, request: Request) -> CmdlinePlan:
-        """The plan for a request; nothing is touched. Raises InputError, PlanError with every problem."""
+        """The plan for the request that the state was read for; nothing is touched. Raises InputError, PlanError with every problem."""
         if request.is_back and not state.has_ours:
             return CmdlinePlan(state, Goal([]), Change(), is_back=True)
-        # What is wrong with the request is told before the boot loader's tools are asked.
-        dummy = request.wishes
-        return make_plan(self.look(state), request)
+        return make_plan(state, request)
 
     def look(self, state: State) -> State:
         """The state with its boot loader as it is now, or with the reasons why there is none to ask. Raises PlanError."""

@@ -106,7 +106,7 @@ class CmdlinePlan:
         return bool(self.change.files or self.change.commands or self.change.late)
 
     def changed_files(self) -> dict[str, str | None]:
-        """Path -> text or None in the end, for each file that ends otherwise than it is."""
+        """Path -> new text (None: it is removed) of each file that will change."""
         return {**self.change.files, **self.change.late}
 
     @property

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors import (
@@ -30,10 +30,29 @@ from ansible_collections.vfio.host.plugins.module_utils._host import foreignpath
 from ansible_collections.vfio.host.plugins.module_utils._host.foreign import Foreign
 
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Callable, Iterable, Mapping, Protocol
 
-    from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Claim, Script, Text
+    from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Claim, Text
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+    class Directive(Protocol):
+        """A line of modprobe.d."""
+
+        @property
+        def verb(self) -> str:
+            """Its first word."""
+
+        @property
+        def module(self) -> str:
+            """The module that it is about."""
+
+        @property
+        def rest(self) -> str:
+            """What follows."""
+
+        @property
+        def where(self) -> str:
+            """File and line."""
 
 _SOURCE = re.compile(r"^\s*(source|source-directory)\s+(\S+)", re.MULTILINE)
 
@@ -178,45 +197,43 @@ ROWS: tuple[Callable[[Foreign], list[Claim]], ...] = (
 )
 
 
-class Competitors:
-    """What other programs of a host decide at boot. Files are read when they are first asked for, and once."""
+@dataclass(frozen=True)
+class Competition:
+    """What other programs of a host decide at boot. ``claims``: of all rows; ``installs``: of the "install" lines of modprobe.d;
+    ``overrides``: of driverctl: for devices of policies, _devices/competitors.py has messages of its own; ``above``: address -> the
+    names of what is above that function in sysfs, the nearest first: functions, and the root bus last; ``notes``: what could not be
+    checked, in sentences.
+    """
 
-    def __init__(self, fs: Sysfs) -> None:
-        self._fs = fs
-        self._foreign = Foreign(fs.root)
-        self._claims: list[Claim] | None = None
-
-    @property
-    def notes(self) -> list[str]:
-        """What could not be checked, in sentences."""
-        return self._foreign.notes
-
-    @property
-    def script(self) -> Script:
-        """A function from the path of a program to its text, "" where it is no script."""
-        return self._foreign.script
-
-    def scripts(self, command: str) -> str:
-        """The texts of the scripts that a command names."""
-        return "\n".join(map(self.script, re.findall(r"/[\w./@+-]+", command)))
-
-    def above(self, address: str) -> tuple[str, ...]:
-        """The names of what is above a function in sysfs, the nearest first: functions, and the root bus last."""
-        target = self._fs.target(f"{self._fs.pci_devices}/{address}") or ""
-        return tuple(reversed(target.partition("devices/")[2].split("/")[:-1]))
-
-    def claims(self) -> list[Claim]:
-        """The Claims of all rows."""
-        if self._claims is None:
-            self._claims = [claim for row in ROWS for claim in row(self._foreign)]
-        return self._claims
-
-    def overrides(self) -> list[Claim]:
-        """The Claims of driverctl. For devices of policies, _devices/competitors.py has messages of its own."""
-        return [
-            one for text, path in _texts(self._foreign, foreignpaths.DRIVERCTL)
-            for one in attributes.driverctl_claims(text, path, name=os.path.basename(path))
-        ]
+    claims: tuple[Claim, ...] = ()
+    installs: tuple[Claim, ...] = ()
+    overrides: tuple[Claim, ...] = ()
+    above: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
-__all__ = ("Competitors", "ROWS")
+def competition(fs: Sysfs, directives: Iterable[Directive] = (), *, addresses: Iterable[str] = ()) -> Competition:
+    """The Competition on a host. ``directives``: the lines of modprobe.d; ``addresses``: of the functions of which it is asked."""
+    foreign = Foreign(fs.root)
+    above = {}
+    for address in addresses:
+        target = fs.target(f"{fs.pci_devices}/{address}") or ""
+        above[address] = tuple(reversed(target.partition("devices/")[2].split("/")[:-1]))
+    claims = tuple(claim for row in ROWS for claim in row(foreign))
+    installs = tuple(claim for one in directives if one.verb == "install" for claim in _install(foreign, one))
+    overrides = tuple(
+        one for text, path in _texts(foreign, foreignpaths.DRIVERCTL)
+        for one in attributes.driverctl_claims(text, path, name=os.path.basename(path))
+    )
+    return Competition(claims, installs, overrides, above, tuple(foreign.notes))
+
+
+def _install(foreign: Foreign, line: Directive) -> list[Claim]:
+    """The Claims of what an "install" line runs, where that, or a script that it names, speaks of devices."""
+    scripts = "\n".join(map(foreign.script, re.findall(r"/[\w./@+-]+", line.rest)))
+    if not shell.speaks_of_devices(line.rest + scripts):
+        return []
+    return shell.claims(line.rest, line.where, first=0, script=foreign.script, says=f"'install {line.module} {line.rest.strip()}'")
+
+
+__all__ = ("Competition", "ROWS", "competition")

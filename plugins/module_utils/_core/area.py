@@ -6,7 +6,8 @@
 
 """One run over one or more areas of a host: all are read and planned before the first is written.
 
-An area has three verbs: ``read()`` gives its state; ``plan(state, request)`` gives a plan or raises InputError or PlanError
+An area has three verbs: ``read(request)`` gives its state, values that hold all that the request asks of the host, and raises InputError
+where it asks for nothing that could be; ``plan(state, request)`` gives a plan of these values alone, or raises InputError or PlanError
 with every problem it finds; it may have ``ready(plan)``, which gives the plan as it is where something will be applied, with what is
 not asked in check mode, or raises the same; ``apply(plan, journal)`` carries it out and returns the plan as it was carried out, or raises. It
 only goes forward: before it touches a thing it has the journal remember it, and what the journal remembers is restored
@@ -59,11 +60,11 @@ if TYPE_CHECKING:
     class Area(Protocol):
         """State, request and plan are of types that only the area knows."""
 
-        def read(self) -> Any:
-            """The state of the host. Raises PlanError."""
+        def read(self, request: Any) -> Any:
+            """The state of the host, as far as the request is about it. Raises InputError, PlanError."""
 
         def plan(self, state: Any, request: Any) -> Plan:
-            """Raises InputError, PlanError."""
+            """Of values alone: nothing is read. Raises InputError, PlanError."""
 
         def apply(self, plan: Any, journal: Journal) -> Plan:
             """The plan as it was carried out. Raises any of ENDINGS."""
@@ -105,7 +106,7 @@ def run_areas(
         try:
             wanted = request(plans) if callable(request) else request
             if wanted is not None or not callable(request):
-                plans[name] = area.plan(area.read(), wanted)
+                plans[name] = area.plan(area.read(wanted), wanted)
         except (InputError, PlanError) as error:
             problems += [one for one in marked(error.messages, isinstance(error, InputError)) if one not in problems]
         except ENDINGS as error:

@@ -13,7 +13,7 @@ from typing import List, Optional, Sequence, Tuple
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
 
 # Why the host itself may need a device.
-GUARDS = ("network", "storage", "console")
+NETWORK, STORAGE, CONSOLE = GUARDS = ("network", "storage", "console")
 # What a task may be forced to do beside: bind a driver that does not declare the device.
 UNDECLARED = "driver"
 FORCES = GUARDS + (UNDECLARED,)
@@ -43,4 +43,4 @@ def how_to_force(kind: str, where: Optional[str], *, variable: str = "passthroug
     return f"say force: [{kind}] {entry}for the whole task (the role's passthrough_force)"
 
 
-__all__ = ("FORCES", "GUARDS", "UNDECLARED", "how_to_force", "parse_force")
+__all__ = ("CONSOLE", "FORCES", "GUARDS", "NETWORK", "STORAGE", "UNDECLARED", "how_to_force", "parse_force")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, Tuple
 
-# Of what kind a refusal is, where nothing says more: the options are wrong, or the host is not such that they can be met.
+# Of what kind a refusal is, where nothing says more: the options are wrong, or the host cannot meet them.
 INPUT, HOST = "input", "host"
 DEAD, DRIVER, GROUP, GUARD, IN_USE, STUCK, UNMATCHED, VFS = "dead", "driver", "group", "guard", "in_use", "stuck", "unmatched", "vfs"
 

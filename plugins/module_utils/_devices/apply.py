@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._devices.steps import DevicePlan
     from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
-    from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import Modules
+    from ansible_collections.vfio.host.plugins.module_utils._kernel.control import ModuleControl
 
 _SHORT = 1  # seconds in which a module that was loaded just now has probed
 
@@ -74,7 +74,7 @@ def pci_bus(fs: Sysfs, timeout: float) -> PciBus:
 class Applier:
     """Applies one plan through ``fs`` and ``files``. ``timeout``: seconds for a bind to show."""
 
-    def __init__(self, fs: Sysfs, files: Files, *, modules: Modules, is_vfio: Callable[[str | None], bool], timeout: float) -> None:
+    def __init__(self, fs: Sysfs, files: Files, *, modules: ModuleControl, is_vfio: Callable[[str | None], bool], timeout: float) -> None:
         self._fs = fs
         self._files = files
         self._modules = modules
@@ -90,8 +90,8 @@ class Applier:
         Where drivers refuse devices for which a fallback is declared, the others are tried all the same, so that one
         FallbackNeeded tells of all of them.
         """
-        if plan.unsettled:
-            raise ApplyError(f"the driver's name of module {', '.join(plan.unsettled)} is not known, so nothing was touched")
+        if plan.unresolved:
+            raise ApplyError(f"the driver's name of module {', '.join(plan.unresolved)} is not known, so nothing was touched")
         refusals: dict[str, DriverRefusal] = {}
         failed: dict[str, list[str]] = {}
         remember(journal, plan)

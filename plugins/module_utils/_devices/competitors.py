@@ -97,7 +97,7 @@ def _competing(survey: Survey, device: Device) -> list[Alias]:
 def warnings(survey: Survey, *, saved: dict[str, tuple[str, str]], declared: list[tuple[Device, str]]) -> list[str]:
     """What else decides over declared devices, one sentence a finding.
 
-    ``saved``: address -> (driver, file) of driverctl; ``declared``: (device, policy) pairs, with those on their way back.
+    ``saved``: address -> (driver, file) of driverctl; ``declared``: (device, policy) pairs, with those that are given back.
     """
     taken = taken_by_id(survey, [device.address for device, dummy in declared])
     return taken + _by_ids(survey, declared) + _by_alias(survey, declared) + [

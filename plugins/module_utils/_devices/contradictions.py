@@ -4,13 +4,13 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""What is declared, as competitors see it, and what of theirs contradicts it. Pure: files are read by who made the Competitors."""
+"""What is declared, as competitors see it, and what of theirs contradicts it. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ansible_collections.vfio.host.plugins.module_utils._competitors import module_options, shell
+from ansible_collections.vfio.host.plugins.module_utils._competitors import module_options
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import BARRED, NEW_ID, Claim, Target, sentences
 from ansible_collections.vfio.host.plugins.module_utils._devices import competitors
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import BUILTIN, Modules
@@ -18,7 +18,6 @@ from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import BUIL
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-    from ansible_collections.vfio.host.plugins.module_utils._competitors.table import Competitors
     from ansible_collections.vfio.host.plugins.module_utils._devices.area import Host
     from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Named
     from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
@@ -32,7 +31,7 @@ def target_of(host: Host, device: Device, **wishes: Any) -> Target:
     known, of_pf = _nets(host, device), _nets(host, survey.devices.get(device.physfn or ""))
     above = [
         (name, survey.devices[name].ids if name in survey.devices else None)
-        for name in (host.competitors.above(device.physfn or device.address) if host.competitors is not None else ())
+        for name in host.competition.above[device.physfn or device.address]
     ]
     natives = set(survey.choices.native_modules(device.modalias))
     if device.driver is not None and not survey.is_vfio(device.driver):
@@ -57,7 +56,7 @@ def _nets(host: Host, device: Device | None) -> list[Named]:
 
 def warnings_of_devices(host: Host, targets: dict[str, DeviceTarget]) -> list[str]:
     """The sentences for devices, of ``targets``, address -> Target of _devices/resolve.py."""
-    if host.competitors is None or not targets:
+    if not targets:
         return []
     found = [
         target_of(
@@ -66,18 +65,18 @@ def warnings_of_devices(host: Host, targets: dict[str, DeviceTarget]) -> list[st
         )
         for one in targets.values()
     ]
-    return _warnings(host, host.competitors, found, _without_native(host, found) + _stub_ids(host.survey.modules))
+    return _warnings(host, found, _without_native(host, found) + _stub_ids(host.survey.modules))
 
 
 def warnings_of_vfs(host: Host, targets: list[Target]) -> list[str]:
     """The sentences for functions that are declared to have VFs, of Targets."""
-    if host.competitors is None or not targets:
+    if not targets:
         return []
     modules = {module for target in targets for module in target.natives}
     options = module_options.claims(
         modules, settings=host.survey.modules.settings, disabling=lambda module: _disabling(host.survey.modules, module),
     )
-    return _warnings(host, host.competitors, targets, host.competitors.overrides() + options)
+    return _warnings(host, targets, [*host.competition.overrides, *options])
 
 
 def _disabling(modules: Modules, module: str) -> list[tuple[str, str, bool]]:
@@ -123,14 +122,9 @@ def _has_ids(numbers: competitors.Numbers) -> Callable[[Target], bool]:
     return lambda target: competitors.names(numbers, target.ids)
 
 
-def _warnings(host: Host, others: Competitors, targets: list[Target], more: list[Claim]) -> list[str]:
-    claims = others.claims() + more
-    for one in host.survey.modules.configured().directives:
-        if one.verb == "install" and shell.speaks_of_devices(one.rest + others.scripts(one.rest)):
-            claims = claims + shell.claims(
-                one.rest, one.where, first=0, script=others.script, says=f"'install {one.module} {one.rest.strip()}'",
-            )
-    return sentences(claims, targets) + others.notes
+def _warnings(host: Host, targets: list[Target], more: list[Claim]) -> list[str]:
+    found = host.competition
+    return sentences([*found.claims, *more, *found.installs], targets) + list(found.notes)
 
 
 __all__ = ("target_of", "warnings_of_devices", "warnings_of_vfs")

@@ -122,7 +122,7 @@ def _nodes(fs: Sysfs, usage: Usage, device: Device) -> dict[str, dict[str, str |
     return found
 
 
-def add(fs: Sysfs, survey: Survey, *, facts: dict[str, dict[str, Any]], fields: Iterable[str]) -> dict[str, dict[str, Any]]:
+def add(fs: Sysfs, survey: Survey, *, usage: Usage, facts: dict[str, dict[str, Any]], fields: Iterable[str]) -> dict[str, dict[str, Any]]:
     """``facts`` (address -> the facts of a device), which get all fields of here; ``fields``: the names in FIELDS that are read."""
     slots = {address: _slot(device) for address, device in survey.devices.items()}
     cards: Dict[str, List[str]] = {}
@@ -141,7 +141,7 @@ def add(fs: Sysfs, survey: Survey, *, facts: dict[str, dict[str, Any]], fields: 
             pf = survey.devices.get(device.physfn)
             own["pf_net"] = [one["name"] for one in pf.net] if pf else []
         if survey.is_vfio(device.driver):
-            own["vfio"] = {**own["vfio"], **_nodes(fs, survey.usage, device)}
+            own["vfio"] = {**own["vfio"], **_nodes(fs, usage, device)}
         else:
             kind = id(device.vfio)
             if kind not in without_nodes:

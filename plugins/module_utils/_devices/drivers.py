@@ -16,6 +16,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.words import neare
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER, BASE_MODULE, VFIO, Choice, choose, matching
 
 if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import NotBindable
     from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import VfioFacts
     from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import Modules
 
@@ -41,8 +42,9 @@ class Choices:
             self._known[modalias] = found
         return self._known[modalias]
 
-    def facts(self, modalias: str, reason: str | None) -> VfioFacts:
-        """The choice as the facts show it, in a dict that devices share; ``reason``: why VFIO refuses them, or None."""
+    def facts(self, modalias: str, refusal: NotBindable | None) -> VfioFacts:
+        """The choice as the facts show it, in a dict that devices share; ``refusal``: why VFIO refuses them, or None."""
+        reason = refusal.reason if refusal else None
         if (modalias, reason) not in self._facts:
             found = self.choice(modalias)
             self._facts[modalias, reason] = {
@@ -89,7 +91,7 @@ def named_driver(modules: Modules, driver: str, *, where: str, kernel: str) -> t
     if modules.is_loadable(module):
         if _UNDECLARING.get(module) == driver:
             return module, driver
-        if module not in _UNDECLARING and modules.declared_by(module):
+        if module not in _UNDECLARING and modules.aliases_of(module):
             return module, None
     raise PlanError(f"{where}: unknown driver {driver!r}{_why_unknown(modules, driver, module, kernel)}")
 

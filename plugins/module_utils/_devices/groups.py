@@ -63,9 +63,9 @@ def unbindable(survey: Survey, targets: dict[str, Target]) -> list[str]:
     found: dict[tuple[str | None, str | None], list[str]] = {}
     for address, target in targets.items():
         if target.is_vfio and not (target.is_met or target.waits or target.device.vfio["bindable"]):
-            reason = target.device.vfio["reason"]
-            is_hosts = reason == NO_MODULE or (reason == NO_GROUP and not survey.iommu_enabled)
-            found.setdefault((reason, None if is_hosts else address), []).append(target.name)
+            kind = target.device.not_bindable
+            is_hosts = kind == NO_MODULE or (kind == NO_GROUP and not survey.iommu_enabled)
+            found.setdefault((target.device.vfio["reason"], None if is_hosts else address), []).append(target.name)
     return [f"{enumeration(names)} cannot be taken: {reason}" for (reason, dummy), names in found.items()]
 
 

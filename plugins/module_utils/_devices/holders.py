@@ -49,6 +49,14 @@ class Use:
     pid: int | None = None
 
 
+@dataclass(frozen=True)
+class InUse:
+    """What uses one device that is to lose its driver. ``mediated``: the mediated devices that are made of it."""
+
+    uses: tuple[Use, ...] = ()
+    mediated: tuple[str, ...] = ()
+
+
 class Usage:
     """Who uses the devices of one host, at one moment. Nothing is looked at before somebody asks."""
 
@@ -81,8 +89,8 @@ class Usage:
             self._below[device.address] = below(self._fs, device.address)
         return self._below[device.address]
 
-    def of(self, device: Device, is_vfio: bool, *, with_disks: bool = True) -> list[Use]:
-        """Every Use of a device that is to lose its driver. ``with_disks``: its disks' users in the kernel, too.
+    def of(self, device: Device, is_vfio: bool, *, with_disks: bool = True) -> InUse:
+        """What uses a device that is to lose its driver. ``with_disks``: its disks' users in the kernel, too.
 
         Of a device with a native driver udev may be such a user for a moment.
         """
@@ -93,7 +101,7 @@ class Usage:
             self._processes = Processes(self._fs)
             self.__dict__.pop("_some_vfio", None)
             uses = self._of(device, is_vfio, with_disks)
-        return uses
+        return InUse(tuple(uses), tuple(sorted(self.below(device).mediated)))
 
     def _of(self, device: Device, is_vfio: bool, with_disks: bool) -> list[Use]:
         found = self.below(device)
@@ -180,4 +188,4 @@ def _effect(place: Place) -> str:
     return UNPLUGS if place.subsystem in _UNPLUGGED else LOSES
 
 
-__all__ = ("LOSES", "UNPLUGS", "UNTOLD", "Usage", "Use", "WAITS", "processes_using")
+__all__ = ("InUse", "LOSES", "UNPLUGS", "UNTOLD", "Usage", "Use", "WAITS", "processes_using")

@@ -165,7 +165,7 @@ def standings(
 ) -> tuple[dict[str, list[Standing]], set[str], list[str]]:
     """(policy -> list of Standing, modules whose driver is not known yet, warnings) for declarations that hold now."""
     found: dict[str, dict[str, Standing]] = {}
-    unsettled: set[str] = set()
+    unresolved: set[str] = set()
     warnings: list[str] = []
     entries = [entry for one in declared.values() for entry in one]
     for entry in entries:
@@ -190,10 +190,10 @@ def standings(
         if doubt:
             warnings.append(f"{entry.where}: {doubt}")
         if driver is None:
-            unsettled.add(module)
+            unresolved.add(module)
         for standing in _parts(entry, Standing(patterns, driver, module)):
             found.setdefault(entry.policy, {})[standing.comment()] = standing
-    return {policy: list(kinds.values()) for policy, kinds in found.items()}, unsettled, warnings
+    return {policy: list(kinds.values()) for policy, kinds in found.items()}, unresolved, warnings
 
 
 def stand_in(module: str) -> str:

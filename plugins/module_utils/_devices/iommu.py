@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from typing import Iterable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Drivers that do no DMA for themselves, beside VFIO's own (source: driver_managed_dma in the kernel's PCI drivers).
 _WITHOUT_DMA = frozenset(("pci-stub", "pcieport"))
 
-_BACK_END, _UNSAFE = "vfio_iommu_type1", "allow_unsafe_interrupts"
+BACK_END, UNSAFE = "vfio_iommu_type1", "allow_unsafe_interrupts"
 
 # Why nobody checks the interrupts of devices, and what to do about it; by platform, where it is not x86's IOMMU that would.
 _UNCHECKED = (
@@ -36,8 +36,18 @@ DEAD = (
     "it does not answer, its configuration space reads all ones: it is off the bus or without power; power-cycle the host, or remove "
     "the device and rescan the bus"
 )
-NO_MODULE = "this kernel has no module vfio_pci"
-NO_GROUP = "no IOMMU group: the IOMMU is off, absent, or does not cover it"
+
+
+class NotBindable(NamedTuple):
+    """Why vfio-pci would refuse a function: one of the kinds below, and a sentence."""
+
+    kind: str
+    reason: str
+
+
+IS_DEAD, IS_BRIDGE, NO_MODULE, NO_GROUP = "dead", "bridge", "no module", "no group"
+WITHOUT_GROUP = NotBindable(NO_GROUP, "no IOMMU group: the IOMMU is off, absent, or does not cover it")
+_WITHOUT_MODULE = NotBindable(NO_MODULE, "this kernel has no module vfio_pci")
 
 
 def groups_of(devices: Iterable[Device]) -> dict[str, list[str]]:
@@ -58,17 +68,17 @@ def blocks_group(device: Device, *, driver: str | None, is_vfio: bool) -> bool:
     return not (driver is None or is_vfio or driver in _WITHOUT_DMA or device.is_bridge)
 
 
-def why_not_bindable(device: Device, *, has_base_module: bool, noiommu: bool) -> str | None:
+def why_not_bindable(device: Device, *, has_base_module: bool, noiommu: bool) -> NotBindable | None:
     """Why vfio-pci would refuse this function, or None (source: vfio_pci_core_register_device, vfio_pci_probe)."""
     if device.is_dead:
-        return DEAD
+        return NotBindable(IS_DEAD, DEAD)
     if device.is_bridge:
         shown = "unknown" if device.header_type is None else device.header_type
-        return f"a bridge (PCI header type {shown}): VFIO takes endpoints only"
+        return NotBindable(IS_BRIDGE, f"a bridge (PCI header type {shown}): VFIO takes endpoints only")
     if not has_base_module:
-        return NO_MODULE
+        return _WITHOUT_MODULE
     if device.iommu_group is None and not noiommu:
-        return NO_GROUP
+        return WITHOUT_GROUP
     return None
 
 
@@ -79,16 +89,18 @@ def unsafe_interrupts(survey: Survey) -> str | None:
     """
     if survey.interrupt_remapping is not False:
         return None
-    live, dummy = survey.modules.live(_BACK_END, _UNSAFE)
     # A bare flag is a yes.
-    said = [one.value or "Y" for one in survey.modules.settings(_BACK_END) if one.name.replace("-", "_") == _UNSAFE]
-    if (live or (said or ["N"])[-1])[:1].lower() in ("y", "1", "t"):
+    said = [one.value or "Y" for one in survey.modules.settings(BACK_END) if one.name.replace("-", "_") == UNSAFE]
+    if (survey.unsafe_interrupts or (said or ["N"])[-1])[:1].lower() in ("y", "1", "t"):
         return None
     why, remedy = _UNCHECKED_ON.get(survey.platform, _UNCHECKED)
     return (
         f"{why}, so opening a device fails with 'Operation not permitted', in QEMU, libvirt, DPDK and every "
-        f"other client: {remedy}; or, where guests are trusted, set {_UNSAFE} of module {_BACK_END}"
+        f"other client: {remedy}; or, where guests are trusted, set {UNSAFE} of module {BACK_END}"
     )
 
 
-__all__ = ("DEAD", "NO_GROUP", "NO_MODULE", "blocks_group", "groups_of", "unsafe_interrupts", "why_not_bindable")
+__all__ = (
+    "BACK_END", "DEAD", "IS_BRIDGE", "IS_DEAD", "NO_GROUP", "NO_MODULE", "NotBindable", "UNSAFE",
+    "WITHOUT_GROUP", "blocks_group", "groups_of", "unsafe_interrupts", "why_not_bindable",
+)

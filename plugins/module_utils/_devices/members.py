@@ -8,36 +8,16 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING, Collection, Dict, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Collection, Mapping
+
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 # VFIO's drivers of other buses (source: driver_managed_dma below drivers/vfio). From Linux 6.1 on what they have is to be
 # seen in vfio-dev.
 _VFIO = frozenset(("vfio-amba", "vfio-cdx", "vfio-fsl-mc", "vfio-platform"))
-
-
-class Others(Mapping[str, Dict[str, str]]):
-    """others_in(), read when somebody asks first: facts do not, and there are as many groups as devices."""
-
-    def __init__(self, fs: Sysfs, groups: Mapping[str, Collection[str]]) -> None:
-        self._fs = fs
-        self._groups = groups
-
-    @cached_property
-    def _found(self) -> dict[str, dict[str, str]]:
-        return others_in(self._fs, self._groups)
-
-    def __getitem__(self, group: str) -> dict[str, str]:
-        return self._found[group]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
-
-    def __len__(self) -> int:
-        return len(self._found)
 
 
 def others_in(fs: Sysfs, groups: Mapping[str, Collection[str]]) -> dict[str, dict[str, str]]:
@@ -56,4 +36,4 @@ def others_in(fs: Sysfs, groups: Mapping[str, Collection[str]]) -> dict[str, dic
     return found
 
 
-__all__ = ("Others", "others_in")
+__all__ = ("others_in",)

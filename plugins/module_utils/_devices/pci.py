@@ -11,12 +11,12 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, List
 
-from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS
+from ansible_collections.vfio.host.plugins.module_utils._core.force import CONSOLE, NETWORK, STORAGE
 
 if TYPE_CHECKING:
-    from typing import Any, Iterable
+    from typing import Iterable, NoReturn
 
     from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Guard, Holder, Interface, Sriov, VfioFacts, Zpci
 
@@ -25,8 +25,6 @@ _SHORT_ADDRESS = re.compile(r"[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 
 # The ids that tell what a function is; together with the address they pin one device.
 IDENTITY = ("vendor", "device", "subsystem_vendor", "subsystem_device", "class")
-
-NETWORK, STORAGE, CONSOLE = GUARDS
 
 # The classes of functions whose header is one of a bridge: to PCI, to CardBus, semi-transparent.
 _BRIDGE_CLASSES = ("0604", "0607", "0609")
@@ -95,9 +93,30 @@ def guards_of_vfs(address: str, guards: Iterable[Guard]) -> list[Guard]:
     return [_inherited(one, _OF_PF, address) for one in guards if one["kind"] == NETWORK and one["via"] is None]
 
 
+def is_owed_to_pf(guard: Guard, pf: Device) -> bool:
+    """Whether a VF owes a guard to its PF alone, as guards_of_vfs() has it."""
+    return guard["kind"] == NETWORK and guard["via"] == pf.address and any(one["kind"] == NETWORK and one["via"] is None for one in pf.guards)
+
+
 def guards_of_consumer(address: str, guards: Iterable[Guard]) -> list[Guard]:
     """What a function owes to the guards of the one at ``address``, which depends on it."""
     return [_inherited(one, _OF_CONSUMER, address) for one in guards]
+
+
+class GuardsUnread(LookupError):
+    """Somebody asks for guards that were not read."""
+
+
+class _Unread(List[Any]):
+    """In place of a list that was not read: whatever is asked of it fails, so that nothing is free for want of an answer."""
+
+    def _refuse(self, *dummy: object) -> NoReturn:
+        raise GuardsUnread("the guards of this host were not read")
+
+    __iter__ = __len__ = __bool__ = __contains__ = __getitem__ = __reversed__ = _refuse
+
+
+UNREAD: list[Guard] = _Unread()
 
 
 def _not_asked() -> VfioFacts:
@@ -109,7 +128,7 @@ class Device:
     """One PCI function. ``ids`` has the keys of IDENTITY; ``slots`` is its path as earlier versions had it, without the root;
     ``root`` the last host bridge above it; ``devpath`` the pattern of its uevents' path, of a VF with an index that of its PF;
     ``above``: the functions that it hangs from, from the root; ``is_dead``: it does not answer; ``is_asleep``: nothing asked it,
-    which would wake it. The rest are the facts of the same names.
+    which would wake it; ``not_bindable``: why VFIO refuses it, a kind of NotBindable, or None. The rest are the facts of the same names.
     """
 
     address: str
@@ -140,6 +159,7 @@ class Device:
     vendor_name: str | None = None
     device_name: str | None = None
     vfio: VfioFacts = field(default_factory=_not_asked)
+    not_bindable: str | None = None
     holders: list[Holder] | None = field(default_factory=list)
     guards: list[Guard] = field(default_factory=list)
 
@@ -218,14 +238,17 @@ __all__ = (
     "ADDRESS",
     "CONSOLE",
     "Device",
+    "GuardsUnread",
     "IDENTITY",
     "NETWORK",
     "STORAGE",
+    "UNREAD",
     "addresses_in",
     "guards_of_consumer",
     "guards_of_pf",
     "guards_of_vfs",
     "has_bridge_class",
+    "is_owed_to_pf",
     "last_address",
     "normalize_address",
     "parse_modalias",

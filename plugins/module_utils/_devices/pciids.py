@@ -20,16 +20,14 @@ _SECTION_END = re.compile(rb"\n(?=[^\t#\n])")
 
 
 class Dictionary:
-    """Looks ids up in the first pci.ids that ``read_file`` finds among ``paths``.
+    """Looks ids up in the first pci.ids that ``read_file`` finds among ``paths``. It is read when this is made.
 
     The format: a vendor's line starts in column 0, its devices follow with one tab (source: pci.ids(5)). The bytes are
     searched, neither parsed nor decoded: a host knows a few ids and the file has forty thousand.
     """
 
     def __init__(self, paths: Iterable[str], read_file: Callable[[str], bytes | None]) -> None:
-        self._paths = paths
-        self._read_file = read_file
-        self._loaded: bytes | None = None
+        self._data = b"\n" + next(filter(None, map(read_file, paths)), b"")
         self._vendors: dict[str, tuple[str | None, int, int]] = {}
         self._known: dict[str, tuple[str | None, str | None]] = {}
 
@@ -61,18 +59,6 @@ class Dictionary:
         stop = self._data.find(b"\n", found + 1)
         stop = len(self._data) if stop < 0 else stop
         return self._data[found + len(words):stop].decode("utf-8", "replace"), stop
-
-    @property
-    def _data(self) -> bytes:
-        """The file's bytes behind a newline; read when the first id is looked up."""
-        if self._loaded is None:
-            data = b""
-            for path in self._paths:
-                data = self._read_file(path) or b""
-                if data:
-                    break
-            self._loaded = b"\n" + data
-        return self._loaded
 
 
 __all__ = ("Dictionary",)

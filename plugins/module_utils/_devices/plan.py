@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         def come(self) -> Mapping[str, Device]:
             """Address -> the VF that is to come there."""
 
-        def settled(self) -> Prediction:
+        def when_there(self) -> Prediction:
             """What is left of it when the VFs are there."""
 
         def applied_to(self, survey: Survey) -> Survey:
@@ -56,7 +56,7 @@ class Request:
     ``undeclared``: what is done about policies that it does not declare, of CHOICES; None: the task is about a part of the host.
     ``timeout``: seconds for a bind to show; ``iommu_comes``: the IOMMU, off now, is on from the next boot on; ``refusals``:
     address -> Refusal, found out by this run; ``prediction``: what the same task makes of the host's VFs before it looks at
-    devices, or None; ``wakes``: what sleeps and is to be taken is woken, and asked what it is; ``consumers``: policy -> the program
+    devices, or None; ``wakes``: addresses of what sleeps and is to be woken, to be asked what it is; ``consumers``: policy -> the program
     that gets its devices, and ``consumer_key``: the name of that option.
     """
 
@@ -70,7 +70,7 @@ class Request:
     refusals: dict[str, Refusal] = field(default_factory=dict)
     prediction: Prediction | None = None
     undeclared: str | None = None
-    wakes: bool = False
+    wakes: frozenset[str] = frozenset()
     consumers: dict[str, Any] | None = None
     consumer_key: str = OF_POLICIES
 
@@ -105,7 +105,7 @@ class Request:
 class Plan:
     """The whole of a run. ``files``: path -> text or None, in writing order; ``last_files``: after all steps.
 
-    ``unsettled``: modules whose driver's name is not known before they are loaded. Where there are any, ``files`` are drafts
+    ``unresolved``: modules whose driver's name is not known before they are loaded. Where there are any, ``files`` are drafts
     for the diff, which are never written. ``undeclared``: a mapping for each policy on the host that nobody declares. ``failures``,
     of a plan that was applied: a sentence for each device that could not be given back.
     """
@@ -115,7 +115,7 @@ class Plan:
     devices: list[DevicePlan]
     files: dict[str, str | None]
     last_files: dict[str, str | None]
-    unsettled: list[str]
+    unresolved: list[str]
     warnings: list[str]
     undeclared: list[dict[str, str]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -123,7 +123,7 @@ class Plan:
     @property
     def changed(self) -> bool:
         """Whether applying it changes anything."""
-        return any(one.steps for one in self.devices) or bool(self.changed_files() or self.unsettled)
+        return any(one.steps for one in self.devices) or bool(self.changed_files() or self.unresolved)
 
     @property
     def reboot_reasons(self) -> list[str]:
@@ -143,25 +143,42 @@ class Plan:
         return {"devices": report.devices(self)}
 
     def changed_files(self) -> dict[str, str | None]:
-        """Path -> text or None in the end, for each file that ends otherwise than it is."""
+        """Path -> new text (None: it is removed) of each file that will change."""
         ends = dict(self.files, **self.last_files)
         return {path: text for path, text in ends.items() if text != self.host.files.get(path)}
 
 
-def make_plan(host: Host, request: Request) -> Plan:
-    """The Plan for a Request on a host as it was read. Raises InputError, PlanError with every reason at once."""
-    declared = request.declared(host.policies)
-    if not request.wakes:
-        host = replace(host, survey=replace(host.survey, awake=lambda device: device))
-    survey = host.survey
+@dataclass(frozen=True)
+class Draft:
+    """What a Request means on a host: what becomes of each device, before anybody has asked who uses it. ``declared``: policy -> its
+    entries; ``gone``: (policy, Record, plan) of each device that is given back, whose plans are in ``plans``, too.
+    """
+
+    declared: dict[str, list[Entry]]
+    resolution: Resolution
+    plans: list[DevicePlan]
+    gone: list[tuple[str, Record, DevicePlan]]
+
+
+def make_draft(host: Host, request: Request) -> Draft:
+    """The Draft for a Request on a host as it was read. Raises InputError."""
+    declared, survey = request.declared(host.policies), host.survey
     resolution = resolve(
         survey, declared, policies=host.policies, standing_now=host.standings, iommu_comes=request.iommu_comes and request.at_boot,
         refusals=_refusals(host, request), undeclared=request.undeclared,
     )
-    memory = resolution.memory
     plans = [replace(take(survey, target, request=request), via=target.via) for target in resolution.targets.values()]
-    gone = [(policy, record, release(survey, policy, record=record, request=request, memory=memory)) for policy, record in resolution.leaving]
-    plans += [one[2] for one in gone]
+    gone = [
+        (policy, record, release(survey, policy, record=record, request=request, memory=resolution.memory))
+        for policy, record in resolution.leaving
+    ]
+    return Draft(declared, resolution, plans + [one[2] for one in gone], gone)
+
+
+def make_plan(host: Host, draft: Draft, *, request: Request) -> Plan:
+    """The Plan of a Draft, when the host knows what uses the devices that it unbinds. Raises PlanError with every reason at once."""
+    survey, declared, resolution, plans = host.survey, draft.declared, draft.resolution, draft.plans
+    memory = resolution.memory
     problems = resolution.problems + objections(host, declared, plans=plans, targets=resolution.targets, force=request.force)
     unloadables, warned = unloadable(survey.modules, resolution)
     problems += unloadables + _binding_loads(survey, declared, resolution, request)
@@ -180,7 +197,7 @@ def make_plan(host: Host, request: Request) -> Plan:
             for target in resolution.targets.values() if target.entry.policy == policy and not target.is_native
             if not _stands(target, memory, old_standings, standing)
         ] + [record for owner, record in resolution.waiting if owner == policy]
-        released = [replace(record, released=True) for owner, record, dummy in gone if owner == policy]
+        released = [replace(record, released=True) for owner, record, dummy in draft.gone if owner == policy]
         native_vfs = [
             target.device for target in resolution.targets.values()
             if target.entry.policy == policy and target.is_native and target.device.physfn
@@ -194,10 +211,10 @@ def make_plan(host: Host, request: Request) -> Plan:
     undeclared, told = owners.reports(owners.left_over(host.policies, host.standings, declared=declared, losses=losses), request.undeclared)
     return Plan(
         host=host, request=request, devices=plans, files=_in_safe_order(first, host.files), last_files=last,
-        unsettled=sorted(resolution.unsettled),
+        unresolved=sorted(resolution.unresolved),
         warnings=survey.warnings + resolution.warnings + warned + told + [one.warning for one in plans if one.warning]
         + ([doubt] if doubt else [])
-        + lost(survey, plans)
+        + lost(plans, host.uses)
         + competitors.warnings(survey, saved=host.saved, declared=[(one.device, one.policy) for one in plans])
         + (contradictions.warnings_of_devices(host, resolution.targets) if request.at_boot else [])
         + clients.warnings(host.obstacles, for_clients),
@@ -223,7 +240,7 @@ def _refusals(host: Host, request: Request) -> dict[str, Refusal]:
 
 def _is_draft(resolution: Resolution, content: Sequence[Record | Standing]) -> bool:
     """Whether a file can only be shown by now, since it lacks the name of a driver whose module the run will load first."""
-    return any(one.driver is None and one.module in resolution.unsettled for one in content)
+    return any(one.driver is None and one.module in resolution.unresolved for one in content)
 
 
 def _binding_loads(survey: Survey, declared: dict[str, list[Entry]], resolution: Resolution, request: Request) -> list[str]:
@@ -232,7 +249,7 @@ def _binding_loads(survey: Survey, declared: dict[str, list[Entry]], resolution:
     Loading a VFIO variant binds nothing, since no device has one of its aliases; loading an ordinary driver does.
     """
     found = []
-    for module in sorted(resolution.unsettled):
+    for module in sorted(resolution.unresolved):
         if request.now or not survey.modules.takes_by_itself(module):
             continue
         wheres = {
@@ -274,9 +291,9 @@ class _Content:
 def _write(
     content: _Content, released: list[Record], request: Request, host: Host, first: dict[str, str | None], last: dict[str, str | None],
 ) -> None:
-    """The files of one policy: its rules, and a list of the devices on their way back, which a reboot ends.
+    """The files of one policy: its rules, and a list of the devices that are being given back, which a reboot ends.
 
-    The list is written before the first device is touched, so that a run that was killed is gone on with by the next.
+    The list is written before the first device is touched, so that the next run resumes after a crash.
     """
     boot_path, volatile_path = host.rules_paths(content.policy)
     nothing = _Content(content.policy, [], [], [], False)
@@ -320,4 +337,4 @@ def _record(survey: Survey, target: Target, memory: Memory) -> Record:
     )
 
 
-__all__ = ("Plan", "Request", "make_plan")
+__all__ = ("Draft", "Plan", "Request", "make_draft", "make_plan")

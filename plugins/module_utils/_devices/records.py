@@ -86,7 +86,7 @@ def _seen(device: Device, record: Record, with_serial: dict[str, list[Device]]) 
 def leaving(
     survey: Survey, declared: Iterable[str], *, policies: dict[str, list[Record]], targets: dict[str, Target],
 ) -> list[tuple[str, Record]]:
-    """(policy, Record) of what a declared policy's rules took, what it no longer declares, and what is still so.
+    """(policy, Record) of devices that a declared policy took, no longer declares, and still controls.
 
     A rule compares ids only, so it may have taken the twin of the device that was recorded.
     """

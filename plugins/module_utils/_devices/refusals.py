@@ -16,13 +16,14 @@ from ansible_collections.vfio.host.plugins.module_utils._core.objection import D
 from ansible_collections.vfio.host.plugins.module_utils._devices.groups import enumeration
 from ansible_collections.vfio.host.plugins.module_utils._devices.holders import LOSES, UNPLUGS, UNTOLD, WAITS
 from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import DEAD
-from ansible_collections.vfio.host.plugins.module_utils._devices.pci import STORAGE, Device
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import STORAGE
 from ansible_collections.vfio.host.plugins.module_utils._devices.steps import UNBIND, UNCHANGED, DevicePlan
 
 if TYPE_CHECKING:
-    from typing import Collection
+    from typing import Collection, Mapping
 
     from ansible_collections.vfio.host.plugins.module_utils._devices.area import Host
+    from ansible_collections.vfio.host.plugins.module_utils._devices.holders import InUse
     from ansible_collections.vfio.host.plugins.module_utils._devices.resolve import Target
     from ansible_collections.vfio.host.plugins.module_utils._devices.spec import Entry
     from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
@@ -45,14 +46,22 @@ def objections(
     ]
     needed = _needed(host.survey, plans, targets, force)
     found += _stuck(host, declared, plans) + _dead(plans) + _guarded(needed)
-    guarded = {one.device.address for some in needed.values() for one in some}
     for one in plans:
-        if _unbinds(one):
-            # Who may not have the device anyhow needs no look at its disks, and who gives them up wants none.
-            address = one.device.address
-            with_disks = address not in guarded and STORAGE not in _given_up(targets.get(address), force)
-            found += _held(host.survey, one, with_disks) + _with_others(host.survey, one)
+        if unbinds(one):
+            found += _held(host.uses[one.device.address], one) + _with_others(host.uses[one.device.address], one)
     return found
+
+
+def concerned(survey: Survey, plans: list[DevicePlan], *, targets: dict[str, Target], force: Collection[str]) -> dict[str, bool]:
+    """Address -> whether its disks count, of each device that loses its driver, so that its users have to be known.
+
+    Who may not have the device anyhow needs no look at its disks, and who gives them up wants none.
+    """
+    addresses = [one.device.address for one in plans if unbinds(one)]
+    if not addresses:
+        return {}
+    guarded = {one.device.address for some in _needed(survey, plans, targets, force).values() for one in some}
+    return {address: address not in guarded and STORAGE not in _given_up(targets.get(address), force) for address in addresses}
 
 
 def _stuck(host: Host, declared: dict[str, list[Entry]], plans: list[DevicePlan]) -> list[str]:
@@ -84,7 +93,7 @@ def _needed(
             continue
         given_up = _given_up(target, force)
         for kind in GUARDS:
-            reasons = tuple(one["reason"] for one in device.guards if one["kind"] == kind)
+            reasons = tuple(one["reason"] for one in survey.devices[device.address].guards if one["kind"] == kind)
             if reasons and kind not in given_up:
                 needed.setdefault((kind, reasons, _remedy(kind, target)), []).append(plan)
     return needed
@@ -115,14 +124,15 @@ def _remedy(kind: str, target: Target | None) -> str:
     )
 
 
-def _unbinds(plan: DevicePlan) -> bool:
+def unbinds(plan: DevicePlan) -> bool:
+    """Whether a plan takes a device from its driver."""
     return any(step.action == UNBIND for step in plan.steps)
 
 
-def in_use(survey: Survey, device: Device, *, with_disks: bool = True) -> tuple[list[str], list[str]]:
+def in_use(found: InUse) -> tuple[list[str], list[str]]:
     """(problems, warnings) for a device that is to lose its driver: who uses it, and what to do about it."""
     problems, warnings = [], []
-    for use in survey.usage.of(device, survey.is_vfio(device.driver), with_disks=with_disks):
+    for use in found.uses:
         if use.pid is None:
             problems.append(
                 f"{use.text}; unmount it, or take it out of what uses it, then run again; to give it up all the same, say "
@@ -137,37 +147,37 @@ def in_use(survey: Survey, device: Device, *, with_disks: bool = True) -> tuple[
     return problems, warnings
 
 
-def _held(survey: Survey, plan: DevicePlan, with_disks: bool) -> list[str]:
+def _held(found: InUse, plan: DevicePlan) -> list[str]:
     said = f"{plan.name} is in use by "
-    return [Objection(said + text, IN_USE, [plan.device.address]) for text in in_use(survey, plan.device, with_disks=with_disks)[0]]
+    return [Objection(said + text, IN_USE, [plan.device.address]) for text in in_use(found)[0]]
 
 
-def lost(survey: Survey, plans: list[DevicePlan]) -> list[str]:
+def lost(plans: list[DevicePlan], uses: Mapping[str, InUse]) -> list[str]:
     """Warnings of processes that a plan takes a device away from, and that the kernel tells so, as if it were unplugged."""
     return [
-        f"{one.name}: {text}" for one in plans if _unbinds(one)
-        for text in in_use(survey, one.device, with_disks=False)[1]
+        f"{one.name}: {text}" for one in plans if unbinds(one)
+        for text in in_use(uses[one.device.address])[1]
     ]
 
 
-def _with_others(survey: Survey, plan: DevicePlan) -> list[str]:
+def _with_others(used: InUse, plan: DevicePlan) -> list[str]:
     """A driver takes along the VFs that it made, for ever where one of them is held, and mediated devices; nothing here could
     bring them back.
     """
     device = plan.device
-    number, mediated = device.sriov["num"] if device.sriov is not None else 0, survey.usage.below(device).mediated
+    number = device.sriov["num"] if device.sriov is not None else 0
     found = []
     if number:
         found.append(
             f"{plan.name} has {number} VFs, which would go with its driver {device.driver}; "
             "set their number to 0 first"
         )
-    if mediated:
+    if used.mediated:
         found.append(
             f"{plan.name} has mediated devices, which would go with its driver {device.driver}: "
-            f"{', '.join(sorted(mediated))}; remove them first"
+            f"{', '.join(used.mediated)}; remove them first"
         )
     return [Objection(text, VFS, [device.address]) for text in found]
 
 
-__all__ = ("in_use", "lost", "objections")
+__all__ = ("concerned", "in_use", "lost", "objections", "unbinds")

@@ -100,7 +100,7 @@ class Target:
 @dataclass(frozen=True)
 class Resolution:
     """``targets``: address -> Target; ``leaving`` and ``waiting``: (policy, Record) pairs to give back, and of absent
-    devices whose rule stays; ``standings``: policy -> list of Standing; ``unsettled``: modules whose driver's name is not
+    devices whose rule stays; ``standings``: policy -> list of Standing; ``unresolved``: modules whose driver's name is not
     known before they are loaded; ``problems`` and ``warnings``: sentences.
     """
 
@@ -108,7 +108,7 @@ class Resolution:
     leaving: list[tuple[str, Record]]
     waiting: list[tuple[str, Record]]
     standings: dict[str, list[Standing]]
-    unsettled: set[str]
+    unresolved: set[str]
     memory: Memory
     problems: list[str]
     warnings: list[str]
@@ -126,7 +126,7 @@ def resolve(
     """
     problems: list[str] = []
     targets: dict[str, Target] = {}
-    unsettled: set[str] = set()
+    unresolved: set[str] = set()
     memory = recall(survey.devices, policies)
     selector = Selector(survey.devices, memory.seen)
     forgotten = [
@@ -141,7 +141,7 @@ def resolve(
                 _claim(survey, selector, entry, targets, problems, forgotten, memory)
     chipset = _extend_groups(survey, targets, problems)
     targets = {
-        address: _or_fallback(survey, target, (refusals or {}).get(address), unsettled) for address, target in targets.items()
+        address: _or_fallback(survey, target, (refusals or {}).get(address), unresolved) for address, target in targets.items()
     }
     targets = {
         address: replace(target, waits=iommu_comes and _lacks_group(target)) for address, target in sorted(targets.items())
@@ -167,11 +167,11 @@ def resolve(
     problems += unbindable(survey, targets) + carried(survey, targets)
     problems += group_refusals(survey, targets, leaving={record.address for dummy, record in gone})
     absent = waiting(survey.devices, declared, policies=policies, targets=targets, moved=memory.moved, from_undeclared=undeclared in MOVES)
-    unsettled.update(of_standing)
-    unsettled.update(
+    unresolved.update(of_standing)
+    unresolved.update(
         target.module for target in targets.values() if not target.is_native and target.choice.driver is None
     )
-    return Resolution(targets, gone, absent, standing, unsettled, memory, problems, warnings)
+    return Resolution(targets, gone, absent, standing, unresolved, memory, problems, warnings)
 
 
 def _unknown_drivers(survey: Survey, entry: Entry) -> list[str]:
@@ -258,7 +258,7 @@ def _add(survey: Survey, targets: dict[str, Target], problems: list[str], device
         choice = choice.noted(f"in the IOMMU group of {via}")
     is_met = _is_met(survey, device, choice)
     if is_vfio and not is_met:
-        device = survey.awake(device)
+        device = survey.woken.get(device.address, device)
     target = Target(device, entry, choice, is_vfio, is_met, via=via)
     other = targets.setdefault(device.address, target)
     if set(entry.force) - set(other.entry.force):
@@ -282,7 +282,7 @@ def _is_met(survey: Survey, device: Device, choice: Choice) -> bool:
 
 
 def _lacks_group(target: Target) -> bool:
-    return target.is_vfio and not target.is_met and target.device.vfio["reason"] == NO_GROUP
+    return target.is_vfio and not target.is_met and target.device.not_bindable == NO_GROUP
 
 
 def _choose(survey: Survey, device: Device, entry: Entry) -> tuple[Choice, bool]:
@@ -297,7 +297,7 @@ def _choose(survey: Survey, device: Device, entry: Entry) -> tuple[Choice, bool]
 def _pinned(survey: Survey, device: Device, entry: Entry, driver: str) -> tuple[Choice, bool]:
     modules = survey.modules
     module, name = named_driver(modules, driver, where=entry.where, kernel=survey.kernel)
-    declared = modules.declared_by(module)
+    declared = modules.aliases_of(module)
     is_vfio = survey.is_vfio(driver) or any(alias.pattern.startswith("vfio_pci:") for alias in declared)
     found = matching(declared, device.modalias)
     alias = min(found, key=lambda pair: pair[0])[1].pattern if found else None
@@ -312,17 +312,17 @@ def _pinned(survey: Survey, device: Device, entry: Entry, driver: str) -> tuple[
     return Choice(module, name, PINNED, alias=alias, because=reason, is_usual=not undeclared, undeclared=undeclared), is_vfio
 
 
-def _or_fallback(survey: Survey, target: Target, refusal: Refusal | None, unsettled: set[str]) -> Target:
+def _or_fallback(survey: Survey, target: Target, refusal: Refusal | None, unresolved: set[str]) -> Target:
     """The target as it is, or with the fallback that its entry declares where its driver is known to refuse the device.
 
-    ``unsettled`` gains the fallback's module where only loading it tells whether it has such a driver.
+    ``unresolved`` gains the fallback's module where only loading it tells whether it has such a driver.
     """
     entry, device = target.entry, target.device
     if entry.fallback is None:
         return target
     choice, is_vfio = _pinned(survey, device, entry, entry.fallback)
     if choice.module is not None and choice.driver is None and not target.is_met:
-        unsettled.add(choice.module)
+        unresolved.add(choice.module)
     undeclared = target.choice.undeclared or choice.undeclared
     if refusal is None or (refusal.module, refusal.fallback) != (target.choice.module, entry.fallback):
         return replace(target, choice=replace(target.choice, undeclared=undeclared))

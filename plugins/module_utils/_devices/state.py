@@ -8,22 +8,21 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Optional
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import iommu, pciids
+from ansible_collections.vfio.host.plugins.module_utils._devices.configspace import Config, header_type_of, read_config, sleeps
 from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import Choices
-from ansible_collections.vfio.host.plugins.module_utils._devices.guards import registry
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.block import NVME_SUBSYSTEM, subsystem_controllers
 from ansible_collections.vfio.host.plugins.module_utils._devices.holders import Usage
 from ansible_collections.vfio.host.plugins.module_utils._devices.interfaces import interfaces
-from ansible_collections.vfio.host.plugins.module_utils._devices.members import Others
+from ansible_collections.vfio.host.plugins.module_utils._devices.members import others_in
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import (
+    UNREAD,
     Device,
-    has_bridge_class,
     last_address,
     parse_modalias,
 )
@@ -35,25 +34,23 @@ from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BAS
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import ABSENT, Modules
 
 if TYPE_CHECKING:
-    from typing import Any, Callable, Mapping
+    from typing import Any, Callable, Collection, Mapping
 
-    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Interface, Sriov, Zpci
+    from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Guard, Interface, Sriov, Zpci
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
-_EXTENDED_CONFIG = 0x100
-_SERIAL_NUMBER_CAPABILITY = 0x0003
-_MEANINGLESS_SERIALS = frozenset((b"\0" * 8, b"\xff" * 8))
 _NEEDED = ("modalias", "driver", "driver_override", "iommu_group", "physfn", "sriov_totalvfs")
 _VF_LINK = "virtfn"
-_BRIDGE, _CARDBUS = 1, 2  # header types
 _ZPCI = ("uid", "uid_is_unique", "function_id", "pchid", "pft", "pfgid", "vfn", "port")
 _ZPCI_VALUE = re.compile(r"(0x)?[0-9a-f]{1,16}\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Survey:
-    """One host at one moment. ``devices``: address -> Device, sorted; ``modules``: what the kernel's modules offer; ``usage``: who
-    uses the devices, looked at when asked.
+    """One host at one moment. ``devices``: address -> Device, sorted; ``modules``: what the kernel's modules offer; ``ids``: the
+    names of vendors and devices; ``others``: empty where the reader did not ask for it; ``unsafe_interrupts``: the present value of
+    VFIO's parameter of that name, where interrupts are not remapped; ``woken``: address -> the Device as it says of itself, of those
+    that slept and that the reader had woken.
     """
 
     platform: str
@@ -67,10 +64,11 @@ class Survey:
     vfio_drivers: frozenset[str]
     noiommu: bool
     interrupt_remapping: bool | None
-    usage: Usage
+    ids: pciids.Dictionary
+    unsafe_interrupts: str | None
     warnings: list[str]
     stuck: dict[str, str]  # address -> a sentence, of each device that nothing can be done with
-    awake: Callable[[Device], Device]  # a function from a device to what it says of itself, for which one that sleeps is woken
+    woken: Mapping[str, Device] = field(default_factory=dict)
 
     def is_vfio(self, driver: str | None) -> bool:
         """Whether a driver of this name serves user space: vfio-pci or a variant that the kernel's table names."""
@@ -83,7 +81,7 @@ class Survey:
             return False
         if driver != device.driver_override:
             return True
-        declared = self.modules.declared_by(self.modules.driver_module(driver) or driver)
+        declared = self.modules.aliases_of(self.modules.driver_module(driver) or driver)
         return bool(matching(declared, device.modalias))
 
     def native_driver(self, device: Device) -> str | None:
@@ -119,47 +117,72 @@ class _Surroundings:
     asleep: set[str]
 
 
-def survey(fs: Sysfs) -> Survey:
-    """Scan the host behind ``fs``. A function that vanishes during the scan is left out, with a warning."""
-    modules = Modules(fs)
+def survey(
+    fs: Sysfs, usage: Usage | None = None, *, with_guards: bool = True, with_loaded: bool = True, with_others: bool = False,
+    wakes: Collection[str] = (),
+) -> Survey:
+    """Scan the host behind ``fs``. A function that vanishes during the scan is left out, with a warning.
+
+    ``usage``: of the same host, which will be asked more; ``with_guards``, ``with_others``: guards of devices, and ``others``, are wanted,
+    for which the whole host is read; ``with_loaded``: of Modules; ``wakes``: addresses of devices that are woken where they sleep.
+    """
+    modules, ids = Modules(fs, with_loaded=with_loaded), pciids.Dictionary(fs.pci_ids, fs.read_file)
     warnings: list[str] = []
     pids: dict[str, int] = {}
-    raw = _scan(fs, warnings, pids)
+    raw = _scan(fs, ids, warnings, pids)
     vfio_drivers = _vfio_drivers(fs, modules, raw)
     noiommu = fs.read(f"{fs.modules}/vfio/parameters/enable_unsafe_noiommu_mode") == "Y"
     base = modules.state(BASE_MODULE) != ABSENT
     choices = Choices(modules)
     groups, members = bool(fs.names(fs.iommu_groups)), iommu.groups_of(raw)
-    needed = registry.guards(fs, raw, is_vfio=vfio_drivers.__contains__)
     taken = bool(pids) or any(device.driver in vfio_drivers for device in raw)
-    is_root, usage = fs.is_root, Usage(fs)
+    needed = _guards(fs, raw, vfio_drivers) if with_guards else None
+    is_root, usage = fs.is_root, usage or Usage(fs)
     if not is_root:
         warnings.append("not root: who holds a device, and serial numbers in the configuration space, are not known")
     devices = {}
     for device in raw:
+        refusal = iommu.why_not_bindable(device, has_base_module=base, noiommu=noiommu)
         devices[device.address] = device.knowing(
-            vfio=choices.facts(device.modalias, iommu.why_not_bindable(device, has_base_module=base, noiommu=noiommu)),
-            guards=needed.get(device.address, []),
+            vfio=choices.facts(device.modalias, refusal), not_bindable=refusal.kind if refusal else None,
+            guards=UNREAD if needed is None else needed.get(device.address, []),
             holders=(usage.holders(device, device.driver in vfio_drivers) if taken else []) if is_root else None,
         )
+    remapping = remaps_interrupts(fs) if groups else None
     stuck = {address: sentence(devices[address], pid, note=f"{fs.stuck}/{address}") for address, pid in pids.items()}
     return Survey(
         platform=platform_of(fs),
         kernel=fs.kernel,
         iommu_enabled=groups,
         groups=members,
-        others=Others(fs, members),
+        others=others_in(fs, members) if with_others else {},
         devices=devices,
         modules=modules,
         choices=choices,
         vfio_drivers=vfio_drivers,
         noiommu=noiommu,
-        interrupt_remapping=remaps_interrupts(fs) if groups else None,
-        usage=usage,
+        interrupt_remapping=remapping,
+        ids=ids,
+        unsafe_interrupts=fs.read(f"{fs.modules}/{iommu.BACK_END}/parameters/{iommu.UNSAFE}") if remapping is False else None,
         warnings=warnings + list(stuck.values()),
         stuck=stuck,
-        awake=functools.partial(_awake, fs, choices, base, noiommu),
+        woken={address: _awake(fs, choices, base, noiommu, devices[address]) for address in wakes if address in devices},
     )
+
+
+def guarded(fs: Sysfs, found: Survey) -> Survey:
+    """A survey with the guards of its devices. They cost as much as all the rest, and a run in which no device loses its driver needs none."""
+    needed = _guards(fs, list(found.devices.values()), found.vfio_drivers)
+    devices, woken = (
+        {address: device.knowing(guards=needed.get(address, [])) for address, device in some.items()} for some in (found.devices, found.woken)
+    )
+    return replace(found, devices=devices, woken=woken)
+
+
+def _guards(fs: Sysfs, devices: list[Device], vfio_drivers: frozenset[str]) -> dict[str, list[Guard]]:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.guards import registry
+
+    return registry.guards(fs, devices, is_vfio=vfio_drivers.__contains__)
 
 
 def _vfio_drivers(fs: Sysfs, modules: Modules, devices: list[Device]) -> frozenset[str]:
@@ -174,12 +197,12 @@ def _vfio_drivers(fs: Sysfs, modules: Modules, devices: list[Device]) -> frozens
     return frozenset(found)
 
 
-def _scan(fs: Sysfs, warnings: list[str], stuck: dict[str, int]) -> list[Device]:
+def _scan(fs: Sysfs, ids: pciids.Dictionary, warnings: list[str], stuck: dict[str, int]) -> list[Device]:
     around = _Surroundings(
         net=interfaces(fs),
         block=_disks(fs),
         nvme_serials=_nvme_serials(fs),
-        names=pciids.Dictionary(fs.pci_ids, fs.read_file).names,
+        names=ids.names,
         is_s390=platform_of(fs) == S390,
         stuck=Stuck(fs),
         vfs={},
@@ -221,12 +244,12 @@ def _read_device(fs: Sysfs, address: str, directory: str, around: _Surroundings,
         return None
     place, functions = place_and_functions(directory)
     above = functions[:-1]
-    is_asleep = _is_asleep(fs, directory, above, around.asleep)
+    is_asleep = sleeps(fs, directory, above=above, asleep=around.asleep)
     if is_asleep:
         around.asleep.add(address)
-        config = _Config(header_type=_header_type(fs, directory, ids))
+        config = Config(header_type=header_type_of(fs, directory, ids=ids))
     else:
-        config = _read_config(fs, directory)
+        config = read_config(fs, directory)
     revision = None if config.is_dead else config.revision or (fs.read(directory + "/revision") or "0x")[2:] or None
     driver, group = fs.link(directory + "/driver"), fs.link(directory + "/iommu_group")
     waiting = around.stuck.waiting(address, driver=driver, group=group)
@@ -309,76 +332,17 @@ def _zpci(fs: Sysfs, directory: str) -> Zpci | None:
     }
 
 
-class _Config(NamedTuple):
-    """What a function's configuration space says; each None where it cannot be read. ``is_dead``: all of it are ones."""
-
-    revision: Optional[str] = None
-    header_type: Optional[int] = None
-    serial: Optional[str] = None
-    is_dead: bool = False
-
-
-def _read_config(fs: Sysfs, directory: str) -> _Config:
-    """The _Config of a function.
-
-    Without root the kernel shows the first 64 bytes only. Offsets: PCI_REVISION_ID 8, PCI_HEADER_TYPE 14 and the
-    capability chain from 0x100 on (source: include/uapi/linux/pci_regs.h). The vendor of a VF reads all ones, and no more.
-    """
-    with fs.opened(directory + "/config") as read_at:
-        head = read_at(16, 0)
-        if len(head) < 16:
-            return _Config()
-        if head == b"\xff" * 16:
-            return _Config(is_dead=True)
-        return _Config(f"{head[8]:02x}", head[14] & 0x7F, _serial_number(read_at))
-
-
-def _is_asleep(fs: Sysfs, directory: str, above: tuple[str, ...], asleep: set[str]) -> bool:
-    """Whether a look at a function's configuration space would wake it: the kernel resumes one in D3cold for that, and no
-    other (source: drivers/pci/pci.c, pci_config_pm_runtime_get). Kernels before 5.8 do not say in which state one is.
-    """
-    state = fs.read(directory + "/power_state")
-    if state is None:
-        return fs.read(directory + "/power/runtime_status") == "suspended" or not asleep.isdisjoint(above)
-    return state == "D3cold" or not asleep.isdisjoint(above)
-
-
-def _header_type(fs: Sysfs, directory: str, ids: dict[str, str]) -> int | None:
-    """The header type that the kernel found when it scanned the bus: it shows a bridge by attributes, and takes no function of
-    another type than these (source: drivers/pci/pci-sysfs.c pci_bridge_attrs, drivers/pci/probe.c pci_setup_device()).
-    """
-    if fs.exists(directory + "/secondary_bus_number"):
-        return _CARDBUS if ids["class"].startswith("0607") else _BRIDGE
-    return None if has_bridge_class(ids) else 0
-
-
 def _awake(fs: Sysfs, choices: Choices, base: bool, noiommu: bool, device: Device) -> Device:
     """The device with what only its configuration space says; where it is asleep it is woken for that."""
     if not device.is_asleep:
         return device
-    config = _read_config(fs, fs.device_directory(device.address))
+    config = read_config(fs, fs.device_directory(device.address))
     woken = device.knowing(
         is_asleep=False, is_dead=config.is_dead, header_type=None if config.is_dead else device.header_type,
         revision=config.revision, serial=device.serial or config.serial,
     )
-    return woken.knowing(vfio=choices.facts(woken.modalias, iommu.why_not_bindable(woken, has_base_module=base, noiommu=noiommu)))
-
-
-def _serial_number(read_at: Callable[[int, int], bytes]) -> str | None:
-    """The Device Serial Number capability as lspci prints it, '52-54-00-ff-ff-12-34-56'; None where there is none."""
-    offset = _EXTENDED_CONFIG
-    for dummy in range(96):  # no more capabilities fit
-        header = read_at(12, offset)
-        if len(header) < 12:
-            return None
-        word = int.from_bytes(header[:4], "little")
-        if word & 0xFFFF == _SERIAL_NUMBER_CAPABILITY:
-            number = header[:3:-1]
-            return None if number in _MEANINGLESS_SERIALS else number.hex("-")
-        offset = (word >> 20) & 0xFFC
-        if word in (0, 0xFFFFFFFF) or offset < _EXTENDED_CONFIG:
-            return None
-    return None
+    refusal = iommu.why_not_bindable(woken, has_base_module=base, noiommu=noiommu)
+    return woken.knowing(vfio=choices.facts(woken.modalias, refusal), not_bindable=refusal.kind if refusal else None)
 
 
 def _disks(fs: Sysfs) -> dict[str, list[str]]:
@@ -405,4 +369,4 @@ def _nvme_serials(fs: Sysfs) -> dict[str, str | None]:
     return found
 
 
-__all__ = ("Survey", "survey")
+__all__ = ("Survey", "guarded", "survey")

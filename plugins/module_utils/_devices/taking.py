@@ -84,7 +84,7 @@ def release(survey: Survey, policy: str, *, record: Record, request: Request, me
 
 
 def _driver_to_come(survey: Survey, device: Device, was: str | None) -> tuple[str | None, bool]:
-    """(the driver that the kernel gives a device on its way back, None for none, whether it has to).
+    """(the driver that the kernel gives a device that is given back, None for none, whether it has to).
 
     ``was``: the driver that it had before it was taken. What had none before need not get one; nor what had one that is not on this
     host any more, or that it had by an override alone.
@@ -97,7 +97,7 @@ def _driver_to_come(survey: Survey, device: Device, was: str | None) -> tuple[st
     is_there = modules.is_registered(was) or modules.is_loadable(module_name(was))
     if not is_there and not modules.is_registered(native):
         return was, False  # the name of a module that is not loaded stands for its driver's
-    declares = is_there and matching(modules.declared_by(modules.driver_module(was) or module_name(was)), device.modalias)
+    declares = is_there and matching(modules.aliases_of(modules.driver_module(was) or module_name(was)), device.modalias)
     return (was, True) if declares else (native, False)
 
 

@@ -4,7 +4,7 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""Images of early user space and their tools' files: where they are, and how one is read and replaced.
+"""Initramfs images and their tools' files: where they are, and how one is read and replaced.
 
 An image is the old one or the new one at any moment: the new one is written beside it, synced and renamed. While the
 boot loader is told of it the old one stays under a second name, since some (zipl) know it by the blocks it is in.
@@ -33,6 +33,11 @@ from ansible_collections.vfio.host.plugins.module_utils._host.files import (
 
 _NEW, _OLD, _SPOOL = ".vfio-host-new-", ".vfio-host-old-", "vfio-host-"
 _CHUNK = 1 << 20
+
+
+def inner(root: str, path: str) -> str:
+    """A path below ``root`` as the host itself writes it."""
+    return path[len(root):]
 
 
 class ImageFiles(BootPaths):
@@ -74,8 +79,8 @@ class ImageFiles(BootPaths):
         return [f"{place}/{name}" for place in places for name in _names(place) if name.lower().endswith(".efi")]
 
     def inner(self, path: str) -> str:
-        """A path of this host as the host itself writes it, without ``root``."""
-        return path[len(self.root):]
+        """A path of this host as the host itself writes it."""
+        return inner(self.root, path)
 
     def is_image(self, path: str) -> bool:
         """Whether there is a regular file of this name; a link to one is not counted twice."""
@@ -245,4 +250,4 @@ def _names(directory: str) -> List[str]:
         return []
 
 
-__all__ = ("ImageFiles",)
+__all__ = ("ImageFiles", "inner")

@@ -20,6 +20,7 @@ from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grub im
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.zipl import Zipl
 from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
+from ansible_collections.vfio.host.plugins.module_utils._host.images import inner
 from ansible_collections.vfio.host.plugins.module_utils._host.versions import parsed
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.image import Unreadable, is_to_hold, read_image
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.plan import Foreign, Image, ImageRequest, Images, make_plan
@@ -47,7 +48,7 @@ class ImageArea:
         self._files = files
         self._paths = paths
 
-    def read(self) -> Images:
+    def read(self, dummy: ImageRequest) -> Images:
         """The images as they are now. One that is the same since it was last read is not read again in this boot."""
         require_root(self._fs)
         kernels = self._paths.kernels()
@@ -79,6 +80,7 @@ class ImageArea:
             spool_room=self._paths.spool_room(),
             foreign=self._foreign(strays, {path for file in found for path in (file.path,) + file.copies}),
             is_ostree=self._fs.exists(self._paths.ostree_booted),
+            root=self._paths.root,
         )
 
     def _with_loaded(self, files: list[ImageFile]) -> tuple[list[ImageFile], list[str]]:
@@ -136,22 +138,23 @@ class ImageArea:
         paths = [f"{self._files.boot_rules}/{name}" for name in self._files.names(self._files.boot_rules)]
         texts = {}
         for path in paths + [self._files.modprobe_conf]:
-            inner = self._paths.inner(path)
-            text = self._files.read(path) if is_to_hold(inner) else None
+            name = self._paths.inner(path)
+            text = self._files.read(path) if is_to_hold(name) else None
             if text is not None:
-                texts[inner] = text
+                texts[name] = text
         return texts
 
     def plan(self, images: Images, request: ImageRequest) -> ImagePlan:
         """The plan for an ImageRequest; nothing is touched. Raises PlanError."""
-        ahead = {self._paths.inner(path): text for path, text in request.ahead.items()}
+        ahead = {inner(images.root, path): text for path, text in request.ahead.items()}
         ahead = {path: text for path, text in ahead.items() if is_to_hold(path)}
         return make_plan(images, replace(request, ahead=ahead))
 
     def apply(self, plan: ImagePlan, journal: Journal) -> ImagePlan:
         """Carry it out. Raises ApplyError."""
         # Other areas have written their files by now; a driver's name may have been learnt only then.
-        plan = self.plan(self.read(), replace(plan.request, ahead={}))
+        request = replace(plan.request, ahead={})
+        plan = self.plan(self.read(request), request)
         from ansible_collections.vfio.host.plugins.module_utils._initramfs.apply import Builder
         if plan.host.tool is not None:
             kinds = {kind.name: kind for kind in TOOLS}

@@ -60,7 +60,7 @@ class Images:
 
     ``contents``: path -> text of what images have to hold; ``config``, ``config_wanted``: the text of the tool's file,
     as it is and as it is needed; ``config_runs``: it has the mode that it needs. ``room``: path of an image ->
-    the Room of its file system; ``spool_room``: that of the one on which images are built.
+    the Room of its file system; ``spool_room``: that of the one on which images are built; ``root``: what paths of the host begin with.
     """
 
     tool: Chosen | None
@@ -74,6 +74,7 @@ class Images:
     spool_room: Room
     foreign: list[Foreign]
     is_ostree: bool
+    root: str = ""
 
 
 @dataclass(frozen=True)

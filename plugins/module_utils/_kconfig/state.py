@@ -79,7 +79,7 @@ def _value(value: object) -> str | None:
 
 
 class Config:
-    """The values of symbols on one host. ``source`` is the file they come from; None where there is none."""
+    """The values of symbols on one host, which are read when this is made. ``source``: the file they come from; None where there is none."""
 
     def __init__(self, fs: Sysfs, modules: kmod.Modules) -> None:
         self._modules = modules

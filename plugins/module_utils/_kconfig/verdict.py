@@ -19,7 +19,9 @@ from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters impor
 from ansible_collections.vfio.host.plugins.module_utils._modules import records, spec
 
 if TYPE_CHECKING:
-    from typing import Iterable
+    from typing import Iterable, Mapping
+
+    from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import Parameter
 
 CONFIG, MODULE, OPTION, CMDLINE = "config", "module", "option", "cmdline"
 
@@ -49,12 +51,41 @@ class Verdict:
         }
 
 
-def judge(symbol: str, wanted: tuple[str, ...], *, config: kconfig.Config, modules: kmod.Modules, command_line: str) -> Verdict:
-    """The Verdict of a symbol on the assumption that each of its wishes will be met. ``command_line``: of the running kernel."""
+@dataclass(frozen=True)
+class Kernel:
+    """What verdicts are made of. ``command_line``: of the running kernel; ``parameters``: of the modules that asks() names, None where
+    nothing tells them.
+    """
+
+    config: kconfig.Config
+    modules: kmod.Modules
+    command_line: str
+    parameters: Mapping[str, Mapping[str, Parameter] | None] = field(default_factory=dict)
+
+
+def asks(symbol: str, wanted: tuple[str, ...], *, kernel: Kernel) -> set[str]:
+    """The modules whose parameters judge() asks for."""
+    found = set()
+    for name in table.BECAME.get(symbol) or (symbol,):
+        row, value = table.row(name), kernel.config.value(name)
+        if row.off and _is_by_option(row, value, wanted, kernel.config) and kernel.modules.kind(row.off[0]) != kmod.ABSENT:
+            found.add(row.off[0])
+    return found
+
+
+def _is_by_option(row: table.Row, value: kconfig.Value, wanted: tuple[str, ...], config: kconfig.Config) -> bool:
+    """Whether a module's option decides, and neither the configuration, the command line nor a whole module."""
+    if row.yes or row.no or value.value in wanted or value.is_below or (row.module and not config.elsewhere(row)):
+        return False
+    return row.off is not None and "n" in wanted
+
+
+def judge(symbol: str, wanted: tuple[str, ...], *, kernel: Kernel) -> Verdict:
+    """The Verdict of a symbol on the assumption that each of its wishes will be met."""
     names = table.BECAME.get(symbol)
     if names is None:
-        return _judge_one(symbol, wanted, config, modules, command_line)
-    parts = [_judge_one(name, wanted, config, modules, command_line) for name in names]
+        return _judge_one(symbol, wanted, kernel)
+    parts = [_judge_one(name, wanted, kernel) for name in names]
     values = {one.value for one in parts}
     return Verdict(
         symbol, wanted, values.pop() if len(values) == 1 else ", ".join(f"{one.symbol}={one.value}" for one in parts),
@@ -72,12 +103,13 @@ def arguments_of(symbol: str) -> set[str]:
     return {switch.key for row in rows for switch in (*row.yes, *row.no)}
 
 
-def _judge_one(symbol: str, wanted: tuple[str, ...], config: kconfig.Config, modules: kmod.Modules, command_line: str) -> Verdict:
+def _judge_one(symbol: str, wanted: tuple[str, ...], kernel: Kernel) -> Verdict:
+    config, modules = kernel.config, kernel.modules
     row, value = table.row(symbol), config.value(symbol)
     where = f"{symbol}: {'/'.join(wanted)}"
     base = Verdict(symbol, wanted, value.value, value.source, False, reason=_said(value))
     if row.yes or row.no:
-        return _by_command_line(base, config, command_line, row)
+        return _by_command_line(base, config, kernel.command_line, row)
     if value.value in wanted:
         state = spec.ENABLED if "y" in wanted else spec.CLEAR
         return replace(base, met=True, by=CONFIG, wishes=_as_built(row, where, value.value, modules, state))
@@ -85,8 +117,8 @@ def _judge_one(symbol: str, wanted: tuple[str, ...], config: kconfig.Config, mod
         return base
     if row.module and not config.elsewhere(row):
         return _by_module(base, modules, row.module, where)
-    if row.off and "n" in wanted:
-        return _by_option(base, modules, row.off, where)
+    if row.off and _is_by_option(row, value, wanted, config):
+        return _by_option(base, kernel, row.off, where)
     if config.elsewhere(row) or row.gone:
         return base
     return replace(base, reason=_hopeless(base))
@@ -157,14 +189,14 @@ def _by_module(base: Verdict, modules: kmod.Modules, module: str, where: str) ->
     return replace(base, reason=_hopeless(base))
 
 
-def _by_option(base: Verdict, modules: kmod.Modules, off: tuple[str, str, str], where: str) -> Verdict:
+def _by_option(base: Verdict, kernel: Kernel, off: tuple[str, str, str], where: str) -> Verdict:
     module, name, value = off
-    if modules.kind(module) == kmod.ABSENT:
+    if kernel.modules.kind(module) == kmod.ABSENT:
         return replace(
             base, met=True, by=MODULE,
             reason=f"{base.reason}; this kernel has no module {module}, which it is a part of",
         )
-    known = modules.parameters(module)
+    known = kernel.parameters[module]
     if known is not None and name not in known:
         return replace(
             base, met=True, by=MODULE,
@@ -230,4 +262,4 @@ def _kind(switch: table.Switch) -> str:
     return "bool" if switch.value in ("0", "1") else ""
 
 
-__all__ = ("CMDLINE", "CONFIG", "MODULE", "OPTION", "Verdict", "judge")
+__all__ = ("CMDLINE", "CONFIG", "MODULE", "Kernel", "OPTION", "Verdict", "asks", "judge")

@@ -38,22 +38,9 @@ class MemlockArea:
         self._fs = fs
         self._files = files
 
-    def read(self) -> State:
-        """What files of ours say. What depends on the wishes is looked at when these are known."""
-        require_root(self._fs)
-        files = self._files
-        texts = {path: files.read(path) for path in records.written(files)}
-        units: Dict[str, Limit] = {}
-        for path, text in texts.items():
-            if path != files.limits:
-                units[path.split("/")[-2][:-len(".d")]] = records.parse_dropin(text or "", path)
-        users = records.parse_limits(texts.get(files.limits), files.limits)
-        return State(
-            units, users, {}, texts, {}, (), files.units, files.volatile_units, files.limits, self._fs.exists(self._fs.systemd),
-        )
-
-    def plan(self, state: State, request: Request) -> Plan:
-        """The plan for a request; nothing is touched. Raises InputError, PlanError."""
+    def read(self, request: Request) -> State:
+        """What files of ours say, and of what the wishes name what others say, and what runs."""
+        state = self._ours()
         foreign, accounts, wishes = Foreign(self._fs.root), Accounts(self._fs), request.wishes
         absent: List[str] = []
         found: Dict[str, List[str]] = {}
@@ -75,7 +62,25 @@ class MemlockArea:
             )
         notes = list(foreign.notes)
         running = {} if not state.has_systemd else self._running(sorted({*wishes.units, *state.units}), notes)
-        return make_plan(replace(state, rivals=found, absent=tuple(absent), running=running, notes=tuple(notes)), request)
+        return replace(state, rivals=found, absent=tuple(absent), running=running, notes=tuple(notes))
+
+    def _ours(self) -> State:
+        """What files of ours say."""
+        require_root(self._fs)
+        files = self._files
+        texts = {path: files.read(path) for path in records.written(files)}
+        units: Dict[str, Limit] = {}
+        for path, text in texts.items():
+            if path != files.limits:
+                units[path.split("/")[-2][:-len(".d")]] = records.parse_dropin(text or "", path)
+        users = records.parse_limits(texts.get(files.limits), files.limits)
+        return State(
+            units, users, {}, texts, {}, (), files.units, files.volatile_units, files.limits, self._fs.exists(self._fs.systemd),
+        )
+
+    def plan(self, state: State, request: Request) -> Plan:
+        """The plan for the request that the state was read for; nothing is touched. Raises InputError, PlanError."""
+        return make_plan(state, request)
 
     def _running(self, units: List[str], notes: List[str]) -> Dict[str, Running]:
         """Of each service that runs, its main process and that one's limits. ``notes`` gains what systemd does not tell."""

@@ -109,7 +109,7 @@ class Plan:
         return bool(self.files)
 
     def changed_files(self) -> Dict[str, Optional[str]]:
-        """Path -> text or None in the end, for each file that ends otherwise than it is."""
+        """Path -> new text (None: it is removed) of each file that will change."""
         return self.files
 
     @property

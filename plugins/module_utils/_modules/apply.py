@@ -19,14 +19,14 @@ from ansible_collections.vfio.host.plugins.module_utils._modules import hidden_o
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
     from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
-    from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import Modules
+    from ansible_collections.vfio.host.plugins.module_utils._kernel.control import ModuleControl
     from ansible_collections.vfio.host.plugins.module_utils._modules.plan import ModulesPlan
 
 
 class Applier:
     """Applies one plan through ``files`` and the kernel's ``modules``."""
 
-    def __init__(self, files: Files, modules: Modules) -> None:
+    def __init__(self, files: Files, modules: ModuleControl) -> None:
         self._files = files
         self._modules = modules
 
@@ -41,7 +41,7 @@ class Applier:
 
     def _change(self, plan: ModulesPlan, journal: Journal) -> None:
         by_name = {one.demand.module: one for one in plan.modules}
-        order = self._modules.loaded_order(by_name)
+        order = plan.host.modules.loaded_order(by_name)
         unloaded = [name for name in reversed(order) if by_name[name].unload]
         loaded = [name for name in order if by_name[name].load is not None]
         journal.remember(
@@ -57,7 +57,7 @@ class Applier:
             ),
             *(
                 Unloaded(one, one == name)
-                for name in loaded for one in self._modules.dependencies(name) + [name] if not self._modules.is_loaded(one)
+                for name in loaded for one in plan.host.modules.dependencies(name) + [name] if not self._modules.is_loaded(one)
             ),
         )
         for name in unloaded:

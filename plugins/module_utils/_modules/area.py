@@ -16,10 +16,13 @@ from ansible_collections.vfio.host.plugins.module_utils._core.force import how_t
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import MOVES, RELEASE, REPORT, remedy
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._kconfig.state import Config, parse_wanted
-from ansible_collections.vfio.host.plugins.module_utils._kconfig.verdict import CMDLINE, arguments_of, judge
-from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import Modules
+from ansible_collections.vfio.host.plugins.module_utils._kconfig.verdict import CMDLINE, Kernel, arguments_of, asks, judge
+from ansible_collections.vfio.host.plugins.module_utils._kernel.control import ModuleControl
+from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import ABSENT as ABSENT_MODULE
+from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import Modules, read_configuration
 from ansible_collections.vfio.host.plugins.module_utils._modules import hidden_options, records, report
 from ansible_collections.vfio.host.plugins.module_utils._modules import plan as planning
+from ansible_collections.vfio.host.plugins.module_utils._modules.conflicts import is_met_visibly
 from ansible_collections.vfio.host.plugins.module_utils._modules.spec import ABSENT, CLEAR, DISABLED, ENABLED, UNLOADED, parse_wishes
 from ansible_collections.vfio.host.plugins.module_utils._modules.state import Host
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
     from ansible_collections.vfio.host.plugins.module_utils._kconfig.verdict import Verdict
+    from ansible_collections.vfio.host.plugins.module_utils._kernel.control import Users
     from ansible_collections.vfio.host.plugins.module_utils._modules.spec import Wish
 
     # Module -> (guard, device, reason) of each device that the host needs and that the module's driver has.
@@ -66,14 +70,14 @@ class Request:
 
 @dataclass(frozen=True)
 class State:
-    """The host as it is: ``host`` for the modules, ``config`` for the symbols; ``needed``: gives
-    the Needs.
+    """The host as it is, as far as a request is about it: ``host`` for the modules; ``wishes``: of the declared modules; ``verdicts``:
+    of the symbols, if the plan meets their wishes; ``needed``: the Needs, where a module is to leave the kernel.
     """
 
     host: Host
-    config: Config
-    command_line: str
-    needed: Callable[[], Needs]
+    wishes: list[Wish]
+    verdicts: list[Verdict]
+    needed: Needs
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ class KernelPlan:
         return self.modules.changed
 
     def changed_files(self) -> dict[str, str | None]:
-        """Path -> text or None in the end, for each file that ends otherwise than it is."""
+        """Path -> new text (None: it is removed) of each file that will change."""
         return self.modules.files
 
     @property
@@ -138,16 +142,56 @@ class KernelPlan:
 class KernelArea:
     """Modules and configuration of one host's kernel, through ``fs`` (the kernel's files) and ``files``.
 
-    ``needed``: called with ``fs``, where a module is to leave the kernel, gives what State.needed gives.
+    ``needed``: called with ``fs``, where a module is to leave the kernel, gives State.needed.
     """
 
     def __init__(self, fs: Sysfs, files: Files, needed: Callable[[Sysfs], Needs]) -> None:
         self._fs = fs
         self._files = files
         self._needed = needed
+        self._control = ModuleControl(fs)
 
-    def read(self) -> State:
-        """The host as it is now."""
+    def read(self, request: Request) -> State:
+        """The host as it is now, as far as a request is about it. Raises InputError."""
+        host = self._scan()
+        wishes, wanted = _parse(request, _declared(host, request))
+        verdicts = self._judged(host, wanted)
+        concerned = wishes + [wish for one in verdicts for wish in one.wishes]
+        leaving = [wish.module for wish in concerned if wish.state in (UNLOADED, DISABLED) and host.modules.is_loaded(wish.module)]
+        host = replace(host, users=self._users([wish.module for wish in concerned], leaving, host.modules))
+        return State(self._with_options(host, concerned), wishes, verdicts, self._needed(self._fs) if leaving else {})
+
+    def _judged(self, host: Host, wanted: dict[str, tuple[str, ...]]) -> list[Verdict]:
+        """The verdicts on the symbols ``wanted``; without any, the kernel's configuration is not read."""
+        if not wanted:
+            return []
+        kernel = Kernel(Config(self._fs, host.modules), host.modules, self._fs.read(f"{self._fs.proc}/cmdline") or "")
+        asked = {module for symbol, values in wanted.items() for module in asks(symbol, values, kernel=kernel)}
+        kernel = replace(kernel, parameters={module: self._control.parameters(module, known=host.modules) for module in asked})
+        return [judge(symbol, values, kernel=kernel) for symbol, values in wanted.items()]
+
+    def _users(self, named: list[str], leaving: list[str], modules: Modules) -> dict[str, Users]:
+        """The Users of the loaded modules ``named``, and of all that depend on one of ``leaving``."""
+        found = {name: self._control.users(name) for name in named if modules.is_loaded(name)}
+        new = set(leaving)
+        while new:
+            found.update({name: self._control.users(name) for name in new - set(found)})
+            new = {holder for name in new for holder in found[name].holders} - set(found)
+        return found
+
+    def _with_options(self, host: Host, wishes: list[Wish]) -> Host:
+        """The host with the options that wishes name. modinfo runs only for a module of which one is not to be seen as it shall be."""
+        shown: dict[tuple[str, str], tuple[str, bool]] = {}
+        for module, option in {(wish.module, option) for wish in wishes for option in wish.options}:
+            value, is_writable = self._control.live(module, option)
+            if value is not None:
+                shown[module, option] = value, is_writable
+        host = replace(host, shown=shown)
+        hidden = {wish.module for wish in wishes if not is_met_visibly(host, wish) and host.modules.kind(wish.module) != ABSENT_MODULE}
+        return replace(host, parameters={module: self._control.parameters(module, known=host.modules) for module in hidden})
+
+    def _scan(self) -> Host:
+        """The host, whatever is asked of it."""
         require_root(self._fs)
         modules = Modules(self._fs)
         paths = self._files.modprobe_conf, self._files.modules_load_conf
@@ -155,38 +199,27 @@ class KernelArea:
         kept = self._files.read(self._files.module_options)
         hidden_options.check(kept, self._files.module_options)
         remembered = hidden_options.parse(kept)
-        host = Host(
-            modules=modules, release=self._fs.kernel, foreign=modules.configuration(paths), texts=texts,
+        return Host(
+            modules=modules, release=self._fs.kernel, foreign=read_configuration(self._fs, paths), texts=texts,
             records=records.parse_records(texts[paths[0]], texts[paths[1]], modprobe_path=paths[0], load_path=paths[1]),
             modprobe_path=paths[0], load_path=paths[1],
             remembered={
                 module: options for module, (instance, options) in remembered.items()
-                if instance == modules.instance(module)
+                if instance == self._control.instance(module)
             },
-        )
-        return State(
-            host, Config(self._fs, modules), self._fs.read(f"{self._fs.proc}/cmdline") or "", lambda: self._needed(self._fs)
         )
 
     def plan(self, state: State, request: Request) -> KernelPlan:
-        """The plan for a Request; nothing is touched. Raises InputError, PlanError."""
-        wishes, wanted = _parse(request, _declared(state, request))
-        problems = _problems(state, wishes, request)
-        verdicts = [
-            self._settled(
-                state, judge(
-                    symbol, values, config=state.config, modules=state.host.modules, command_line=state.command_line,
-                ), request,
-                wishes if request.enforce else [], problems,
-            )
-            for symbol, values in wanted.items()
-        ]
+        """The plan for the request that the state was read for; nothing is touched. Raises PlanError."""
+        wishes = state.wishes
+        problems = planning.problems(state.host, wishes, now=request.now)
+        verdicts = [_met(state, one, request, wishes if request.enforce else [], problems) for one in state.verdicts]
         unmet = _sentences([one for one in verdicts if not one.met]) if request.enforce else []
         if request.enforce:
             wishes = wishes + [wish for one in verdicts if one.met for wish in one.wishes]
         guarded = _guarded(state, wishes, request.force)
         if unmet or guarded:
-            raise PlanError(*(unmet + guarded + problems))
+            raise PlanError(*(unmet + guarded + [one.text for one in problems]))
         left = _left(state, request, wishes)
         if request.undeclared == RELEASE:
             wishes = parse_wishes([{"name": name, "state": ABSENT} for name in left]) + wishes
@@ -197,41 +230,43 @@ class KernelArea:
             undeclared=_reports(left, state) if request.undeclared == REPORT else [],
         )
 
-    def _settled(self, state: State, verdict: Verdict, request: Request, others: list[Wish], problems: list[str]) -> Verdict:
-        """The verdict after a look at its wishes: whether the plan can meet them, or without ``enforce`` whether the host meets them now.
-
-        ``others``: wishes of the same call; ``problems``: what is wrong with these by themselves.
-        """
-        if verdict.args and request.carries_args and request.enforce:
-            return replace(verdict, met=True, by=CMDLINE)
-        try:
-            made = planning.make_plan(state.host, others + _asked(verdict, request.enforce), now=request.now)
-        except PlanError as error:
-            own = [message for message in error.messages if message not in problems]
-            return replace(verdict, met=False, reason=f"{verdict.reason}, but: {'; '.join(own)}") if own else verdict
-        if verdict.met and not request.enforce and (made.changed or made.reboot_reasons):
-            return replace(verdict, met=False, reason=f"{verdict.reason}: not so now, enforce: true would make it so")
-        mine = {wish.module for wish in verdict.wishes}
-        reasons = [reason for one in made.modules if one.demand.module in mine for reason in one.reasons]
-        return replace(verdict, reason="; ".join([verdict.reason] + reasons))
-
     def apply(self, made: KernelPlan, journal: Journal) -> KernelPlan:
         """Carry the plan out and return it. Raises ApplyError."""
         from ansible_collections.vfio.host.plugins.module_utils._modules.apply import Applier
-        Applier(self._files, Modules(self._fs)).apply(made.modules, journal)
+        Applier(self._files, self._control).apply(made.modules, journal)
         return made
+
+
+def _met(state: State, verdict: Verdict, request: Request, others: list[Wish], problems: list[planning.Problem]) -> Verdict:
+    """The verdict after a look at its wishes: whether the plan can meet them, or without ``enforce`` whether the host meets them now.
+
+    ``others``: wishes of the same call; ``problems``: what is wrong with these by themselves.
+    """
+    if verdict.args and request.carries_args and request.enforce:
+        return replace(verdict, met=True, by=CMDLINE)
+    wishes = others + _asked(verdict, request.enforce)
+    all_problems = planning.problems(state.host, wishes, now=request.now)
+    if all_problems:
+        known = {one.key for one in problems}
+        own = [one.text for one in all_problems if one.key not in known]
+        return replace(verdict, met=False, reason=f"{verdict.reason}, but: {'; '.join(own)}") if own else verdict
+    made = planning.make_plan(state.host, wishes, now=request.now)
+    if verdict.met and not request.enforce and (made.changed or made.reboot_reasons):
+        return replace(verdict, met=False, reason=f"{verdict.reason}: not so now, enforce: true would make it so")
+    mine = {wish.module for wish in verdict.wishes}
+    reasons = [reason for one in made.modules if one.demand.module in mine for reason in one.reasons]
+    return replace(verdict, reason="; ".join([verdict.reason] + reasons))
 
 
 def _guarded(state: State, wishes: list[Wish], force: tuple[str, ...]) -> list[str]:
     """A sentence for each module that must stay although it is to be unloaded or disabled: its driver has a device that the host needs."""
-    modules = state.host.modules
-    leaving = [wish for wish in wishes if wish.state in (UNLOADED, DISABLED) and modules.is_loaded(wish.module)]
-    needed = state.needed() if leaving else {}
+    host = state.host
+    leaving = [wish for wish in wishes if wish.state in (UNLOADED, DISABLED) and host.modules.is_loaded(wish.module)]
     messages = []
     for wish in leaving:
         reasons: dict[tuple[str, str, str], list[str]] = {}
-        for module in _with_users(modules, wish.module):
-            for kind, device, reason in needed.get(module, ()):
+        for module in _with_users(host, wish.module):
+            for kind, device, reason in state.needed.get(module, ()):
                 if kind not in wish.force and kind not in force:
                     reasons.setdefault((kind, module, device), []).append(reason)
         for (kind, module, device), some in reasons.items():
@@ -243,13 +278,13 @@ def _guarded(state: State, wishes: list[Wish], force: tuple[str, ...]) -> list[s
     return messages
 
 
-def _with_users(modules: Modules, module: str) -> list[str]:
+def _with_users(host: Host, module: str) -> list[str]:
     """The sorted names of a module and of all loaded modules that depend on it."""
     users: set[str] = set()
     new = {module}
     while new:
         users |= new
-        new = {holder for name in new for holder in modules.users(name).holders} - users
+        new = {holder for name in new for holder in host.users[name].holders} - users
     return sorted(users)
 
 
@@ -290,21 +325,12 @@ def _asked(verdict: Verdict, enforce: bool) -> list[Wish]:
     ]
 
 
-def _problems(state: State, wishes: list[Wish], request: Request) -> list[str]:
-    """The problems of the declared modules alone, without those of symbols."""
-    try:
-        planning.make_plan(state.host, wishes, now=request.now)
-    except PlanError as error:
-        return error.messages
-    return []
-
-
-def _declared(state: State, request: Request) -> object:
+def _declared(host: Host, request: Request) -> object:
     """The user's list of modules. To take back: an entry with state absent for each module in it, or in our files."""
     if request.present:
         return request.modules or []
     if request.modules is None:
-        return [{"name": name, "state": ABSENT} for name in sorted({one.module for one in state.host.records})]
+        return [{"name": name, "state": ABSENT} for name in sorted({one.module for one in host.records})]
     return [{"name": one.get("name"), "state": ABSENT} if isinstance(one, dict) else one for one in request.modules]
 
 

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Optional, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._host.words import nearest
 from ansible_collections.vfio.host.plugins.module_utils._kernel import kmod, modprobe
@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 
     from ansible_collections.vfio.host.plugins.module_utils._modules.spec import Wish
     from ansible_collections.vfio.host.plugins.module_utils._modules.state import Host
+
+
+class Problem(NamedTuple):
+    """Why wishes cannot be met. ``key``: one of the kinds below and what it is about, by which problems are compared; ``text``: a sentence."""
+
+    key: Tuple[Optional[str], ...]
+    text: str
+
+
+ABSENT_MODULE, BUILT_IN, BEFORE, NO_OPTION, VALUE, STATES, TWICE = "absent", "builtin", "before", "no option", "value", "states", "twice"
+FOREIGN, BLACKLIST, INSTALL, OWNER, LOADS, NEEDS, SOFTDEP = "foreign", "blacklist", "install", "owner", "loads", "needs", "softdep"
 
 
 @dataclass(frozen=True)
@@ -43,9 +54,9 @@ class Demand:
     cmdline_args: dict[str, str] = field(default_factory=dict)
 
 
-def settle(host: Host, wishes: list[Wish]) -> tuple[list[Demand], list[Record], list[str]]:
-    """(the Demand for each module, our records as they have to be, sentences for all problems)."""
-    problems: list[str] = []
+def merge(host: Host, wishes: list[Wish]) -> tuple[list[Demand], list[Record], list[Problem]]:
+    """(the Demand for each module, our records as they have to be, all problems)."""
+    problems: list[Problem] = []
     known: list[Wish] = []
     for wish in wishes:
         impossible = list(_impossible(host, wish))
@@ -74,25 +85,27 @@ def settle(host: Host, wishes: list[Wish]) -> tuple[list[Demand], list[Record], 
     return demands, [one for dummy, one in sorted(records.items()) if not one.is_empty], problems
 
 
-def _impossible(host: Host, wish: Wish) -> Iterator[str]:
-    """Sentences that say why a wish cannot be met on this kernel, whatever is configured."""
+def _impossible(host: Host, wish: Wish) -> Iterator[Problem]:
+    """Why a wish cannot be met on this kernel, whatever is configured."""
     if wish.state == ABSENT:
         return
     state = host.modules.kind(wish.module)
     if state == kmod.ABSENT:
-        yield f"{wish.where}: kernel {host.release} has no module {wish.module}{_like(host, wish.module)}"
+        yield Problem((ABSENT_MODULE, wish.where, wish.module), f"{wish.where}: kernel {host.release} has no module {wish.module}{_like(host, wish.module)}")
         return
     if state == kmod.BUILTIN and wish.state in (UNLOADED, DISABLED):
-        yield (
+        yield Problem(
+            (BUILT_IN, wish.where, wish.module),
             f"{wish.where}: it is built into kernel {host.release} and cannot be {wish.state}: "
             "only another kernel is without it"
         )
     for native in wish.before:
         known = host.modules.kind(native)
         if known == kmod.ABSENT:
-            yield f"{wish.where}: before: kernel {host.release} has no module {native}{_like(host, native)}"
+            yield Problem((BEFORE, wish.where, native), f"{wish.where}: before: kernel {host.release} has no module {native}{_like(host, native)}")
         elif known == kmod.BUILTIN:
-            yield (
+            yield Problem(
+                (BEFORE, wish.where, native),
                 f"{wish.where}: before: {native} is built into kernel {host.release} and has its devices before any "
                 "module loads; a driver_override takes them from it"
             )
@@ -103,39 +116,40 @@ def _like(host: Host, name: str) -> str:
     return f"; there are: {', '.join(close)}" if close else ""
 
 
-def _fitted(host: Host, wish: Wish, problems: list[str]) -> Wish:
-    """The wish with values in the form that the parameters' types take. ``problems`` gains a sentence for each value that has no such form."""
-    if not wish.options or _is_met_visibly(host, wish):
+def _fitted(host: Host, wish: Wish, problems: list[Problem]) -> Wish:
+    """The wish with values in the form that the parameters' types take. ``problems`` gains one for each value that has no such form."""
+    if not wish.options or is_met_visibly(host, wish):
         return wish
-    known = host.modules.parameters(wish.module)
+    known = host.parameters[wish.module]
     if known is None:
         return wish
     options: dict[str, str | None] = {**wish.options}
     for name, value in wish.options.items():
         if name not in known:
-            problems.append(
-                f"{wish.where}: module {wish.module} has no option {name}; it has: {', '.join(sorted(known)) or 'none'}"
-            )
+            problems.append(Problem(
+                (NO_OPTION, wish.where, name),
+                f"{wish.where}: module {wish.module} has no option {name}; it has: {', '.join(sorted(known)) or 'none'}",
+            ))
             continue
         options[name] = fitting(value, known[name].type)
         if options[name] is None:
-            problems.append(f"{wish.where}: option {name} takes a value of type {known[name].type}, not {value!r}")
+            problems.append(Problem((VALUE, wish.where, name), f"{wish.where}: option {name} takes a value of type {known[name].type}, not {value!r}"))
     return replace(wish, options={name: value for name, value in options.items() if value is not None})
 
 
-def _is_met_visibly(host: Host, wish: Wish) -> bool:
+def is_met_visibly(host: Host, wish: Wish) -> bool:
     """Whether all options have their values in sysfs and in our records. Then modinfo need not run."""
     mine = {name: value for one in host.records if one.module == wish.module for name, value in one.options}
     return all(
         mine.get(name) == value
-        and same(host.modules.live(wish.module, name)[0], value, kind=kind_of(host, wish.module, name=name))
+        and same(host.live(wish.module, name)[0], value, kind=kind_of(host, wish.module, name=name))
         for name, value in wish.options.items()
     )
 
 
 def kind_of(host: Host, module: str, *, name: str) -> str:
     """A parameter's type by its value in sysfs: 'bool' for Y or N, else '' (source: linux kernel/params.c, param_get_bool)."""
-    return "bool" if host.modules.live(module, name)[0] in ("Y", "N") else ""
+    return "bool" if host.live(module, name)[0] in ("Y", "N") else ""
 
 
 def _renew(records: dict[tuple[str, str], Record], wish: Wish, builtin: bool) -> None:
@@ -161,12 +175,13 @@ def _renew(records: dict[tuple[str, str], Record], wish: Wish, builtin: bool) ->
     )
 
 
-def _demand(host: Host, module: str, wishes: list[Wish], problems: list[str]) -> Demand:
+def _demand(host: Host, module: str, wishes: list[Wish], problems: list[Problem]) -> Demand:
     states = {wish.state: wish.where for wish in wishes if wish.state is not None and wish.state not in (CLEAR, ENABLED, ABSENT)}
     if len(states) > 1:
-        problems.append(
-            f"module {module} cannot be {' and '.join(sorted(states))}: " + ", ".join(sorted(states.values()))
-        )
+        problems.append(Problem(
+            (STATES, module, *sorted(states)),
+            f"module {module} cannot be {' and '.join(sorted(states))}: " + ", ".join(sorted(states.values())),
+        ))
     types = _types(host, module, [pair for wish in wishes for pair in wish.options.items()])
     options: dict[str, str] = {}
     persists: dict[str, bool] = {}
@@ -174,9 +189,10 @@ def _demand(host: Host, module: str, wishes: list[Wish], problems: list[str]) ->
     for wish in wishes:
         for name, value in wish.options.items():
             if name in options and not same(options[name], value, kind=types[name]):
-                problems.append(
-                    f"{wish.where}: option {name} cannot be {value!r} and {options[name]!r}, which {owners[name]} wants"
-                )
+                problems.append(Problem(
+                    (TWICE, wish.where, owners[name], name),
+                    f"{wish.where}: option {name} cannot be {value!r} and {options[name]!r}, which {owners[name]} wants",
+                ))
             options[name], owners[name] = value, wish.where
             persists[name] = wish.at_boot
     kind = host.modules.kind(module)
@@ -191,9 +207,9 @@ def _demand(host: Host, module: str, wishes: list[Wish], problems: list[str]) ->
 def _types(host: Host, module: str, options: list[tuple[str, str]]) -> dict[str, str]:
     """Option -> the parameter's type. modinfo runs only where a value in sysfs differs from the wanted one."""
     shown = {name: kind_of(host, module, name=name) for name, dummy in options}
-    if all(same(host.modules.live(module, name)[0], value, kind=shown[name]) for name, value in options):
+    if all(same(host.live(module, name)[0], value, kind=shown[name]) for name, value in options):
         return shown
-    known = host.modules.parameters(module) or {}
+    known = host.parameters[module] or {}
     return {name: known[name].type if name in known else kind for name, kind in shown.items()}
 
 
@@ -217,8 +233,8 @@ def _settings(host: Host, demand: Demand, wishes: list[Wish], records: dict[tupl
     return ours + foreign
 
 
-def _contradicted(host: Host, demand: Demand, wishes: list[Wish], records: dict[tuple[str, str], Record]) -> Iterator[str]:
-    """Sentences about lines of others that contradict the demand. ``demand.elsewhere`` gains options that others set to the wanted value."""
+def _contradicted(host: Host, demand: Demand, wishes: list[Wish], records: dict[tuple[str, str], Record]) -> Iterator[Problem]:
+    """Problems of lines of others that contradict the demand. ``demand.elsewhere`` gains options that others set to the wanted value."""
     if demand.kind == kmod.BUILTIN:
         return
     module = demand.module
@@ -232,46 +248,50 @@ def _contradicted(host: Host, demand: Demand, wishes: list[Wish], records: dict[
             continue
         for one in mine:
             if not same(one.value, value, kind=demand.types[name]):
-                yield (
+                yield Problem(
+                    (FOREIGN, module, name, value, one.where),
                     f"module {module}: option {name}={value} is wanted, and {one.where} sets {name}={one.value}: "
                     "remove it there, or declare the same value"
                 )
     yield from _loading_undone(host, demand, wishes, records)
 
 
-def _loading_undone(host: Host, demand: Demand, wishes: list[Wish], records: dict[tuple[str, str], Record]) -> Iterator[str]:
+def _loading_undone(host: Host, demand: Demand, wishes: list[Wish], records: dict[tuple[str, str], Record]) -> Iterator[Problem]:
     module, owners = demand.module, {wish.owner for wish in wishes}
     others = [one for one in records.values() if one.module == module and one.owner not in owners]
     install = host.foreign.install(module)
     if demand.state == LOADED:
         for where in host.foreign.forbidden(module) + (host.foreign.blacklisted(module) if demand.at_boot else []):
-            yield f"module {module} is to be loaded, and {where} blacklists it: remove it there, or say state: disabled"
+            yield Problem((BLACKLIST, module, where), f"module {module} is to be loaded, and {where} blacklists it: remove it there, or say state: disabled")
         if install is not None:
-            yield (
+            yield Problem(
+                (INSTALL, module, LOADED, install.where),
                 f"module {module} is to be loaded, and {install.where} runs {install.rest.strip()!r} instead: "
                 "remove it there, or say state: disabled"
             )
         for one in others:
             if one.disabled:
-                yield f"module {module} is to be loaded, and {one.owner} has disabled it in {host.modprobe_path}"
+                yield Problem((OWNER, module, LOADED, one.owner), f"module {module} is to be loaded, and {one.owner} has disabled it in {host.modprobe_path}")
     elif demand.state == DISABLED:
         if install is not None and not modprobe.does_nothing(install):
-            yield (
+            yield Problem(
+                (INSTALL, module, DISABLED, install.where),
                 f"module {module} is to be disabled, and {install.where} runs {install.rest.strip()!r} to load it: "
                 "remove it there"
             )
         for one in others:
             if one.load:
-                yield f"module {module} is to be disabled, and {one.owner} loads it at boot in {host.load_path}"
+                yield Problem((OWNER, module, DISABLED, one.owner), f"module {module} is to be disabled, and {one.owner} loads it at boot in {host.load_path}")
     elif demand.state == UNLOADED and demand.at_boot and module in host.foreign.loads:
-        yield (
+        yield Problem(
+            (LOADS, module, host.foreign.loads[module]),
             f"module {module} is to be unloaded, and {host.foreign.loads[module]} loads it at every boot: "
             "remove it there, or say state: disabled"
         )
 
 
-def _needed(host: Host, demands: list[Demand], records: dict[tuple[str, str], Record]) -> Iterator[str]:
-    """Sentences about modules that are to be loaded and depend on a module that is not to be loaded."""
+def _needed(host: Host, demands: list[Demand], records: dict[tuple[str, str], Record]) -> Iterator[Problem]:
+    """Problems of modules that are to be loaded and depend on a module that is not to be loaded."""
     leaving = {one.module: f"is to be {one.state}" for one in demands if one.state in (UNLOADED, DISABLED)}
     barred = {one.module: f"is disabled in {host.modprobe_path}" for one in records.values() if one.disabled}
     for one in demands:
@@ -283,7 +303,7 @@ def _needed(host: Host, demands: list[Demand], records: dict[tuple[str, str], Re
             if why is None and install is not None and modprobe.does_nothing(install):
                 why = f"is disabled in {install.where}"
             if why:
-                yield f"module {one.module} is to be loaded, and needs module {module}, which {why}"
+                yield Problem((NEEDS, one.module, module), f"module {one.module} is to be loaded, and needs module {module}, which {why}")
 
 
 def _drop_second_truths(host: Host, demand: Demand, records: dict[tuple[str, str], Record]) -> None:
@@ -300,7 +320,7 @@ def _drop_second_truths(host: Host, demand: Demand, records: dict[tuple[str, str
         )
 
 
-def _softdep_problems(host: Host, wishes: list[Wish], records: dict[tuple[str, str], Record]) -> Iterator[str]:
+def _softdep_problems(host: Host, wishes: list[Wish], records: dict[tuple[str, str], Record]) -> Iterator[Problem]:
     """modprobe reads only the first softdep line of a module (source: libkmod kmod_module_get_softdeps)."""
     for wish in wishes:
         for native in wish.before:
@@ -317,10 +337,11 @@ def _softdep_problems(host: Host, wishes: list[Wish], records: dict[tuple[str, s
             line = f"softdep {native} pre: {' '.join([wish.module] + before)}"
             if after:
                 line += f" post: {' '.join(after)}"
-            yield (
+            yield Problem(
+                (SOFTDEP, wish.where, native),
                 f"{wish.where}: before: {first.where} already has a soft dependency of {native}, and modprobe reads "
                 f"only one: make it '{line}', in a file of /etc/modprobe.d whose name sorts before that one"
             )
 
 
-__all__ = ("Demand", "kind_of", "settle")
+__all__ = ("Demand", "Problem", "is_met_visibly", "kind_of", "merge")

@@ -15,16 +15,18 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Plan
 from ansible_collections.vfio.host.plugins.module_utils._kernel import kmod
 from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import as_shown, same
 from ansible_collections.vfio.host.plugins.module_utils._modules import records as module_records
-from ansible_collections.vfio.host.plugins.module_utils._modules.conflicts import Demand, settle
+from ansible_collections.vfio.host.plugins.module_utils._modules.conflicts import Demand, Problem, merge
 from ansible_collections.vfio.host.plugins.module_utils._modules.spec import DISABLED, LOADED, UNLOADED
 
 if TYPE_CHECKING:
     from typing import Mapping
 
+    from ansible_collections.vfio.host.plugins.module_utils._modules.records import Record
     from ansible_collections.vfio.host.plugins.module_utils._modules.spec import Wish
     from ansible_collections.vfio.host.plugins.module_utils._modules.state import Host
 
 UNCHANGED, CHANGED, PENDING = "unchanged", "changed", "pending"
+STAYS = "stays"  # the kind of a Problem: what is in the kernel cannot be changed there
 
 # Parameters that may be written at any time, and that the module reads only while it loads
 # (source: linux drivers/vfio/pci/vfio_pci.c, vfio_pci_init: vfio_pci_core_set_params).
@@ -91,19 +93,29 @@ class ModulesPlan:
         return {name: value for one in self.modules for name, value in one.demand.cmdline_args.items()}
 
 
+def problems(host: Host, wishes: list[Wish], *, now: bool) -> list[Problem]:
+    """Every reason why a list of Wish cannot be met."""
+    return _planned(host, wishes, now)[2]
+
+
 def make_plan(host: Host, wishes: list[Wish], *, now: bool) -> ModulesPlan:
     """The ModulesPlan for a list of Wish. Raises PlanError with every problem."""
-    demands, records, problems = settle(host, wishes)
-    free = _free(host, demands) if now else set()
-    modules = [_plan_module(host, one, now, free, problems) for one in demands]
-    if problems:
-        raise PlanError(*problems)
+    modules, records, found = _planned(host, wishes, now)
+    if found:
+        raise PlanError(*(one.text for one in found))
     ends = {
         host.modprobe_path: module_records.render_modprobe(records),
         host.load_path: module_records.render_load(records),
     }
     files = {path: text for path, text in ends.items() if text != host.texts.get(path)}
     return ModulesPlan(host, modules, files, tuple(wish.module for wish in wishes))
+
+
+def _planned(host: Host, wishes: list[Wish], now: bool) -> tuple[list[ModulePlan], list[Record], list[Problem]]:
+    """(a ModulePlan for each module, our records as they have to be, all problems)."""
+    demands, records, found = merge(host, wishes)
+    free = _free(host, demands) if now else set()
+    return [_plan_module(host, one, now, free, found) for one in demands], records, found
 
 
 def _believed(host: Host, module: str, name: str) -> str | None:
@@ -121,7 +133,7 @@ def _stale(host: Host, demand: Demand) -> tuple[dict[str, str | None], dict[str,
     writable: dict[str, str | None] = {}
     others: dict[str, str | None] = {}
     for name, value in demand.options.items():
-        live, takes_writes = host.modules.live(demand.module, name)
+        live, takes_writes = host.live(demand.module, name)
         known = live
         if live is None and demand.kind != kmod.BUILTIN:
             known = _believed(host, demand.module, name)
@@ -145,7 +157,7 @@ def _wants_unload(host: Host, demand: Demand) -> bool:
 
 def _free(host: Host, demands: list[Demand]) -> set[str]:
     """The modules that can be unloaded: only modules that are unloaded before them use them."""
-    waiting = {one.module: host.modules.users(one.module) for one in demands if _wants_unload(host, one)}
+    waiting = {one.module: host.users[one.module] for one in demands if _wants_unload(host, one)}
     free: set[str] = set()
     while True:
         leaving = {
@@ -158,13 +170,13 @@ def _free(host: Host, demands: list[Demand]) -> set[str]:
         free |= leaving
 
 
-def _plan_module(host: Host, demand: Demand, now: bool, free: set[str], problems: list[str]) -> ModulePlan:
+def _plan_module(host: Host, demand: Demand, now: bool, free: set[str], problems: list[Problem]) -> ModulePlan:
     module = demand.module
     loaded = host.modules.is_loaded(module)
     if demand.kind == kmod.BUILTIN:
         return _plan_builtin(host, demand, now)
     before = {
-        name: host.modules.live(module, name)[0] or _believed(host, module, name) for name in demand.options
+        name: host.live(module, name)[0] or _believed(host, module, name) for name in demand.options
     } if loaded else {}
     if demand.state in (UNLOADED, DISABLED):
         return _plan_leaving(host, demand, now, free, problems, before, loaded)
@@ -189,32 +201,32 @@ def _plan_module(host: Host, demand: Demand, now: bool, free: set[str], problems
     reasons = []
     for name, old in sorted(late.items()):
         why = f"{_in_use(host, module)}, and the option is set only when it loads" if now else "now is false"
-        text = f"module {module}: {name} is {old or 'not set'}, not {demand.options[name]}, until the next boot: {why}"
+        stale = f"module {module}: {name} is {old or 'not set'}, not {demand.options[name]}"
         if now and not demand.persists[name]:
-            problems.append(text.replace(", until the next boot", " (and at_boot is false)"))
-        reasons.append(text)
+            problems.append(Problem((STAYS, module, name), f"{stale} (and at_boot is false): {why}"))
+        reasons.append(f"{stale}, until the next boot: {why}")
     return ModulePlan(
         demand, True, True, before, sets=sets, reasons=tuple(reasons), hidden=_hidden(host, demand)
     )
 
 
-def _plan_leaving(host: Host, demand: Demand, now: bool, free: set[str], problems: list[str], before: dict[str, str | None], loaded: bool) -> ModulePlan:
+def _plan_leaving(host: Host, demand: Demand, now: bool, free: set[str], problems: list[Problem], before: dict[str, str | None], loaded: bool) -> ModulePlan:
     module = demand.module
     if not loaded:
         return ModulePlan(demand, False, False, before)
     if now and module in free:
         return ModulePlan(demand, True, False, before, unload=True)
     if now and demand.state == UNLOADED:
-        problems.append(
-            f"module {module} cannot be unloaded: {_in_use(host, module)}; release it first, or say state: disabled"
-        )
+        problems.append(Problem(
+            (STAYS, module), f"module {module} cannot be unloaded: {_in_use(host, module)}; release it first, or say state: disabled",
+        ))
     why = _in_use(host, module) if now else "now is false"
     return ModulePlan(demand, True, True, before, reasons=(f"module {module} stays loaded until the next boot: {why}",))
 
 
 def _plan_builtin(host: Host, demand: Demand, now: bool) -> ModulePlan:
     module = demand.module
-    before = {name: host.modules.live(module, name)[0] for name in demand.options}
+    before = {name: host.live(module, name)[0] for name in demand.options}
     writable, others = _stale(host, demand)
     sets = tuple((name, demand.options[name], old) for name, old in sorted(writable.items())) if now else ()
     late = others if now else dict(others, **writable)
@@ -235,7 +247,7 @@ def _hidden(host: Host, demand: Demand) -> dict[str, str | None]:
     """Option -> present value, of options that sysfs does not show and that differ from what the files will have."""
     believed = {
         name: _believed(host, demand.module, name)
-        for name in demand.options if host.modules.live(demand.module, name)[0] is None
+        for name in demand.options if host.live(demand.module, name)[0] is None
     }
     return {
         name: value for name, value in believed.items()
@@ -244,7 +256,7 @@ def _hidden(host: Host, demand: Demand) -> dict[str, str | None]:
 
 
 def _in_use(host: Host, module: str) -> str:
-    users = host.modules.users(module)
+    users = host.users[module]
     reasons = []
     if users.devices:
         reasons.append(f"its driver has {', '.join(users.devices)}")
@@ -259,4 +271,4 @@ def _in_use(host: Host, module: str) -> str:
     return "; ".join(reasons) or "modules that need it stay"
 
 
-__all__ = ("CHANGED", "ModulePlan", "ModulesPlan", "PENDING", "UNCHANGED", "make_plan")
+__all__ = ("CHANGED", "ModulePlan", "ModulesPlan", "PENDING", "Problem", "UNCHANGED", "make_plan", "problems")

@@ -45,21 +45,21 @@ class Applier:
         self._files = files
         self._accounts = accounts
 
-    def apply(self, plan: Plan, journal: Journal, *, read: Callable[[], State]) -> Plan:
-        """Do all of it; ``read`` gives the nodes as they are. Raises ApplyError. Gives the plan as it was carried out.
+    def apply(self, plan: Plan, journal: Journal, *, devices: Callable[[], Mapping[str, Device]], nodes: Callable[[], State]) -> Plan:
+        """Do all of it; ``devices`` and ``nodes`` give these as they are. Raises ApplyError. Gives the plan as it was carried out.
 
         Devices have been bound by now, so there are nodes that the plan did not know.
         """
         if plan.request.now:
             # What udev has still to do for these devices it does by the rules as they were.
             settle(self._fs)
-        if plan.request.reread is not None:
-            plan = self._settled(plan, plan.request.reread())
+        if plan.request.has_come:
+            plan = self._with_vfs(plan, devices())
         groups = {address: self._group(address) for address in plan.request.owners}
         problems = disagreements(plan.entries, plan.request.owners, groups=groups)
         if problems:
             raise ApplyError(*problems)
-        targets = self._targets(plan, read(), groups) if plan.request.now else []
+        targets = self._targets(plan, nodes(), groups) if plan.request.now else []
         journal.remember(*(self._resource(one) for one in targets), files=plan.files)
         for path, text in plan.files.items():
             self._files.put(path, text)
@@ -72,7 +72,7 @@ class Applier:
         self._prove(targets)
         return replace(plan, warnings=plan.warnings + self._without(plan, targets, groups))
 
-    def _settled(self, plan: Plan, devices: Mapping[str, Device]) -> Plan:
+    def _with_vfs(self, plan: Plan, devices: Mapping[str, Device]) -> Plan:
         """The plan with the rules for VFs as they have come."""
         request = replace(plan.request, devices=devices)
         gone = sorted(set(request.owners) - set(devices))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Dict, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Dict, Mapping, Optional, Set
 
 from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import last_address
@@ -20,8 +20,12 @@ from ansible_collections.vfio.host.plugins.module_utils._nodes.plan import IOMMU
 
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+    from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
     from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+
+_KINDS = {"owner": USER, "group": GROUP}
 
 
 class NodeArea:
@@ -32,7 +36,13 @@ class NodeArea:
         self._files = files
         self._accounts = Accounts(fs)
 
-    def read(self) -> State:
+    def read(self, request: Request) -> State:
+        """The nodes as they are now, and the accounts that a request names."""
+        wishes = [wish for wish in request.wishes.values() if wish is not None]
+        names = {one for wish in wishes for one in (("owner", wish.owner), ("group", wish.group))}
+        return replace(self.scan(), accounts={(key, name): self._accounts.find(_KINDS[key], name) for key, name in names})
+
+    def scan(self) -> State:
         """The nodes as they are now."""
         require_root(self._fs)
         fs, files = self._fs, self._files
@@ -74,38 +84,18 @@ class NodeArea:
         return found
 
     def plan(self, state: State, request: Request) -> Plan:
-        """The plan for a request; nothing is touched. Raises InputError, PlanError."""
-        unknown, warnings = self._check_accounts(request)
-        return make_plan(state, replace(request, unknown=request.unknown + tuple(unknown), warnings=request.warnings + tuple(warnings)))
-
-    def _check_accounts(self, request: Request) -> Tuple[List[str], List[str]]:
-        """(sentences about names that nobody knows, about names that udev may not take)."""
-        unknown: List[str] = []
-        warnings: List[str] = []
-        for policy, wish in request.wishes.items():
-            if wish is None:
-                continue
-            where = "iommu_node" if policy is None else f"nodes.{policy}"
-            for kind, word, key, name in ((USER, "user", "owner", wish.owner), (GROUP, "group", "group", wish.group)):
-                account = self._accounts.find(kind, name)
-                if account is None:
-                    unknown.append(f"{where}: {key}: there is no {word} {name} on this host: make it first, or name another one")
-                elif not account.is_system:
-                    # source: systemd NEWS of 258; pull request 40612, by which they are taken again
-                    warnings.append(
-                        f"{where}: {key}: {name} is no {word} of the system ({account.number} is more than 999): udev 258 and 259 pass over "
-                        "the whole rule then, and later ones discourage it; make a system group (groupadd --system), with the user in it"
-                    )
-                elif not account.is_local:
-                    warnings.append(
-                        f"{where}: {key}: {name} is in none of the host's own files: udev asks for it when it starts, before there is a network"
-                    )
-        return unknown, warnings
+        """The plan for the request that the state was read for; nothing is touched. Raises InputError, PlanError."""
+        return make_plan(state, request)
 
     def apply(self, plan: Plan, journal: Journal) -> Plan:
         """Carry the plan out and return it as carried out. Raises ApplyError."""
         from ansible_collections.vfio.host.plugins.module_utils._nodes.apply import Applier
-        return Applier(self._fs, self._files, self._accounts).apply(plan, journal, read=self.read)
+        return Applier(self._fs, self._files, self._accounts).apply(plan, journal, devices=self._devices, nodes=self.scan)
+
+    def _devices(self) -> Mapping[str, Device]:
+        """The devices as they are now."""
+        from ansible_collections.vfio.host.plugins.module_utils._devices.area import Scan
+        return Scan(self._fs, self._files).host.survey.devices
 
 
 __all__ = ("NodeArea",)

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import RELEASE, REPORT, remedy
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
@@ -18,6 +18,7 @@ from ansible_collections.vfio.host.plugins.module_utils._nodes.spec import Wish
 
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._host.accounts import Account
 
 UNCHANGED, CHANGED, PENDING, RELEASED = "unchanged", "changed", "pending", "released"
 _NOTHING = "(none)"
@@ -42,7 +43,8 @@ class Found(NamedTuple):
 @dataclass(frozen=True)
 class State:
     """What is on the host. ``groups``: number of an IOMMU group -> the node; ``cdevs``: address -> the node; ``entries``: of the rules
-    files there; ``texts``: path -> text of these files, of every boot and of this one.
+    files there; ``texts``: path -> text of these files, of every boot and of this one; ``accounts``: ("owner" or "group", name) -> the
+    user or group that a request names, None where there is none.
     """
 
     groups: Mapping[str, Found]
@@ -52,6 +54,7 @@ class State:
     texts: Mapping[str, Optional[str]]
     boot_path: str
     volatile_path: str
+    accounts: Mapping[Tuple[str, str], Optional[Account]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,8 @@ class Request:
     ``devices``: address -> Device of the host; ``owners``: address -> the policy that has it on VFIO when the run has ended;
     ``coming``: those of them that this run binds; ``waiting``: those that the next boot binds; ``leaving``: addresses that this run
     takes off VFIO; ``policies``: the names that nodes may be declared for; ``ended``: those of them that the run gives back.
-    ``gives_all``: everything of this area goes; ``reread``: gives ``devices`` when those that were only to come are there;
-    ``unknown``: what is wrong with the wishes; ``warnings``: sentences about accounts.
+    ``gives_all``: everything of this area goes; ``has_come``: some of ``devices`` are only to come, and are read again when they are there;
+    ``unknown``: what is wrong with the wishes.
     """
 
     wishes: Mapping[Optional[str], Optional[Wish]]
@@ -77,9 +80,8 @@ class Request:
     at_boot: bool = True
     undeclared: Optional[str] = None
     gives_all: bool = False
-    reread: Optional[Callable[[], Mapping[str, Device]]] = None
+    has_come: bool = False
     unknown: Tuple[str, ...] = ()
-    warnings: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class Plan:
         return found + [_piece(path, self.state.texts.get(path) or "", text or "") for path, text in self.files.items()]
 
     def changed_files(self) -> Dict[str, Optional[str]]:
-        """Path -> text or None of each file that ends otherwise than it is."""
+        """Path -> new text (None: it is removed) of each file that will change."""
         return dict(self.files)
 
     def result(self) -> Dict[str, Any]:
@@ -161,7 +163,8 @@ def make_plan(state: State, request: Request) -> Plan:
     """The Plan for a Request. Raises InputError, PlanError with every reason at once."""
     if not (request.now or request.at_boot):
         raise InputError("now and at_boot are both false, so there is nothing to do; say which of them you mean")
-    problems = list(request.unknown)
+    unknown, of_accounts = _accounts(state, request)
+    problems = [*request.unknown, *unknown]
     problems += [
         f"nodes.{name}: there is no policy {name}, neither declared nor on this host; there are: {', '.join(sorted(request.policies)) or 'none'}"
         for name, wish in request.wishes.items() if wish is not None and name is not None and name not in request.policies
@@ -175,7 +178,7 @@ def make_plan(state: State, request: Request) -> Plan:
         raise PlanError(*problems)
     undeclared, told = _undeclared(kept, request)
     rows = [_row(state, request, entry.wish, address) for entry in entries.values() for address in entry.addresses]
-    warnings = list(request.warnings) + told
+    warnings = of_accounts + told
     if None in entries:
         rows.append(_iommu_row(state, request, entries[None].wish))
         if state.iommu is None:
@@ -184,6 +187,31 @@ def make_plan(state: State, request: Request) -> Plan:
             )
     rows += _given_back(state, request, entries)
     return Plan(state, request, rows, files_of(state, request, entries=entries), entries, warnings, undeclared)
+
+
+def _accounts(state: State, request: Request) -> Tuple[List[str], List[str]]:
+    """(sentences about names that nobody knows, about names that udev may not take)."""
+    unknown: List[str] = []
+    warnings: List[str] = []
+    for policy, wish in request.wishes.items():
+        if wish is None:
+            continue
+        where = "iommu_node" if policy is None else f"nodes.{policy}"
+        for word, key, name in (("user", "owner", wish.owner), ("group", "group", wish.group)):
+            account = state.accounts[key, name]
+            if account is None:
+                unknown.append(f"{where}: {key}: there is no {word} {name} on this host: make it first, or name another one")
+            elif not account.is_system:
+                # source: systemd NEWS of 258; pull request 40612, by which they are taken again
+                warnings.append(
+                    f"{where}: {key}: {name} is no {word} of the system ({account.number} is more than 999): udev 258 and 259 pass over "
+                    "the whole rule then, and later ones discourage it; make a system group (groupadd --system), with the user in it"
+                )
+            elif not account.is_local:
+                warnings.append(
+                    f"{where}: {key}: {name} is in none of the host's own files: udev asks for it when it starts, before there is a network"
+                )
+    return unknown, warnings
 
 
 def files_of(state: State, request: Request, *, entries: Mapping[Optional[str], Entry]) -> Dict[str, Optional[str]]:

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Set
+from typing import Any, Dict, List, Optional, Set
 
 from ansible_collections.vfio.host.plugins.module_utils._core.options import undeclared
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import RELEASE
@@ -19,11 +19,11 @@ from ansible_collections.vfio.host.plugins.module_utils._nodes.spec import Wish,
 
 
 def node_request(
-    options: Dict[str, Any], plan: Any, *, read: Callable[[], Any], gives_all: bool,
+    options: Dict[str, Any], plan: Any, *, host: Any, gives_all: bool,
 ) -> Request:
     """The Request that a module's options ``nodes`` and ``iommu_node`` mean; what is wrong with them is in it.
 
-    ``plan``: of devices, None where the task is about none; ``read``: gives the Host as it is; ``gives_all``: everything goes.
+    ``plan``: of devices, None where the task is about none; ``host``: the Host as it is; ``gives_all``: everything goes.
     """
     present = options["state"] == "present"
     problems: List[str] = []
@@ -33,7 +33,6 @@ def node_request(
     else:
         wishes.update(parse(dict.fromkeys([*(options["nodes"] or ()), *(options["devices"] or ())]), None, problems=problems))
         wishes.update({None: None} if options["iommu_node"] else {})
-    host = read() if plan is None else plan.host
     found = _Holding(host)
     if plan is not None:
         found.add_plan(plan)
@@ -45,7 +44,7 @@ def node_request(
         coming=frozenset(found.coming), waiting=frozenset(found.waiting), ended=frozenset(found.ended),
         leaving=frozenset(found.leaving), now=options["now"],
         at_boot=options["at_boot"], undeclared=undeclared(options), gives_all=gives_all,
-        unknown=tuple(problems), reread=(lambda: read().survey.devices) if has_come else None,
+        unknown=tuple(problems), has_come=bool(has_come),
     )
 
 

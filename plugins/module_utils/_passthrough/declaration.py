@@ -43,17 +43,18 @@ CONFIG, PLATFORMS, CONSUMERS = "kernel_config", "platforms", "consumers"
 
 
 class _Late:
-    """An area that ``make`` creates at its first use."""
+    """An area, or what areas share, that ``make`` creates at its first use."""
 
     def __init__(self, make: Callable[[], object]) -> None:
         self._make = make
 
     @cached_property
-    def _area(self) -> object:
+    def made(self) -> Any:
+        """What it stands for."""
         return self._make()
 
     def __getattr__(self, verb: str) -> Any:
-        return getattr(self._area, verb)
+        return getattr(self.made, verb)
 
 
 def _kernel_area(fs: Sysfs, files: Files) -> object:
@@ -71,9 +72,9 @@ def _cmdline_area(fs: Sysfs, files: Files) -> object:
     return CmdlineArea(fs, files)
 
 
-def _number_area(fs: Sysfs, files: Files) -> object:
+def _number_area(fs: Sysfs, files: Files, scan: _Late) -> object:
     from ansible_collections.vfio.host.plugins.module_utils._sriov.area import NumberArea
-    return NumberArea(fs, files)
+    return NumberArea(fs, files, scan.made)
 
 
 def _probe_area(fs: Sysfs, files: Files) -> object:
@@ -81,9 +82,14 @@ def _probe_area(fs: Sysfs, files: Files) -> object:
     return ProbeArea(fs, files)
 
 
-def _device_area(fs: Sysfs, files: Files) -> Any:
+def _device_area(fs: Sysfs, files: Files, scan: _Late) -> Any:
     from ansible_collections.vfio.host.plugins.module_utils._devices.area import DeviceArea
-    return DeviceArea(fs, files)
+    return DeviceArea(fs, files, scan.made)
+
+
+def _scan(fs: Sysfs, files: Files) -> Any:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.area import Scan
+    return Scan(fs, files)
 
 
 def _node_area(fs: Sysfs, files: Files) -> object:
@@ -168,14 +174,14 @@ class Declaration:
         return Declaration(platforms.with_needs(self.options, needs))
 
     def _wishes(self, fs: Sysfs, files: Files) -> Wishes:
-        of_host = firmware(fs)
+        of_host, scan = firmware(fs), _Late(lambda: _scan(fs, files))
         return {
             KERNEL: (_Late(lambda: _kernel_area(fs, files)), lambda dummy: self._kernel(files)),
             CMDLINE: (_Late(lambda: _cmdline_area(fs, files)), lambda plans: self._cmdline(plans, of_host, files)),
-            SRIOV: (_Late(lambda: _number_area(fs, files)), lambda dummy: self._sriov(files)),
-            DEVICES: (_Late(lambda: _device_area(fs, files)), lambda plans: self._devices(plans, of_host)),
+            SRIOV: (_Late(lambda: _number_area(fs, files, scan)), lambda dummy: self._sriov(files)),
+            DEVICES: (_Late(lambda: _device_area(fs, files, scan)), lambda plans: self._devices(plans, of_host)),
             PROBES: (_Late(lambda: _probe_area(fs, files)), self._probes),
-            NODES: (_Late(lambda: _node_area(fs, files)), lambda plans: self._nodes(plans, fs, files)),
+            NODES: (_Late(lambda: _node_area(fs, files)), lambda plans: self._nodes(plans, scan, files)),
             MEMLOCK: (_Late(lambda: _memlock_area(fs, files)), lambda dummy: self._memlock(files)),
             IMAGES: (_Late(lambda: _image_area(fs, files)), lambda plans: self._images(plans, of_host)),
         }
@@ -270,7 +276,7 @@ class Declaration:
             return None
         return plans[SRIOV], [one.device.address for one in plans[DEVICES].devices] if DEVICES in plans else []
 
-    def _nodes(self, plans: Plans, fs: Sysfs, files: Files) -> object:
+    def _nodes(self, plans: Plans, scan: _Late, files: Files) -> object:
         # Without a plan for the devices nobody can say whose they will be.
         if self.wants(DEVICES) and DEVICES not in plans:
             return None
@@ -279,7 +285,8 @@ class Declaration:
         if not (self.options[NODES] or self.options[IOMMU_NODE] or gives or self._looks(NODES, files) or (self.is_everything and is_left)):
             return None
         from ansible_collections.vfio.host.plugins.module_utils._nodes.request import node_request
-        return node_request(self.options, plans.get(DEVICES), read=_device_area(fs, files).read, gives_all=self.is_everything)
+        host = plans[DEVICES].host if DEVICES in plans else scan.host
+        return node_request(self.options, plans.get(DEVICES), host=host, gives_all=self.is_everything)
 
     def _memlock(self, files: Files) -> object:
         # It changes nothing that runs, so a change to be confirmed goes without it.

@@ -76,7 +76,10 @@ def prove_plan(fs: Sysfs, plan: Any, *, timeout: float, check: bool) -> Proof:
     """The Proof of what a plan of devices, applied, has for VFIO; one that waits for a boot is not opened. ``plan``: or None."""
     taken = [one for one in plan.devices if one.choice.source != NATIVE and not one.gives_back] if plan else []
     now = [one.device.address for one in taken if one.status != PENDING]
-    proof = prove(fs, plan.host.survey if check else survey(fs), addresses=now, timeout=timeout, check=check) if now else Proof([])
+    proof = Proof([])
+    if now:
+        found = plan.host.survey if check else survey(fs, with_guards=False, with_loaded=False, with_others=True)
+        proof = prove(fs, found, addresses=now, timeout=timeout, check=check)
     later = [
         dict(_NONE, address=one.device.address, driver=one.device.driver, status=NOT_OPENED, reason=WAITS)
         for one in taken if one.status == PENDING

@@ -17,6 +17,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.apply import pc
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
 from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import NumberRefusal
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import reload_rules
+from ansible_collections.vfio.host.plugins.module_utils._kernel.control import ModuleControl
 from ansible_collections.vfio.host.plugins.module_utils._sriov import late
 from ansible_collections.vfio.host.plugins.module_utils._sriov.links import set_attributes
 from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import sriov_of
@@ -38,7 +39,7 @@ class _Pfs:
         self._files = files
         self._fs = fs
         self._timeout = plan.request.timeout
-        self._modules = plan.state.host.survey.modules
+        self._modules = ModuleControl(fs)
         self._bus = pci_bus(fs, self._timeout)
 
     def _put(self, files: Mapping[str, str | None]) -> None:

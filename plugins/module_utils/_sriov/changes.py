@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import how_to_force
-from ansible_collections.vfio.host.plugins.module_utils._devices.pci import guards_of_vfs
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import is_owed_to_pf
 from ansible_collections.vfio.host.plugins.module_utils._devices.refusals import in_use
 from ansible_collections.vfio.host.plugins.module_utils._host.vfattributes import GROUPS
 from ansible_collections.vfio.host.plugins.module_utils._sriov.attributes import groups_of, same_addresses, shown_values
@@ -98,7 +98,13 @@ def given_back(state: State, pf: Device, *, resizes: bool, number: int, now: boo
     return _with(plan, _unfelt(state, pf, plan))
 
 
-def refusals(state: State, pf: Device, *, plan: AttributePlan, with_disks: bool, forced: Iterable[str]) -> List[str]:
+def concerned(state: State, pf: Device, *, plan: AttributePlan) -> List[Device]:
+    """The VFs that there are and whose users feel what the plan sets."""
+    felt = _felt(plan) if plan.told else {}
+    return [vf for vf in state.host.survey.devices.values() if vf.physfn == pf.address and vf.vf in felt]
+
+
+def refusals(state: State, pf: Device, *, plan: AttributePlan, forced: Iterable[str]) -> List[str]:
     """One sentence for each reason why the plan cannot be met. ``forced``: guards that are given up."""
     if not plan.wanted:
         return []
@@ -118,11 +124,11 @@ def refusals(state: State, pf: Device, *, plan: AttributePlan, with_disks: bool,
         if vf is None:
             continue
         change = f"VF {index} of {pf.address} cannot get {shown_values(values)}"
-        found += [f"{change}: {vf.address} is in use by {text}" for text in in_use(state.host.survey, vf, with_disks=with_disks)[0]]
+        found += [f"{change}: {vf.address} is in use by {text}" for text in in_use(state.uses[vf.address])[0]]
         found += [
             f"{change}: {vf.address} is needed by this host: {guard['reason']}; to give it up all the same, "
             f"{how_to_force(guard['kind'], None, variable='passthrough_sriov')}" for guard in vf.guards
-            if guard["kind"] not in forced and guard not in guards_of_vfs(pf.address, pf.guards)
+            if guard["kind"] not in forced and not is_owed_to_pf(guard, pf)
         ]
     return found
 
@@ -225,4 +231,4 @@ def _warnings(pf: Device, settings: Mapping[int, Values], writes: Iterable[Write
     return found
 
 
-__all__ = ("AttributePlan", "NONE", "declared", "given_back", "missing_programs", "refusals", "shared_addresses")
+__all__ = ("AttributePlan", "NONE", "concerned", "declared", "given_back", "missing_programs", "refusals", "shared_addresses")

@@ -17,7 +17,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Plan
 from ansible_collections.vfio.host.plugins.module_utils._sriov import late, rules
 from ansible_collections.vfio.host.plugins.module_utils._sriov.attributes import shown_values
 from ansible_collections.vfio.host.plugins.module_utils._sriov.predict import Prediction
-from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import CHANGED, PENDING, RELEASED, PfPlan, Request, resolve, sriov_of
+from ansible_collections.vfio.host.plugins.module_utils._sriov.resolve import CHANGED, PENDING, RELEASED, Draft, PfPlan, Request, objections, sriov_of
 
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Sriov
@@ -84,7 +84,7 @@ class Plan:
         ]}
 
     def changed_files(self) -> dict[str, str | None]:
-        """Path -> text or None, for each file that ends otherwise than it is."""
+        """Path -> new text (None: it is removed) of each file that will change."""
         return dict(self.files, **self.last_files)
 
 
@@ -140,14 +140,14 @@ def _attributes(one: PfPlan, values: dict[int, dict[str, Any]]) -> str:
     return "".join(f"{one.device.address} vf {index} {shown_values(some)}\n" for index, some in shown.items() if some)
 
 
-def make_plan(state: State, request: Request) -> Plan:
-    """The Plan for a Request. Raises InputError, PlanError with every reason at once."""
-    pfs, problems = resolve(state, request)
+def make_plan(state: State, draft: Draft, *, request: Request) -> Plan:
+    """The Plan for a Request. ``draft``: of resolve(). Raises PlanError with every reason at once."""
+    pfs, problems = draft[0], draft[1] + objections(state, draft[0], request=request)
     if problems:
         raise PlanError(*problems)
     kept, new = _kept(state, request, pfs), [one.record for one in pfs if one.record]
     files = _files(state, kept, new, request)
-    # What is given back stays on record until it is: a run that is killed on the way is gone on with by the next.
+    # What is given back stays on record until it is: the next run resumes after a crash.
     going_back = [state.records[one.device.address] for one in pfs if one.record is None]
     first = _files(state, kept + going_back, new, request) if new else {}
     now = dict(state.files, **first)

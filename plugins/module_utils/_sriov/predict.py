@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ansible_collections.vfio.host.plugins.module_utils._devices import pciids
-from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import NO_GROUP
+from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import WITHOUT_GROUP
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device, guards_of_vfs
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import vf_path, vf_slots
 
@@ -64,12 +63,12 @@ def read_layout(fs: Sysfs, address: str) -> Layout | None:
 
 
 class Expected:
-    """Makes Devices of VFs to come on one host. ``survey`` is the host's now; ``fs`` reads the names of ids."""
+    """Makes Devices of VFs to come on one host. ``survey`` is the host's now."""
 
-    def __init__(self, fs: Sysfs, survey: Survey) -> None:
+    def __init__(self, survey: Survey) -> None:
         self._survey = survey
-        self._names = pciids.Dictionary(fs.pci_ids, fs.read_file).names
-        self._reason = None if survey.iommu_enabled or survey.noiommu else NO_GROUP
+        self._names = survey.ids.names
+        self._refusal = None if survey.iommu_enabled or survey.noiommu else WITHOUT_GROUP
 
     def vfs(self, pf: Device, layout: Layout, *, number: int) -> list[Device]:
         """The Devices that a PF's VFs will be: a VF has its PF's vendor, class and, nearly always, subsystem."""
@@ -88,7 +87,8 @@ class Expected:
             address=address, ids=ids, modalias=modalias, header_type=0, numa_node=pf.numa_node, physfn=pf.address,
             vf=index, path=pf.path and vf_path(pf.path, index), slots=pf.slots and vf_slots(pf.slots, address), root=pf.root, devpath=pf.devpath,
             vendor_name=vendor_name, device_name=device_name,
-            vfio=self._survey.choices.facts(modalias, self._reason), guards=guards_of_vfs(pf.address, pf.guards),
+            vfio=self._survey.choices.facts(modalias, self._refusal), not_bindable=self._refusal.kind if self._refusal else None,
+            guards=guards_of_vfs(pf.address, pf.guards),
         )
 
 
@@ -102,7 +102,7 @@ class Prediction:
     come: dict[str, Device]
     sriov: dict[str, Sriov]
 
-    def settled(self) -> Prediction:
+    def when_there(self) -> Prediction:
         """What is left of it when the VFs are there: automatic probing is off until all declared VFs have their drivers."""
         return replace(self, gone=frozenset(), come={})
 

@@ -9,12 +9,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Iterable, NamedTuple
+from typing import TYPE_CHECKING, Any, Iterable, List, NamedTuple, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS, how_to_force
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import MOVES, RELEASE, REPORT
 from ansible_collections.vfio.host.plugins.module_utils._devices.match import Selector
-from ansible_collections.vfio.host.plugins.module_utils._devices.pci import STORAGE, Device, guards_of_vfs
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import STORAGE, Device, is_owed_to_pf
 from ansible_collections.vfio.host.plugins.module_utils._devices.refusals import in_use
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._sriov import changes, rules
@@ -90,23 +90,40 @@ def sriov_of(pf: Device) -> Sriov:
     return pf.sriov or {"total": 0, "num": 0, "autoprobe": True}
 
 
-def resolve(state: State, request: Request) -> tuple[list[PfPlan], list[str]]:
-    """(a PfPlan for each PF that the request is about, every reason why it cannot be met). Raises InputError."""
+# A PfPlan for each PF that a request is about, and the reasons why there cannot be one.
+Draft = Tuple[List[PfPlan], List[str]]
+
+
+def resolve(state: State, request: Request) -> Draft:
+    """The Draft of a request. Raises InputError."""
     entries = _checked(request)
     problems: list[str] = []
     pfs = (_present if request.present else _absent)(state, request, entries, problems)
     if request.present and request.undeclared == RELEASE:
         named = {one.device.address for one in pfs}
         pfs = sorted(pfs + _given_back(state, request, set(state.records) - named, problems), key=lambda one: one.device.address)
-    pfs = [_forced(one, entries or (), state) for one in pfs]
+    return [_forced(one, entries or (), state) for one in pfs], problems
+
+
+def concerned(state: State, pfs: Iterable[PfPlan], *, request: Request) -> dict[str, bool]:
+    """Address -> whether its disks count, of each VF that goes away or gets attributes that its users feel."""
+    found: dict[str, bool] = {}
     for one in pfs:
-        forced = one.force.union(request.force)
+        with_disks = STORAGE not in one.force.union(request.force)
+        vfs = list(one.before) if one.resizes else []
+        found.update((vf.address, with_disks) for vf in vfs + changes.concerned(state, one.device, plan=one.attributes))
+    return {address: with_disks for address, with_disks in found.items() if address not in state.host.survey.stuck}
+
+
+def objections(state: State, pfs: list[PfPlan], *, request: Request) -> list[str]:
+    """Every reason against the PfPlans of a request, when the state has what uses their VFs."""
+    problems: list[str] = []
+    for one in pfs:
         problems += _cannot_create(state, one) + _in_use(state, one, request)
-        problems += changes.refusals(state, one.device, plan=one.attributes, with_disks=STORAGE not in forced, forced=forced)
+        problems += changes.refusals(state, one.device, plan=one.attributes, forced=one.force.union(request.force))
     mine = [(one.device, one.attributes) for one in pfs if one.record is not None]
     problems += changes.shared_addresses(state.host.survey, mine, links=state.links)
-    problems += changes.missing_programs(state, mine, at_boot=request.at_boot)
-    return pfs, problems
+    return problems + changes.missing_programs(state, mine, at_boot=request.at_boot)
 
 
 def _forced(one: PfPlan, entries: Iterable[Entry], state: State) -> PfPlan:
@@ -319,14 +336,14 @@ def _in_use(state: State, one: PfPlan, request: Request) -> list[str]:
             continue
         found += [
             f"{change}: {vf.address} is in use by {text}"
-            for text in in_use(state.host.survey, vf, with_disks=STORAGE not in forced)[0]
+            for text in in_use(state.uses[vf.address])[0]
         ]
         if not state.host.survey.is_vfio(vf.driver):
             found += [
                 f"{change}: {vf.address} is needed by this host: {guard['reason']}; to give it up all the same, "
                 f"{how_to_force(guard['kind'], one.where, variable='passthrough_sriov')}" for guard in vf.guards
                 # What a VF owes to its PF's guards is about taking it: the PF stays as it is without it.
-                if guard["kind"] not in forced and guard not in guards_of_vfs(pf.address, pf.guards)
+                if guard["kind"] not in forced and not is_owed_to_pf(guard, pf)
             ]
         owner = owners.get(vf.address)
         judged = request.policies is None or owner in request.policies
@@ -338,4 +355,4 @@ def _in_use(state: State, one: PfPlan, request: Request) -> list[str]:
     return found
 
 
-__all__ = ("CHANGED", "PENDING", "PfPlan", "RELEASED", "Request", "UNCHANGED", "resolve", "sriov_of")
+__all__ = ("CHANGED", "Draft", "PENDING", "PfPlan", "RELEASED", "Request", "UNCHANGED", "concerned", "objections", "resolve", "sriov_of")

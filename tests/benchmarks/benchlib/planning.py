@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.area import Host
+from ansible_collections.vfio.host.plugins.module_utils._devices.area import Host, asked
 from ansible_collections.vfio.host.plugins.module_utils._devices.holders import Usage
-from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Request, make_plan
+from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Request, make_draft, make_plan
 from ansible_collections.vfio.host.plugins.module_utils._devices.state import survey
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
@@ -19,7 +18,7 @@ TAKE, GIVE_BACK = "take", "give back"
 
 
 def planning(root: Path, shares: list[int], rounds: int) -> dict[str, dict[int, list[float]]]:
-    """What is planned -> number of declared devices -> seconds of processor time of make_plan, a round each.
+    """What is planned -> number of declared devices -> seconds of processor time of the draft, what it asks of the host, and the plan, a round each.
 
     ``shares``: 64 declares each 64th device, 1 all. Each is declared by its own address, in an entry of its own.
     Nothing is recorded of what those given back had before, so the kernel's tables are asked.
@@ -39,10 +38,11 @@ def planning(root: Path, shares: list[int], rounds: int) -> dict[str, dict[int, 
     times: dict[str, dict[int, list[float]]] = {TAKE: {}, GIVE_BACK: {}}
     for dummy in range(rounds):
         for (what, count), request in requests.items():
-            # Who uses the devices is looked at anew for each plan.
-            host = Host(replace(found, usage=Usage(fs)), {}, {}, {}, str(root / "etc"), str(root / "run"))
+            host = Host(found, {}, {}, {}, str(root / "etc"), str(root / "run"))
             before = time.process_time()
-            plan = make_plan(host, request)
+            draft = make_draft(host, request)
+            # Who uses the devices is looked at anew for each plan.
+            plan = make_plan(asked(fs, host, usage=Usage(fs), request=request, draft=draft), draft, request=request)
             times[what].setdefault(count, []).append(time.process_time() - before)
             if len(plan.devices) != count:
                 raise AssertionError(f"{len(plan.devices)} devices planned, {count} declared")

@@ -198,7 +198,8 @@ class ModuleHost:
 
     def plan(self, **request):
         area = KernelArea(self.kernel, self.files, modules_needed)
-        return area.plan(area.read(), Request(**request))
+        wish = Request(**request)
+        return area.plan(area.read(wish), wish)
 
     def apply(self, *modules, **request):
         """Plan and apply, and give (plan, area) back."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.vfio.host.plugins.module_utils._competitors.table import Competition
 from ansible_collections.vfio.host.plugins.module_utils._devices.area import Host
-from ansible_collections.vfio.host.plugins.module_utils._devices.below import Below
 from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import Choices
+from ansible_collections.vfio.host.plugins.module_utils._devices.holders import InUse
 from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import groups_of
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device, parse_modalias
+from ansible_collections.vfio.host.plugins.module_utils._devices.pciids import Dictionary
 from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import NATIVE, VFIO, Alias
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import ABSENT, LOADABLE, LOADED
@@ -46,11 +48,11 @@ class Table:
     def native_aliases(self, dummy):
         return self.aliases(NATIVE)
 
-    def declared_by(self, module):
+    def aliases_of(self, module):
         return [one for one in self.table if one.module == module]
 
     def takes_by_itself(self, module):
-        return any(one.pattern.startswith(NATIVE) for one in self.declared_by(module))
+        return any(one.pattern.startswith(NATIVE) for one in self.aliases_of(module))
 
     def competing(self):
         carriers = {one.module for one in self.aliases(VFIO)}
@@ -90,14 +92,18 @@ class Table:
         return []
 
 
-class Idle:
-    """In place of Usage: nobody uses a device."""
+class Idle(dict):
+    """Address -> what uses the device there: nothing."""
 
-    def of(self, *dummy, **more):
-        return []
+    def __missing__(self, dummy):
+        return InUse()
 
-    def below(self, dummy):
-        return Below()
+
+class NothingAbove(dict):
+    """Address -> what is above the device there: nothing that is known."""
+
+    def __missing__(self, dummy):
+        return ()
 
 
 def ethernet(address, **facts):
@@ -116,10 +122,11 @@ def host_of(*devices, modules=None, files=None, **state):
     known = {device.address: replace(device, vfio=choices.facts(device.modalias, None)) for device in devices}
     survey = Survey(
         platform="x86", kernel="6.12.0", iommu_enabled=True, groups=groups_of(known.values()), others={}, devices=known, modules=table, choices=choices,
-        vfio_drivers=frozenset(("vfio-pci",)), noiommu=False, interrupt_remapping=True, usage=Idle(), warnings=[], stuck={},
-        awake=lambda device: device,
+        vfio_drivers=frozenset(("vfio-pci",)), noiommu=False,
+        interrupt_remapping=True, ids=Dictionary((), {}.get), unsafe_interrupts=None, warnings=[], stuck={},
     )
-    return Host(survey, **dict({"policies": {}, "standings": {}}, **state), files=files or {}, boot_rules=BOOT, volatile_rules=VOLATILE)
+    nothing = {"policies": {}, "standings": {}, "uses": Idle(), "competition": Competition(above=NothingAbove())}
+    return Host(survey, files=files or {}, boot_rules=BOOT, volatile_rules=VOLATILE, **dict(nothing, **state))
 
 
 __all__ = ("BOOT", "NoRoot", "Table", "VOLATILE", "ethernet", "host_of")

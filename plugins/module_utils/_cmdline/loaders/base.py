@@ -254,7 +254,7 @@ def against(wishes: Iterable[Wish], others: Mapping[str, str]) -> list[str]:
 
 
 def made_of(goal: Goal, name: str, *, line: str, others: Mapping[str, str]) -> Goal:
-    """The Goal of a way back, for entries that a tool makes of the ``line`` called ``name`` and of the ``others``, path -> line, which stay."""
+    """The Goal that restores what was before, for entries that a tool makes of the ``line`` called ``name`` and of the ``others``, path -> line, which stay."""
     wishes = goal.of(name)
     then = parse(" ".join((goal.edit(name, line), *others.values())))
     return replace(goal, wishes=[exact(wish.name, then) for wish in wishes], own={**goal.own, name: wishes})

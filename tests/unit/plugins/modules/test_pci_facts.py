@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._core.leaving import printable
 from ansible_collections.vfio.host.plugins.module_utils._devices import details
+from ansible_collections.vfio.host.plugins.module_utils._devices.holders import Usage
 from ansible_collections.vfio.host.plugins.modules import pci_facts
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, NVME, TWIN
@@ -25,7 +26,7 @@ def test_the_facts_are_the_whole_host(run_module, host):
     assert list(result["ansible_facts"]) == ["vfio_host"]
     survey = host.survey()
     expected = survey.facts()
-    expected["devices"] = details.add(host.kernel, survey, facts=expected["devices"], fields=())
+    expected["devices"] = details.add(host.kernel, survey, usage=Usage(host.kernel), facts=expected["devices"], fields=())
     assert result["ansible_facts"]["vfio_host"] == expected
 
 

@@ -14,7 +14,7 @@ hypothesis = pytest.importorskip("hypothesis", reason="property tests run where 
 from hypothesis import strategies as st
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Target, fits_pattern, sentences
-from ansible_collections.vfio.host.plugins.module_utils._competitors.table import Competitors
+from ansible_collections.vfio.host.plugins.module_utils._competitors.table import competition
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import parse_modalias
 from ansible_collections.vfio.host.tests.unit.fake.competitors import Script, of_devices, of_vfs, put
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, PF
@@ -51,8 +51,8 @@ def targets():
 @hypothesis.given(st.lists(st.one_of(WORDS, st.text(max_size=5)), max_size=40).map("".join))
 def test_no_text_ends_a_run_or_a_line(host, text):
     put(host, {place: Script(text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")) for place in PLACES})
-    competitors = Competitors(host.kernel)
-    for sentence in sentences(competitors.claims() + competitors.overrides(), targets()) + competitors.notes:
+    found = competition(host.kernel)
+    for sentence in sentences([*found.claims, *found.overrides], targets()) + list(found.notes):
         assert sentence.encode("utf-8")
 
 

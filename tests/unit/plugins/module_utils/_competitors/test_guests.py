@@ -180,7 +180,7 @@ def test_what_reads_files_that_few_hosts_have_is_loaded_where_there_are_some(tmp
         f"import sys; sys.path[:] = {sys.path!r}",
         "from ansible_collections.vfio.host.plugins.module_utils._competitors import table",
         "from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs",
-        f"table.Competitors(Sysfs({str(tmp_path)!r})).claims()",
+        f"table.competition(Sysfs({str(tmp_path)!r}))",
         "print(*[name for name in ('guests', 'netplan') if table.__name__.replace('table', name) in sys.modules])",
     ])
     told = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)

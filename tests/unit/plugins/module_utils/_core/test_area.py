@@ -39,7 +39,7 @@ class Area:
         if error:
             raise error
 
-    def read(self):
+    def read(self, dummy_request):
         self._do("read", None)
 
     def plan(self, dummy_state, request):

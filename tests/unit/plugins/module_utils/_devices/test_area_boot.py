@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.vfio.host.plugins.module_utils._devices.area import Scan
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, PF, SLOT, TWIN, VF, VIRTIO
 
@@ -220,7 +221,7 @@ def test_of_two_records_of_one_device_the_one_for_every_boot_counts(host):
 def test_a_rules_file_that_is_a_link_to_nothing_is_no_policy(host):
     host.take(NIC)
     os.symlink("/nowhere.rules", f"{host.files.boot_rules}/60-vfio-host-odd.rules")
-    assert set(host.area.read().policies) == {"p"}
+    assert set(Scan(host.kernel, host.files).host.policies) == {"p"}
 
 
 def test_at_boot_the_module_is_loaded_before_the_first_device_is_looked_at(host):

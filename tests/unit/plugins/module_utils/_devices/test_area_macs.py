@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.vfio.host.plugins.module_utils._devices.area import Scan
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.host.tests.unit.fake import hosts
@@ -150,4 +151,4 @@ def test_a_record_keeps_names_and_own_addresses_alone(make_host):
     host = make_host(bond())
     host.take(by(mac=SECOND))
     assert f'"net": [{{"mac": "{SECOND}", "name": "enp3s0"}}]' in host.rules()
-    assert replace(host.area.read().policies["p"][0]).was["net"] == [{"name": "enp3s0", "mac": SECOND}]
+    assert replace(Scan(host.kernel, host.files).host.policies["p"][0]).was["net"] == [{"name": "enp3s0", "mac": SECOND}]

@@ -67,7 +67,8 @@ def undeclared(host, wish, how=REPORT):
 
 
 def plan(host, wish, how):
-    return host.area.plan(host.area.read(), Request(policies=wish, undeclared=how))
+    request = Request(policies=wish, undeclared=how)
+    return host.area.plan(host.area.read(request), request)
 
 
 # What only changes its owner.

@@ -12,6 +12,7 @@ import struct
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.details import FIELDS, add
+from ansible_collections.vfio.host.plugins.module_utils._devices.holders import Usage
 from ansible_collections.vfio.host.plugins.module_utils._devices.vpd import identification
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, PAIR, PAIR2, PF, UPLINK, VF
@@ -33,7 +34,7 @@ RESOURCE = """\
 
 def details(host, address, *fields):
     survey = host.survey()
-    return add(host.kernel, survey, facts={address: survey.facts()["devices"][address]}, fields=fields)[address]
+    return add(host.kernel, survey, usage=Usage(host.kernel), facts={address: survey.facts()["devices"][address]}, fields=fields)[address]
 
 
 def put(host, address, **files):
@@ -46,7 +47,7 @@ def test_every_field_is_there_for_every_device_asked_for_or_not(make_host, spec)
     host = make_host(spec)
     survey = host.survey()
     for fields in ((), FIELDS):
-        for one in add(host.kernel, survey, facts=survey.facts()["devices"], fields=fields).values():
+        for one in add(host.kernel, survey, usage=Usage(host.kernel), facts=survey.facts()["devices"], fields=fields).values():
             assert {*FIELDS, "functions", "pf_net"} <= set(one) and {"node", "cdev"} <= set(one["vfio"])
 
 
@@ -56,7 +57,7 @@ def test_what_is_not_asked_for_is_not_read(host, monkeypatch):
     survey = host.survey()
     monkeypatch.setattr(host.kernel, "read", read.append)
     monkeypatch.setattr(host.kernel, "opened", read.append)
-    found = add(host.kernel, survey, facts={NIC: survey.facts()["devices"][NIC]}, fields=())[NIC]
+    found = add(host.kernel, survey, usage=Usage(host.kernel), facts={NIC: survey.facts()["devices"][NIC]}, fields=())[NIC]
     assert [found[name] for name in FIELDS] == [None] * len(FIELDS) and read == []
 
 

@@ -19,6 +19,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Appl
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, PAIR, PAIR2, VIRTIO
 from ansible_collections.vfio.host.tests.unit.fake.model import Module, alias
+from ansible_collections.vfio.host.tests.unit.fake.sealed import planned
 
 VARIANTS = hosts.with_modules(
     hosts.changed(hosts.x86(), EDU, ids="8086:e20b"), hosts.VARIANT, hosts.XE_VARIANT,
@@ -134,8 +135,7 @@ def test_no_rule_is_made_for_a_driver_without_a_name(records, standings):
 
 
 def test_a_draft_is_never_applied(variants):
-    host = variants.area.read()
-    plan = variants.area.plan(host, Request(policies={"p": [{"match": {"address": VIRTIO}}]}))
+    plan = planned(variants.area, Request(policies={"p": [{"match": {"address": VIRTIO}}]}))
     with pytest.raises(ApplyError, match="virtio_vfio_pci is not known, so nothing was touched"):
         variants.area._applier(plan).apply(plan, Journal(variants.kernel, variants.files))
     assert variants.rules() is None

@@ -116,7 +116,7 @@ def refuse(host, monkeypatch, end, number):
     def look(path):
         if not path.endswith(end):
             return real(path)
-        host.kernel._note(path, OSError(number, "no"))
+        host.kernel.note(path, OSError(number, "no"))
         return None
 
     monkeypatch.setattr(host.kernel, "look", look)

@@ -138,7 +138,7 @@ def test_a_process_that_may_not_be_looked_into_may_have_any_node_open(busy, monk
     def look(path):
         if not path.endswith("/1/fd/0"):
             return real(path)
-        busy.kernel._note(path, OSError(errno.EACCES, "no"))
+        busy.kernel.note(path, OSError(errno.EACCES, "no"))
         return None
 
     monkeypatch.setattr(busy.kernel, "look", look)
@@ -172,7 +172,7 @@ def mounted(host, pid, number, point="/data"):
 @pytest.fixture
 def unguarded(monkeypatch):
     """A host of which nothing says why it needs a device, as where a guard does not know a kind of use."""
-    monkeypatch.setattr("ansible_collections.vfio.host.plugins.module_utils._devices.state.registry.guards", lambda *dummy, **more: {})
+    monkeypatch.setattr("ansible_collections.vfio.host.plugins.module_utils._devices.guards.registry.guards", lambda *dummy, **more: {})
 
 
 @pytest.mark.usefixtures("unguarded")

@@ -53,4 +53,4 @@ def test_only_an_endpoints_own_driver_blocks_its_group(driver, is_vfio, header_t
 )
 def test_what_vfio_cannot_take_has_a_reason(one, base, noiommu, reason):
     answer = why_not_bindable(one, has_base_module=base, noiommu=noiommu)
-    assert answer is None if reason is None else reason in answer
+    assert answer is None if reason is None else reason in answer.reason

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vfio.host.plugins.module_utils._devices.state import survey as read_survey
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 
@@ -68,12 +69,12 @@ def test_the_window_for_interrupts_keeps_nobody_off(make_host):
     assert host.take(entry(), {"match": {"serial": "NV01"}})["warnings"] == []
 
 
-def test_members_are_read_when_a_plan_asks_and_once(make_host, monkeypatch):
+def test_members_are_read_where_the_reader_asks_and_once(make_host, monkeypatch):
     host, asked = with_member(make_host, "xhci-hcd"), []
     names = host.kernel.names
     monkeypatch.setattr(host.kernel, "names", lambda path: (asked.append(path), names(path))[1])
     survey = host.survey()
     assert survey.facts()["devices"] and [path for path in asked if path.startswith(f"{host.kernel.iommu_groups}/")] == []
-    assert survey.others == {"3": {MEMBER: "xhci-hcd"}}
-    assert survey.others.get("4", {}) == {}
+    assert survey.others == {}
+    assert read_survey(host.kernel, with_others=True).others == {"3": {MEMBER: "xhci-hcd"}}
     assert asked.count(f"{host.kernel.iommu_groups}/3/devices") == 1

@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import rules
-from ansible_collections.vfio.host.plugins.module_utils._devices.area import DeviceArea
-from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Request
+from ansible_collections.vfio.host.plugins.module_utils._devices.area import DeviceArea, State
+from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Request, make_draft
 from ansible_collections.vfio.host.plugins.module_utils._devices.steps import BIND, LOAD, OVERRIDE, PENDING, RELEASED, UNBIND
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.tests.unit.fake.values import BOOT, NoRoot, Table, ethernet, host_of
@@ -21,7 +21,8 @@ RULES = f"{BOOT}/60-vfio-host-default.rules"
 
 def plan(host, *entries, **options):
     wishes = {"default": [{"match": {"address": one}} if isinstance(one, str) else one for one in entries]}
-    return DeviceArea(NoRoot(), NoRoot()).plan(host, Request(wishes, **options))
+    request = Request(wishes, **options)
+    return DeviceArea(NoRoot(), NoRoot()).plan(State(host, make_draft(host, request)), request)
 
 
 def test_a_device_is_taken_in_four_steps_and_recorded_for_every_boot():

@@ -15,6 +15,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.journal import Jou
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.plan import ImageRequest
 from ansible_collections.vfio.host.tests.unit.fake.images import KERNEL, OPTIONS, RULES, ImageHost, cpio, image
+from ansible_collections.vfio.host.tests.unit.fake.sealed import planned
 
 IMAGE = f"/boot/initrd.img-{KERNEL}"
 OTHER = "6.1.0-1-amd64"
@@ -93,14 +94,14 @@ class TestStaleness:
     def test_what_other_areas_are_about_to_write_counts_as_written(self, host):
         host.run()
         ahead = {host.root + RULES: "newer\n", host.root + "/run/udev/rules.d/60-vfio-host-p.rules": "volatile\n"}
-        plan = host.area().plan(host.area().read(), ImageRequest(ahead=ahead))
+        plan = planned(host.area(), ImageRequest(ahead=ahead))
         assert plan.stale == {host.root + IMAGE: [f"holds another {RULES}"]}
-        plan = host.area().plan(host.area().read(), ImageRequest(ahead={host.root + RULES: None}))
+        plan = planned(host.area(), ImageRequest(ahead={host.root + RULES: None}))
         assert plan.stale == {host.root + IMAGE: ["still holds /usr/lib/udev/rules.d/60-vfio-host-p.rules"]}
 
     def test_applying_takes_the_files_as_they_are_by_then(self, host):
         area = host.area()
-        plan = area.plan(area.read(), ImageRequest(ahead={host.root + RULES: "guessed\n"}))
+        plan = planned(area, ImageRequest(ahead={host.root + RULES: "guessed\n"}))
         host.put(RULES, "written\n")
         area.apply(plan, Journal(host.fs, host.files))
         assert not host.run()["changed"]
@@ -323,7 +324,7 @@ class TestFailures:
         host = make("dracut", path="/boot/initramfs-{}.img")
         before = host.get(f"/boot/initramfs-{KERNEL}.img")
         area, journal = host.area(), Journal(host.fs, host.files)
-        area.apply(area.plan(area.read(), ImageRequest()), journal)
+        area.apply(planned(area, ImageRequest()), journal)
         assert journal.restore() == []
         assert host.get(f"/boot/initramfs-{KERNEL}.img") == before
         assert host.get("/etc/dracut.conf.d/vfio-host.conf") is None

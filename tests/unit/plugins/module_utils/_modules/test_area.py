@@ -16,6 +16,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.needed import m
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, InputError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._modules.area import KernelArea, Request
 from ansible_collections.vfio.host.tests.unit.fake.kernel_modules import ModuleHost, words_of
+from ansible_collections.vfio.host.tests.unit.fake.sealed import planned
 
 CONF, LOAD = "etc/modprobe.d/vfio-host.conf", "etc/modules-load.d/vfio-host.conf"
 VFIO_PCI = {"name": "vfio-pci", "options": {"disable_vga": True, "ids": "1234:11e8"}, "before": ["nvme"]}
@@ -136,7 +137,7 @@ def test_an_option_that_is_remembered_as_not_set_is_not_given_to_modprobe(host):
 def test_a_module_that_leaves_the_kernel_between_plan_and_apply_is_named(host):
     host.load("vfio")
     area = KernelArea(host.kernel, host.files, modules_needed)
-    made = area.plan(area.read(), Request(modules=[{"name": "vfio", "options": {"enable_unsafe_noiommu_mode": True}}]))
+    made = planned(area, Request(modules=[{"name": "vfio", "options": {"enable_unsafe_noiommu_mode": True}}]))
     host.run(["rmmod", "--", "vfio"])
     with pytest.raises(ApplyError, match="module vfio: its option enable_unsafe_noiommu_mode is not in sysfs any more"):
         area.apply(made, Journal(host.kernel, host.files))
@@ -329,7 +330,7 @@ def test_an_applied_plan_can_be_undone(host):
     before = host.snapshot()
     area, journal = KernelArea(host.kernel, host.files, modules_needed), Journal(host.kernel, host.files)
     wishes = [VFIO_PCI, {"name": "vfio_iommu_type1", "options": {"dma_entry_limit": 7}}]
-    area.apply(area.plan(area.read(), Request(modules=wishes)), journal)
+    area.apply(planned(area, Request(modules=wishes)), journal)
     assert host.snapshot() != before
     assert journal.restore() == []
     journal.drop()

@@ -38,7 +38,7 @@ def test_what_has_no_such_capability_or_cannot_be_read_has_no_layout(host):
 
 def test_the_vfs_that_appear_are_those_that_were_predicted(host):
     survey = host.survey()
-    expected = Expected(host.kernel, survey).vfs(survey.devices[PF], read_layout(host.kernel, PF), number=7)
+    expected = Expected(survey).vfs(survey.devices[PF], read_layout(host.kernel, PF), number=7)
     for name, value in (("sriov_drivers_autoprobe", "0"), ("sriov_numvfs", "7")):
         host.kernel.write(f"{host.kernel.pci_devices}/{PF}/{name}", value)
     found = {address: one for address, one in host.survey().devices.items() if one.physfn == PF}
@@ -52,7 +52,7 @@ def test_the_vfs_that_appear_are_those_that_were_predicted(host):
 
 def test_a_prediction_takes_away_and_adds_in_order(host):
     survey = host.survey()
-    coming = Expected(host.kernel, survey).vfs(survey.devices[PF], read_layout(host.kernel, PF), number=1)[0]
+    coming = Expected(survey).vfs(survey.devices[PF], read_layout(host.kernel, PF), number=1)[0]
     after = Prediction(frozenset([NIC]), {VF: coming}, {PF: {"num": 1}}).applied_to(survey)
     assert set(after.devices) == set(survey.devices) - {NIC} | {VF}
     assert list(after.devices) == sorted(after.devices)
@@ -64,5 +64,5 @@ def test_vfs_of_a_pf_whose_place_is_not_known_have_none(make_host):
     host = make_host(SMALL)
     survey = host.survey()
     pf = replace(survey.devices[PF], path=None, slots=None)
-    (vf,) = Expected(host.kernel, survey).vfs(pf, read_layout(host.kernel, PF), number=1)
+    (vf,) = Expected(survey).vfs(pf, read_layout(host.kernel, PF), number=1)
     assert (vf.path, vf.slots) == (None, None)

@@ -22,6 +22,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.journal import Jou
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import BACKENDS, HOSTS, TOOLS, BootHost, GrubHost, ZiplHost
 from ansible_collections.vfio.host.tests.unit.fake.faults import deaths
+from ansible_collections.vfio.host.tests.unit.fake.sealed import planned
 
 ON = {"intel_iommu": "on", "iommu": "pt"}
 DROP = {"quiet": None, "amd_iommu": "off"}
@@ -130,7 +131,7 @@ def test_check_mode_predicts_and_touches_nothing(host):
 @pytest.mark.parametrize("kind", [BootHost, *HOSTS.values()])
 def test_where_nothing_was_set_nothing_is_looked_for(tmp_path, kind):
     host = kind(tmp_path)
-    host.area.read()
+    host.area.scan()
     for path in (tmp_path / "usr").rglob("*"):
         if path.is_file():
             path.unlink()
@@ -306,7 +307,7 @@ def test_it_can_be_undone(host, name):
     run(host, ON, drop=DROP)
     ours = snapshot(host, name in UNORDERED)
     area, journal = host.area, Journal(host.kernel, host.files)
-    area.apply(area.plan(area.read(), Request(None, False)), journal)
+    area.apply(planned(area, Request(None, False)), journal)
     assert journal.restore() == []
     journal.drop()
     assert snapshot(host, name in UNORDERED) == ours

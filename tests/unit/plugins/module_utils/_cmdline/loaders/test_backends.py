@@ -21,6 +21,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.journal import Jou
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import RELEASE, REPORT
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import BACKENDS, HOSTS, TOOLS
+from ansible_collections.vfio.host.tests.unit.fake.sealed import planned
 
 ON = {"intel_iommu": "on", "iommu": "pt"}
 TOOLED = sorted(name for name in HOSTS if TOOLS.get(name, name))
@@ -68,7 +69,7 @@ class Untouchable:
 ])
 def test_a_plan_is_made_of_values_alone(host, request_):
     run(host)
-    state = host.area.look(host.area.read())
+    state = host.area.look(host.area.scan())
     wanted = make_plan(state, request_)
     for backend in (state.backend, getattr(state.backend, "_grub", None)):
         if backend is not None:
@@ -242,7 +243,7 @@ def test_what_could_not_be_put_back_is_said(host, name):
         pytest.skip("its files are the tool's own: a tool that fails has not written them")
     host.fail[TOOLS.get(name, name)] = 1
     area = host.area
-    before = area.plan(area.read(), Request(ON)).state.boot.files
+    before = planned(area, Request(ON)).state.boot.files
     journal = Journal(host.kernel, Stubborn(host.files, before))
     with pytest.raises(ApplyError, match="not put back: .* read-only"):
         run_areas({"cmdline": (area, Request(ON))}, False, open_journal=lambda: journal)
@@ -266,7 +267,7 @@ class Stubborn:
 def test_the_area_can_be_undone(host):
     before, files = host.boots(), snapshot(host)
     area, journal = host.area, Journal(host.kernel, host.files)
-    area.apply(area.plan(area.read(), Request(ON)), journal)
+    area.apply(planned(area, Request(ON)), journal)
     assert journal.restore() == []
     journal.drop()
     assert snapshot(host) == files

@@ -20,6 +20,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.area import run_ar
 from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import GrubHost
+from ansible_collections.vfio.host.tests.unit.fake.sealed import planned
 
 DROPIN = "etc/default/grub.d/zz-vfio-host.cfg"
 GRUB_CFG = "boot/grub/grub.cfg"
@@ -252,7 +253,7 @@ LOADERS_WORD = "BOOT_IMAGE=/boot/vmlinuz "
 def longest(host):
     """A value with which the line, with the loader's word before it, is as long as an x86 kernel reads."""
     host.write("proc/sys/kernel/arch", "x86_64\n")
-    plan = host.area.plan(host.area.read(), Request({"x": "y"}))
+    plan = planned(host.area, Request({"x": "y"}))
     return "y" * (2048 - len(plan.after[0][1]) - len(LOADERS_WORD))
 
 

@@ -13,6 +13,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.area import report
 from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import ProxmoxHost
+from ansible_collections.vfio.host.tests.unit.fake.sealed import planned
 
 CMDLINE = "etc/kernel/cmdline"
 
@@ -54,7 +55,7 @@ def test_a_partition_that_is_skipped_only_then_is_named_too(tmp_path):
     host = ProxmoxHost(tmp_path)
     host.write("etc/kernel/proxmox-boot-uuids", "AAAA-BBBB\nEEEE-FFFF\nCCCC-DDDD\n")
     area = host.area
-    plan = area.plan(area.read(), Request({"iommu": "pt"}))
+    plan = planned(area, Request({"iommu": "pt"}))
     host.empty = ("EEEE-FFFF",)
     assert plan.warnings == []
     (warning,) = area.apply(plan, Journal(host.kernel, host.files)).warnings

@@ -130,7 +130,7 @@ def test_an_image_with_a_counter_of_boots_is_the_one_that_booted(tmp_path):
     (tmp_path / f"efi/EFI/Linux/fedora-{host.version}.efi").write_bytes(unified(cmdline=b"root=/dev/other"))
     host.write("etc/machine-id", "")
     host.loader_variable("StubImageIdentifier", f"\\EFI\\LINUX\\0123-{host.version}+2-1.efi")
-    assert [name.rpartition("/")[2] for name, dummy in host.area.look(host.area.read()).boot.entries] == [f"0123-{host.version}+3.efi"]
+    assert [name.rpartition("/")[2] for name, dummy in host.area.look(host.area.scan()).boot.entries] == [f"0123-{host.version}+3.efi"]
 
 
 @pytest.mark.parametrize("path, text", [

@@ -114,7 +114,7 @@ def test_the_section_that_boots_by_a_menu_is_the_one_that_is_told_of(tmp_path):
     assert run(host, PLAIN, check=True)["args"]["iommu"]["configured"] == ["pt"]
     host.write(CONF, host.read(CONF).replace('"root=/dev/b"', '"iommu=off"'))
     assert run(host, {"x": "y"}, check=True)["changed"]
-    assert [name.rpartition(" ")[2] for name, dummy in host.area.look(host.area.read()).boot.entries] == ["b", "a"]
+    assert [name.rpartition(" ")[2] for name, dummy in host.area.look(host.area.scan()).boot.entries] == ["b", "a"]
 
 
 def test_a_word_without_brackets_begins_no_section(tmp_path):

@@ -41,9 +41,9 @@ options:
         default: false
       vfs:
         description:
-          - Attributes of the VFs, set before a driver or guest has one, now and at boot. What is not named is left alone.
+          - Attributes of the VFs, set before a driver or guest has one, now and at boot. Attributes that are not named stay as they are.
           - Two items that differ over a VF are an error.
-          - An attribute that the PF's driver does not take, or that reads back otherwise than it was set, fails the task with the kernel's errno,
+          - An attribute that the PF's driver does not take, or that reads back with another value, fails the task with the kernel's errno,
             and everything is restored.
           - An attribute that is no longer declared gets the value that it had before, where that is known.
         type: list
@@ -72,7 +72,7 @@ options:
             description: Whether frames with another source address are dropped.
             type: bool
           trust:
-            description: Whether the VF may do what concerns others, such as be promiscuous.
+            description: Whether the VF may change what affects others, such as promiscuous mode.
             type: bool
           link_state:
             description: With V(auto), the link is as that of the PF. With V(enable) it is always up, with V(disable) always down.
@@ -158,6 +158,16 @@ options:
     PF: str
 
     SRIOV: str
+
+    FORCE = r"""
+options:
+  force:
+    description: Guards to give up for the whole task, as in O(vfio.host.driver_override#module:force).
+    type: list
+    elements: str
+    choices: [network, storage, console]
+    default: []
+"""
 
     MODULE = r"""
 options:

@@ -30,7 +30,7 @@ options:
     description:
       - The program that gets the devices of the policy, as O(devices[].consumer), for all devices that do not name one themselves. A device with the
         driver V(native) is left out, since no program opens it.
-      - Not looked at with O(state=absent).
+      - Ignored with O(state=absent).
     type: str
     version_added: 0.1.0
 seealso:
@@ -81,7 +81,7 @@ EXAMPLES = r"""
 RETURN = r"""
 refusals:
   description: Why the task is refused, as RV(vfio.host.passthrough#module:refusals).
-  returned: when the options are wrong, or the host is not such that they can be met
+  returned: when the options are wrong, or the host cannot meet them
   type: list
   elements: dict
 awaits_confirmation:

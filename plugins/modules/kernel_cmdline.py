@@ -148,7 +148,7 @@ EXAMPLES = r"""
 RETURN = r"""
 refusals:
   description: Why the task is refused, as RV(vfio.host.passthrough#module:refusals).
-  returned: when the options are wrong, or the host is not such that they can be met
+  returned: when the options are wrong, or the host cannot meet them
   type: list
   elements: dict
 args:

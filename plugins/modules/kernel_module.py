@@ -19,18 +19,13 @@ author:
 extends_documentation_fragment:
   - vfio.host.attributes
   - vfio.host.entries.module
+  - vfio.host.entries.force
 options:
   modules:
     description:
       - The modules. In names of modules and options, C(-) and C(_) are the same.
       - A task changes only the modules that it names. What it no longer declares of a named module is removed from the files.
     required: true
-  force:
-    description: Guards to give up for all modules of this task, as in O(modules[].force).
-    type: list
-    elements: str
-    choices: [network, storage, console]
-    default: []
   now:
     description: Change the running kernel. With V(false), only the files are written, and the rest waits for the next boot.
     type: bool
@@ -96,7 +91,7 @@ EXAMPLES = r"""
 RETURN = r"""
 refusals:
   description: Why the task is refused, as RV(vfio.host.passthrough#module:refusals).
-  returned: when the options are wrong, or the host is not such that they can be met
+  returned: when the options are wrong, or the host cannot meet them
   type: list
   elements: dict
 modules:

@@ -62,7 +62,7 @@ EXAMPLES = r"""
     devices: "{{ guests }}"
   register: made
 
-- name: Show what became of it
+- name: Show the outcome
   vfio.host.outcome:
     result: "{{ made }}"
 """

@@ -50,12 +50,12 @@ options:
         V(dpdk), V(vpp) and V(spdk).
       - C(consumer) of a device wins. A device with the driver V(native) is left out, since no program opens it.
       - Each policy must be in O(devices). A driver by name that the program cannot open is an error.
-      - Not looked at with O(state=absent).
+      - Ignored with O(state=absent).
     type: dict
     version_added: 0.1.0
   sriov:
     description:
-      - Physical functions (PFs) and their numbers of virtual functions (VFs). VFs are made before O(devices) are looked at, so policies can
+      - Physical functions (PFs) and their numbers of virtual functions (VFs). VFs are made before devices are bound, so policies can
         declare VFs that do not exist yet.
       - O(undeclared) decides about a PF that is not named.
       - With O(state=absent), the number from before is restored.
@@ -122,7 +122,7 @@ options:
       - systemd reloads its units, and no service is restarted. RV(restart) lists the services that need a restart.
       - Services, users and groups must exist. A file that is read later and sets another limit is an error, with file and line.
       - With O(state=absent), the named limits are removed. O(undeclared) decides about limits that are not named.
-      - Not looked at with O(confirm), since a limit changes nothing that runs.
+      - Ignored with O(confirm), since a limit changes nothing that runs.
     type: dict
     suboptions:
       units:
@@ -140,12 +140,12 @@ options:
         C(modules), C(kernel_config) and C(kernel_cmdline). The values are as in O(modules), O(kernel_config) and O(kernel_cmdline).
       - The needs of the host's own platform count, and only where O(devices) declares a device for VFIO. For the same module, symbol or argument,
         O(modules), O(kernel_config) and O(kernel_cmdline) win.
-      - Not looked at with O(state=absent).
+      - Ignored with O(state=absent).
     type: dict
   initramfs:
     description:
       - Rebuild initramfs images that lack the rules of policies or the module options, as M(vfio.host.initramfs) does.
-      - With V(false), images are not looked at. Then a native driver in an old image binds the device until the root file system is mounted.
+      - With V(false), images are left alone. Then a native driver in an old image binds the device until the root file system is mounted.
     type: bool
     default: true
   undeclared:
@@ -172,7 +172,7 @@ options:
     default: false
     version_added: 0.1.0
 notes:
-  - With O(confirm), the kernel command line and the initramfs images are not looked at, since they have an effect only at the next boot. Run the
+  - With O(confirm), the kernel command line and the initramfs images are left alone, since they have an effect only at the next boot. Run the
     task again without O(confirm) when the change is confirmed.
   - "Order of applying: kernel modules and configuration, kernel command line, numbers of VFs, devices, their nodes, locked memory, images."
   - The IOMMU counts as off where the kernel shows no IOMMU group. Then C(intel_iommu=on) is added to the command line of an Intel machine (ACPI table
@@ -305,7 +305,7 @@ EXAMPLES = r"""
 RETURN = r"""
 refusals:
   description: Why the task is refused, one item a reason. The message has the same as text.
-  returned: when the options are wrong, or the host is not such that they can be met; nothing was touched then
+  returned: when the options are wrong, or the host cannot meet them; nothing was touched then
   type: list
   elements: dict
   contains:

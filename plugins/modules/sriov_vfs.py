@@ -20,6 +20,7 @@ author:
 extends_documentation_fragment:
   - vfio.host.attributes
   - vfio.host.entries.pf
+  - vfio.host.entries.force
   - vfio.host.attributes.actiongroup_vfio
 options:
   devices:
@@ -47,12 +48,6 @@ options:
       - With V(false), the rules are below C(/run/udev/rules.d), with the record of the state before, and end with the next boot.
     type: bool
     default: true
-  force:
-    description: Guards to give up for all VFs of this task, as in O(vfio.host.driver_override#module:force).
-    type: list
-    elements: str
-    choices: [network, storage, console]
-    default: []
   timeout:
     description: Seconds to wait for VFs to appear and for a driver to bind, from 1 to 86400.
     type: int
@@ -133,7 +128,7 @@ EXAMPLES = r"""
 RETURN = r"""
 refusals:
   description: Why the task is refused, as RV(vfio.host.passthrough#module:refusals).
-  returned: when the options are wrong, or the host is not such that they can be met
+  returned: when the options are wrong, or the host cannot meet them
   type: list
   elements: dict
 awaits_confirmation:
@@ -184,8 +179,8 @@ sriov:
       sample: ["0000:01:10.0", "0000:01:10.2"]
     attributes:
       description:
-        - What VFs have that is declared, or given back, a mapping each. C(vf) is the index. The others are called as in O(devices), and what belongs
-          together is complete.
+        - One mapping for each VF with attributes that are declared or restored. C(vf) is its index. The other keys are those of O(devices). Attributes
+          that the kernel sets together are all there.
       returned: success
       type: list
       elements: dict

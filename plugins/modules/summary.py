@@ -59,7 +59,7 @@ EXAMPLES = r"""
       ansible.builtin.import_role:
         name: vfio.host.passthrough
   always:
-    - name: Say what became of the hosts
+    - name: Print the outcome of all hosts
       vfio.host.summary:
         of: converge
       run_once: true

@@ -169,7 +169,7 @@ def test_a_survey_asks_the_host_once_and_names_the_policies_that_nobody_declares
     assert "not in passthrough_devices: left," in " ".join(played.lines) and len(played.asked) == 1
     assert [line for line in played.lines if line.startswith("TASK")] == [
         "TASK [Show what the host has, and what could be taken] *************************",
-        "TASK [Say what became of the hosts] ********************************************",
+        "TASK [Print the outcome of all hosts] ******************************************",
     ]
     ignored = play("survey", "passthrough_devices: {guests: []}\npassthrough_undeclared: ignore", [answer])
     assert ignored.status == 0 and "not in passthrough_devices" not in ignored.screen

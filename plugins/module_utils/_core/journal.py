@@ -34,7 +34,7 @@ from typing import (
 )
 
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import tried
-from ansible_collections.vfio.host.plugins.module_utils._core.resources import KINDS, Autoprobe, Binding, Edges, File, Resource, Vfs
+from ansible_collections.vfio.host.plugins.module_utils._core.resources import KINDS, Autoprobe, Binding, Edges, File, Image, Resource, Vfs
 from ansible_collections.vfio.host.plugins.module_utils._host import signals, versions
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import PciBus
@@ -173,6 +173,10 @@ class Journal:
         self._known = {_key(resource) for resource in self._resources}
         return True
 
+    def images(self) -> List[Image]:
+        """The initramfs images in it."""
+        return [resource for resource in self._resources if isinstance(resource, Image)]
+
     def _write(self) -> None:
         files = self._edges.files
         files.own(files.journal)
@@ -246,11 +250,14 @@ def recover(fs: Sysfs, files: Files, *, is_check: bool = False) -> Optional[CutO
     journal = Journal(fs, files)
     if not journal.load():
         return None
-    problems = [] if is_check else journal.restore()
-    cut_off = CutOff(journal.task, journal.begun, problems)
-    if not is_check:
-        journal.drop()
-    return cut_off
+    if is_check:
+        return CutOff(journal.task, journal.begun, [])
+    problems, images = journal.restore(), journal.images()
+    journal.drop()
+    if not problems:
+        # Their copies are large, and the process that would remove these is gone. While one may still be needed, all stay.
+        problems = [f"{image.path} was put back: {problem}" for image in images for problem in tried(image.drop_copies, files.root)]
+    return CutOff(journal.task, journal.begun, problems)
 
 
 __all__ = ("CutOff", "Journal", "VERSION", "recover")

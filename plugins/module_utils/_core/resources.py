@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple, Type,
 
 from ansible_collections.vfio.host.plugins.module_utils._core.pci_resources import Autoprobe, Binding, VfAttributes, Vfs
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, last_words
+from ansible_collections.vfio.host.plugins.module_utils._host.files import real
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import Access
 from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import PciBus
 
@@ -77,6 +78,8 @@ class File:
             host.files.put(self.path, self.meanwhile)
 
     def restore(self, host: Edges) -> None:
+        # One run at a time writes, so what is unfinished here is of the one that is put back.
+        host.files.tidy(os.path.dirname(self.path), is_cut_off=True)
         now = self._now(host.files)
         if now == self:
             return
@@ -85,7 +88,7 @@ class File:
             if now.link != self.link:
                 host.files.put_link(self.path, self.link)
             # Most runs replace the link and leave its target alone; a boot loader's tool follows it.
-            place = os.path.realpath(self.path)
+            place = real(self.path)
             if self._now(host.files) == self:
                 return
         host.files.put(place, self.text, mode=self.mode, owner=self.owner, label=self.label)
@@ -247,6 +250,7 @@ class Image:
 
         images = ImageFiles(host.files.root)
         for path, old in self.olds.items():
+            images.drop_new(path)
             try:
                 is_same = images.is_same(path, old)
             except FileNotFoundError:
@@ -256,6 +260,13 @@ class Image:
         for words in self.commands:
             _run(host.fs, words)
         images.drop_old(self.path)
+
+    def drop_copies(self, root: str) -> None:
+        """Remove the copies, which nobody needs any more, with the spool that they are in. Raises OSError."""
+        from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
+
+        for copy in self.olds.values():
+            ImageFiles(root).drop_spool(copy)
 
 
 Resource = Union[File, Reread, Loaded, VfAttributes, Vfs, Binding, Autoprobe, Option, Unloaded, NodeAccess, Commands, Image]

@@ -195,6 +195,7 @@ def remove_code(files: Files) -> None:
     """Remove the copy of the code, and the directories where nothing else is in them."""
     files.drop_tree(f"{files.journal}/{CODE}")
     for directory in (files.journal, os.path.dirname(files.journal)):
+        files.tidy(directory, is_cut_off=True)
         files.drop_directory(directory)
 
 

@@ -12,14 +12,15 @@ import errno
 import os
 import stat
 import tempfile
-from contextlib import suppress
-from typing import List, NamedTuple, Optional, Tuple
+from contextlib import contextmanager, suppress
+from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._host import signals
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, errno_text
 
 _LABEL = "security.selinux"
 _UNFINISHED = ".vfio-host-tmp-"
+_MOST_LINKS = 40  # that a path goes through (source: include/linux/namei.h MAXSYMLINKS)
 _NOT_OURS = "{} is not a directory that only root can write to: remove it, and run again"
 
 
@@ -36,6 +37,14 @@ class FileState(NamedTuple):
     has_directory: bool
     link: Optional[str] = None
     absent_above: int = 0
+
+
+class _LeftBehind(OSError):
+    """A write that broke off with ``error``, and whose ``temporary`` file stays, since removing it ended with ``second``."""
+
+    def __init__(self, error: OSError, temporary: str, second: OSError) -> None:
+        super().__init__(error.errno, os.strerror(error.errno or errno.EIO))
+        self.stays = f"{temporary} cannot be removed: {errno_text(second.errno)}"
 
 
 class Files:
@@ -80,18 +89,19 @@ class Files:
 
     def state(self, path: str) -> FileState:
         """The file as it is. Raises PlanError where it is there and cannot be read."""
-        text, has_directory = self.read(path), os.path.isdir(os.path.dirname(path))
-        link = os.readlink(path) if os.path.islink(path) else None
-        if text is None:
-            return FileState(None, 0o644, None, None, has_directory, link, 0 if has_directory else _absent_above(os.path.dirname(path)))
+        text = self.read(path)
         try:
+            link = os.readlink(path) if stat.S_ISLNK(kind(path)) else None
+            if text is None:
+                above = _absent_above(os.path.dirname(path))
+                return FileState(None, 0o644, None, None, above is None, link, above or 0)
             status = os.stat(path)
         except OSError as error:
             raise PlanError(f"{path} cannot be read: {errno_text(error.errno)}") from error
         label: Optional[str] = None
         with suppress(OSError):
             label = os.getxattr(path, _LABEL).decode("ascii", "surrogateescape")
-        return FileState(text, stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid), label, has_directory, link)
+        return FileState(text, stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid), label, True, link)
 
     def put(
         self, path: str, text: Optional[str], *, mode: int = 0o644, owner: Optional[Tuple[int, int]] = None, label: Optional[str] = None,
@@ -108,21 +118,21 @@ class Files:
             else:
                 self._replace(path, text, mode, owner, label)
         except OSError as error:
-            raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
+            raise ApplyError(*_sentences(f"{path} cannot be written", error)) from error
 
     def put_link(self, path: str, target: str) -> None:
         """Make ``path`` a symbolic link to ``target``, in one step and on disk. Raises ApplyError."""
         directory = os.path.dirname(path)
         try:
             os.makedirs(directory, mode=0o755, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=_UNFINISHED + this_boot(self.root), dir=directory)
-            os.close(handle)
-            os.unlink(temporary)
-            os.symlink(target, temporary)  # never in the place of anything
-            os.rename(temporary, path)
-            sync_directory(directory)
+            with self._unfinished(directory) as (handle, temporary):
+                os.close(handle)
+                os.unlink(temporary)
+                os.symlink(target, temporary)  # never in the place of anything
+                os.rename(temporary, path)
+                sync_directory(directory)
         except OSError as error:
-            raise ApplyError(f"{path} cannot be made a link: {errno_text(error.errno)}") from error
+            raise ApplyError(*_sentences(f"{path} cannot be made a link", error)) from error
 
     def own(self, directory: str) -> None:
         """Make sure of a directory below /run that nobody else can write to, nor to its parent, since what is in it will be run. Raises
@@ -161,20 +171,25 @@ class Files:
 
     def drop_tree(self, directory: str) -> None:
         """Remove a directory of ours with all that is in it, if it is there. Raises ApplyError."""
-        for folder, folders, names in os.walk(directory, topdown=False):
-            for name in names:
-                self.put(f"{folder}/{name}", None)
-            for name in folders:
-                self.drop_directory(f"{folder}/{name}")
+        for name in self.names(directory):
+            path = f"{directory}/{name}"
+            try:
+                is_directory = stat.S_ISDIR(kind(path))
+            except OSError as error:
+                raise ApplyError(f"{path} cannot be removed: {errno_text(error.errno)}") from error
+            if is_directory:
+                self.drop_tree(path)
+            else:
+                self.put(path, None)
         self.drop_directory(directory)
 
     def swap(self, source: str, path: str) -> None:
         """Rename ``source``, which a tool has written, to ``path``; the old file's owner, mode and label stay. Where ``source`` is
         absent, the tool has written ``path`` itself, and that is synced. Raises ApplyError.
         """
-        path = os.path.realpath(path)
-        made = source if os.path.lexists(source) else path
         try:
+            path = real(path)
+            made = source if kind(source) else path
             handle = os.open(made, os.O_RDONLY | os.O_NOFOLLOW)
             try:
                 if made != path:
@@ -192,9 +207,8 @@ class Files:
     def _replace(self, path: str, text: str, mode: int, owner: Optional[Tuple[int, int]], label: Optional[str]) -> None:
         directory = os.path.dirname(path)
         os.makedirs(directory, mode=0o755, exist_ok=True)
-        # mkstemp creates with O_EXCL below a random name, and rename replaces a link instead of following it.
-        handle, temporary = tempfile.mkstemp(prefix=_UNFINISHED + this_boot(self.root), dir=directory)
-        try:
+        # rename replaces a link instead of following it.
+        with self._unfinished(directory) as (handle, temporary):
             with os.fdopen(handle, "wb") as stream:
                 stream.write(text.encode("utf-8", "surrogateescape"))
                 if owner is not None and owner != (os.geteuid(), os.getegid()):
@@ -207,37 +221,81 @@ class Files:
                 stream.flush()
                 os.fsync(stream.fileno())
             move(temporary, path)
-        except BaseException:
-            with suppress(FileNotFoundError):
+        self.tidy(directory)
+
+    @contextmanager
+    def _unfinished(self, directory: str) -> Iterator[Tuple[int, str]]:
+        """A new file of a name that nobody else has, (its descriptor, its path), which goes where the context ends early. Raises
+        OSError.
+        """
+        handle, temporary = tempfile.mkstemp(prefix=_UNFINISHED + this_boot(self.root), dir=directory)
+        try:
+            yield handle, temporary
+        except BaseException as error:
+            try:
                 os.unlink(temporary)
+            except FileNotFoundError:
+                pass
+            except OSError as second:
+                if isinstance(error, OSError):
+                    raise _LeftBehind(error, temporary, second) from error
             raise
-        self._tidy(directory)
 
     def _remove(self, path: str) -> None:
         try:
             os.unlink(path)
         except FileNotFoundError:
             return
-        self._tidy(os.path.dirname(path))
+        self.tidy(os.path.dirname(path))
         sync_directory(os.path.dirname(path))
 
-    def _tidy(self, directory: str) -> None:
-        """Remove what runs that a power cut ended have left here; what is of this boot may be of a run that goes on.
+    def tidy(self, directory: str, *, is_cut_off: bool = False) -> None:
+        """Remove what runs that a power cut ended have left here, and with ``is_cut_off``, for a run that restores what another one was
+        killed at, what that has left; else what is of this boot may be of a run that goes on.
 
         The file itself is in its place by then, so what cannot be removed, or not be listed, is left to the next run.
         """
         mine = _UNFINISHED + this_boot(self.root)
         with suppress(OSError):
             for name in os.listdir(directory):
-                if name.startswith(_UNFINISHED) and not name.startswith(mine):
+                if name.startswith(_UNFINISHED) and (is_cut_off or not name.startswith(mine)):
                     with suppress(OSError):
                         os.unlink(f"{directory}/{name}")
 
 
-def _absent_above(directory: str) -> int:
-    """How many directories above one are not there."""
+def _sentences(what: str, error: OSError) -> List[str]:
+    """What a write that broke off ends with, and what it had to leave."""
+    return [f"{what}: {errno_text(error.errno)}"] + ([error.stays] if isinstance(error, _LeftBehind) else [])
+
+
+def kind(path: str) -> int:
+    """The mode of what is at ``path``, a link not followed; 0 where nothing is. Raises OSError where that cannot be told, which
+    os.path.lexists() and its like take for absence.
+    """
+    try:
+        return os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
+def real(path: str) -> str:
+    """Where the links at ``path`` lead; the directories on the way are as they are written. Raises OSError."""
+    for dummy in range(_MOST_LINKS):
+        if not stat.S_ISLNK(kind(path)):
+            return path
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+
+
+def _absent_above(directory: str) -> Optional[int]:
+    """How many directories above one that is not there are not there either; None where it is there. Raises OSError."""
+    try:
+        if stat.S_ISDIR(os.stat(directory).st_mode):
+            return None
+    except (FileNotFoundError, NotADirectoryError):
+        pass
     above, count = os.path.dirname(directory), 0
-    while above and not os.path.lexists(above):
+    while above and not kind(above):
         above, count = os.path.dirname(above), count + 1
     return count
 
@@ -259,11 +317,14 @@ def _make_like(path: str, handle: int) -> None:
 def no_place(path: str) -> Optional[str]:
     """Why no file can be put at ``path``: something on the way to it is no directory, such as a link that leads nowhere. None where one can."""
     directory = os.path.dirname(path)
-    while directory and not os.path.lexists(directory):
-        directory = os.path.dirname(directory)
-    if os.path.isdir(directory):
-        return None
-    what = "is a link that leads to no directory" if os.path.islink(directory) else "is no directory"
+    try:
+        while directory and not kind(directory):
+            directory = os.path.dirname(directory)
+        if os.path.isdir(directory or "/"):
+            return None
+        what = "is a link that leads to no directory" if stat.S_ISLNK(kind(directory)) else "is no directory"
+    except OSError as error:
+        return f"{path} cannot be written: {directory}: {errno_text(error.errno)}"
     return f"{path} cannot be written: {directory} {what}: mend that, then run again"
 
 
@@ -312,4 +373,4 @@ def sync_directory(directory: str) -> None:
         os.close(handle)
 
 
-__all__ = ("FileState", "Files", "copy_label", "move", "no_place", "sync_directory", "this_boot")
+__all__ = ("FileState", "Files", "copy_label", "kind", "move", "no_place", "real", "sync_directory", "this_boot")

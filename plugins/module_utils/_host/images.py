@@ -172,6 +172,11 @@ class ImageFiles(BootPaths):
             weakref.finalize(self, shutil.rmtree, self._spool, ignore_errors=True)
         return self._spool
 
+    def drop_spool(self, copy: str) -> None:
+        """Remove the spool of a run that was killed, in which ``copy`` is, if it is there. Raises OSError."""
+        with suppress(FileNotFoundError):
+            shutil.rmtree(os.path.dirname(copy))
+
     def spooled(self) -> List[str]:
         """The names in the spool."""
         return _names(self.spool())
@@ -184,7 +189,9 @@ class ImageFiles(BootPaths):
             self._copy(source, temporary, path)
             move(temporary, path)
         except BaseException as error:
-            self.remove(temporary)
+            # What cannot be removed is, or is told of, when the image is restored; here it would hide what has happened.
+            with suppress(OSError):
+                self.remove(temporary)
             if isinstance(error, OSError):
                 raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
             raise
@@ -236,6 +243,11 @@ class ImageFiles(BootPaths):
         directory, name = os.path.split(path)
         self.remove(f"{directory}/{_OLD}{name}")
         sync_directory(directory)
+
+    def drop_new(self, path: str) -> None:
+        """Remove what was half made beside an image. Raises OSError."""
+        directory, name = os.path.split(path)
+        self.remove(f"{directory}/{_NEW}{name}")
 
     def remove(self, path: str) -> None:
         """Remove a file of ours, if it is there. Raises OSError."""

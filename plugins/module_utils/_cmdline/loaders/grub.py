@@ -23,7 +23,7 @@ from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders import 
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubsettings import ASK, Block, DropIn, parse_answers, without
-from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told, tried
+from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 
 if TYPE_CHECKING:
@@ -94,25 +94,28 @@ class Grub(Backend[GrubState]):
         update = self._paths.program("update-grub") if self._has_dropins() and not self._is_grub2 else None
         return [[update or self.program(self._mkconfig)]]
 
+    @property
+    def _made(self) -> str:
+        """The path that the tool is given in place of grub.cfg's."""
+        return self._cfg + ".vfio-host"
+
     def derived(self, boot: Boot[GrubState], change: Change) -> list[File]:
-        """grub.cfg itself: put back as it was, and in one step, which its tool does not do."""
+        """grub.cfg itself: put back as it was, and in one step, which its tool does not do. What the tool makes beside it goes."""
         from ansible_collections.vfio.host.plugins.module_utils._core.resources import File
-        return [File.now(self._files, self._cfg)]
+        return [File.now(self._files, self._cfg)] + [File(path, None) for path in (self._made, self._made + ".new")]
 
     def run(self, *argv: str) -> str:
         """A program's output. What it makes takes grub.cfg's place in one step."""
         if list(argv) not in self.commands():
             return super().run(*argv)
         # Its last step empties grub.cfg and fills it again, unsynced: a host whose power goes in between boots no more.
-        made = self._cfg + ".vfio-host"
         try:
             # One that is left would pass for what an update-grub has made that takes no -o.
-            self._files.put(made, None)
-            out = super().run(*argv, "-o", made)
-            self._files.swap(made, self._cfg)
+            self._files.put(self._made, None)
+            out = super().run(*argv, "-o", self._made)
+            self._files.swap(self._made, self._cfg)
         except ENDINGS as error:
-            problems = [problem for path in (made, made + ".new") for problem in tried(self._files.put, path, None)]
-            raise ApplyError(*(told(error, f"running {argv[0].rpartition('/')[2]}") + problems)) from error
+            raise ApplyError(*told(error, f"running {argv[0].rpartition('/')[2]}")) from error
         return out
 
     def _default_entry(self, cfg: str) -> grubcfg.Entry | None:

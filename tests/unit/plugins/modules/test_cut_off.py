@@ -188,3 +188,29 @@ def test_a_journal_holds_what_is_needed_to_put_back_and_only_root_reads_it(run_m
     kinds = [kind for kind, dummy in texts[-1]["resources"]]
     assert kinds == ["File", "Binding"]
     assert texts[-1]["v"] == 1
+
+
+@pytest.mark.parametrize("left", ["/etc/udev/rules.d", "/run/vfio-host/journal", "/run/vfio-host"])
+def test_a_half_written_file_of_a_run_that_was_killed_goes_with_the_next_run(run_module, host, monkeypatch, left):
+    before = state(host, *LEFT)
+    boot = host.tree.root / "proc/sys/kernel/random/boot_id"
+    host.tree.put(boot, "1a2b3c4d-0000-0000-0000-000000000000\n")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(host.kernel, "on_reload", killed)
+        run_module(host, "driver_override", devices=[{"match": {"address": NVME}}], policy="p")
+    host.tree.put(host.files.root + left + "/.vfio-host-tmp-1a2b3c4d-abc", "half")
+    run_module(host, "driver_override", policy="empty", state="absent")
+    boot.unlink()
+    assert state(host, *LEFT) == before
+
+
+def killed():
+    raise Killed
+
+
+def test_where_only_the_first_write_of_a_journal_was_begun_nothing_of_it_stays(run_module, host):
+    before = state(host, *LEFT)
+    host.tree.put(host.files.journal + "/.vfio-host-tmp-abc", "half")
+    os.chmod(host.files.journal, 0o755)
+    run_module(host, "driver_override", policy="empty", state="absent")
+    assert state(host, *LEFT) == before

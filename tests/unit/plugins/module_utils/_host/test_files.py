@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -215,3 +216,77 @@ def test_a_directory_of_ours_goes_with_all_that_is_in_it_and_need_not_be_there(t
     files.drop_tree(str(tmp_path / "a"))
     files.drop_tree(str(tmp_path / "a"))
     assert os.listdir(tmp_path) == []
+
+
+def refusing(monkeypatch, name, number, wanted):
+    """Have ``os.NAME`` answer with this errno for paths that hold ``wanted``."""
+    real = getattr(os, name)
+
+    def refuse(path, *more, **named):
+        if wanted in str(path):
+            raise OSError(number, os.strerror(number), path)
+        return real(path, *more, **named)
+
+    monkeypatch.setattr(os, name, refuse)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE, errno.ELOOP, errno.ENOMEM])
+def test_where_it_cannot_be_told_whether_a_tool_has_made_a_file_it_is_not_taken_for_absent(files, tmp_path, monkeypatch, number):
+    (tmp_path / "grub.cfg").write_text("old")
+    (tmp_path / "made").write_text("new")
+    refusing(monkeypatch, "lstat", number, "/made")
+    with pytest.raises(ApplyError, match=f"cannot be written: {errno.errorcode[number]}"):
+        files.swap(str(tmp_path / "made"), str(tmp_path / "grub.cfg"))
+    assert (tmp_path / "grub.cfg").read_text() == "old"
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
+def test_where_it_cannot_be_told_whether_a_file_is_a_link_its_state_is_not_known(files, tmp_path, monkeypatch, number):
+    (tmp_path / "target").write_text("x")
+    os.symlink("target", tmp_path / "c.conf")
+    refusing(monkeypatch, "lstat", number, "/c.conf")
+    with pytest.raises(PlanError, match=r"c\.conf cannot be read: " + errno.errorcode[number]):
+        files.state(str(tmp_path / "c.conf"))
+
+
+def test_where_it_cannot_be_told_whether_directories_are_there_the_state_is_not_known(files, tmp_path, monkeypatch):
+    refusing(monkeypatch, "lstat", errno.EIO, "/a")
+    with pytest.raises(PlanError, match="cannot be read: EIO"):
+        files.state(str(tmp_path / "a/b/c.conf"))
+
+
+def test_a_link_that_cannot_be_put_in_its_place_leaves_no_rest(files, tmp_path, monkeypatch):
+    refusing(monkeypatch, "rename", errno.EIO, "vfio-host-tmp")
+    with pytest.raises(ApplyError, match=r"c\.conf cannot be made a link: EIO"):
+        files.put_link(str(tmp_path / "c.conf"), "target")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_rest_that_cannot_be_removed_is_told_beside_what_broke_off(files, tmp_path, monkeypatch):
+    (tmp_path / "c.conf").write_text("old")
+    refusing(monkeypatch, "rename", errno.ENOSPC, "vfio-host-tmp")
+    refusing(monkeypatch, "unlink", errno.EIO, "vfio-host-tmp")
+    with pytest.raises(ApplyError, match=r"c\.conf cannot be written: ENOSPC .*; .*/\.vfio-host-tmp-\S+ cannot be removed: EIO"):
+        files.put(str(tmp_path / "c.conf"), "new")
+
+
+def test_a_directory_of_ours_that_cannot_be_looked_at_is_an_error(files, tmp_path, monkeypatch):
+    files.put(str(tmp_path / "a/b/c"), "x")
+    refusing(monkeypatch, "lstat", errno.EIO, "/a/b")
+    with pytest.raises(ApplyError, match="/a/b cannot be removed: EIO"):
+        files.drop_tree(str(tmp_path / "a"))
+
+
+def test_links_are_followed_to_their_end_and_no_further(tmp_path):
+    (tmp_path / "d").mkdir()
+    os.symlink("d/two", tmp_path / "one")
+    os.symlink("../file", tmp_path / "d/two")
+    os.symlink("round", tmp_path / "round")
+    assert os.path.realpath(module.real(str(tmp_path / "one"))) == str(tmp_path / "file")
+    with pytest.raises(OSError, match="symbolic links"):
+        module.real(str(tmp_path / "round"))
+
+
+def test_a_place_that_cannot_be_looked_at_is_said_to_be_none(tmp_path, monkeypatch):
+    refusing(monkeypatch, "lstat", errno.EIO, "/a")
+    assert "EIO" in module.no_place(str(tmp_path / "a/c.conf"))

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal, recover
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.plan import ImageRequest
 from ansible_collections.vfio.host.tests.unit.fake.images import KERNEL, OPTIONS, RULES, ImageHost, cpio, image
@@ -359,3 +359,38 @@ def test_a_run_killed_at_any_moment_leaves_a_whole_image_and_the_next_run_goes_o
     host.run()
     assert not host.run()["changed"]
     assert [name for name in os.listdir(host.root + "/boot") if "vfio-host" in name] == []
+
+
+def test_a_run_that_was_killed_in_the_middle_of_an_image_leaves_nothing_of_it_to_the_next(host, monkeypatch):
+    host.put("/var/tmp/mine", "x")
+    before, boot = host.get(IMAGE), sorted(os.listdir(host.root + "/boot"))
+
+    def copy(source, target, labelled, real=host.paths._copy):
+        if target.endswith("/.vfio-host-new-initrd.img-" + KERNEL):
+            real(source, target, labelled)
+            monkeypatch.setattr(host.paths, "remove", lambda path: None)
+            raise Killed
+        real(source, target, labelled)
+
+    area, journal = host.area(), Journal(host.fs, host.files)
+    plan = area.plan(area.read(), ImageRequest())
+    monkeypatch.setattr(host.paths, "_copy", copy)
+    with pytest.raises(Killed):
+        area.apply(plan, journal)
+    assert len(os.listdir(host.root + "/boot")) == len(boot) + 2 and len(os.listdir(host.root + "/var/tmp")) == 2
+    assert recover(host.fs, host.files).problems == []
+    assert host.get(IMAGE) == before and sorted(os.listdir(host.root + "/boot")) == boot
+    assert os.listdir(host.root + "/var/tmp") == ["mine"]
+
+
+def test_while_an_image_cannot_be_put_back_its_copies_stay(host, monkeypatch):
+    area, journal = host.area(), Journal(host.fs, host.files)
+    area.apply(area.plan(area.read(), ImageRequest()), journal)
+
+    def refuse(*dummy):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "rename", refuse)
+    problems = recover(host.fs, host.files).problems
+    assert f"{IMAGE} was not put back" in problems[0]
+    assert len(os.listdir(host.root + "/var/tmp")) == 1

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 
@@ -17,9 +18,10 @@ from ansible_collections.vfio.host.plugins.module_utils._cmdline.area import Req
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders import grubcfg, grubsettings
 from ansible_collections.vfio.host.plugins.module_utils._core.area import run_areas
-from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
+from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal, recover
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import GrubHost
+from ansible_collections.vfio.host.tests.unit.fake.faults import Killed
 from ansible_collections.vfio.host.tests.unit.fake.sealed import planned
 
 DROPIN = "etc/default/grub.d/zz-vfio-host.cfg"
@@ -242,6 +244,45 @@ def test_an_update_grub_that_fails_leaves_the_old_grub_cfg_and_no_rest(tmp_path)
     old = host.read(GRUB_CFG)
     with pytest.raises(ApplyError, match="syntax error"):
         run(host, {"iommu": "pt"})
+    assert host.read(GRUB_CFG) == old
+    assert os.listdir(tmp_path / "boot/grub") == ["grub.cfg"]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EROFS, errno.ESTALE, errno.ENOMEM])
+@pytest.mark.parametrize("name", ["lstat", "unlink", "rename", "open", "fsync"])
+def test_one_fault_of_the_file_system_leaves_the_old_grub_cfg_and_no_rest(tmp_path, monkeypatch, name, number):
+    host = GrubHost(tmp_path)
+    old, real, broken = host.read(GRUB_CFG), getattr(os, name), []
+
+    def once(path, *more, **named):
+        is_it = os.readlink(f"/proc/self/fd/{path}") if name == "fsync" else path
+        if not broken and str(is_it).endswith(GRUB_CFG + ".vfio-host"):
+            broken.append(path)
+            raise OSError(number, os.strerror(number))
+        return real(path, *more, **named)
+
+    monkeypatch.setattr(os, name, once)
+    with pytest.raises(ApplyError, match=f"running update-grub|{errno.errorcode[number]}"):
+        run(host, {"iommu": "pt"})
+    assert broken and host.read(GRUB_CFG) == old
+    assert os.listdir(tmp_path / "boot/grub") == ["grub.cfg"]
+
+
+def test_what_a_run_that_was_killed_had_the_tool_make_goes_with_the_next(tmp_path):
+    class Host(GrubHost):
+        def run(self, argv):
+            if argv[0].endswith("update-grub"):
+                self.write(GRUB_CFG + ".vfio-host.new", "half")
+                self.write(GRUB_CFG + ".vfio-host", "half")
+                raise Killed
+            return super().run(argv)
+
+    host = Host(tmp_path)
+    old = host.read(GRUB_CFG)
+    with pytest.raises(Killed):
+        run(host, {"iommu": "pt"})
+    cut_off = recover(host.kernel, host.files)
+    assert cut_off is not None and cut_off.problems == []
     assert host.read(GRUB_CFG) == old
     assert os.listdir(tmp_path / "boot/grub") == ["grub.cfg"]
 

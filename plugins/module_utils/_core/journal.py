@@ -83,8 +83,9 @@ class Journal:
         new: Dict[Tuple[str, str], Resource] = {}
         of_files = [File.now(self._edges.files, path) for path in files if ("File", path) not in self._known]
         for resource in (*of_files, *resources):
-            if _key(resource) not in self._known:
-                new.setdefault(_key(resource), resource)
+            key = _key(resource)
+            if key not in self._known:
+                new.setdefault(key, resource)
         if new:
             end = len(self._resources)
             self._resources += new.values()

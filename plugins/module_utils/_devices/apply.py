@@ -83,8 +83,8 @@ class Applier:
         self._bus = pci_bus(fs, timeout)
         self._loaded: set[str] = set()
 
-    def apply(self, plan: Plan, journal: Journal) -> Plan:
-        """Do all of it. Raises ApplyError. Gives the plan as it was carried out.
+    def apply(self, plan: Plan) -> Plan:
+        """Do all of it, which a journal remembers. Raises ApplyError. Gives the plan as it was carried out.
 
         A device that no native driver takes back keeps no other one: it is in the plan's ``failures``, and its record stays.
         Where drivers refuse devices for which a fallback is declared, the others are tried all the same, so that one
@@ -94,7 +94,6 @@ class Applier:
             raise ApplyError(f"the driver's name of module {', '.join(plan.unresolved)} is not known, so nothing was touched")
         refusals: dict[str, DriverRefusal] = {}
         failed: dict[str, list[str]] = {}
-        remember(journal, plan)
         self._put(plan.files)
         for one in plan.devices:
             if one.steps:

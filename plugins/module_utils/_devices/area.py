@@ -223,13 +223,17 @@ class DeviceArea:
         """Carry the plan out and return it as carried out. Raises ApplyError."""
         from ansible_collections.vfio.host.plugins.module_utils._devices.apply import FallbackNeeded, remember
         mark = journal.mark()
+        remembered: Plan | None = None
         if plan.request.prediction is None:
             # Before modules are loaded, which may take devices. With a prediction, this plan's VFs are not there yet.
             remember(journal, plan)
+            remembered = plan
         plan = self._resolved(plan)
         while True:
+            if plan is not remembered:
+                remember(journal, plan)
             try:
-                return self._applier(plan).apply(plan, journal)
+                return self._applier(plan).apply(plan)
             except FallbackNeeded as needed:
                 problems = journal.restore(mark)
                 if problems:

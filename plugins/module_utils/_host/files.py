@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tempfile
 from contextlib import contextmanager, suppress
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
@@ -124,7 +123,7 @@ class Files:
         """Make ``path`` a symbolic link to ``target``, in one step and on disk. Raises ApplyError."""
         directory = os.path.dirname(path)
         try:
-            os.makedirs(directory, mode=0o755, exist_ok=True)
+            _have_directory(directory)
             with self._unfinished(directory) as (handle, temporary):
                 os.close(handle)
                 os.unlink(temporary)
@@ -140,7 +139,7 @@ class Files:
         """
         for path in (os.path.dirname(directory), directory):
             try:
-                os.makedirs(path, mode=0o755, exist_ok=True)
+                _have_directory(path)
                 status = os.lstat(path)
             except OSError as error:
                 raise ApplyError(f"{path} cannot be made: {errno_text(error.errno)}") from error
@@ -206,20 +205,23 @@ class Files:
 
     def _replace(self, path: str, text: str, mode: int, owner: Optional[Tuple[int, int]], label: Optional[str]) -> None:
         directory = os.path.dirname(path)
-        os.makedirs(directory, mode=0o755, exist_ok=True)
+        _have_directory(directory)
         # rename replaces a link instead of following it.
         with self._unfinished(directory) as (handle, temporary):
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(text.encode("utf-8", "surrogateescape"))
+            try:
+                data = text.encode("utf-8", "surrogateescape")
+                while data:
+                    data = data[os.write(handle, data):]
                 if owner is not None and owner != (os.geteuid(), os.getegid()):
-                    os.fchown(stream.fileno(), *owner)
-                os.fchmod(stream.fileno(), mode)
+                    os.fchown(handle, *owner)
+                os.fchmod(handle, mode)
                 if label is None:
-                    copy_label(path, stream.fileno())
+                    copy_label(path, handle)
                 else:
-                    os.setxattr(stream.fileno(), _LABEL, label.encode("ascii", "surrogateescape"))
-                stream.flush()
-                os.fsync(stream.fileno())
+                    os.setxattr(handle, _LABEL, label.encode("ascii", "surrogateescape"))
+                os.fsync(handle)
+            finally:
+                os.close(handle)
             move(temporary, path)
         self.tidy(directory)
 
@@ -228,7 +230,8 @@ class Files:
         """A new file of a name that nobody else has, (its descriptor, its path), which goes where the context ends early. Raises
         OSError.
         """
-        handle, temporary = tempfile.mkstemp(prefix=_UNFINISHED + this_boot(self.root), dir=directory)
+        temporary = f"{directory}/{_UNFINISHED}{this_boot(self.root)}{os.urandom(6).hex()}"
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
             yield handle, temporary
         except BaseException as error:
@@ -255,12 +258,19 @@ class Files:
 
         The file itself is in its place by then, so what cannot be removed, or not be listed, is left to the next run.
         """
-        mine = _UNFINISHED + this_boot(self.root)
         with suppress(OSError):
-            for name in os.listdir(directory):
-                if name.startswith(_UNFINISHED) and (is_cut_off or not name.startswith(mine)):
+            names = [name for name in os.listdir(directory) if name.startswith(_UNFINISHED)]
+            mine = _UNFINISHED + this_boot(self.root) if names and not is_cut_off else None
+            for name in names:
+                if mine is None or not name.startswith(mine):
                     with suppress(OSError):
                         os.unlink(f"{directory}/{name}")
+
+
+def _have_directory(path: str) -> None:
+    """Make a directory, with those above, where it is not there. Raises OSError."""
+    if not os.path.isdir(path):
+        os.makedirs(path, mode=0o755, exist_ok=True)
 
 
 def _sentences(what: str, error: OSError) -> List[str]:
@@ -358,10 +368,13 @@ def copy_label(path: str, handle: int) -> None:
 def this_boot(root: str) -> str:
     """'1a2b3c4d-', for names that no other boot of this host makes; "" where the kernel has no such thing."""
     try:
-        with open(root + "/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
-            return stream.read(8) + "-"
+        handle = os.open(root + "/proc/sys/kernel/random/boot_id", os.O_RDONLY)
     except FileNotFoundError:
         return ""
+    try:
+        return os.read(handle, 8).decode("ascii") + "-"
+    finally:
+        os.close(handle)
 
 
 def sync_directory(directory: str) -> None:

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
 from ansible_collections.vfio.host.plugins.module_utils._devices import rules
 from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import Standing
 from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Request
@@ -137,7 +136,7 @@ def test_no_rule_is_made_for_a_driver_without_a_name(records, standings):
 def test_a_draft_is_never_applied(variants):
     plan = planned(variants.area, Request(policies={"p": [{"match": {"address": VIRTIO}}]}))
     with pytest.raises(ApplyError, match="virtio_vfio_pci is not known, so nothing was touched"):
-        variants.area._applier(plan).apply(plan, Journal(variants.kernel, variants.files))
+        variants.area._applier(plan).apply(plan)
     assert variants.rules() is None
 
 

@@ -34,7 +34,7 @@ from typing import (
 )
 
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import tried
-from ansible_collections.vfio.host.plugins.module_utils._core.resources import KINDS, Autoprobe, Binding, Edges, File, Image, Resource, Vfs
+from ansible_collections.vfio.host.plugins.module_utils._core.resources import KINDS, Autoprobe, Binding, Edges, File, Resource, Vfs
 from ansible_collections.vfio.host.plugins.module_utils._host import signals, versions
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import PciBus
@@ -174,10 +174,6 @@ class Journal:
         self._known = {_key(resource) for resource in self._resources}
         return True
 
-    def images(self) -> List[Image]:
-        """The initramfs images in it."""
-        return [resource for resource in self._resources if isinstance(resource, Image)]
-
     def _write(self) -> None:
         files = self._edges.files
         files.own(files.journal)
@@ -253,11 +249,12 @@ def recover(fs: Sysfs, files: Files, *, is_check: bool = False) -> Optional[CutO
         return None
     if is_check:
         return CutOff(journal.task, journal.begun, [])
-    problems, images = journal.restore(), journal.images()
+    problems = journal.restore()
     journal.drop()
     if not problems:
-        # Their copies are large, and the process that would remove these is gone. While one may still be needed, all stay.
-        problems = [f"{image.path} was put back: {problem}" for image in images for problem in tried(image.drop_copies, files.root)]
+        # Copies of images are large, and the process that would remove these is gone. While one may still be needed, all stay.
+        from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
+        problems = [f"all was put back, and copies of images stay: {problem}" for problem in tried(ImageFiles(files.root).drop_spools)]
     return CutOff(journal.task, journal.begun, problems)
 
 

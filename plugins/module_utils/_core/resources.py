@@ -261,13 +261,6 @@ class Image:
             _run(host.fs, words)
         images.drop_old(self.path)
 
-    def drop_copies(self, root: str) -> None:
-        """Remove the copies, which nobody needs any more, with the spool that they are in. Raises OSError."""
-        from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
-
-        for copy in self.olds.values():
-            ImageFiles(root).drop_spool(copy)
-
 
 Resource = Union[File, Reread, Loaded, VfAttributes, Vfs, Binding, Autoprobe, Option, Unloaded, NodeAccess, Commands, Image]
 KINDS: Tuple[Type[Resource], ...] = (

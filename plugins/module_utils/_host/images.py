@@ -16,6 +16,7 @@ import errno
 import filecmp
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import weakref
@@ -172,10 +173,15 @@ class ImageFiles(BootPaths):
             weakref.finalize(self, shutil.rmtree, self._spool, ignore_errors=True)
         return self._spool
 
-    def drop_spool(self, copy: str) -> None:
-        """Remove the spool of a run that was killed, in which ``copy`` is, if it is there. Raises OSError."""
-        with suppress(FileNotFoundError):
-            shutil.rmtree(os.path.dirname(copy))
+    def drop_spools(self) -> None:
+        """Remove the spools of runs that were killed: one run at a time writes, so all but this one's are. Raises OSError."""
+        for name in _names(self.root + "/var/tmp"):
+            path = f"{self.root}/var/tmp/{name}"
+            if name.startswith(_SPOOL) and path != self._spool:
+                with suppress(FileNotFoundError):  # systemd-tmpfiles removes there, too
+                    status = os.lstat(path)
+                    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
+                        shutil.rmtree(path)
 
     def spooled(self) -> List[str]:
         """The names in the spool."""

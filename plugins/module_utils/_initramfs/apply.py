@@ -38,9 +38,18 @@ class Builder:
         if plan.config_changes:
             journal.remember(files=[self._tool.config_path])
             self._files.put(self._tool.config_path, plan.config, mode=self._tool.config_mode)
+        if plan.rebuilt:
+            self._make_room()
         built = [(image.file, self._build(plan, image.file)) for image in plan.rebuilt]
         for image, output in built:
             self._switch(plan, image, output, journal)
+
+    def _make_room(self) -> None:
+        """Remove what killed runs have left of their images. Raises ApplyError."""
+        try:
+            self._paths.drop_spools()
+        except OSError as error:
+            raise ApplyError(f"what a run that was killed has left in /var/tmp cannot be removed: {errno_text(error.errno)}") from error
 
     def _build(self, plan: ImagePlan, image: ImageFile) -> str:
         """A new image in the spool, read and found good: its path."""

@@ -362,7 +362,7 @@ def test_a_run_killed_at_any_moment_leaves_a_whole_image_and_the_next_run_goes_o
 
 
 def test_a_run_that_was_killed_in_the_middle_of_an_image_leaves_nothing_of_it_to_the_next(host, monkeypatch):
-    host.put("/var/tmp/mine", "x")
+    host.put("/var/tmp/vfio-host-no-spool", "x")
     before, boot = host.get(IMAGE), sorted(os.listdir(host.root + "/boot"))
 
     def copy(source, target, labelled, real=host.paths._copy):
@@ -380,7 +380,13 @@ def test_a_run_that_was_killed_in_the_middle_of_an_image_leaves_nothing_of_it_to
     assert len(os.listdir(host.root + "/boot")) == len(boot) + 2 and len(os.listdir(host.root + "/var/tmp")) == 2
     assert recover(host.fs, host.files).problems == []
     assert host.get(IMAGE) == before and sorted(os.listdir(host.root + "/boot")) == boot
-    assert os.listdir(host.root + "/var/tmp") == ["mine"]
+    assert os.listdir(host.root + "/var/tmp") == ["vfio-host-no-spool"]
+
+
+def test_the_spool_of_a_run_that_was_killed_in_the_middle_of_building_goes_with_the_next_build(host):
+    host.put("/var/tmp/vfio-host-left/0-new", "half")
+    host.run()
+    assert not os.path.exists(host.root + "/var/tmp/vfio-host-left")
 
 
 def test_while_an_image_cannot_be_put_back_its_copies_stay(host, monkeypatch):

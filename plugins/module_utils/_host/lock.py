@@ -70,20 +70,30 @@ def _named(handle: int) -> str:
 def _acquire(path: str, deadline: float, timeout: float) -> int:
     """The file descriptor of the lock file, locked. ``deadline``: of time.monotonic(). Raises Busy, InputError."""
     while True:
-        handle, is_free = _open(path), True
+        handle = _open(path)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            is_free = False
-        if is_free and _is_current(handle, path):
-            return handle
-        name = _named(handle)
+            is_free = _locked(handle)
+            if is_free and _is_current(handle, path):
+                return handle
+            name = _named(handle)
+        except OSError as error:
+            os.close(handle)
+            raise InputError(f"{path} cannot be locked: {errno_text(error.errno)}; mend that, then run again") from error
         os.close(handle)
         if is_free:
             continue  # the run that had it has removed it in between
         if time.monotonic() >= deadline:
             raise Busy(f"another run changes this host: {name}, and it did not end in {timeout} seconds; run again when it is done")
         time.sleep(_POLL)
+
+
+def _locked(handle: int) -> bool:
+    """Lock an open file; whether nobody else has. Raises OSError."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _open(path: str) -> int:
@@ -94,7 +104,11 @@ def _open(path: str) -> int:
     except OSError as error:
         problem = "it is a symbolic link" if error.errno == errno.ELOOP else errno_text(error.errno)
         raise InputError(f"{path} cannot be locked: {problem}; remove it, and run again") from error
-    status = os.fstat(handle)
+    try:
+        status = os.fstat(handle)
+    except OSError as error:
+        os.close(handle)
+        raise InputError(f"{path} cannot be locked: {errno_text(error.errno)}; mend that, then run again") from error
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink > 1:
         os.close(handle)
         raise InputError(f"{path} cannot be locked: it is no file of root's own; remove it, and run again")

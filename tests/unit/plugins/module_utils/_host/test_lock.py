@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -131,3 +133,23 @@ def test_what_somebody_else_has_put_there_is_refused_and_not_touched(path, tmp_p
         raise AssertionError("it was used")
     assert victim.read_text() == "precious"
     assert os.path.lexists(path)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ENOLCK, errno.ENOMEM])
+@pytest.mark.parametrize("module, name", [(os, "lstat"), (os, "fstat"), (fcntl, "flock")])
+def test_a_lock_that_cannot_be_had_is_one_sentence_and_the_next_run_has_it(path, monkeypatch, module, name, number):
+    real = getattr(module, name)
+
+    def refuse(what, *more, **named):
+        if what == path or isinstance(what, int):
+            raise OSError(number, os.strerror(number))
+        return real(what, *more, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, refuse)
+        with pytest.raises(InputError, match=rf"vfio-host\.lock cannot be locked: {errno.errorcode[number]}"), one_at_a_time(path, "x", timeout=0):
+            pass
+    assert not any(os.path.realpath(f"/proc/self/fd/{handle}") == path for handle in os.listdir("/proc/self/fd"))
+    with one_at_a_time(path, "y", timeout=0):
+        pass
+    assert not os.path.exists(path)

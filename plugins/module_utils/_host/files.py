@@ -169,7 +169,7 @@ class Files:
                 raise ApplyError(f"{directory} cannot be removed: {errno_text(error.errno)}") from error
 
     def drop_tree(self, directory: str) -> None:
-        """Remove a directory of ours with all that is in it, if it is there. Raises ApplyError."""
+        """Remove a directory of ours with all that is in it, if it is there. Raises ApplyError; PlanError where it cannot be listed."""
         for name in self.names(directory):
             path = f"{directory}/{name}"
             try:

@@ -49,10 +49,20 @@ def properties(device: Device) -> Dict[str, Any]:
         result["romfile"] = ""
     if device.serial is not None:
         result["serial"] = device.serial
+    if device.wire is not None:
+        result["netdev"] = f"{device.id}-wire"
     if device.model == "nvme":
         result["drive"] = f"{device.id}-media"
     result.update(device.options)
     return result
+
+
+def wire(device: Device, state: Path) -> List[str]:
+    """The cable of a NIC that has one: packets between two sockets of this machine, whichever end is there first."""
+    if device.wire is None:
+        return []
+    end, other = (str(state.parent / f"wire-{name}.sock") for name in (device.wire.end, device.wire.other))
+    return ["-netdev", f"dgram,id={device.id}-wire,local.type=unix,local.path={end},remote.type=unix,remote.path={other}"]
 
 
 def function(device: Device) -> Optional[Dict[str, Any]]:
@@ -121,6 +131,10 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
     # Of devices that are plugged in later, too: a monitor cannot add one.
     for silent in sorted({str(device.options["audiodev"]) for device in host.devices if "audiodev" in device.options}):
         line += ["-audiodev", f"none,id={silent}"]
+    for unheard in sorted({str(device.options["chardev"]) for device in host.devices if "chardev" in device.options}):
+        line += ["-chardev", f"null,id={unheard}"]
+    for device in host.devices:
+        line += wire(device, state)
 
     for device in host.devices:
         if device.present and device.id not in without:
@@ -144,4 +158,4 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
     return tuple(line)
 
 
-__all__ = ("command", "function", "kept_media", "kernel_command_line", "media", "properties", "qemu_log")
+__all__ = ("command", "function", "kept_media", "kernel_command_line", "media", "properties", "qemu_log", "wire")

@@ -44,6 +44,14 @@ class Zpci:
 
 
 @dataclass(frozen=True)
+class Wire:
+    """A cable: the name of this end, and of the one at the other NIC, of this host or of another one in the same state directory."""
+
+    end: str
+    other: str
+
+
+@dataclass(frozen=True)
 class Device:
     """A device of a host, as QEMU's -device and QMP's device_add take it."""
 
@@ -57,6 +65,8 @@ class Device:
     present: bool = True
     # Of a disk that keeps what is written, for one start with --keep after the other; without it, it forgets.
     size: Optional[str] = None
+    # Of a NIC whose cable leads to another NIC of the lab.
+    wire: Optional[Wire] = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -153,6 +163,18 @@ def _zpci(where: str, data: Any) -> Optional[Zpci]:
     return zpci
 
 
+def _wire(where: str, data: Any) -> Optional[Wire]:
+    if data is None:
+        return None
+    reader = _Reader(where, data)
+    wire = Wire(end=reader.take("end", str), other=reader.take("other", str))
+    reader.done()
+    for name in (wire.end, wire.other):
+        if not NAME.match(name):
+            raise LabError(f"{where}: bad name {name!r}", "use lower-case letters, digits and dashes")
+    return wire
+
+
 def _device(where: str, data: Any, identifier: Optional[str] = None) -> Device:
     reader = _Reader(where, data)
     device = Device(
@@ -165,6 +187,7 @@ def _device(where: str, data: Any, identifier: Optional[str] = None) -> Device:
         zpci=_zpci(f"{where}: zpci", reader.optional("zpci", dict)),
         present=reader.take("present", bool, True),
         size=reader.optional("size", str),
+        wire=_wire(f"{where}: wire", reader.optional("wire", dict)),
         options=reader.take("options", dict, {}),
     )
     reader.done()
@@ -177,6 +200,8 @@ def _device(where: str, data: Any, identifier: Optional[str] = None) -> Device:
         raise LabError(f"{where} needs a serial", "without one its disk cannot be told from others")
     if device.size is not None and not (device.model in SERIAL_MODELS and SIZE.match(device.size)):
         raise LabError(f"{where}: size {device.size!r}", "it is for a disk, and written like 4G")
+    if device.wire is not None and device.model not in NETWORK_MODELS:
+        raise LabError(f"{where} cannot have a wire", "it is for a NIC")
     return device
 
 
@@ -193,6 +218,7 @@ def _unique(host: Host) -> None:
         ("id", [port.id for port in host.ports] + [device.id for device in everything]),
         ("slot", [port.slot for port in host.ports]),
         ("mac", [device.mac for device in everything if device.mac]),
+        ("end of a wire", [device.wire.end for device in host.devices if device.wire]),
         ("serial", [device.serial for device in everything if device.serial]),
         ("uid", [device.zpci.uid for device in host.devices if device.zpci]),
         ("fid", [device.zpci.fid for device in host.devices if device.zpci]),
@@ -208,7 +234,8 @@ def _unique(host: Host) -> None:
 
 
 def _buses(host: Host) -> None:
-    known = {port.id for port in host.ports} | {device.id for device in host.devices}
+    # A device's own bus, for what is no PCI function, has its id and a number.
+    known = {port.id for port in host.ports} | {name for device in host.devices for name in (device.id, f"{device.id}.0")}
     for device in (host.disk, host.nic) + host.devices:
         if device.bus not in known and not MACHINES[host.machine].owns_bus(device.bus):
             raise LabError(f"host {host.name}: device {device.id} is on bus {device.bus}, which does not exist",
@@ -295,4 +322,4 @@ def load(name: str, directory: Optional[Path] = None) -> Host:
         raise LabError(f"{path} is not YAML", " ".join(str(error).split())) from None
 
 
-__all__ = ("Device", "Host", "NETWORK_MODELS", "Port", "Zpci", "load", "names", "parse", "swapped")
+__all__ = ("Device", "Host", "NETWORK_MODELS", "Port", "Wire", "Zpci", "load", "names", "parse", "swapped")

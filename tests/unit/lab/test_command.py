@@ -171,3 +171,29 @@ def test_the_smmu_is_a_part_of_the_arm_machine(description):
     made = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
                            overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222)
     assert pairs(made, "-machine") == ["virt,gic-version=3,its=on", "iommu=smmuv3"]
+
+
+def wired(description):
+    description["devices"][0]["wire"] = {"end": "near", "other": "far"}
+    return host.parse("box", description)
+
+
+def test_a_nic_with_a_wire_is_at_one_end_of_two_sockets_that_hosts_of_a_state_directory_share(description):
+    line = command.command(host=wired(description), accel="tcg", image=Path("/cache/image"),
+                           overlay=Path("/state/box/disk.qcow2"), state=Path("/state/box"), ssh_port=2222)
+    assert devices(line)["nic-a"]["netdev"] == "nic-a-wire"
+    assert ("dgram,id=nic-a-wire,local.type=unix,local.path=/state/wire-near.sock,remote.type=unix,remote.path=/state/wire-far.sock"
+            in pairs(line, "-netdev"))
+
+
+def test_a_nic_that_is_plugged_in_later_has_its_wire_from_the_start(description):
+    line = command.command(host=wired(description), accel="tcg", image=Path("/cache/image"),
+                           overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222, without={"nic-a"})
+    assert any("id=nic-a-wire" in word for word in pairs(line, "-netdev"))
+
+
+def test_what_a_serial_port_writes_goes_nowhere(description):
+    description["devices"].append({"id": "port", "model": "pci-serial", "bus": "slot2", "options": {"chardev": "unheard"}})
+    line = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
+                           overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222)
+    assert "null,id=unheard" in pairs(line, "-chardev")

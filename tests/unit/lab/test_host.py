@@ -94,14 +94,34 @@ def test_a_bus_has_to_exist(description):
     refused(description, "nic-a is on bus slot9, which does not exist")
 
 
+def test_what_is_no_pci_function_may_be_on_a_device_s_own_bus(description):
+    description["devices"] += [{"id": "hda", "model": "intel-hda", "bus": "pcie.0"}, {"id": "codec", "model": "hda-output", "bus": "hda.0"}]
+    assert host.parse("box", description).device("codec").bus == "hda.0"
+
+
+def test_a_wire_is_for_a_nic(description):
+    description["devices"][1]["wire"] = {"end": "near", "other": "far"}
+    refused(description, r"\(disk-a\) cannot have a wire")
+
+
+@pytest.mark.parametrize("wire, said", [
+    ({"end": "near"}, "wire lacks other"), ({"end": "near", "other": "../far"}, "wire: bad name"), ({"end": "near", "other": "far", "x": 1}, "unknown key 'x'"),
+])
+def test_a_wire_has_two_ends_with_names(description, wire, said):
+    description["devices"][0]["wire"] = wire
+    refused(description, said)
+
+
 @pytest.mark.parametrize("change, what", [
     ({"id": "nic-a", "model": "edu", "bus": "pcie.0"}, "id nic-a"),
     ({"id": "other", "model": "e1000e", "bus": "pcie.0", "mac": "52:54:00:76:01:01"}, "mac 52:54:00:76:01:01"),
     ({"id": "other", "model": "nvme", "bus": "pcie.0", "serial": "NV01"}, "serial NV01"),
+    ({"id": "other", "model": "e1000e", "bus": "pcie.0", "mac": "52:54:00:76:01:03", "wire": {"end": "near", "other": "far"}}, "end of a wire near"),
     ({"id": "other", "model": "edu", "bus": "slot1"}, "slot occupied at start slot1"),
     ({"id": "other", "model": "edu", "bus": "pcie.0", "addr": "06"}, "place pcie.0 06"),
 ])
 def test_what_has_to_be_unique_is_refused_twice(description, change, what):
+    description["devices"][0]["wire"] = {"end": "near", "other": "far"}
     description["devices"].append(change)
     refused(description, f"{what} is used twice")
 

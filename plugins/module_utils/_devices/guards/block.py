@@ -89,12 +89,14 @@ class Blocks:
             if not addresses_in(target) and (_NVME_FABRICS in target or NVME_SUBSYSTEM in target or _ISCSI_SESSION.search(target)):
                 yield from self.ways(name, text)
 
-    def remote(self, peers: Sequence[Optional[bytes]], text: str, *, own: Sequence[Optional[bytes]] = ()) -> Iterator[Way]:
+    def remote(
+        self, peers: Sequence[Optional[bytes]], text: str, *, own: Sequence[Optional[bytes]] = (), is_in_use: bool = True,
+    ) -> Iterator[Way]:
         """The Ways to addresses; None among them, or none at all: every interface that is up counts. ``own``: addresses of this host that
-        these are reached from, by which a route can differ.
+        these are reached from, by which a route can differ. ``is_in_use``: the kernel reaches them now, in whatever network namespace.
         """
         for peer in peers or (None,):
-            for way, addresses in self._network.to_peer(peer):
+            for way, addresses in self._network.to_peer(peer) + (self._network.unseen(peer) if peer and is_in_use else []):
                 yield Way(f"{text} over {way}", addresses)
             for local in own:
                 for way, addresses in self._network.from_own(local, peer or local) if local is not None and any(local) else ():

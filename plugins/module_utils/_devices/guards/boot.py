@@ -56,7 +56,7 @@ class NextBoot:
         for what, text in far:
             # A name is known to the kernel once it is mounted, and to nothing here before.
             peers = [one for one in filesystems.servers(mounts.Mount("0:0", "", "nfs", what, "")) if one is not None]
-            for way in self._blocks.remote(peers, f"{text} on {what}") if peers and what not in self._mounted else ():
+            for way in self._blocks.remote(peers, f"{text} on {what}", is_in_use=False) if peers and what not in self._mounted else ():
                 yield replace(way, is_direct=False)
         for what, text in wanted:
             names, is_told = self._names.of(what)

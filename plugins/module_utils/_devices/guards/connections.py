@@ -13,6 +13,7 @@ from typing import Dict, Iterable, Iterator, List, NamedTuple, Set, Tuple
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import wire
 
 _ESTABLISHED = "01"  # TCP_ESTABLISHED: include/net/tcp_states.h
+_ROOT = "0"
 _LOOPBACK = bytes(15) + b"\x01"
 
 # Where each kind of socket has its inode: the file of /proc/net, and the field (source: the seq_show functions of linux net/).
@@ -48,6 +49,13 @@ def inodes(text: str, field: int = 9) -> Set[str]:
     return {words[field] for words in _lines(text) if len(words) > field}
 
 
+def reached_by_root(text: str) -> Set[bytes]:
+    """The addresses at the other ends of root's sockets, the kernel's own among them, in the text of /proc/net/tcp or tcp6, also of those
+    that wait for an answer. Raises ValueError for other texts.
+    """
+    return {wire(words[2].partition(":")[0]) for words in _lines(text) if len(words) > 9 and words[7] == _ROOT}
+
+
 def _lines(text: str) -> Iterator[list[str]]:
     return (line.split(None, 10) for line in text.split("\n")[1:])
 
@@ -74,4 +82,4 @@ def of_controller(
     return sorted(some | {(one.local[0], one.peer[0]) for one in own - near}), False
 
 
-__all__ = ("Connection", "INODES", "connections", "inodes", "of_controller")
+__all__ = ("Connection", "INODES", "connections", "inodes", "of_controller", "reached_by_root")

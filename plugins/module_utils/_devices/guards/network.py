@@ -13,7 +13,14 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.guards.connections import INODES, Connection, connections, inodes, of_controller
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.connections import (
+    INODES,
+    Connection,
+    connections,
+    inodes,
+    of_controller,
+    reached_by_root,
+)
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.namespaces import shows_own_interfaces
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address, read_tables, show_address
 from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import arguments
@@ -50,7 +57,7 @@ class Network:
     def __init__(self, fs: Sysfs, hidden: Callable[[], Iterable[tuple[str, list[str]]]]) -> None:
         self._fs = fs
         self._up: list[tuple[str, list[str]]] | None = None
-        self._hidden = hidden
+        self._list_hidden = hidden
         self._is_own: bool | None = None
         self.is_readable = fs.exists(fs.proc + "/net/route") or fs.exists(fs.proc + "/net/ipv6_route")
         try:
@@ -208,8 +215,28 @@ class Network:
         port of InfiniBand or RoCE that is up; and of what may have an interface that is not seen here.
         """
         if self._up is None:
-            self._up = list(self._hidden()) + self._shown_up()
+            self._up = self._hidden + self._shown_up()
         return self._up
+
+    @cached_property
+    def _hidden(self) -> list[tuple[str, list[str]]]:
+        return list(self._list_hidden())
+
+    @cached_property
+    def _reached(self) -> set[bytes]:
+        """The addresses that sockets of root's and of the kernel's reach in this network namespace. Another user could have one to whatever
+        address, and hide so that the kernel's is elsewhere.
+        """
+        try:
+            return {peer for name in ("tcp", "tcp6") for peer in reached_by_root(self._text(f"/net/{name}"))}
+        except ValueError:
+            return set()
+
+    def unseen(self, peer: bytes) -> list[tuple[str, list[str]]]:
+        """(text, addresses) of what may reach a peer that is in use, from a network namespace that is not to be seen here: none where this
+        one has a connection to it.
+        """
+        return [] if peer in self._reached else self._hidden
 
     def _shown_up(self) -> list[tuple[str, list[str]]]:
         fs, ways = self._fs, []

@@ -144,6 +144,32 @@ def test_an_adapter_without_an_interface_may_carry_what_cannot_be_told(make_host
     assert EDU not in guarded(host)
 
 
+SOCKETS = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+TO_SERVER = "   0: 0509000A:02BF {0}:0801 {1} 00000000:00000000 02:000A7D4B 00000000 {2:>5}        0 777 2 0 20\n"
+
+
+@pytest.mark.parametrize("socket, expected", [
+    ("", {NIC, TWIN}), (TO_SERVER.format("0709000A", "01", 0), {NIC}), (TO_SERVER.format("0709000A", "02", 0), {NIC}),
+    (TO_SERVER.format("0809000A", "01", 0), {NIC, TWIN}), (TO_SERVER.format("0709000A", "01", 1000), {NIC, TWIN}), ("junk " * 12, {NIC, TWIN}),
+])
+@pytest.mark.parametrize("name", ["tcp", "tcp6"])
+def test_a_server_that_this_network_namespace_has_no_connection_to_may_be_reached_over_a_card_of_another_one(make_host, name, socket, expected):
+    if name == "tcp6":
+        socket = socket.replace("0709000A", f"{'0' * 16}FFFF00000709000A")
+    spec = hosts.changed(hosts.x86(
+        mounts=(ON_VDA, "30 25 0:50 / /home rw - nfs4 10.0.9.7:/x rw,addr=10.0.9.7"), routes=LANS, files={f"proc/net/{name}": SOCKETS + socket},
+    ), TWIN, net=())
+    host = make_host(spec)
+    assert guarded(host) - {ROOT_DISK} == expected
+    reasons = [one["reason"] for one in host.survey().devices[TWIN].guards]
+    assert reasons == ([f"/home is on 10.0.9.7:/x over e1000e, whose interface is not to be seen here, on {TWIN}"] if TWIN in expected else [])
+
+
+def test_a_server_that_only_the_next_boot_mounts_is_reached_from_no_other_network_namespace(make_host):
+    spec = hosts.changed(hosts.x86(mounts=(ON_VDA,), routes=LANS, files={"etc/fstab": "10.0.9.7:/x /x nfs defaults 0 0\n"}), TWIN, net=())
+    assert guarded(make_host(spec)) - {ROOT_DISK} == {NIC}
+
+
 def test_the_servers_in_a_source_are_read_to_the_last():
     def found(source, options="rw"):
         return servers(Mount("0:1", "/x", "nfs", source, options))

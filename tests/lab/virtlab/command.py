@@ -16,6 +16,9 @@ from .machine import ARCHITECTURES, MACHINES, Machine
 # Enough to partition, small enough that no one fills it by accident.
 MEDIA_SIZE = 64 * 1024 * 1024
 
+# The chardev of the console. The machine's own serial port has it, and is there, unless a device of the host names it.
+CONSOLE = "console"
+
 
 def kept_media(device: Device, state: Path) -> Path:
     """The file behind a disk that keeps what is written."""
@@ -102,6 +105,31 @@ def _accelerator(accel: str, cpu: str) -> List[str]:
     return ["-accel", "tcg,thread=single", "-cpu", cpu]
 
 
+def _console(state: Path) -> List[str]:
+    # What is in the file already is what a kept host has said.
+    return ["-chardev", f"file,id={CONSOLE},path={state / 'console.log'},append=on"]
+
+
+def _named(host: Host, option: str) -> List[str]:
+    return sorted({str(device.options[option]) for device in host.devices if option in device.options})
+
+
+def _has_own_console(host: Host) -> bool:
+    return CONSOLE in _named(host, "chardev")
+
+
+def _ends(host: Host, state: Path) -> List[str]:
+    """What devices write to or are wired to. Of devices that are plugged in later, too: a monitor cannot add one."""
+    line: List[str] = []
+    for silent in _named(host, "audiodev"):
+        line += ["-audiodev", f"none,id={silent}"]
+    for name in _named(host, "chardev"):
+        line += _console(state) if name == CONSOLE else ["-chardev", f"null,id={name}"]
+    for device in host.devices:
+        line += wire(device, state)
+    return line
+
+
 def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, ssh_port: int,
             initrd: Optional[Path] = None, append: Tuple[str, ...] = (), without: Container[str] = (),
             incoming: bool = False) -> Tuple[str, ...]:
@@ -128,13 +156,7 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
     line += ["-netdev", f"user,id=ssh,restrict=on,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"]
     line += _json("-device", {**properties(host.nic), "netdev": "ssh"})
 
-    # Of devices that are plugged in later, too: a monitor cannot add one.
-    for silent in sorted({str(device.options["audiodev"]) for device in host.devices if "audiodev" in device.options}):
-        line += ["-audiodev", f"none,id={silent}"]
-    for unheard in sorted({str(device.options["chardev"]) for device in host.devices if "chardev" in device.options}):
-        line += ["-chardev", f"null,id={unheard}"]
-    for device in host.devices:
-        line += wire(device, state)
+    line += _ends(host, state)
 
     for device in host.devices:
         if device.present and device.id not in without:
@@ -146,8 +168,8 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
                 line += _json("-device", named)
             line += _json("-device", properties(device))
 
-    # What is in the file already is what a kept host has said.
-    line += ["-chardev", f"file,id=console,path={state / 'console.log'},append=on", "-serial", "chardev:console"]
+    if not _has_own_console(host):
+        line += [*_console(state), "-serial", f"chardev:{CONSOLE}"]
     line += ["-qmp", f"unix:{state / 'qmp.sock'},server=on,wait=off"]
     line += ["-daemonize", "-pidfile", str(state / "qemu.pid")]
     # What QEMU says when it ends by itself. Without a log it has no stderr in the background (QEMU: util/oslib-posix.c,

@@ -197,3 +197,12 @@ def test_what_a_serial_port_writes_goes_nowhere(description):
     line = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
                            overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222)
     assert "null,id=unheard" in pairs(line, "-chardev")
+
+
+def test_a_serial_port_on_pci_can_be_the_console_in_place_of_the_machine_s(description):
+    description["devices"].append({"id": "port", "model": "pci-serial", "bus": "slot2", "options": {"chardev": "console"}})
+    line = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
+                           overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222)
+    assert pairs(line, "-chardev") == ["file,id=console,path=/state/console.log,append=on"]
+    assert pairs(line, "-serial") == []
+    assert line.index("file,id=console,path=/state/console.log,append=on") < next(i for i, word in enumerate(line) if '"id": "port"' in word)

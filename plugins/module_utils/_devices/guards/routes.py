@@ -243,10 +243,15 @@ def parse_address(text: str) -> Optional[bytes]:
 
 
 def show_address(address: bytes) -> str:
-    """An address for people."""
+    """An address as people and ``ip`` write it (source: RFC 5952)."""
     if len(address) == 4:
         return ".".join(map(str, address))
-    return ":".join(f"{int.from_bytes(address[at:at + 2], 'big'):x}" for at in range(0, 16, 2))
+    words = [f"{int.from_bytes(address[at:at + 2], 'big'):x}" for at in range(0, 16, 2)]
+    for length in range(8, 1, -1):
+        for at in range(9 - length):
+            if words[at:at + length] == ["0"] * length:
+                return f"{':'.join(words[:at])}::{':'.join(words[at + length:])}"
+    return ":".join(words)
 
 
 __all__ = ("Route", "Tables", "parse_address", "plain", "read_tables", "show_address", "wire")

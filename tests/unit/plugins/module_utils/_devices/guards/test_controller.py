@@ -75,7 +75,7 @@ def test_a_controller_over_ipv6_is_guarded_beside_a_connection_of_sshds_over_ipv
     host = connected(tcp(ON_TWIN, "0908000A:0185", 778), tcp(SIX, SIX_PEER, 777), inodes=(777, 778))
     assert set(guarded(host)) == {VIRTIO, TWIN}
     assert guarded(host)[VIRTIO] == [
-        f"enp6s0 carries a connection, which may be the controller's, from 2001:db8:9:0:0:0:0:9 on {VIRTIO}"
+        f"enp6s0 carries a connection, which may be the controller's, from 2001:db8:9::9 on {VIRTIO}"
     ]
 
 

@@ -292,7 +292,7 @@ def test_a_connection_over_ipv6_guards_the_interface_of_its_address(make_host):
                              "fe80000000000000525400fffe000303 04 40 20 80   enp3s0\n",
     }, routes6=(route6("enp3s0", "fe80" + "0" * 28, "40"), route6("enp2s0", "fe80" + "0" * 28, "40")))
     assert guarded(host)[NIC] == [
-        f"enp2s0 carries the controller's connection from fe80:0:0:0:5254:ff:fe00:309 on {NIC}"
+        f"enp2s0 carries the controller's connection from fe80::5254:ff:fe00:309 on {NIC}"
     ]
     assert TWIN not in guarded(host)
 

@@ -114,7 +114,8 @@ def _named(host: Host, option: str) -> List[str]:
     return sorted({str(device.options[option]) for device in host.devices if option in device.options})
 
 
-def _has_own_console(host: Host) -> bool:
+def has_own_console(host: Host) -> bool:
+    """Whether a device of the host is its console."""
     return CONSOLE in _named(host, "chardev")
 
 
@@ -168,7 +169,7 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
                 line += _json("-device", named)
             line += _json("-device", properties(device))
 
-    if not _has_own_console(host):
+    if not has_own_console(host):
         line += [*_console(state), "-serial", f"chardev:{CONSOLE}"]
     line += ["-qmp", f"unix:{state / 'qmp.sock'},server=on,wait=off"]
     line += ["-daemonize", "-pidfile", str(state / "qemu.pid")]
@@ -180,4 +181,4 @@ def command(*, host: Host, accel: str, image: Path, overlay: Path, state: Path, 
     return tuple(line)
 
 
-__all__ = ("command", "function", "kept_media", "kernel_command_line", "media", "properties", "qemu_log", "wire")
+__all__ = ("command", "function", "has_own_console", "kept_media", "kernel_command_line", "media", "properties", "qemu_log", "wire")

@@ -107,8 +107,9 @@ class Guest:
 
     @property
     def _is_resumable(self) -> bool:
-        # A host that boots from its own disk is one whose boots are looked at.
-        return MACHINES[self.host.machine].resumes and not BOOTS[self.host.boot].loader_script
+        # A host that boots from its own disk is one whose boots are looked at. One with a console on PCI was resumed and did not answer.
+        return (MACHINES[self.host.machine].resumes and not BOOTS[self.host.boot].loader_script
+                and not command.has_own_console(self.host))
 
     def _resume_or_boot(self, base: Path, timeout: float) -> record.Run:
         place = kept.directory(self.host, base)

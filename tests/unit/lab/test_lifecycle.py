@@ -97,7 +97,10 @@ def test_who_asks_for_a_boot_gets_one(keeping, how, monkeypatch):
     assert guest.starts == ["boot"]
 
 
-@pytest.mark.parametrize("other", [{"machine": "powernv9"}, {"boot": "grub-efi"}])
+CONSOLE = host.Device(id="port", model="pci-serial", bus="slot2", options={"chardev": "console"})
+
+
+@pytest.mark.parametrize("other", [{"machine": "powernv9"}, {"boot": "grub-efi"}, {"devices": (CONSOLE,)}])
 def test_a_host_that_does_not_resume_or_is_for_boots_is_booted(keeping, other):
     guest, place = keeping
     guest.host = dataclasses.replace(guest.host, **other)

@@ -38,7 +38,8 @@ attributes:
 notes:
   - initramfs-tools needs no configuration where udev's own hook copies the files. Elsewhere it gets the hook
     C(/etc/initramfs-tools/hooks/vfio-host), which runs only while an image is built.
-  - dracut gets C(/etc/dracut.conf.d/vfio-host.conf), with C(hostonly) on or off.
+  - dracut gets C(/etc/dracut.conf.d/vfio-host.conf), with C(hostonly) on or off. With C(uefi=yes) its images are rebuilt as images;
+    its unified kernel images are looked at, and not rebuilt.
   - mkinitcpio gets C(/etc/mkinitcpio.conf.d/vfio-host.conf). mkinitcpio reads it for presets without a configuration file of their own.
   - A kernel is installed where it has a directory below C(/lib/modules). Rescue images are not touched. Deployments of rpm-ostree are refused.
   - The module reads which images the boot entries of this system load, where their partition is mounted. A copy of an image is replaced together

@@ -57,8 +57,14 @@ FILES = {
         "6932035ccef494185d954e0342644d224fb6786f7290cafa574e6926e124c83a",
     ),
 }
-# Name -> (package of Debian, a file of it that tests run).
-PACKAGES = {"grub-mkconfig": ("grub-common", "usr/sbin/grub-mkconfig")}
+# Name -> (package of Debian, a pattern of the file of it that tests use).
+PACKAGES = {
+    "grub-mkconfig": ("grub-common", "usr/sbin/grub-mkconfig"),
+    "dracut": ("dracut-core", "usr/bin/dracut"),
+    "systemd-stub": ("systemd-boot-efi", "usr/lib/systemd/boot/efi/linuxx64.efi.stub"),
+    # Without it dracut makes no image. Until Debian 12 it is in /bin, later in /usr/bin.
+    "cpio": ("cpio", "**/bin/cpio"),
+}
 _SECONDS = 20
 
 
@@ -76,10 +82,10 @@ def find(name):
     """The path of a tool's file in the cache, without a look at the network. Raises Missing."""
     if name in PACKAGES:
         package, inner = PACKAGES[name]
-        path = place() / package / inner
-        if not path.exists():
-            raise Missing(f"{name}: {package} is not in {place()}: run tests/tools/real_tools.py")
-        return path
+        found = sorted((place() / package).glob(inner))
+        if not found:
+            raise Missing(f"{name}: {package} with {inner} is not in {place()}: run tests/tools/real_tools.py")
+        return found[0]
     dummy, commit, dummy, checksum = FILES[name]
     path = place() / f"{name}-{commit[:12]}"
     if not path.exists():
@@ -95,7 +101,10 @@ def fetch(name):
         return find(name)
     except Missing:
         place().mkdir(parents=True, exist_ok=True)
-    return _unpacked(*PACKAGES[name]) if name in PACKAGES else _downloaded(name, *FILES[name])
+    if name not in PACKAGES:
+        return _downloaded(name, *FILES[name])
+    _unpack(PACKAGES[name][0])
+    return find(name)
 
 
 def _downloaded(name, repository, commit, inner, checksum):
@@ -114,7 +123,7 @@ def _downloaded(name, repository, commit, inner, checksum):
     return path
 
 
-def _unpacked(package, inner):
+def _unpack(package):
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         raise Missing(f"{package}: no apt-get here")
     target, new = place() / package, place() / f"{package}.new"
@@ -127,7 +136,6 @@ def _unpacked(package, inner):
             raise Missing(f"{package}: {' '.join(words)}: {done.stderr.strip().splitlines()[-1:]}")
     shutil.rmtree(target, ignore_errors=True)
     new.rename(target)
-    return target / inner
 
 
 def main(names):

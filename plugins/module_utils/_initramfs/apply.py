@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line
 from ansible_collections.vfio.host.plugins.module_utils._core.resources import Image
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text, last_words
-from ansible_collections.vfio.host.plugins.module_utils._initramfs.image import Unreadable, findings, read_image
+from ansible_collections.vfio.host.plugins.module_utils._initramfs.image import Unreadable, findings, is_unified, read_image
 
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
@@ -59,13 +59,22 @@ class Builder:
         except OSError as error:
             raise ApplyError(f"there is no place to build an image in: {errno_text(error.errno)}") from error
         self._run(tool.build(image, output), f"{image.path} was not rebuilt")
-        problems = self._faults(plan, output) + (self._other_line(image, output) if image.is_unified else [])
+        problems = self._other_kind(image, output) or self._faults(plan, output) + (self._other_line(image, output) if image.is_unified else [])
         if problems:
             raise ApplyError(
                 f"{image.path} was not rebuilt: the image that {tool.name} made {'; '.join(problems)}; look at what it "
                 "is configured to leave out"
             )
         return output
+
+    def _other_kind(self, image: ImageFile, output: str) -> list[str]:
+        """Why a new image cannot take the old one's place at all: phrases. What loads the one does not start the other."""
+        kinds = ("an image of early user space", "a unified kernel image")
+        try:
+            was, now = is_unified(self._paths, image.path), is_unified(self._paths, output)
+        except OSError as error:
+            return [f"cannot be read: {error.strerror or error}"]
+        return [] if was == now else [f"is {kinds[now]}, and the one before is {kinds[was]}"]
 
     def _other_line(self, image: ImageFile, output: str) -> list[str]:
         """Why the command line inside of a unified kernel image is not that of the one before: phrases."""

@@ -38,6 +38,8 @@ _DECOMPRESSORS = (
 )
 _CPIO = (b"070701", b"070702")
 _HEADER = 110
+# How a program for the firmware begins (source: PE format, MS-DOS stub).
+_PROGRAM = b"MZ"
 _LAST = b"TRAILER!!!"
 _CHUNK = 1 << 20
 
@@ -110,7 +112,7 @@ def read_image(images: ImageFiles, path: str) -> Content:
     """The Content of an image, or of that inside of a unified kernel image. Raises Unreadable."""
     try:
         with images.opened(path) as stream:
-            if stream.read(2) != b"MZ":
+            if stream.read(len(_PROGRAM)) != _PROGRAM:
                 stream.seek(0)
                 return _read(images, path, stream)
             inside = sections(stream).get(".initrd")
@@ -122,6 +124,12 @@ def read_image(images: ImageFiles, path: str) -> Content:
         raise Unreadable(str(error)) from error
     except OSError as error:
         raise Unreadable(error.strerror or str(error)) from error
+
+
+def is_unified(images: ImageFiles, path: str) -> bool:
+    """Whether a file is a program for the firmware, as a unified kernel image is one. Raises OSError."""
+    with images.opened(path) as stream:
+        return stream.read(len(_PROGRAM)) == _PROGRAM
 
 
 def _read(images: ImageFiles, path: str, stream: IO[bytes]) -> Content:
@@ -240,4 +248,4 @@ class _Members:
         return True
 
 
-__all__ = ("Content", "Unreadable", "digest", "findings", "is_ours", "is_to_hold", "read_image")
+__all__ = ("Content", "Unreadable", "digest", "findings", "is_ours", "is_to_hold", "is_unified", "read_image")

@@ -50,6 +50,7 @@ class ImageHost:
     """A host with a tool.
 
     ``complaints``: a program's name -> what it says when it fails, or a function of its words that gives its result;
+    ``hostonly``, ``uefi``: these settings of dracut's configuration;
     ``log``: the commands that were run; ``reads``: how often the last task opened an image.
     """
 
@@ -62,6 +63,7 @@ class ImageHost:
         self._open = self.paths.opened
         self.paths.opened = self._opened
         self.hostonly = True
+        self.uefi = False
         for directory in ("/boot", "/var/tmp", "/run", "/usr/bin", "/etc"):
             os.makedirs(self.root + directory)
         if tool == "initramfs-tools":
@@ -121,7 +123,7 @@ class ImageHost:
         if name == "mkinitramfs":
             self._build(words[2], self._of_initramfs_tools())
         elif name == "dracut":
-            self._build(words[-2], self._of_dracut())
+            self._build(words[-2], self._of_dracut(), is_unified=self.uefi and "--no-uefi" not in words)
         elif name == "mkinitcpio" and "-U" in words:
             inside = image(self._of_mkinitcpio())
             line = (self.get("/etc/kernel/cmdline") or b"").strip() + b" \n\0"
@@ -131,9 +133,9 @@ class ImageHost:
             self._build(words[words.index("-g") + 1], self._of_mkinitcpio())
         return 0, "", ""
 
-    def _build(self, output, members):
+    def _build(self, output, members, is_unified=False):
         with open(output, "wb") as stream:
-            stream.write(image(members))
+            stream.write(unified(cmdline=b"ro", initrd=image(members)) if is_unified else image(members))
 
     def _copies(self, pattern, place=None):
         found = sorted(glob.glob(self.root + pattern))

@@ -19,6 +19,8 @@ import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import parse_entry
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubbytext import parse_info
+from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
+from ansible_collections.vfio.host.plugins.module_utils._initramfs.image import is_unified
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import (
     KERNEL,
     GrubbyHost,
@@ -28,6 +30,7 @@ from ansible_collections.vfio.host.tests.unit.fake.bootloaders import (
     SdbootutilHost,
     SystemdBootHost,
 )
+from ansible_collections.vfio.host.tests.unit.fake.images import ImageHost
 
 
 def _load(name, path):
@@ -281,6 +284,39 @@ class TestKernelInstall:
         words = parse_entry(made.read_text())["options"].split()
         assert [word for word in words if not word.startswith("systemd.machine_id=")] == line.split()
         assert parse_entry(made.read_text())["version"] == KERNEL
+
+
+class TestDracut:
+    """ImageHost with dracut, of fake/images.py, beside dracut."""
+
+    @pytest.mark.parametrize("uefi", [False, True])
+    @pytest.mark.parametrize("words", [[], ["--no-uefi"]])
+    def test_it_makes_the_same_kind_of_image(self, tmp_path, uefi, words):
+        package = real("dracut").parents[2]
+        stub = real("systemd-stub")
+        archiver = real("cpio").parent
+        if not shutil.which("objcopy"):
+            pytest.skip("objcopy, with which dracut joins a unified kernel image, is not on this machine")
+        (tmp_path / "vmlinuz").write_bytes(b"MZ kernel")
+        (tmp_path / "conf").write_text(
+            f"uefi_stub={stub}\nkernel_image={tmp_path}/vmlinuz\nkernel_cmdline=ro\n" + ("uefi=yes\n" if uefi else "")
+        )
+        (tmp_path / "conf.d").mkdir()
+        output = tmp_path / "image"
+        done = ran(
+            ["bash", real("dracut"), "--quiet", "--force", "--no-kernel", "--no-early-microcode", "--modules", "bash",
+             "--tmpdir", tmp_path, "--conf", tmp_path / "conf", "--confdir", tmp_path / "conf.d", *words, output, "6.12.1"],
+            tmp_path, dracutbasedir=f"{package}/usr/lib/dracut",
+            # It sets PATH itself.
+            DRACUT_PATH=f"{archiver} {package}/usr/bin /usr/sbin /usr/bin /sbin /bin",
+        )
+        assert done.returncode == 0, done.stderr
+        host = ImageHost(tmp_path / "root", "dracut")
+        host.uefi = uefi
+        made = str(tmp_path / "made")
+        host._run(["dracut", *words, made, "6.12.1"])
+        paths = ImageFiles(str(tmp_path / "root"))
+        assert is_unified(paths, str(output)) is is_unified(paths, made) is (uefi and not words)
 
 
 class TestByReading:

@@ -35,10 +35,11 @@ class Dracut(Tool):
 
     def build(self, image: ImageFile, output: str) -> list[str]:
         """dracut with another output file than its own."""
-        # Where dracut itself tells boot loaders of an image, it would tell them of the wrong file.
+        # Where dracut itself tells boot loaders of an image, it would tell them of the wrong file. With uefi=yes in its configuration it
+        # makes unified kernel images, also in the place of an image (source: dracut.sh, "$uefi == yes").
         return [
             "env", "NO_POST_UPDATE_HOOKS=1",
-            self.path(), "--quiet", "--force", output, image.kernel,
+            self.path(), "--quiet", "--force", "--no-uefi", output, image.kernel,
         ]
 
 

@@ -9,8 +9,9 @@ import os
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.presets import parse_preset
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.tests.unit.fake.images import KERNEL, OPTIONS, RULES, ImageHost, image
+from ansible_collections.vfio.host.tests.unit.fake.unified import unified
 
 HOOK = "/etc/initramfs-tools/hooks/vfio-host"
 DRACUT = "/etc/dracut.conf.d/vfio-host.conf"
@@ -114,8 +115,29 @@ class TestDracut:
         assert host.get(DRACUT).decode().splitlines()[-1] == (
             'install_optional_items+=" /etc/udev/rules.d/*-vfio-host-*.rules /etc/modprobe.d/vfio-host.conf "'
         )
-        assert host.log[0][:3] == ["dracut", "--quiet", "--force"] and host.log[0][4] == KERNEL
+        assert host.log[0][:4] == ["dracut", "--quiet", "--force", "--no-uefi"] and host.log[0][5] == KERNEL
         assert not host.run()["changed"]
+
+    def test_an_image_stays_one_where_its_configuration_asks_for_unified_ones(self, make):
+        host = make("dracut", path="/boot/initramfs-{}.img")
+        host.uefi = True
+        assert host.run()["changed"]
+        assert host.get(f"/boot/initramfs-{KERNEL}.img")[:6] == b"070701"
+        assert not host.run()["changed"]
+
+    def test_a_unified_image_never_takes_the_place_of_another_kind(self, make):
+        host = make("dracut", path="/boot/initramfs-{}.img")
+        before = host.get(f"/boot/initramfs-{KERNEL}.img")
+
+        def builds(words):
+            with open(words[-2], "wb") as stream:
+                stream.write(unified(initrd=image(host._of_dracut())))
+            return 0, "", ""
+
+        host.complaints["dracut"] = builds
+        with pytest.raises(ApplyError, match="is a unified kernel image, and the one before is an image of early user space"):
+            host.run()
+        assert host.get(f"/boot/initramfs-{KERNEL}.img") == before
 
     def test_an_image_of_kernel_install_alone_is_found_by_the_entry_token(self, make):
         host = make("dracut", path=f"/boot/fedora/{KERNEL}/initrd")

@@ -62,6 +62,11 @@ PACKAGES = {
     "grub-mkconfig": ("grub-common", "usr/sbin/grub-mkconfig"),
     "dracut": ("dracut-core", "usr/bin/dracut"),
     "systemd-stub": ("systemd-boot-efi", "usr/lib/systemd/boot/efi/linuxx64.efi.stub"),
+    # From Debian 13 on.
+    "ukify-plugin": ("systemd-ukify", "usr/lib/kernel/install.d/60-ukify.install"),
+    "ukify": ("systemd-ukify", "usr/bin/ukify"),
+    # What ukify imports.
+    "pefile": ("python3-pefile", "usr/lib/python3/dist-packages/pefile.py"),
     # Without it dracut makes no image. Until Debian 12 it is in /bin, later in /usr/bin.
     "cpio": ("cpio", "**/bin/cpio"),
 }

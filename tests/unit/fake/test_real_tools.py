@@ -13,10 +13,12 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.vfio.host.plugins.module_utils._boot.unified import command_line
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import parse_entry
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubbytext import parse_info
 from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
@@ -31,6 +33,7 @@ from ansible_collections.vfio.host.tests.unit.fake.bootloaders import (
     SystemdBootHost,
 )
 from ansible_collections.vfio.host.tests.unit.fake.images import ImageHost
+from ansible_collections.vfio.host.tests.unit.fake.unified import UkifyHost
 
 
 def _load(name, path):
@@ -317,6 +320,29 @@ class TestDracut:
         host._run(["dracut", *words, made, "6.12.1"])
         paths = ImageFiles(str(tmp_path / "root"))
         assert is_unified(paths, str(output)) is is_unified(paths, made) is (uefi and not words)
+
+
+class TestUkify:
+    """UkifyHost of fake/unified.py beside kernel-install's plugin for ukify."""
+
+    @pytest.mark.parametrize("text", ["root=/dev/vda2 ro  quiet\tiommu=pt\n", "root=/dev/vda2 systemd.machine_id=9 ro\n", "root=a\nro\n"])
+    def test_it_puts_the_same_command_line_into_an_image(self, tmp_path, text):
+        host = UkifyHost(tmp_path / "root")
+        host.write("etc/kernel/cmdline", text)
+        host.do_kernel_install("add", KERNEL, "")
+        stub = real("systemd-stub")
+        (tmp_path / "initrd").write_text("x")
+        done = ran(
+            # A program for the firmware is what ukify takes for a kernel.
+            [sys.executable, real("ukify-plugin"), "add", KERNEL, tmp_path, stub, tmp_path / "initrd"], tmp_path,
+            PYTHONPATH=str(real("pefile").parent), KERNEL_INSTALL_UKIFY=str(real("ukify")), KERNEL_INSTALL_BOOT_STUB=str(stub),
+            KERNEL_INSTALL_CONF_ROOT=str(host.root / "etc/kernel"), KERNEL_INSTALL_STAGING_AREA=str(tmp_path),
+            KERNEL_INSTALL_MACHINE_ID="0123", KERNEL_INSTALL_ENTRY_TOKEN="0123", KERNEL_INSTALL_LAYOUT="uki",
+            KERNEL_INSTALL_UKI_GENERATOR="ukify",
+        )
+        assert done.returncode == 0, done.stderr
+        with open(tmp_path / "uki.efi", "rb") as stream:
+            assert command_line(stream) == host.boots()
 
 
 class TestByReading:

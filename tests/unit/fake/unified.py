@@ -81,7 +81,7 @@ class PresetHost(UnifiedHost):
 
 class UkifyHost(UnifiedHost):
     """kernel-install with layout=uki, which takes the line apart by white space and adds the machine's id where the image is named
-    after it (source: kernel_cmdline() in 60-ukify.install of systemd 257).
+    after it (source: kernel_cmdline() in 60-ukify.install of systemd 257). ukify joins the words anew (finalize_options()).
     """
 
     version = KERNEL
@@ -100,7 +100,7 @@ class UkifyHost(UnifiedHost):
             words = self.read("etc/kernel/cmdline").split()
             if not any(word.startswith("systemd.machine_id=") for word in words):
                 words.append("systemd.machine_id=0123")
-            self._build(" " + " ".join(words))
+            self._build(" ".join(words))
 
 
 __all__ = ("PresetHost", "UkifyHost", "UnifiedHost", "unified")

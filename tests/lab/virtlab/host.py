@@ -294,10 +294,9 @@ def parse(name: str, data: Any) -> Host:
     if MACHINES[host.machine].architecture != host.architecture:
         raise LabError(f"{where}: machine {host.machine} is not of architecture {host.architecture}",
                        f"it takes {MACHINES[host.machine].architecture}")
-    firmware = BOOTS[host.boot].firmware
-    if firmware is not None and firmware.architecture != host.architecture:
-        raise LabError(f"{where}: boot {host.boot} is not of architecture {host.architecture}",
-                       f"it takes {firmware.architecture}")
+    architecture = BOOTS[host.boot].architecture
+    if architecture not in (None, host.architecture):
+        raise LabError(f"{where}: boot {host.boot} is not of architecture {host.architecture}", f"it takes {architecture}")
     if not SIZE.match(str(disk_size)):
         raise LabError(f"{where}: disk size {disk_size!r}", "write it like 4G")
     _unique(host)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Callable, List
 
 from . import apt, packages, paths, recipe
-from .boot import BOOTS, INITRAMFS
+from .boot import BOOTS, INITRAMFS, INSTALLED
 from .errors import LabError
 from .host import Host
+from .machine import ARCHITECTURES
 from .process import run
 
 # A foreign image under emulation takes eight minutes; a slow mirror some more.
@@ -83,11 +84,26 @@ def _build(wanted: recipe.Recipe, path: Path, say: Callable[[str], None]) -> Non
         run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(image / "disk.qcow2")],
             timeout=BUILD_TIMEOUT, log=log)
         boot.take(tree, image)
+        _install(wanted, tree, image / "disk.qcow2", log)
         shutil.copyfile(tree / "etc/ssh/ssh_host_ed25519_key.pub", image / "host-key.pub")
         try:
             os.rename(image, path)
         except OSError as error:
             raise LabError(f"cannot put the image into {path} ({error.strerror})", "is the cache writable?") from None
+
+
+def _install(wanted: recipe.Recipe, tree: Path, disk: Path, log: Path) -> None:
+    """Have the disk's own system install its boot loader, where that takes a boot."""
+    said = tree.with_name("installation.log")
+    arguments = BOOTS[wanted.boot].installation(tree, disk, wanted.command_line, said)
+    if not arguments:
+        return
+    run([ARCHITECTURES[wanted.architecture].qemu, *arguments], timeout=BUILD_TIMEOUT, log=log)
+    text = said.read_text(encoding="utf-8", errors="replace")
+    with log.open("a", encoding="utf-8") as handle:
+        handle.write(text)
+    if INSTALLED not in text:
+        raise LabError(f"the boot loader of image {wanted.name} was not installed", f"its console is at the end of {log}")
 
 
 def _download(wanted: recipe.Recipe, tar: Path, log: Path, say: Callable[[str], None]) -> None:

@@ -107,8 +107,8 @@ class Guest:
 
     @property
     def _is_resumable(self) -> bool:
-        # A host that boots from its own disk is one whose boots are looked at. One with a console on PCI was resumed and did not answer.
-        return (MACHINES[self.host.machine].resumes and not BOOTS[self.host.boot].loader_script
+        # One with a console on PCI was resumed and did not answer.
+        return (MACHINES[self.host.machine].resumes and not BOOTS[self.host.boot].is_looked_at
                 and not command.has_own_console(self.host))
 
     def _resume_or_boot(self, base: Path, timeout: float) -> record.Run:
@@ -289,11 +289,12 @@ class Guest:
 
         A host that was resumed shuts down, and a new QEMU boots its disk with the devices that are plugged in: QEMU 10.0 loses
         interrupts of processors that were resumed and then reset, and these stand still in that boot, or the next.
+        So does a host whose QEMU ends where it reboots by itself.
         """
         with self._alone():
             run = self.run()
             base = self.ssh(run)
-            if run.resumed:
+            if run.resumed or BOOTS[self.host.boot].ends_with_reboot:
                 self._boot_anew(run, timeout)
                 return
             before = ssh.boot_id(base, 60)

@@ -37,3 +37,15 @@ DESCRIPTION = {
 def description():
     """A small valid description; a test may spoil its copy."""
     return copy.deepcopy(DESCRIPTION)
+
+
+@pytest.fixture
+def functions(description):
+    """The same host on s390: functions have a UID and a FID, and no slots."""
+    description = copy.deepcopy(description)
+    description.update(architecture="s390x", machine="s390-ccw-virtio", iommu="zpci", kernel_args=[], ports=[])
+    description["disk"] = {"model": "virtio-blk-ccw", "bus": "virtual-css", "options": {"devno": "fe.0.0001"}}
+    description["nic"] = {"model": "virtio-net-ccw", "bus": "virtual-css", "mac": "52:54:00:76:00:01"}
+    for number, device in enumerate(description["devices"], 1):
+        device.update(bus="pci.0", present=True, zpci={"uid": number, "fid": 16 + number})
+    return description

@@ -11,20 +11,34 @@ import pytest
 from virtlab import boot, errors, host, packages, paths, recipe
 
 LOADERS = sorted(name for name, one in boot.BOOTS.items() if one.loader_script)
+EFI = sorted(name for name, one in boot.BOOTS.items() if one.firmware)
 
 
-@pytest.fixture(params=LOADERS)
-def loader(request, description):
-    description["boot"] = request.param
-    if boot.BOOTS[request.param].firmware.architecture == "arm64":
+def booting(name, description, functions):
+    """A description of a host that boots so."""
+    architecture = boot.BOOTS[name].architecture
+    if architecture == "s390x":
+        description = functions
+    elif architecture == "arm64":
         description.update(architecture="arm64", machine="virt", iommu="smmuv3")
+    description.update(boot=name, kernel_args=["intel_iommu=on"])
     return description
 
 
+@pytest.fixture(params=LOADERS)
+def loader(request, description, functions):
+    return booting(request.param, description, functions)
+
+
+@pytest.fixture(params=EFI)
+def firmware_loader(request, description, functions):
+    return booting(request.param, description, functions)
+
+
 def test_a_boot_loader_gets_no_kernel_from_outside(loader):
-    line = boot.BOOTS[loader["boot"]].arguments(Path("/image"), ["intel_iommu=on"], None)
-    assert "-kernel" not in line
-    assert line == ("-bios", boot.BOOTS[loader["boot"]].firmware.path)
+    one = boot.BOOTS[loader["boot"]]
+    line = one.arguments(Path("/image"), ["intel_iommu=on"], None)
+    assert line == (("-bios", one.firmware.path) if one.firmware else ())
 
 
 def test_a_boot_loader_takes_no_initramfs_from_outside(loader):
@@ -58,21 +72,49 @@ def test_every_script_of_a_boot_is_there(name):
         assert (paths.IMAGE_SCRIPTS / script).is_file()
 
 
-def test_the_firmware_is_installed_when_a_host_needs_it(loader, monkeypatch):
-    firmware = boot.BOOTS[loader["boot"]].firmware
+def test_the_firmware_is_installed_when_a_host_needs_it(firmware_loader, monkeypatch):
+    firmware = boot.BOOTS[firmware_loader["boot"]].firmware
     monkeypatch.setattr(packages, "_find", lambda program: program != firmware.path)
     monkeypatch.setattr(packages, "_qemu_suffices", lambda host: True)
-    assert packages.missing(host.parse("box", loader), build=False) == (firmware.package,)
+    assert packages.missing(host.parse("box", firmware_loader), build=False) == (firmware.package,)
 
 
 @pytest.mark.parametrize("name", LOADERS)
-def test_firmware_of_another_architecture_is_refused(description, name):
+def test_a_boot_loader_of_another_architecture_is_refused(description, name):
     description["boot"] = name
-    firmware = boot.BOOTS[name].firmware
-    if firmware.architecture == "amd64":
+    architecture = boot.BOOTS[name].architecture
+    if architecture == "amd64":
         description.update(architecture="arm64", machine="virt", iommu="smmuv3")
-    with pytest.raises(errors.LabError, match=f"boot {name} is not of architecture .*: it takes {firmware.architecture}"):
+    with pytest.raises(errors.LabError, match=f"boot {name} is not of architecture .*: it takes {architecture}"):
         host.parse("box", description)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """An unpacked tree with one kernel."""
+    directory = tmp_path / "tree/boot"
+    directory.mkdir(parents=True)
+    for name in ("vmlinuz-6.12", "initrd.img-6.12"):
+        (directory / name).write_text(name)
+    return tmp_path / "tree"
+
+
+def test_zipl_runs_once_in_a_guest_that_boots_the_finished_disk_with_the_kernel_of_its_tree(tree):
+    line = boot.BOOTS["zipl"].installation(tree, Path("/image/disk.qcow2"), ["root=LABEL=root"], Path("/said"))
+    told = dict(zip(line, line[1:]))
+    assert (told["-kernel"], told["-initrd"]) == (f"{tree}/boot/vmlinuz-6.12", f"{tree}/boot/initrd.img-6.12")
+    assert told["-append"] == "root=LABEL=root init=/usr/local/sbin/install-loader"
+    assert told["-blockdev"].endswith("file.filename=/image/disk.qcow2")
+    assert "-no-reboot" in line
+
+
+@pytest.mark.parametrize("name", sorted(set(boot.BOOTS) - {"zipl"}))
+def test_no_other_boot_loader_takes_a_boot_to_install(tree, name):
+    assert boot.BOOTS[name].installation(tree, Path("/disk"), [], Path("/said")) == ()
+
+
+def test_the_program_that_installs_says_what_is_looked_for():
+    assert f'echo "{boot.INSTALLED}"' in (paths.IMAGE_SCRIPTS / "loader-zipl.sh").read_text(encoding="utf-8")
 
 
 def test_the_grub_script_knows_the_file_that_each_firmware_looks_for():

@@ -151,17 +151,6 @@ def test_what_cannot_change_places_is_named(description, pair):
         host.swapped(host.parse("box", description), *pair)
 
 
-@pytest.fixture
-def functions(description):
-    """The same host on s390: functions have a UID and a FID, and no slots."""
-    description.update(architecture="s390x", machine="s390-ccw-virtio", iommu="zpci", kernel_args=[], ports=[])
-    description["disk"] = {"model": "virtio-blk-ccw", "bus": "virtual-css", "options": {"devno": "fe.0.0001"}}
-    description["nic"] = {"model": "virtio-net-ccw", "bus": "virtual-css", "mac": "52:54:00:76:00:01"}
-    for number, device in enumerate(description["devices"], 1):
-        device.update(bus="pci.0", present=True, zpci={"uid": number, "fid": 16 + number})
-    return description
-
-
 def test_functions_that_change_places_change_their_uids(functions):
     after = host.swapped(host.parse("box", functions), "nic-a", "disk-a")
     assert [(one.id, one.zpci) for one in after.devices] == [("nic-a", host.Zpci(2, 18)), ("disk-a", host.Zpci(1, 17))]

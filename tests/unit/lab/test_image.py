@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""By which name of its suite an image is made."""
+"""By which name of its suite an image is made, and what a boot loader needs of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from virtlab import apt, image
+from virtlab.boot import INSTALLED
 from virtlab.errors import LabError
 
 TORN = "E: File has unexpected size (9330644 != 9332140). Mirror sync in progress?\n"
@@ -73,3 +74,30 @@ def test_a_suite_without_another_name_is_asked_once(download):
     with pytest.raises(LabError):
         download("forky", {"forky": TORN})
     assert download.tried == ["forky"]
+
+
+@pytest.fixture
+def installed(monkeypatch, tmp_path):
+    """Has the boot loader of an image installed by a guest that says a text; gives the log of the build."""
+
+    def call(says):
+        tree, log = tmp_path / "tree", tmp_path / "log"
+        (tree / "boot").mkdir(parents=True)
+        for name in ("vmlinuz-6.12", "initrd.img-6.12"):
+            (tree / "boot" / name).write_text("")
+        monkeypatch.setattr(image, "run", lambda argv, **dummy: tree.with_name("installation.log").write_text(says))
+        log.write_text("built\n")
+        wanted = SimpleNamespace(name="trixie-s390x-0", architecture="s390x", boot="zipl", command_line=("root=LABEL=root",))
+        image._install(wanted, tree, tmp_path / "disk.qcow2", log)
+        return log.read_text()
+
+    return call
+
+
+def test_a_boot_loader_that_was_installed_has_its_guests_words_in_the_log(installed):
+    assert installed(f"zipl: done\n{INSTALLED}\n") == f"built\nzipl: done\n{INSTALLED}\n"
+
+
+def test_one_that_was_not_is_an_error_that_names_the_log(installed):
+    with pytest.raises(LabError, match="was not installed"):
+        installed("zipl: no device\n")

@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 
 import pytest
-from virtlab import accel, command, errors, host, image, kept, lifecycle, paths, process, record, slots, ssh
+from virtlab import accel, boot, command, errors, host, image, kept, lifecycle, paths, process, record, slots, ssh
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_who_asks_for_a_boot_gets_one(keeping, how, monkeypatch):
 CONSOLE = host.Device(id="port", model="pci-serial", bus="slot2", options={"chardev": "console"})
 
 
-@pytest.mark.parametrize("other", [{"machine": "powernv9"}, {"boot": "grub-efi"}, {"devices": (CONSOLE,)}])
+@pytest.mark.parametrize("other", [{"machine": "powernv9"}, {"boot": "grub-efi"}, {"boot": "systemd-boot"}, {"devices": (CONSOLE,)}])
 def test_a_host_that_does_not_resume_or_is_for_boots_is_booted(keeping, other):
     guest, place = keeping
     guest.host = dataclasses.replace(guest.host, **other)
@@ -132,6 +132,19 @@ def test_a_resumed_host_reboots_in_a_new_qemu_with_what_is_plugged_in(keeping, d
     assert len(ended) == 1
     assert guest.starts == ["boot by port 2222"]
     assert [device.id for device in guest.host.devices if device.present] == ["disk-a"]
+
+
+@pytest.mark.parametrize("name", sorted(boot.BOOTS))
+def test_a_host_that_starts_by_ipl_reboots_in_a_new_qemu_also_where_it_has_booted(keeping, monkeypatch, name):
+    guest, dummy = keeping
+    guest.host = dataclasses.replace(guest.host, boot=name)
+    anew = []
+    monkeypatch.setattr(guest, "run", lambda: RUN)
+    monkeypatch.setattr(guest, "_boot_anew", lambda run, timeout: anew.append(run))
+    monkeypatch.setattr(ssh, "boot_id", lambda *dummy: None)
+    with contextlib.nullcontext() if name == "zipl" else pytest.raises(errors.LabError, match="does not answer"):
+        guest.reboot(timeout=1)
+    assert anew == ([RUN] if name == "zipl" else [])
 
 
 def test_a_host_that_cannot_be_kept_runs_all_the_same(keeping, monkeypatch):

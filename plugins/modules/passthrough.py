@@ -88,7 +88,7 @@ options:
       - A policy must be in O(devices) or on the host already. A user or group that the host does not have is an error, as is a mode that lets
         every user open the node.
       - The node of an IOMMU group is one for all policies with devices in it. Policies that disagree about it are an error. A policy that is not
-        named here wants it for root.
+        named here wants it for root. A member that is on VFIO by no policy is an error, too.
       - An empty mapping gives the nodes of a policy back to root. O(undeclared) decides about a policy that is not named.
       - The rules identify a device by its slot and kind, and for the node of a group also by its present address. Where bus numbers have changed,
         or a device is plugged in for the first time, the node of the group stays root's until the next run. On s390, the rules use a unique UID, or
@@ -397,7 +397,7 @@ initramfs:
   type: dict
 nodes:
   description: One row for each device of a policy in O(nodes), one for C(/dev/iommu), and one for everything that is given back.
-  returned: when O(nodes) or O(iommu_node) declare something, or something is given back
+  returned: when O(nodes) or O(iommu_node) declare something, something is given back, or O(devices) are declared where an earlier run gave nodes
   type: list
   elements: dict
   contains:

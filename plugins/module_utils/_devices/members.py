@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # VFIO's drivers of other buses (source: driver_managed_dma below drivers/vfio). From Linux 6.1 on what they have is to be
 # seen in vfio-dev.
-_VFIO = frozenset(("vfio-amba", "vfio-cdx", "vfio-fsl-mc", "vfio-platform"))
+OF_OTHER_BUSES = frozenset(("vfio-amba", "vfio-cdx", "vfio-fsl-mc", "vfio-platform"))
 
 
 def others_in(fs: Sysfs, groups: Mapping[str, Collection[str]]) -> dict[str, dict[str, str]]:
@@ -31,9 +31,9 @@ def others_in(fs: Sysfs, groups: Mapping[str, Collection[str]]) -> dict[str, dic
         directory = f"{fs.iommu_groups}/{group}/devices"
         for name in fs.names(directory):
             driver = None if name in addresses else fs.link(f"{directory}/{name}/driver")
-            if driver is not None and driver not in _VFIO and not fs.exists(f"{directory}/{name}/vfio-dev"):
+            if driver is not None and driver not in OF_OTHER_BUSES and not fs.exists(f"{directory}/{name}/vfio-dev"):
                 found.setdefault(group, {})[name] = driver
     return found
 
 
-__all__ = ("others_in",)
+__all__ = ("OF_OTHER_BUSES", "others_in")

@@ -17,11 +17,12 @@ import os
 import re
 from typing import Dict, List, Optional, Tuple
 
+from ansible_collections.vfio.host.plugins.module_utils._competitors.ini import parse
 from ansible_collections.vfio.host.plugins.module_utils._host.foreign import Foreign
 from ansible_collections.vfio.host.plugins.module_utils._host.words import number as whole_number
 from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 from ansible_collections.vfio.host.plugins.module_utils._memlock.records import DROPIN
-from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import Limit, parse_limit
+from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import Limit
 
 # The places of units, the one whose files hide those of the same name in the next ones first (source: systemd.unit(5)).
 _PLACES = tuple(f"{place}/systemd/{kind}" for place, kind in (
@@ -32,8 +33,10 @@ _PLACES = tuple(f"{place}/systemd/{kind}" for place, kind in (
 # Of distributions that leave /etc to the host (source: Linux-PAM modules/pam_limits/pam_limits.c VENDOR_LIMITS_CONF_GLOB).
 _VENDORS = "/usr/etc/security"
 _LATER = "which is read after ours"
-_SET = re.compile(r"\s*LimitMEMLOCK\s*=\s*(.*?)\s*\Z")
-_SECTION = re.compile(r"\s*\[(.*)\]\s*\Z")
+# Sizes of systemd's: one or several parts, each smaller in kind than the one before: '1G 512M'.
+_PART = re.compile(r"([0-9]{1,20})(?:\.([0-9]{1,20}))?[ \t]*([EPTGMKB]?)[ \t]*")
+_KINDS = "EPTGMKB"
+_DIGITS = 20
 
 
 def is_unit(foreign: Foreign, unit: str) -> bool:
@@ -43,19 +46,51 @@ def is_unit(foreign: Foreign, unit: str) -> bool:
 
 
 def later_dropins(foreign: Foreign, unit: str, *, limit: Limit) -> List[str]:
-    """Where drop-ins that come after ours set another limit for a service: 'PATH:LINE says VALUE, which ...'."""
+    """Where drop-ins that come after ours set another limit for a service: 'PATH:LINE says VALUE, which ...'. None where the last one of
+    them sets the same again.
+    """
     found: Dict[str, str] = {}
     for name in _dropin_names(unit):
         for place in _PLACES:
             for file in foreign.names(f"{place}/{name}.d"):
                 if file.endswith(".conf"):
                     found.setdefault(file, f"{place}/{name}.d/{file}")
-    problems = []
-    for file, path in sorted(found.items()):
-        setting = _last(foreign.text(foreign.root + path))
-        if file > DROPIN and setting is not None and parse_limit(setting[1]) != limit:
-            problems.append(f"{path}:{setting[0]} says {setting[1] or 'nothing'}, {_LATER}")
-    return problems
+    settings = [
+        one for file, path in sorted(found.items()) if file > DROPIN for one in parse(foreign.text(foreign.root + path), path)
+        if (one.section, one.name) == ("Service", "LimitMEMLOCK")
+    ]
+    wanted = (limit, limit)
+    if not settings or set_by(settings[-1].value) == wanted:
+        return []
+    return [f"{one.where} says {one.value or 'nothing'}, {_LATER}" for one in settings if set_by(one.value) != wanted]
+
+
+def set_by(value: str) -> Optional[Tuple[Limit, Limit]]:
+    """The soft and the hard limit that a value of LimitMEMLOCK sets, 'SOFT:HARD' or one for both; None for what systemd would pass over, or
+    what is not known here, so that it is another limit than any.
+
+    (source: systemd src/basic/rlimit-util.c rlimit_parse(), rlimit_parse_size())
+    """
+    limits = [_size(one) for one in value.split(":")]
+    soft, hard = limits[0], limits[-1]
+    return None if len(limits) > 2 or soft is None or hard is None else (soft, hard)
+
+
+def _size(text: str) -> Optional[Limit]:
+    """The Limit of one half (source: systemd src/basic/parse-util.c parse_size(), with 1024)."""
+    if text == "infinity":
+        return Limit(None)
+    rest, size, kinds = text.strip(), 0, _KINDS
+    while rest:
+        found = _PART.match(rest)
+        kind = (found.group(3) or "B") if found else ""
+        if found is None or kind not in kinds:
+            return None
+        factor = 1024 ** (len(_KINDS) - 1 - _KINDS.index(kind))
+        fraction = found.group(2) or ""
+        size += int(found.group(1)) * factor + int(fraction or "0") * factor // 10 ** len(fraction)
+        kinds, rest = kinds[kinds.index(kind) + 1:], rest[found.end():]
+    return Limit(size) if text.strip() else None
 
 
 def _dropin_names(unit: str) -> List[str]:
@@ -71,18 +106,6 @@ def _dropin_names(unit: str) -> List[str]:
         prefix = prefix.rstrip("-").rsplit("-", 1)[0] + "-"
         names.append(prefix + ".service")
     return [*names, "service"]
-
-
-def _last(text: str) -> Optional[Tuple[int, str]]:
-    """(number of the line, value) of the last LimitMEMLOCK of the section [Service]; None where there is none."""
-    section = ""
-    last: Optional[Tuple[int, str]] = None
-    for number, line in enumerate(text.split("\n"), 1):
-        head, setting = _SECTION.match(line), _SET.match(line)
-        section = head.group(1) if head else section
-        if setting and section == "Service":
-            last = number, setting.group(1)
-    return last
 
 
 def overruling_lines(foreign: Foreign, own: str, *, user: str, number: Optional[int], limit: Limit) -> List[str]:
@@ -131,8 +154,12 @@ def _lines(text: str) -> List[Tuple[int, List[str]]]:
 
 
 def _value(text: str) -> str:
+    """A value as Limit.kib has it, where it means the same."""
     value = text.lower()
+    number = whole_number(value, _DIGITS)
+    if number is not None:
+        return str(number)
     return "unlimited" if value in ("-1", "unlimited", "infinity") else value
 
 
-__all__ = ("is_unit", "later_dropins", "overruling_lines")
+__all__ = ("is_unit", "later_dropins", "overruling_lines", "set_by")

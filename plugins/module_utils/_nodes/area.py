@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Dict, Mapping, Optional, Set
 
 from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
+from ansible_collections.vfio.host.plugins.module_utils._devices.members import OF_OTHER_BUSES
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import last_address
 from ansible_collections.vfio.host.plugins.module_utils._host.accounts import GROUP, USER, Accounts
 from ansible_collections.vfio.host.plugins.module_utils._nodes import rules
@@ -37,10 +38,14 @@ class NodeArea:
         self._accounts = Accounts(fs)
 
     def read(self, request: Request) -> State:
-        """The nodes as they are now, and the accounts that a request names."""
+        """The nodes as they are now, with the accounts that a request names, and who else is on VFIO in the groups of its devices."""
         wishes = [wish for wish in request.wishes.values() if wish is not None]
         names = {one for wish in wishes for one in (("owner", wish.owner), ("group", wish.group))}
-        return replace(self.scan(), accounts={(key, name): self._accounts.find(_KINDS[key], name) for key, name in names})
+        state = self.scan()
+        return replace(
+            state, accounts={(key, name): self._accounts.find(_KINDS[key], name) for key, name in names},
+            strangers=self._strangers(state, request),
+        )
 
     def scan(self) -> State:
         """The nodes as they are now."""
@@ -86,6 +91,27 @@ class NodeArea:
     def plan(self, state: State, request: Request) -> Plan:
         """The plan for the request that the state was read for; nothing is touched. Raises InputError, PlanError."""
         return make_plan(state, request)
+
+    def _strangers(self, state: State, request: Request) -> Dict[str, Dict[str, str]]:
+        """State.strangers, of the groups of owned devices that have a node now: where none is, VFIO has no member yet."""
+        fs = self._fs
+        given = {name for name, wish in request.wishes.items() if wish is not None} | set(state.entries)
+        groups = {request.devices[address].iommu_group or "" for address, policy in request.owners.items() if policy in given}
+        known = set(request.owners) | request.decided
+        found: Dict[str, Dict[str, str]] = {}
+        for number in groups & set(state.groups):
+            directory = f"{fs.iommu_groups}/{number}/devices"
+            for name in fs.names(directory):
+                driver = None if name in known else fs.link(f"{directory}/{name}/driver")
+                if driver is not None and self._serves_vfio(f"{directory}/{name}", driver, request):
+                    found.setdefault(number, {})[name] = driver
+        return found
+
+    def _serves_vfio(self, device: str, driver: str, request: Request) -> bool:
+        """Whether a driver has a device for VFIO. Kernels before 6.1 show that by the driver's name alone (source:
+        drivers/vfio/vfio_main.c __vfio_register_dev()).
+        """
+        return driver in request.vfio_drivers or driver in OF_OTHER_BUSES or self._fs.exists(f"{device}/vfio-dev")
 
     def apply(self, plan: Plan, journal: Journal) -> Plan:
         """Carry the plan out and return it as carried out. Raises ApplyError."""

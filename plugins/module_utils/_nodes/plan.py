@@ -44,7 +44,8 @@ class Found(NamedTuple):
 class State:
     """What is on the host. ``groups``: number of an IOMMU group -> the node; ``cdevs``: address -> the node; ``entries``: of the rules
     files there; ``texts``: path -> text of these files, of every boot and of this one; ``accounts``: ("owner" or "group", name) -> the
-    user or group that a request names, None where there is none.
+    user or group that a request names, None where there is none; ``strangers``: number of an IOMMU group -> {name: driver} of its members
+    that VFIO has and no policy does.
     """
 
     groups: Mapping[str, Found]
@@ -55,6 +56,7 @@ class State:
     boot_path: str
     volatile_path: str
     accounts: Mapping[Tuple[str, str], Optional[Account]] = field(default_factory=dict)
+    strangers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Request:
     ``devices``: address -> Device of the host; ``owners``: address -> the policy that has it on VFIO when the run has ended;
     ``coming``: those of them that this run binds; ``waiting``: those that the next boot binds; ``leaving``: addresses that this run
     takes off VFIO; ``policies``: the names that nodes may be declared for; ``ended``: those of them that the run gives back.
+    ``decided``: addresses of which this run says what becomes of them; ``vfio_drivers``: names of drivers that serve VFIO;
     ``gives_all``: everything of this area goes; ``has_come``: some of ``devices`` are only to come, and are read again when they are there;
     ``unknown``: what is wrong with the wishes.
     """
@@ -76,6 +79,8 @@ class Request:
     ended: FrozenSet[str] = frozenset()
     leaving: FrozenSet[str] = frozenset()
     waiting: FrozenSet[str] = frozenset()
+    decided: FrozenSet[str] = frozenset()
+    vfio_drivers: FrozenSet[str] = frozenset()
     now: bool = True
     at_boot: bool = True
     undeclared: Optional[str] = None
@@ -173,7 +178,8 @@ def make_plan(state: State, request: Request) -> Plan:
     kept = _kept(state, request)
     wishes.update({name: entry.wish for name, entry in kept.items()})
     entries = {name: Entry(wish, _addresses(name, request)) for name, wish in wishes.items()}
-    problems += disagreements(entries, request.owners, groups={one.address: one.iommu_group for one in request.devices.values()})
+    groups = {one.address: one.iommu_group for one in request.devices.values()}
+    problems += disagreements(entries, request.owners, groups=groups) + _opened_along(entries, request, strangers=state.strangers)
     if problems:
         raise PlanError(*problems)
     undeclared, told = _undeclared(kept, request)
@@ -272,6 +278,25 @@ def disagreements(
             problems.append(
                 f"nodes: IOMMU group {number} has one node, and its policies disagree: {told}; declare the same for them, or have the "
                 "devices in one policy"
+            )
+    return problems
+
+
+def _opened_along(
+    entries: Mapping[Optional[str], Entry], request: Request, *, strangers: Mapping[str, Mapping[str, str]],
+) -> List[str]:
+    """Why a group's node is not given away: a member would be opened along with it that is on VFIO and in no policy, so that nobody has said
+    who may have it.
+    """
+    problems = []
+    for name, entry in entries.items():
+        if name is None or entry.wish.access == Wish(name).access:
+            continue
+        for number in sorted({request.devices[address].iommu_group or "" for address in entry.addresses} & set(strangers)):
+            told = ", ".join(f"{member} (driver {driver})" for member, driver in sorted(strangers[number].items()))
+            problems.append(
+                f"nodes.{name}: IOMMU group {number} has one node, and who opens it for policy {name} has {told} as well, on VFIO by no policy: "
+                f"declare it in policy {name}, or take it off VFIO first"
             )
     return problems
 

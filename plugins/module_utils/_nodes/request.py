@@ -42,7 +42,7 @@ def node_request(
     return Request(
         wishes=wishes, devices=host.survey.devices, owners=found.owners, policies=frozenset(found.policies),
         coming=frozenset(found.coming), waiting=frozenset(found.waiting), ended=frozenset(found.ended),
-        leaving=frozenset(found.leaving), now=options["now"],
+        leaving=frozenset(found.leaving), decided=frozenset(found.decided), vfio_drivers=host.survey.vfio_drivers, now=options["now"],
         at_boot=options["at_boot"], undeclared=undeclared(options), gives_all=gives_all,
         unknown=tuple(problems), has_come=bool(has_come),
     )
@@ -59,6 +59,7 @@ class _Holding:
         self.coming: Set[str] = set()
         self.waiting: Set[str] = set()
         self.leaving: Set[str] = set()
+        self.decided: Set[str] = set()
 
     def add_plan(self, plan: Any) -> None:
         """What a plan of devices makes of its policies, and the others as they are."""
@@ -78,8 +79,8 @@ class _Holding:
                 self.waiting.add(address)
             elif one.status == BOUND and one.rebinds:
                 self.coming.add(address)
-        given = {one.device.address for one in plan.devices}
-        self.add_host({name: records for name, records in plan.host.policies.items() if name in others}, given)
+        self.decided = {one.device.address for one in plan.devices}
+        self.add_host({name: records for name, records in plan.host.policies.items() if name in others}, self.decided)
 
     def add_host(self, policies: Dict[str, Any], but: Any = ()) -> None:
         """What ``policies``, name -> Records, have on the host; ``but``: addresses that the task itself decides about."""

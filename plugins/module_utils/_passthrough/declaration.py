@@ -281,7 +281,8 @@ class Declaration:
         if self.wants(DEVICES) and DEVICES not in plans:
             return None
         is_left = _is_marked(NODES, files)
-        gives = not self.present and self.options[DEVICES] and is_left
+        # What is bound or given back may share a group, and so a node, with a device of which the node was given by an earlier run.
+        gives = self.options[DEVICES] and is_left
         if not (self.options[NODES] or self.options[IOMMU_NODE] or gives or self._looks(NODES, files) or (self.is_everything and is_left)):
             return None
         from ansible_collections.vfio.host.plugins.module_utils._nodes.request import node_request

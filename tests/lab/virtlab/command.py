@@ -19,6 +19,9 @@ MEDIA_SIZE = 64 * 1024 * 1024
 # The chardev of the console. The machine's own serial port has it, and is there, unless a device of the host names it.
 CONSOLE = "console"
 
+# A network for one card (RFC 5737): 192.0.2.2 gives it 192.0.2.15 by DHCP, and answers to a ping. Nothing leaves it.
+NETWORK = "restrict=on,net=192.0.2.0/24,host=192.0.2.2,dhcpstart=192.0.2.15"
+
 
 def kept_media(device: Device, state: Path) -> Path:
     """The file behind a disk that keeps what is written."""
@@ -50,6 +53,8 @@ def properties(device: Device) -> Dict[str, Any]:
     if device.model in NETWORK_MODELS and not device.model.endswith("-ccw"):
         # No network boot: it costs seconds, and the package that holds the ROMs.
         result["romfile"] = ""
+    if device.network:
+        result["netdev"] = f"{device.id}-network"
     if device.serial is not None:
         result["serial"] = device.serial
     if device.wire is not None:
@@ -128,6 +133,8 @@ def _ends(host: Host, state: Path) -> List[str]:
         line += _console(state) if name == CONSOLE else ["-chardev", f"null,id={name}"]
     for device in host.devices:
         line += wire(device, state)
+        if device.network:
+            line += ["-netdev", f"user,id={device.id}-network,{NETWORK}"]
     return line
 
 

@@ -67,6 +67,8 @@ class Device:
     size: Optional[str] = None
     # Of a NIC whose cable leads to another NIC of the lab.
     wire: Optional[Wire] = None
+    # Of a network card: whether there is a network that it is on, with a server that gives an address and answers to a ping.
+    network: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -188,6 +190,7 @@ def _device(where: str, data: Any, identifier: Optional[str] = None) -> Device:
         present=reader.take("present", bool, True),
         size=reader.optional("size", str),
         wire=_wire(f"{where}: wire", reader.optional("wire", dict)),
+        network=reader.take("network", bool, False),
         options=reader.take("options", dict, {}),
     )
     reader.done()
@@ -202,6 +205,10 @@ def _device(where: str, data: Any, identifier: Optional[str] = None) -> Device:
         raise LabError(f"{where}: size {device.size!r}", "it is for a disk, and written like 4G")
     if device.wire is not None and device.model not in NETWORK_MODELS:
         raise LabError(f"{where} cannot have a wire", "it is for a NIC")
+    if device.network and device.model not in NETWORK_MODELS:
+        raise LabError(f"{where}: network is for network cards", "leave it out")
+    if device.network and device.wire is not None:
+        raise LabError(f"{where} has a network and a wire", "a cable has one end: leave one out")
     return device
 
 

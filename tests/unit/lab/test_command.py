@@ -145,6 +145,15 @@ def test_a_disk_of_a_size_keeps_what_is_written(description):
     assert devices(line)["kept"]["drive"] == "kept-media"
 
 
+def test_a_card_with_a_network_is_on_one_of_its_own_from_the_start(description):
+    description["devices"].append({"id": "late", "model": "e1000e", "bus": "slot2", "mac": "52:54:00:76:0a:01", "network": True, "present": False})
+    parsed = host.parse("box", description)
+    line = command.command(host=parsed, accel="tcg", image=Path("/cache/image"), overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222)
+    (network,) = [one for one in pairs(line, "-netdev") if one.startswith("user,id=late-network,")]
+    assert "restrict=on" in network
+    assert command.properties(parsed.device("late"))["netdev"] == "late-network"
+
+
 def test_appended_arguments_come_last(description):
     line = command.command(host=host.parse("box", description), accel="tcg", image=Path("/cache/image"),
                            overlay=Path("/state/disk.qcow2"), state=Path("/state"), ssh_port=2222, append=("root=/dev/x",))

@@ -177,6 +177,16 @@ def test_a_size_is_for_a_disk(description, change):
     refused(description, "size")
 
 
+def test_a_network_is_for_a_network_card(description):
+    description["devices"].append({"id": "disk", "model": "nvme", "bus": "slot2", "serial": "K1", "network": True})
+    refused(description, "network is for network cards")
+
+
+def test_a_network_card_has_a_network_or_a_wire(description):
+    description["devices"][0].update(network=True, wire={"end": "one", "other": "two"})
+    refused(description, "has a network and a wire")
+
+
 def test_a_root_port_needs_its_address(description):
     del description["ports"][0]["addr"]
     refused(description, "port slot1 needs an addr")

@@ -114,13 +114,40 @@ def test_a_drop_in_that_is_read_later_is_named_with_its_line(run_module, host, p
 @pytest.mark.parametrize("path, content", [
     (f"/etc/systemd/system/{QEMU}.d/80-mine.conf", "[Service]\nLimitMEMLOCK=8M\n"),
     (f"/etc/systemd/system/{QEMU}.d/95-mine.conf", "[Service]\nLimitMEMLOCK=64G\n"),
+    (f"/etc/systemd/system/{QEMU}.d/95-mine.conf", "[Service]\nLimitMEMLOCK=64G:64G\n"),
+    (f"/etc/systemd/system/{QEMU}.d/95-mine.conf", "[Service]\nLimitMEMLOCK = 65536M:63G 1024M\n"),
+    (f"/etc/systemd/system/{QEMU}.d/95-mine.conf", "[Service]\nLimitMEMLOCK=63.5G 512M\n"),
+    (f"/etc/systemd/system/{QEMU}.d/95-mine.conf", "[Service]\nLimitMEMLOCK=\\\n# mine\n64G\n"),
+    (f"/etc/systemd/system/{QEMU}.d/95-mine.conf", "[Service]\nLimitMEMLOCK=8M\nLimitMEMLOCK=64G\n"),
+    (f"/etc/systemd/system/{QEMU}.d/95-mine.conf", "[Service]\nEnvironment=A=B \\\nLimitMEMLOCK=8M\n"),
+    ("/etc/systemd/system/dpdk.service.d/95-mine.conf", "[Service]\nLimitMEMLOCK=infinity:infinity\n"),
     (f"/etc/systemd/system/{QEMU}.d/95-mine.conf.bak", "[Service]\nLimitMEMLOCK=8M\n"),
     ("/etc/security/limits.d/10-mine.conf", "vm - memlock 8\n"),
     ("/etc/security/limits.d/95-mine.conf", f"vm - memlock {16 * GIB // 1024}\n# vm - memlock 8\nvm - nofile 5\nother - memlock 8\n"),
+    ("/etc/security/limits.d/95-mine.conf", f"vm - memlock 00{16 * GIB // 1024}\n"),
     ("/etc/security/limits.conf", "vm - memlock 8\n"),
 ])
 def test_what_is_read_before_ours_or_says_the_same_is_no_conflict(run_module, host, path, content):
     put(host, path, content)
+    assert run_module(host, "passthrough", **WISH)["changed"]
+
+
+@pytest.mark.parametrize("value", [
+    "64G:infinity", "8M:64G", "64G:65G", "64G:", ":64G", "64G:64G:64G", "64g", "512M 63G", "64G 64G", "64G 1", "64 G:x", "infinity:64G", "0x1000000000", "",
+])
+def test_a_value_of_a_later_drop_in_that_is_not_the_same_is_named(run_module, host, value):
+    path = f"/etc/systemd/system/{QEMU}.d/95-mine.conf"
+    put(host, path, f"[Service]\nLimitMEMLOCK={value}\n")
+    assert f"{path}:2 says {value or 'nothing'}, which is read after ours" in run_module(host, "passthrough", **WISH)["msg"]
+
+
+def test_of_several_later_drop_ins_the_last_one_decides(run_module, host):
+    first, last = (f"/etc/systemd/system/{QEMU}.d/{name}.conf" for name in ("95-a", "96-b"))
+    put(host, first, "[Service]\nLimitMEMLOCK=8M\n")
+    put(host, last, "[Service]\nLimitMEMLOCK=16M\n")
+    message = run_module(host, "passthrough", **WISH)["msg"]
+    assert f"{first}:2 says 8M" in message and f"{last}:2 says 16M" in message
+    put(host, last, "[Service]\nLimitMEMLOCK=64G\n")
     assert run_module(host, "passthrough", **WISH)["changed"]
 
 

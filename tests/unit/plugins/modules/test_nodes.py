@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.faults import deaths
-from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, PAIR, PAIR2, PF, TWIN
+from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, PF, TWIN
 from ansible_collections.vfio.host.tests.unit.fake.sriov import FOR_GUESTS, SMALL, VFS, pfs
 
 GUESTS = {"guests": [{"match": {"address": NIC}}]}
@@ -259,17 +259,6 @@ def test_all_problems_are_said_at_once(run_module, host):
 def test_a_policy_that_nobody_has_is_an_error(run_module, host):
     result = run_module(host, "passthrough", devices=GUESTS, nodes={"guest": KVM}, initramfs=False)
     assert result["msg"] == "nodes.guest: there is no policy guest, neither declared nor on this host; there are: guests"
-
-
-@pytest.mark.parametrize("second", [{}, {"b": {"owner": "vm"}}])
-def test_two_policies_that_disagree_over_a_group_are_an_error(run_module, host, second):
-    devices = {"a": [{"match": {"address": PAIR}, "iommu_group": "ignore"}], "b": [{"match": {"address": PAIR2}, "iommu_group": "ignore"}]}
-    result = run_module(host, "passthrough", devices=devices, nodes={"a": KVM, **second}, initramfs=False)
-    assert "IOMMU group 9 has one node, and its policies disagree: policy a" in result["msg"]
-    assert host.driver(PAIR) == "e1000"
-    done = run_module(host, "passthrough", devices=devices, nodes={"a": KVM, "b": KVM}, initramfs=False)
-    assert not done.get("failed")
-    assert host.node("/dev/vfio/9") == GIVEN
 
 
 def test_a_group_that_is_not_of_the_system_is_warned_of(run_module, host):

@@ -373,7 +373,7 @@ def test_a_run_that_was_killed_in_the_middle_of_an_image_leaves_nothing_of_it_to
         real(source, target, labelled)
 
     area, journal = host.area(), Journal(host.fs, host.files)
-    plan = area.plan(area.read(), ImageRequest())
+    plan = planned(area, ImageRequest())
     monkeypatch.setattr(host.paths, "_copy", copy)
     with pytest.raises(Killed):
         area.apply(plan, journal)
@@ -391,7 +391,7 @@ def test_the_spool_of_a_run_that_was_killed_in_the_middle_of_building_goes_with_
 
 def test_while_an_image_cannot_be_put_back_its_copies_stay(host, monkeypatch):
     area, journal = host.area(), Journal(host.fs, host.files)
-    area.apply(area.plan(area.read(), ImageRequest()), journal)
+    area.apply(planned(area, ImageRequest()), journal)
 
     def refuse(*dummy):
         raise OSError(5, "Input/output error")

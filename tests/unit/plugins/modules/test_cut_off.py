@@ -116,8 +116,18 @@ def test_what_cannot_be_put_back_is_named_and_the_run_goes_on(run_module, host, 
     assert not os.path.exists(host.files.journal)
 
 
+@pytest.fixture
+def restored_handlers():
+    """What a test makes of the signals ends with it."""
+    before = {number: signal.getsignal(number) for number in signals.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", signals.SIGNALS)
-def test_a_signal_while_a_killed_run_is_put_back_costs_nothing(run_module, host, number):
+def test_a_signal_while_a_killed_run_is_put_back_costs_nothing(run_module, host, number, restored_handlers):
+    signal.signal(number, signal.SIG_DFL)  # a shell has its background jobs ignore SIGINT, and a run leaves that so
     before = state(host, *LEFT)
     real = host.kernel.write
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from ansible_collections.vfio.host.plugins.doc_fragments.attributes import ModuleDocFragment
+from ansible_collections.vfio.host.plugins.doc_fragments.entries import ModuleDocFragment as Entries
 
 ROOT = Path(__file__).parents[3]
 GROUP = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))["action_groups"]["vfio"]
@@ -56,12 +57,15 @@ def test_defaults_of_the_group_reach_each_module_and_an_option_of_the_task_wins(
 
 
 def test_every_module_that_has_the_common_options_is_in_the_group_and_says_so():
-    shared = set(documentation("doc_fragments/devices")["options"])
+    shared = {
+        "vfio.host.devices": set(documentation("doc_fragments/devices")["options"]),
+        "vfio.host.entries.force": set(yaml.safe_load(Entries.FORCE)["options"]),
+    }
     with_all = []
     for path in sorted((ROOT / "plugins/modules").glob("*.py")):
         own = documentation(f"modules/{path.stem}")
         fragments = set(own.get("extends_documentation_fragment", ()))
-        options = set(own.get("options") or ()) | (shared if "vfio.host.devices" in fragments else set())
+        options = set(own.get("options") or ()).union(*(shared[name] for name in fragments & set(shared)))
         if options >= COMMON:
             with_all.append(path.stem)
         assert ("vfio.host.attributes.actiongroup_vfio" in fragments) == (path.stem in GROUP), path.stem

@@ -22,6 +22,16 @@ LONG = bool(os.environ.get("VFIO_HOST_LONG"))
 LEFT = ("/run/vfio-host", "/var/tmp")
 
 
+@pytest.fixture(autouse=True)
+def default_handlers():
+    """As Python starts: nohup and a shell's background jobs have some ignored, and a run leaves that so."""
+    own = {signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, own.get(number, signal.SIG_DFL)) for number in signals.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("first", signals.SIGNALS if LONG else signals.SIGNALS[:1])
 @pytest.mark.parametrize("name", sorted(RUNS))
 def test_a_signal_at_any_step_ends_the_run_and_all_is_put_back(run_module, host_path, name, first):
@@ -116,18 +126,8 @@ def test_what_cannot_be_put_back_is_named_and_the_run_goes_on(run_module, host, 
     assert not os.path.exists(host.files.journal)
 
 
-@pytest.fixture
-def restored_handlers():
-    """What a test makes of the signals ends with it."""
-    before = {number: signal.getsignal(number) for number in signals.SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.mark.parametrize("number", signals.SIGNALS)
-def test_a_signal_while_a_killed_run_is_put_back_costs_nothing(run_module, host, number, restored_handlers):
-    signal.signal(number, signal.SIG_DFL)  # a shell has its background jobs ignore SIGINT, and a run leaves that so
+def test_a_signal_while_a_killed_run_is_put_back_costs_nothing(run_module, host, number):
     before = state(host, *LEFT)
     real = host.kernel.write
 

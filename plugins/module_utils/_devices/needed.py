@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Dict, Iterator, List, Tuple
 
+from ansible_collections.vfio.host.plugins.module_utils._devices.nvme import NVME_SUBSYSTEM, subsystem_controllers
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import normalize_module_name
 
@@ -39,7 +40,6 @@ def modules_needed(fs: Sysfs) -> Dict[str, List[Tuple[str, str, str]]]:
 
 def _ends(fs: Sysfs, device: Device) -> Iterator[str]:
     """The sysfs paths of a device's interfaces and disks."""
-    from ansible_collections.vfio.host.plugins.module_utils._devices.guards.block import NVME_SUBSYSTEM, subsystem_controllers
     yield from filter(None, (fs.target(f"{fs.net}/{one['name']}") for one in device.net))
     for name in device.block:
         target = fs.target(f"{fs.block}/{name}") or ""

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from ansible_collections.vfio.host.plugins.module_utils._devices import iommu, pciids
 from ansible_collections.vfio.host.plugins.module_utils._devices.configspace import Config, header_type_of, read_config, sleeps
 from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import Choices
-from ansible_collections.vfio.host.plugins.module_utils._devices.guards.block import NVME_SUBSYSTEM, subsystem_controllers
 from ansible_collections.vfio.host.plugins.module_utils._devices.holders import Usage
 from ansible_collections.vfio.host.plugins.module_utils._devices.interfaces import interfaces
 from ansible_collections.vfio.host.plugins.module_utils._devices.members import others_in
+from ansible_collections.vfio.host.plugins.module_utils._devices.nvme import NVME_SUBSYSTEM, subsystem_controllers
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import (
     UNREAD,
     Device,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Callable, Iterator, List, Optional, Sequence
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import VIRTUAL, Network
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address
+from ansible_collections.vfio.host.plugins.module_utils._devices.nvme import NVME_SUBSYSTEM, subsystem_controllers
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import addresses_in
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
@@ -22,8 +23,6 @@ from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import Mount
 
-# On the path of a namespace that several controllers may serve: it hangs from none of them.
-NVME_SUBSYSTEM = "/nvme-subsystem/"
 _NVME_FABRICS = "/nvme-fabrics/"
 _FABRICS_CONTROLLER = re.compile(r".*/nvme-fabrics/[^/]+/[^/]+(?=/)")
 _ISCSI_SESSION = re.compile(r"/(host\d+)/session(\d+)/")
@@ -216,13 +215,4 @@ def _number(text: str | None) -> int | None:
         return None
 
 
-def subsystem_controllers(fs: Sysfs, name: str) -> List[str]:
-    """The sysfs paths of the controllers behind a multipath NVMe namespace, whose device hangs from none of them."""
-    directory = os.path.realpath(f"{fs.block}/{name}")
-    while directory and not os.path.basename(directory).startswith("nvme-subsys"):
-        directory = os.path.dirname(directory) if directory != "/" else ""
-    controllers = [fs.target(f"{fs.nvme}/{entry}") for entry in fs.names(directory)] if directory else []
-    return [path for path in controllers if path]
-
-
-__all__ = ("Blocks", "NVME_SUBSYSTEM", "Way", "subsystem_controllers")
+__all__ = ("Blocks", "Way")

@@ -52,8 +52,8 @@ def test_the_plan_of_every_area_is_made_without_the_host(run_module, whole):
 
 
 @pytest.mark.parametrize("ask", [
-    lambda root: Sysfs(root).read("/proc/cmdline"), lambda root: Files(root).read("/etc/fstab"), lambda root: os.stat(root),
-    lambda root: os.listdir(root), lambda root: os.path.exists(root),
+    lambda root: Sysfs(root).read("/proc/cmdline"), lambda root: Files(root).read("/etc/fstab"), lambda root: os.stat(str(root)),
+    lambda root: os.listdir(str(root)), lambda root: os.path.exists(str(root)),
 ])
 def test_a_plan_that_asks_the_host_fails(tmp_path, ask):
     class Area:

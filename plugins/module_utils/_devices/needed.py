@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Dict, Iterator, List, Tuple
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.nvme import NVME_SUBSYSTEM, subsystem_controllers
+from ansible_collections.vfio.host.plugins.module_utils._devices.nvme import disk_paths
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import normalize_module_name
 
@@ -42,8 +42,7 @@ def _ends(fs: Sysfs, device: Device) -> Iterator[str]:
     """The sysfs paths of a device's interfaces and disks."""
     yield from filter(None, (fs.target(f"{fs.net}/{one['name']}") for one in device.net))
     for name in device.block:
-        target = fs.target(f"{fs.block}/{name}") or ""
-        yield from subsystem_controllers(fs, name) if NVME_SUBSYSTEM in target else [target]
+        yield from disk_paths(fs, name)
 
 
 def _drivers_below(fs: Sysfs, target: str, address: str) -> Iterator[str | None]:

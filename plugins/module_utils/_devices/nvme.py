@@ -30,4 +30,10 @@ def subsystem_controllers(fs: Sysfs, name: str) -> list[str]:
     return [path for path in controllers if path]
 
 
-__all__ = ("NVME_SUBSYSTEM", "subsystem_controllers")
+def disk_paths(fs: Sysfs, name: str) -> list[str]:
+    """The sysfs paths that lead to a disk: its own, or those of the controllers behind it."""
+    target = fs.target(f"{fs.block}/{name}") or ""
+    return subsystem_controllers(fs, name) if NVME_SUBSYSTEM in target else [target]
+
+
+__all__ = ("NVME_SUBSYSTEM", "disk_paths", "subsystem_controllers")

@@ -19,7 +19,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import 
 from ansible_collections.vfio.host.plugins.module_utils._devices.holders import Usage
 from ansible_collections.vfio.host.plugins.module_utils._devices.interfaces import interfaces
 from ansible_collections.vfio.host.plugins.module_utils._devices.members import others_in
-from ansible_collections.vfio.host.plugins.module_utils._devices.nvme import NVME_SUBSYSTEM, subsystem_controllers
+from ansible_collections.vfio.host.plugins.module_utils._devices.nvme import disk_paths
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import (
     UNREAD,
     Device,
@@ -350,12 +350,10 @@ def _disks(fs: Sysfs) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in fs.names(fs.block):
         directory = f"{fs.block}/{name}"
-        target = fs.target(directory) or ""
-        paths = subsystem_controllers(fs, name) if NVME_SUBSYSTEM in target else [target]
         # A namespace's path through one controller (nvme0c0n1) is hidden: nothing can open it.
         if fs.exists(directory + "/partition") or fs.read(directory + "/hidden") == "1":
             continue
-        for address in filter(None, map(last_address, paths)):
+        for address in filter(None, map(last_address, disk_paths(fs, name))):
             found.setdefault(address, []).append(name)
     return found
 

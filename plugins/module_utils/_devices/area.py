@@ -20,6 +20,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.holders import 
 from ansible_collections.vfio.host.plugins.module_utils._devices.members import others_in
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import UNREAD, GuardsUnread
 from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Draft, Plan, Request, make_draft, make_plan
+from ansible_collections.vfio.host.plugins.module_utils._devices.record import Refusal
 from ansible_collections.vfio.host.plugins.module_utils._devices.refusals import concerned
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import NATIVE
 from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey, guarded, survey
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
     from ansible_collections.vfio.host.plugins.module_utils._devices.apply import Applier
     from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import Standing
-    from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record
+    from ansible_collections.vfio.host.plugins.module_utils._devices.record import Record
     from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
@@ -252,7 +253,7 @@ class DeviceArea:
             number = refusals.get(one.device.address)
             module, driver, fallback = one.choice.module, one.driver, one.fallback
             if number is not None and module is not None and driver is not None and fallback is not None:
-                found[one.device.address] = rules.Refusal(module, driver, kernel, errno_name(number), fallback)
+                found[one.device.address] = Refusal(module, driver, kernel, errno_name(number), fallback)
         return self._planned(replace(plan.request, refusals=found))
 
     def _resolved(self, plan: Plan) -> Plan:

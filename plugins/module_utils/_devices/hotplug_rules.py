@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Collection, TypeVar
 
     from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match, Selector
-    from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record
+    from ansible_collections.vfio.host.plugins.module_utils._devices.record import Record
     from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
 
     _Kept = TypeVar("_Kept")

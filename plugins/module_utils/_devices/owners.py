@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._devices.area import Host
     from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import Standing
     from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._devices.record import Record
     from ansible_collections.vfio.host.plugins.module_utils._devices.resolve import Resolution, Target
-    from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record
     from ansible_collections.vfio.host.plugins.module_utils._devices.spec import Entry
 
 _SHOWN = 8  # devices in a message

@@ -18,6 +18,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.consumers impor
 from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import module_name
 from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import Standing, stand_in
 from ansible_collections.vfio.host.plugins.module_utils._devices.loading import unloadable
+from ansible_collections.vfio.host.plugins.module_utils._devices.record import Record
 from ansible_collections.vfio.host.plugins.module_utils._devices.refusals import lost, objections
 from ansible_collections.vfio.host.plugins.module_utils._devices.resolve import Resolution, Target, resolve
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import Entry, parse_declarations, parse_policy_name
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._devices.area import Host
     from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Named
     from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+    from ansible_collections.vfio.host.plugins.module_utils._devices.record import Refusal
     from ansible_collections.vfio.host.plugins.module_utils._devices.records import Memory
-    from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record, Refusal
     from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
 
     class Prediction(Protocol):
@@ -329,7 +330,7 @@ def _record(survey: Survey, target: Target, memory: Memory) -> Record:
             native = rule.was["driver"] if rule is not None and rule.catches(device) else None
         net: list[Named] = [{"name": one["name"], "mac": one["mac"]} for one in device.net]
         was = {"driver": native, "net": net, "serial": device.serial}
-    return rules.Record(
+    return Record(
         device.address, device.ids, choice.driver, target.module, was, refused=target.refused, match=target.entry.match.text,
         # A VF of s390 comes by an event of its own, after that of its PF, under an address that nobody knows before.
         physfn=None if device.pin else device.physfn, pin=device.pin,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._core.globs import fits as fits_glob
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import roots_in
-from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record
+from ansible_collections.vfio.host.plugins.module_utils._devices.record import Record
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import AUTO, Entry
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
     from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Plan
-    from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record
+    from ansible_collections.vfio.host.plugins.module_utils._devices.record import Record
     from ansible_collections.vfio.host.plugins.module_utils._devices.steps import DevicePlan
 
 

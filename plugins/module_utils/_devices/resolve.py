@@ -28,6 +28,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules i
 from ansible_collections.vfio.host.plugins.module_utils._devices.iommu import NO_GROUP
 from ansible_collections.vfio.host.plugins.module_utils._devices.match import Selector
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+from ansible_collections.vfio.host.plugins.module_utils._devices.record import Record, Refusal
 from ansible_collections.vfio.host.plugins.module_utils._devices.records import (
     Memory,
     below_other_root,
@@ -38,7 +39,6 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.records import 
     recall,
     waiting,
 )
-from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record, Refusal
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import AUTO, EXTEND, NATIVE, Entry
 from ansible_collections.vfio.host.plugins.module_utils._devices.steps import called
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError

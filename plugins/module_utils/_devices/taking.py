@@ -32,9 +32,9 @@ from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import Cho
 
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Request
+    from ansible_collections.vfio.host.plugins.module_utils._devices.record import Record
     from ansible_collections.vfio.host.plugins.module_utils._devices.records import Memory
     from ansible_collections.vfio.host.plugins.module_utils._devices.resolve import Target
-    from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record
     from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
 
 

@@ -30,7 +30,8 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules i
 from ansible_collections.vfio.host.plugins.module_utils._devices.lines import joined
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, IDENTITY
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import DEVPATH
-from ansible_collections.vfio.host.plugins.module_utils._devices.rules import HEX_ID, native_mark
+from ansible_collections.vfio.host.plugins.module_utils._devices.record import HEX_ID
+from ansible_collections.vfio.host.plugins.module_utils._devices.rules import native_mark
 from ansible_collections.vfio.host.plugins.module_utils._sriov.attributes import commands, kept_values
 
 if TYPE_CHECKING:

@@ -6,72 +6,28 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import suppress
-from pathlib import Path
 
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK, CHARACTER, Node
+from ansible_collections.vfio.host.tests.unit.fake.configspace import configuration_space
+from ansible_collections.vfio.host.tests.unit.fake.files import Files
 from ansible_collections.vfio.host.tests.unit.fake.nodes import GROUP, PASSWD
 
 _KINDS = ("vendor", "device", "subsystem_vendor", "subsystem_device")
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-_EXTENDED = 0x100
-_SECOND_CAPABILITY = 0x140
-_THIRD_CAPABILITY = 0x160
-_ADVANCED_ERROR_REPORTING, _DEVICE_SERIAL_NUMBER, _SRIOV = 0x0001, 0x0003, 0x0010
 
 
-def _relative(path, target):
-    """How a link at ``path`` names ``target``; both are absolute and without "..", which os.path.relpath() cannot know."""
-    above, below = path.split("/")[:-1], target.split("/")
-    common = 0
-    for one, other in zip(above, below):
-        if one != other:
-            break
-        common += 1
-    return "/".join([".."] * (len(above) - common) + below[common:]) or "."
-
-
-class Tree:
+class Tree(Files):
     """Writes the trees of /sys, /proc, /dev, /lib and /etc below ``root`` for a Spec."""
 
     def __init__(self, root, spec):
-        self.root = Path(root)
+        super().__init__(root)
         self.spec = spec
         self.sys = self.root / "sys"
         self.pci = self.sys / "bus/pci"
         self._directories = {}
         self._indexes = {}
         self.nodes = {}  # path of a device node below the root -> its Node
-
-    def put(self, path, content=""):
-        """A file with its directories; text or bytes."""
-        place = str(path)
-        try:
-            number = os.open(place, _WRITE, 0o666)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            number = os.open(place, _WRITE, 0o666)
-        try:
-            os.write(number, content if isinstance(content, bytes) else content.encode())
-        finally:
-            os.close(number)
-
-    def fill(self, directory, attributes):
-        """The files of one directory: name -> content."""
-        place = str(directory)
-        for name, content in attributes.items():
-            self.put(f"{place}/{name}", content)
-
-    def link(self, path, target):
-        """A relative symbolic link from ``path`` to ``target``, as sysfs has them."""
-        place, text = str(path), _relative(str(path), str(target))
-        try:
-            os.symlink(text, place)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            os.symlink(text, place)
 
     # What is installed, and outlives a boot.
 
@@ -210,7 +166,7 @@ class Tree:
             "modalias": function.modalias + "\n",
             "driver_override": "(null)\n",
             "uevent": f"PCI_SLOT_NAME={address}\n",
-            "config": _configuration_space(function),
+            "config": configuration_space(function),
             "power_state": function.power + "\n",
             "resource": "\n".join(bars + [nothing] * (13 - len(bars))) + "\n",
             **{key: value + "\n" for key, value in (function.zpci or {}).items()},
@@ -404,37 +360,6 @@ class Tree:
     def _is_shown(self, node):
         """Whether a device with this number is still there."""
         return any(one.read_text().strip() == node.number for one in self.sys.glob("class/*/*/dev"))
-
-
-def _configuration_space(function):
-    """The first 256 bytes, or 4096 with serial number and SR-IOV behind another capability (offsets: pci_regs.h)."""
-    space = bytearray(4096 if function.dsn or function.sriov_total else 256)
-    parts = [int(one, 16) for one in function.id_parts]
-    if function.physfn:  # of a VF the two read all ones (PCI Express specification, 9.3.4.1.1)
-        parts[:2] = [0xFFFF, 0xFFFF]
-    space[0:2], space[2:4] = parts[0].to_bytes(2, "little"), parts[1].to_bytes(2, "little")
-    space[8] = int(function.revision, 16)
-    space[9:12] = bytes.fromhex(function.pci_class)[::-1]
-    space[14] = function.header_type | 0x80
-    space[44:46], space[46:48] = parts[2].to_bytes(2, "little"), parts[3].to_bytes(2, "little")
-    if len(space) > 256:
-        chain = [(_EXTENDED, _ADVANCED_ERROR_REPORTING, b"")]
-        if function.dsn:
-            number = bytes.fromhex(function.dsn.replace("-", ""))[::-1]
-            chain.append((_SECOND_CAPABILITY, _DEVICE_SERIAL_NUMBER, number))
-        if function.sriov_total:
-            chain.append((_THIRD_CAPABILITY, _SRIOV, _sriov_capability(function)))
-        for (place, kind, body), after in zip(chain, chain[1:] + [(0,)]):
-            space[place : place + 4] = (after[0] << 20 | 1 << 16 | kind).to_bytes(4, "little")
-            space[place + 4 : place + 4 + len(body)] = body
-    return bytes(space)
-
-
-def _sriov_capability(function):
-    """What follows the header: 16 bytes of this and that, VF offset and stride, VF device id."""
-    device = int(function.vfs[0].id_parts[1], 16) if function.vfs else 0
-    parts = [function.vf_layout[0], function.vf_layout[1], 0, device]
-    return b"".join([b"\0" * 16] + [part.to_bytes(2, "little") for part in parts])
 
 
 __all__ = ("Tree",)

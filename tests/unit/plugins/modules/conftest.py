@@ -26,6 +26,7 @@ from ansible_collections.vfio.host.plugins.modules import (
     sriov_vfs,
 )
 from ansible_collections.vfio.host.tests.unit.fake.sriov import SMALL
+from ansible_collections.vfio.host.tests.unit.plugins.modules.confirming import Systemd
 
 try:
     from ansible.module_utils import _internal
@@ -63,6 +64,12 @@ MODULES = {
 def small(make_host):
     """A small host with a PF."""
     return make_host(SMALL)
+
+
+@pytest.fixture
+def systemd(host):
+    """The host's systemd, which keeps the timer of ``confirm``."""
+    return Systemd(host)
 
 
 @pytest.fixture

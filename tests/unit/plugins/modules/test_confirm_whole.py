@@ -18,12 +18,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core import revert
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.faults import Killed
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME
-from ansible_collections.vfio.host.tests.unit.plugins.modules.test_confirm import WISH, Systemd, killed_runs, said, state, time_passes
-
-
-@pytest.fixture
-def systemd(host):
-    return Systemd(host)
+from ansible_collections.vfio.host.tests.unit.plugins.modules.confirming import WISH, Systemd, killed_runs, said, state, time_passes
 
 
 def test_after_a_run_that_was_killed_at_any_step_the_next_one_need_not_wait(run_module, make_host):

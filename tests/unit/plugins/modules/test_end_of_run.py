@@ -14,7 +14,7 @@ import os
 import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, NVME
-from ansible_collections.vfio.host.tests.unit.plugins.modules.test_confirm import said
+from ansible_collections.vfio.host.tests.unit.plugins.modules.confirming import said
 
 WISH = {"devices": [{"match": {"address": NIC}}], "policy": "p"}
 

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, PF
 from ansible_collections.vfio.host.tests.unit.fake.sriov import VFS, autoprobe, pfs, vf_drivers
-from ansible_collections.vfio.host.tests.unit.plugins.modules.test_confirm import WISH, Systemd, time_passes
+from ansible_collections.vfio.host.tests.unit.plugins.modules.confirming import WISH, Systemd, time_passes
 
 ALL_BACK = "everything that this task had changed was put back as it was"
 

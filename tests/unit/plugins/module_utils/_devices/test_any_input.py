@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from ansible_collections.vfio.host.plugins.module_utils._devices import hotplug_rules, rules
 from ansible_collections.vfio.host.plugins.module_utils._devices.match import FIELDS, Selector, parse_match
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+from ansible_collections.vfio.host.plugins.module_utils._devices.record import Record
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import parse_declarations
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 from ansible_collections.vfio.host.tests.unit.fake.udev import parse_file
@@ -66,7 +67,7 @@ def test_a_policy_is_understood_or_refused(name, devices):
 
 @hypothesis.given(TEXTS, TEXTS, TEXTS, st.booleans())
 def test_whatever_a_device_was_called_a_record_is_one_line_and_comes_back(name, mac, serial, released):
-    record = rules.Record(
+    record = Record(
         "0000:02:00.0",
         IDS,
         "vfio-pci",
@@ -77,7 +78,7 @@ def test_whatever_a_device_was_called_a_record_is_one_line_and_comes_back(name, 
     text = rules.render("p", [record])
     lines = text.split("\n")
     assert len(lines) == len(
-        rules.render("p", [rules.Record("0000:02:00.0", IDS, "vfio-pci", "vfio_pci", {}, released)]).split("\n")
+        rules.render("p", [Record("0000:02:00.0", IDS, "vfio-pci", "vfio_pci", {}, released)]).split("\n")
     )
     assert [line for line in lines if line and not line.startswith("#")] == [
         line for line in lines if line.startswith(("ACTION", "ENV"))

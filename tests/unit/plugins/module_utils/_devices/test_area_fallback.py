@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import rules as device_rules
+from ansible_collections.vfio.host.plugins.module_utils._devices.record import Record, Refusal
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, PAIR, TWIN, VIRTIO
@@ -229,9 +230,9 @@ def test_releasing_forgets_the_refusal(refusing):
 
 def test_a_record_of_a_refusal_is_written_and_read():
     ids = {"vendor": "1af4", "device": "1041", "subsystem_vendor": "1af4", "subsystem_device": "1100", "class": "020000"}
-    record = device_rules.Record(
+    record = Record(
         VIRTIO, ids, "vfio-pci", "vfio_pci", {"driver": None, "net": [], "serial": None},
-        refused=device_rules.Refusal(VARIANT, VARIANT, "6.12", "EINVAL", "vfio-pci"),
+        refused=Refusal(VARIANT, VARIANT, "6.12", "EINVAL", "vfio-pci"),
     )
     text = device_rules.render("p", [record])
     assert device_rules.parse(text, "x") == [record]

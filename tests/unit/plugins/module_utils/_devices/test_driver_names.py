@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.vfio.host.plugins.module_utils._devices import rules
 from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import Standing
 from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Request
-from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record, Refusal
+from ansible_collections.vfio.host.plugins.module_utils._devices.record import Record, Refusal
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, PAIR, PAIR2, VIRTIO

@@ -7,70 +7,15 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK, CHARACTER, OTHER, Node
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME
-from ansible_collections.vfio.host.tests.unit.fake.model import Disk, Function, Made, Module, Nvme, Stacked, alias
-
-SOUND, GPU, XHCI, CARD = "0000:00:1b.0", "0000:00:1c.0", "0000:00:1d.0", "0000:00:1e.0"
-CONTROL = "snd/controlC0"
-RAW = Node(BLOCK, "259:0")
-
-
-def native(address, pci_class, driver, *made, **more):
-    """A function with a native driver that makes device nodes."""
-    device = f"{int(address[8:10], 16):04x}"
-    function = Function(address, f"8086:{device}", pci_class, group=str(20 + int(address[8:10], 16)), made=made, **more)
-    return function, Module(driver, (driver,), (alias("8086", device),), initramfs=True)
-
-
-DEVICES = (
-    native(SOUND, "040300", "snd_hda_intel", Made("sound/card0/controlC0", "sound", "116:5", CONTROL)),
-    native(
-        GPU, "030200", "amdgpu", Made("drm/card1", "drm", "226:1", "dri/card1"),
-        Made("drm/renderD128", "drm", "226:128", "dri/renderD128"),
-    ),
-    native(
-        XHCI, "0c0330", "xhci_hcd", Made("usb1/1-1/input/input5/event5", "input", "13:69", "input/event5"),
-        Made("usb1/1-2", "usb", "189:4", "bus/usb/001/005"), Made("usb1/1-3/host6/6:0:0:0/scsi_generic/sg0", "scsi_generic", "21:0", "sg0"),
-    ),
-    native(
-        CARD, "020000", "mlx5_core", Made("infiniband_verbs/uverbs0", "infiniband_verbs", "231:192", "infiniband/uverbs0"),
-        Made("mlx5_core.sf.2/vdpa0/vhost-vdpa-0", "char", "511:0", "vhost-vdpa-0"), Made("ptp/ptp0", "ptp", "248:0", "ptp0"),
-        Made("tty/ttyS4", "tty", "4:68", "ttyS4"), Made("odd/odd0", "odd", "499:0", "odd0"),
-    ),
-)
-
-
-def spec(**changes):
-    plain = hosts.x86()
-    modules = tuple(module for dummy, module in DEVICES)
-    return replace(plain, functions=plain.functions + tuple(one for one, dummy in DEVICES), modules=modules + plain.modules, **changes)
-
-
-@pytest.fixture
-def busy(make_host):
-    """A host with sound, graphics, USB and a card with many nodes."""
-    return make_host(spec())
-
-
-def refused(host, *entries, **options):
-    """The message that check mode and the run both end with, before anything is written."""
-    before, messages = host.snapshot(), []
-    for check in (True, False):
-        host.faults.reset()
-        with pytest.raises(PlanError) as caught:
-            host.take(*entries, check=check, **options)
-        messages.append("; ".join(caught.value.messages))
-        assert not [one for one in host.faults.log if one[:2] != ("command", "udevadm settle --timeout=5")]
-        assert host.snapshot() == before
-    assert messages[0] == messages[1]
-    return messages[0]
+from ansible_collections.vfio.host.tests.unit.fake.model import Disk, Nvme
+from ansible_collections.vfio.host.tests.unit.plugins.module_utils._devices.using import CARD, CONTROL, GPU, RAW, SOUND, XHCI, refused, spec
 
 
 def test_an_open_sound_control_is_named_before_the_first_write(busy):
@@ -160,106 +105,6 @@ def test_a_device_that_nobody_would_unbind_needs_no_look(busy):
     assert busy.kernel.claims == []
 
 
-# What the kernel itself does with a disk.
-
-
-def mounted(host, pid, number, point="/data"):
-    host.kernel.process(pid, "pause")
-    host.tree.link(host.tree.root / f"proc/{pid}/ns/mnt", host.tree.root / f"mnt:[{pid}]")
-    host.tree.put(host.tree.root / f"proc/{pid}/mountinfo", f"90 80 {number} / {point} rw - ext4 /dev/x rw\n")
-
-
-@pytest.fixture
-def unguarded(monkeypatch):
-    """A host of which nothing says why it needs a device, as where a guard does not know a kind of use."""
-    monkeypatch.setattr("ansible_collections.vfio.host.plugins.module_utils._devices.guards.registry.guards", lambda *dummy, **more: {})
-
-
-@pytest.mark.usefixtures("unguarded")
-def test_a_disk_that_is_mounted_in_another_namespace_is_named_with_its_mount(busy):
-    mounted(busy, 900, "259:0")
-    message = refused(busy, NVME)
-    assert "in use by the kernel: /dev/nvme0n1 is mounted at /data of process 900 (pause)" in message
-    assert "say force: [storage]" in message
-    assert busy.take(NVME, force=("storage",))["changed"]
-
-
-def test_a_disk_with_an_exclusive_user_that_nothing_names_is_refused(busy):
-    busy.kernel.claimed.add("259:0")
-    assert "the kernel: /dev/nvme0n1 has an exclusive user, such as" in refused(busy, NVME)
-
-
-@pytest.mark.parametrize("answer", [errno.ETIMEDOUT, errno.EPERM, errno.EIO])
-def test_a_disk_of_which_the_kernel_does_not_tell_is_refused(busy, monkeypatch, answer):
-    monkeypatch.setattr(busy.kernel, "claim", lambda number, name: answer)
-    assert "whether /dev/nvme0n1 has an exclusive user cannot be told: " in refused(busy, NVME)
-
-
-@pytest.mark.parametrize("answer", [errno.ENXIO, errno.ENOMEDIUM])
-def test_a_disk_that_is_gone_or_without_its_medium_has_no_user(busy, monkeypatch, answer):
-    monkeypatch.setattr(busy.kernel, "claim", lambda number, name: answer)
-    assert busy.take(NVME)["changed"]
-
-
-@pytest.mark.usefixtures("unguarded")
-def test_a_disk_that_a_thread_alone_has_mounted_is_named_with_its_mount(busy):
-    busy.kernel.process(900, "pause")
-    for place in ("self", "900"):
-        busy.tree.link(busy.tree.root / f"proc/{place}/ns/mnt", busy.tree.root / "mnt:[1]")
-    busy.tree.link(busy.tree.root / "proc/900/task/901/ns/mnt", busy.tree.root / "mnt:[2]")
-    busy.tree.put(busy.tree.root / "proc/900/task/901/mountinfo", "90 80 259:0 / /data rw - ext4 /dev/x rw\n")
-    assert "/dev/nvme0n1 is mounted at /data of process 900 (pause)" in refused(busy, NVME)
-
-
-@pytest.mark.usefixtures("unguarded")
-def test_what_is_built_on_a_disk_is_named_and_who_has_that_open(make_host):
-    host = make_host(spec(blocks=(Stacked("dm-0", ("nvme0n1",), number="253:0"),)))
-    host.tree.put(host.tree.sys / "class/block/dm-0/dm/name", "vg-guest\n")
-    host.kernel.process(900, "qemu")
-    host.kernel.open_file(900, 3, "/dev/dm-0", Node(BLOCK, "253:0"))
-    message = refused(host, NVME)
-    assert "dm-0 (vg-guest) is built on nvme0n1" in message
-    assert "process 900 (qemu), which has /dev/dm-0 (253:0) open" in message
-
-
-@pytest.mark.parametrize("path, attributes, text", [
-    ("sys/kernel/config/nvmet/subsystems/nqn/namespaces/1", {"device_path": "/dev/nvme0n1", "enable": "1"}, "NVMe target"),
-    ("sys/kernel/config/target/core/fileio_0/disk", {"info": "TCM FILEIO ID: 0        File: /dev/nvme0n1  Size: 1"}, "SCSI target"),
-    ("sys/kernel/config/usb_gadget/g1/functions/mass_storage.0/lun.0", {"file": "/dev/nvme0n1"}, "USB gadget"),
-    ("sys/class/block/loop0", {"loop/backing_file": "/dev/nvme0n1", "dev": "7:0"}, "loop device loop0 is set up over"),
-])
-def test_what_the_kernel_has_open_without_an_exclusive_claim_is_named(busy, path, attributes, text):
-    for name, value in attributes.items():
-        busy.tree.put(busy.tree.root / path / name, value + "\n")
-    message = refused(busy, NVME)
-    assert f"in use by the kernel: {text}" in message and message.count("nvme0n1") == 1
-
-
-@pytest.mark.parametrize("path, attributes, text", [
-    ("sys/kernel/config/cluster/web/heartbeat/0123ABCD", {"dev": "nvme0n1"}, "OCFS2's heartbeat cluster/web/heartbeat/0123ABCD is on nvme0n1"),
-    ("sys/kernel/config/nvmet/subsystems/nqn/passthru", {"device_path": "/dev/nvme0", "enable": "1"}, "NVMe target nvmet/subsystems/nqn/passthru serves nvme0"),
-    ("sys/class/block/loop0", {"loop/backing_file": "/dev/data", "dev": "7:0"},
-     "loop device loop0 is set up over /dev/data, which is not to be seen here and may be nvme0n1"),
-    ("sys/class/block/loop0", {"loop/backing_file": "/dev/nvme9n1 (deleted)", "dev": "7:0"}, "loop device loop0 is set up over /dev/nvme9n1 (deleted), which"),
-])
-def test_a_user_in_the_kernel_that_names_its_device_otherwise_is_named(busy, path, attributes, text):
-    busy.tree.device(busy.tree.directory(NVME) / "nvme/nvme0", "nvme", "240:0", "nvme0")
-    for name, value in attributes.items():
-        busy.tree.put(busy.tree.root / path / name, value + "\n")
-    assert f"in use by the kernel: {text}" in refused(busy, NVME)
-    assert busy.take(EDU)["changed"]
-
-
-def test_a_disk_that_rnbds_server_has_for_its_clients_is_named(busy):
-    busy.tree.link(busy.tree.sys / "class/rnbd-server/ctl/devices/nvme0n1/block_dev", busy.tree.directory(NVME) / "nvme/nvme0/nvme0n1")
-    assert "in use by the kernel: RNBD's server has for its clients, as nvme0n1, nvme0n1" in refused(busy, NVME)
-
-
-def test_an_image_in_memory_that_was_removed_is_on_no_disk(busy):
-    busy.tree.put(busy.tree.sys / "class/block/loop0/loop/backing_file", "/dev/shm/x.img (deleted)\n")
-    assert busy.take(NVME)["changed"]
-
-
 def test_a_thread_with_other_files_by_the_same_numbers_is_looked_at(busy):
     busy.kernel.process(900, "server")
     busy.kernel.open_file(900, 3, "/dev/null", Node(CHARACTER, "1:3"))
@@ -287,47 +132,6 @@ def test_a_function_that_is_not_unbound_together_with_it_holds_nothing(busy):
     device_link(busy, XHCI, NVME, "not tracked")
     busy.kernel.use(NVME, 900, "qemu", "nvme0n1")
     assert busy.take(XHCI)["changed"]
-
-
-def algorithms(*modules, count=2):
-    """What /proc/crypto has of an algorithm of each module (source: crypto/proc.c c_show())."""
-    return "\n".join(
-        f"name         : xts(aes)\ndriver       : {one}_aes\nmodule       : {one}\npriority     : 1\nrefcnt       : {count}\n"
-        "selftest     : passed\n" for one in modules
-    )
-
-
-@pytest.mark.parametrize("module", ["mlx5_core", "chcr"])
-def test_a_function_whose_algorithms_the_kernel_uses_is_in_use(busy, module):
-    busy.tree.put(busy.tree.root / "proc/crypto", algorithms("aesni_intel", module))
-    busy.tree.put(busy.tree.sys / "module/mlx5_core/holders/chcr/x")
-    message = refused(busy, CARD)
-    assert f"in use by the kernel: its algorithm xts(aes) of {module} is in use, as by an encrypted disk; " in message
-    assert "aesni" not in message
-    assert busy.take(CARD, force=("storage",))["changed"]
-
-
-@pytest.mark.parametrize("pci_class, is_used", [("108000", True), ("0b4000", True), ("120000", True), ("020000", False)])
-def test_what_an_accelerators_module_needs_may_register_for_it(make_host, pci_class, is_used):
-    host = make_host(hosts.changed(spec(), CARD, pci_class=pci_class))
-    host.tree.put(host.tree.root / "proc/crypto", algorithms("intel_qat"))
-    host.tree.put(host.tree.sys / "module/intel_qat/holders/mlx5_core/x")
-    if is_used:
-        assert "its algorithm xts(aes) of intel_qat is in use" in refused(host, CARD)
-    else:
-        assert host.take(CARD)["changed"]
-
-
-def test_algorithms_that_nothing_uses_hold_nothing(busy):
-    busy.tree.put(busy.tree.root / "proc/crypto", algorithms("mlx5_core", count=1) + "\n" + algorithms("other"))
-    assert busy.take(CARD)["changed"]
-
-
-def test_a_target_that_is_not_enabled_uses_nothing(busy):
-    place = busy.tree.root / "sys/kernel/config/nvmet/subsystems/nqn/namespaces/1"
-    busy.tree.put(place / "device_path", "/dev/nvme0n1\n")
-    busy.tree.put(place / "enable", "0\n")
-    assert busy.take(NVME)["changed"]
 
 
 # What has no device node in sysfs, or no process.

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import rules
 from ansible_collections.vfio.host.plugins.module_utils._devices.lines import fits, joined, size
+from ansible_collections.vfio.host.plugins.module_utils._devices.record import Record
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._sriov import rules as sriov_rules
 from ansible_collections.vfio.host.tests.unit.fake import hosts
@@ -25,7 +26,7 @@ FLEET = {"match": {"mac": MACS + ["52:54:00:00:03:02"]}, "optional": True}
 
 
 def record(**changes):
-    known = rules.Record(NIC, IDS, "vfio-pci", "vfio_pci", {"driver": "e1000e", "net": [], "serial": None}, match="")
+    known = Record(NIC, IDS, "vfio-pci", "vfio_pci", {"driver": "e1000e", "net": [], "serial": None}, match="")
     return replace(known, **changes)
 
 

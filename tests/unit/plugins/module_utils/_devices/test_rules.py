@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
-from ansible_collections.vfio.host.plugins.module_utils._devices.rules import Record, file_name, parse, policy_of, render
+from ansible_collections.vfio.host.plugins.module_utils._devices.record import Record
+from ansible_collections.vfio.host.plugins.module_utils._devices.rules import file_name, parse, policy_of, render
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.tests.unit.fake.udev import parse_rule
 

@@ -13,6 +13,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.vfio.host.plugins.module_utils._core.diff import piece
 from ansible_collections.vfio.host.plugins.plugin_utils import _declared, _draft, _screen, _survey
 from ansible_collections.vfio.host.plugins.plugin_utils._report.record import record
 
@@ -73,7 +74,7 @@ class ActionModule(ActionBase):
             before = _draft.before(path, host=host)
             if before != text:
                 result["changed"] = True
-                result["diff"] = [{"before_header": path, "after_header": path, "before": before or "", "after": text}]
+                result["diff"] = [piece(path, before=before or "", after=text)]
                 if not self._task.check_mode:
                     _draft.write(path, text)
         except _draft.Refused as error:

@@ -6,15 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible.utils.display import Display
-from jinja2 import Undefined
 
 from ansible_collections.vfio.host.plugins.plugin_utils._handover.consumers import hand_over
 from ansible_collections.vfio.host.plugins.plugin_utils._handover.model import Problem
+from ansible_collections.vfio.host.plugins.plugin_utils._plain import plain
 
 display = Display()
 
@@ -22,29 +22,12 @@ display = Display()
 def handover(data: Any, to: Any = None, **options: Any) -> Any:
     """What a consumer of VFIO devices reads, from results of this collection or facts."""
     try:
-        written, warnings = hand_over(_plain(data), _plain(to), given=_plain(options))
+        written, warnings = hand_over(plain(data), plain(to), given=plain(options))
     except Problem as error:
         raise AnsibleFilterError(f"handover: {error}") from None
     for warning in warnings:
         display.warning(f"handover: {warning}")
     return written
-
-
-def _plain(value: Any) -> Any:
-    """A copy of the value made of exactly the JSON types; ansible-core hands over subclasses of them, and generators."""
-    if isinstance(value, str):
-        return str.__str__(value)
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, Undefined):
-        str(value)  # raises the error that names the variable
-    if isinstance(value, Mapping):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, Iterable) and not isinstance(value, (bytes, Undefined)):
-        return [_plain(item) for item in value]
-    return value
 
 
 class FilterModule:

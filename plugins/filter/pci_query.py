@@ -107,7 +107,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
-from jinja2 import Undefined
+
+from ansible_collections.vfio.host.plugins.plugin_utils._plain import plain
 
 try:
     import jmespath
@@ -130,10 +131,10 @@ def pci_query(data: Any, expression: Any = None, **options: Any) -> list[dict[st
             "the Python library 'jmespath' is missing on the controller; install it for the Python that runs Ansible: "
             f"{sys.executable} -m pip install jmespath (or your distribution's package python3-jmespath)"
         )
-    count, entry_options = _read_options(_plain(options))
+    count, entry_options = _read_options(plain(options))
     devices = _read_devices(data)
     _check_driver(entry_options.get("driver"), devices.values())
-    selected = _addresses(_search(_plain(expression), list(devices.values())), devices)
+    selected = _addresses(_search(plain(expression), list(devices.values())), devices)
     if count is not None and len(selected) != count:
         found = ": " + ", ".join(selected) if selected else ""
         raise _error(f"expected {count} device(s), the expression selects {len(selected)}{found}")
@@ -145,29 +146,6 @@ def pci_query(data: Any, expression: Any = None, **options: Any) -> list[dict[st
 
 def _error(message: str) -> AnsibleFilterError:
     return AnsibleFilterError(f"pci_query: {message}")
-
-
-def _plain(value: Any) -> Any:
-    """A copy of the value made of exactly the JSON types.
-
-    ansible-core hands over subclasses of them (unsafe text, tagged strings, lazy containers), and JMESPath's functions
-    know types by their exact name.
-    """
-    if isinstance(value, str):
-        return str.__str__(value)
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, Mapping):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, Undefined):
-        str(value)  # raises the error that names the variable
-    return value
 
 
 def _describe(value: Any) -> str:
@@ -271,9 +249,7 @@ def _read_devices(data: Any) -> dict[str, dict[str, Any]]:
     """The devices of the input by address, sorted, each proven to have an identity."""
     if isinstance(data, Mapping):
         data = data.get("devices", data)
-    elif isinstance(data, Iterable) and not isinstance(data, (str, bytes)):
-        data = list(data)  # a generator, as selectattr() gives
-    data = _plain(data)
+    data = plain(data)
     items = list(data.values()) if isinstance(data, dict) and all(_address(key) for key in data) else data
     if not isinstance(items, list):
         raise _error(

@@ -15,6 +15,7 @@ from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments impor
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import Record, parse_record, refuse_newer
+from ansible_collections.vfio.host.plugins.module_utils._core.diff import piece
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import MOVES, RELEASE, REPORT, remedy
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
@@ -120,11 +121,7 @@ class CmdlinePlan:
                 for (name, line), (dummy, new) in zip(boot.entries, self.after)
                 if line != new
             ]
-        return [
-            {"before_header": name, "after_header": name, "before": before, "after": after}
-            for name, before, after in pairs
-            if before != after
-        ]
+        return [piece(name, before=before, after=after) for name, before, after in pairs if before != after]
 
     @property
     def reboot_reasons(self) -> list[str]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._core.diff import of_files, piece
+
 if TYPE_CHECKING:
     from typing import Any, Iterable
 
@@ -50,23 +52,17 @@ def diff(plan: Plan) -> list[dict[str, str]]:
     found = []
     changing = [one for one in plan.devices if one.steps]
     if changing:
-        found.append(_piece(
+        found.append(piece(
             "PCI devices",
-            _state((one.device.address, one.device.driver, one.device.driver_override) for one in changing),
-            _state((one.device.address, one.driver or _unknown(one), one.override or _unknown(one)) for one in changing),
+            before=_state((one.device.address, one.device.driver, one.device.driver_override) for one in changing),
+            after=_state((one.device.address, one.driver or _unknown(one), one.override or _unknown(one)) for one in changing),
         ))
-    return found + [
-        _piece(path, plan.host.files.get(path) or "", text or "") for path, text in plan.changed_files().items()
-    ]
+    return found + of_files(plan.host.files, plan.changed_files())
 
 
 def _unknown(one: DevicePlan) -> str | None:
     """What stands for a driver whose name shows when its module is loaded."""
     return f"(that of module {one.choice.module})" if one.choice.module and one.choice.driver is None else None
-
-
-def _piece(header: str, before: str, after: str) -> dict[str, str]:
-    return {"before_header": header, "after_header": header, "before": before, "after": after}
 
 
 def _state(rows: Iterable[tuple[str, str | None, str | None]]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._core.diff import piece
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.image import digest, findings
 
@@ -123,15 +124,13 @@ class ImagePlan:
             before = self.host.config or ""
             if self.host.config is not None and not self.host.config_runs:
                 before += "# cannot be run\n"
-            pieces.append({
-                "before_header": path, "after_header": path, "before": before, "after": self.config or "",
-            })
+            pieces.append(piece(path, before=before, after=self.config or ""))
         if self.stale and self.host.tool is not None:
-            pieces.append({
-                "before_header": "images", "after_header": "images",
-                "before": "".join(f"{path}: {'; '.join(reasons)}\n" for path, reasons in self.stale.items()),
-                "after": "".join(f"{path}: rebuilt by {self.host.tool.name}\n" for path in self.stale),
-            })
+            pieces.append(piece(
+                "images",
+                before="".join(f"{path}: {'; '.join(reasons)}\n" for path, reasons in self.stale.items()),
+                after="".join(f"{path}: rebuilt by {self.host.tool.name}\n" for path in self.stale),
+            ))
         return pieces
 
     def result(self) -> dict[str, object]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
+from ansible_collections.vfio.host.plugins.module_utils._core.diff import of_files
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import RELEASE, REPORT, remedy
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._memlock.records import dropin, dropin_path, limits
@@ -120,10 +121,7 @@ class Plan:
     @property
     def diff(self) -> List[Dict[str, str]]:
         """Each file, before and after."""
-        return [
-            {"before_header": path, "after_header": path, "before": self.state.texts.get(path) or "", "after": text or ""}
-            for path, text in self.files.items()
-        ]
+        return of_files(self.state.texts, self.files)
 
     def result(self) -> Dict[str, Any]:
         """The area's own part of a task's result."""

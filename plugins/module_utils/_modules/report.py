@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._core.diff import of_files, piece
 from ansible_collections.vfio.host.plugins.module_utils._kernel import kmod
 from ansible_collections.vfio.host.plugins.module_utils._modules.records import parse_records
 
@@ -75,16 +76,12 @@ def diff(plan: ModulesPlan) -> list[dict[str, str]]:
     pieces = []
     changing = [one for one in plan.modules if one.changes]
     if changing:
-        pieces.append(_piece(
+        pieces.append(piece(
             "kernel modules",
-            "".join(_line(one, one.loaded_before, one.before) for one in changing),
-            "".join(_line(one, one.loaded, one.after) for one in changing),
+            before="".join(_line(one, one.loaded_before, one.before) for one in changing),
+            after="".join(_line(one, one.loaded, one.after) for one in changing),
         ))
-    return pieces + [_piece(path, plan.host.texts.get(path) or "", text or "") for path, text in plan.files.items()]
-
-
-def _piece(header: str, before: str, after: str) -> dict[str, str]:
-    return {"before_header": header, "after_header": header, "before": before, "after": after}
+    return pieces + of_files(plan.host.texts, plan.files)
 
 
 def _line(one: ModulePlan, loaded: bool, options: dict[str, str | None]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple, Union
 
+from ansible_collections.vfio.host.plugins.module_utils._core.diff import of_files, piece
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import RELEASE, REPORT, remedy
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._nodes.rules import Entry, link, render
@@ -145,11 +146,12 @@ class Plan:
         changes = dict.fromkeys(change for row in shown for change in row.changes)
         found = []
         if changes:
-            found.append(_piece(
-                "VFIO nodes", "".join(f"{path} {before}\n" for path, before, dummy in changes),
-                "".join(f"{path} {after}\n" for path, dummy, after in changes),
+            found.append(piece(
+                "VFIO nodes",
+                before="".join(f"{path} {before}\n" for path, before, dummy in changes),
+                after="".join(f"{path} {after}\n" for path, dummy, after in changes),
             ))
-        return found + [_piece(path, self.state.texts.get(path) or "", text or "") for path, text in self.files.items()]
+        return found + of_files(self.state.texts, self.files)
 
     def changed_files(self) -> Dict[str, Optional[str]]:
         """Path -> new text (None: it is removed) of each file that will change."""
@@ -158,10 +160,6 @@ class Plan:
     def result(self) -> Dict[str, Any]:
         """The area's own part of a task's result."""
         return {"nodes": [one.facts() for one in self.rows if one.address not in self.request.leaving]}
-
-
-def _piece(header: str, before: str, after: str) -> Dict[str, str]:
-    return {"before_header": header, "after_header": header, "before": before, "after": after}
 
 
 def make_plan(state: State, request: Request) -> Plan:

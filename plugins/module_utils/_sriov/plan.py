@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Iterable
 
+from ansible_collections.vfio.host.plugins.module_utils._core.diff import of_files, piece
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import RELEASE, REPORT, remedy
 from ansible_collections.vfio.host.plugins.module_utils._devices.contradictions import target_of, warnings_of_vfs
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
@@ -56,14 +57,12 @@ class Plan:
     def diff(self) -> list[dict[str, str]]:
         """PFs and files, before and after, as Ansible shows them."""
         changing = [one for one in self.pfs if one.status in (CHANGED, RELEASED)]
-        found = [_piece(
+        found = [piece(
             "SR-IOV",
-            "".join(_line(one, len(one.before), sriov_of(one.device)["autoprobe"]) + _attributes(one, one.attributes.told) for one in changing),
-            "".join(_line(one, len(one.vfs), one.autoprobe) + _attributes(one, one.attributes.wanted) for one in changing),
+            before="".join(_line(one, len(one.before), sriov_of(one.device)["autoprobe"]) + _attributes(one, one.attributes.told) for one in changing),
+            after="".join(_line(one, len(one.vfs), one.autoprobe) + _attributes(one, one.attributes.wanted) for one in changing),
         )] if changing else []
-        return found + [
-            _piece(path, self.state.files.get(path) or "", text or "") for path, text in self.changed_files().items()
-        ]
+        return found + of_files(self.state.files, self.changed_files())
 
     def result(self) -> dict[str, Any]:
         """The area's own part of a task's result."""
@@ -112,19 +111,15 @@ class ProbePlan:
         if not self.probes:
             return []
         native = self.numbers.state.host.survey.native_driver
-        return [{
-            "before_header": "VFs", "after_header": "VFs",
-            "before": "".join(f"{vf.address} driver=(none)\n" for vf in self.probes),
-            "after": "".join(f"{vf.address} driver={native(vf)}\n" for vf in self.probes),
-        }]
+        return [piece(
+            "VFs",
+            before="".join(f"{vf.address} driver=(none)\n" for vf in self.probes),
+            after="".join(f"{vf.address} driver={native(vf)}\n" for vf in self.probes),
+        )]
 
     def result(self) -> dict[str, Any]:
         """Nothing of its own: the numbers' result has it."""
         return {}
-
-
-def _piece(header: str, before: str, after: str) -> dict[str, str]:
-    return {"before_header": header, "after_header": header, "before": before, "after": after}
 
 
 def _line(one: PfPlan, number: int, autoprobe: bool) -> str:

@@ -56,8 +56,8 @@ options:
       - A later task with O(state=confirmed) confirms the change. Without it, the host takes the change back by itself.
       - The confirming task must come by a new connection, since an open connection proves nothing. The task C(meta) with
         C(reset_connection) closes the open one.
-      - The host restores drivers, overrides, numbers of virtual functions, module options and files. It unloads modules that the task loaded,
-        where nothing uses them.
+      - The host restores drivers, overrides, numbers of virtual functions, module options and files. Modules that the task loaded for the
+        driver of a device stay loaded. Others it unloads, where nothing uses them.
       - A task that fails restores everything at once. It says what it could not restore, and the host tries that again when the time is over.
         The time begins with the task.
       - Until then, the host refuses other tasks that could change it. After it took a change back, the next task says so in a warning.

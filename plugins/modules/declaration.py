@@ -22,7 +22,7 @@ options:
   entry_point:
     description: The entry point of the role.
     type: str
-    choices: [main, verify, release]
+    choices: [main, verify, plan, release]
     required: true
 attributes:
   check_mode:

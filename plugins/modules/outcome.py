@@ -25,7 +25,7 @@ options:
     type: dict
     required: true
   earlier:
-    description: What that module returned earlier in the same run, such as before a reboot.
+    description: What M(vfio.host.passthrough) returned earlier in the same run, such as before a reboot.
     type: dict
   verify:
     description:
@@ -35,7 +35,7 @@ options:
     type: bool
     default: false
   only_changes:
-    description: Whether to print nothing where nothing changes, as where M(vfio.host.summary) counts such hosts. C(-v) prints it all the same.
+    description: Whether to print nothing where nothing changes. M(vfio.host.summary) counts such hosts. With C(-v), they are printed all the same.
     type: bool
     default: false
   hint:

@@ -10,8 +10,9 @@ module: passthrough
 short_description: Make a whole host as declared for VFIO device assignment
 version_added: 0.1.0
 description:
-  - Makes a host as declared, with one call and one plan. The plan covers devices, virtual functions, kernel modules and their options, kernel
-    configuration, the kernel command line and the initramfs images. It is complete before the first write.
+  - Makes a host as declared, with one call and one plan. The plan covers devices, virtual functions, who may open the nodes of devices,
+    limits of locked memory, kernel modules and their options, kernel configuration, the kernel command line and the initramfs images. It is
+    complete before the first write.
   - Where anything declared cannot be met, nothing is changed. Where a step fails, everything is restored.
   - Results and messages are those of the single modules, since the code is the same.
   - Turns the IOMMU on where devices are declared on an x86 machine whose IOMMU is off. These devices wait for the next boot, and
@@ -34,6 +35,19 @@ options:
     type: str
     choices: [present, absent, confirmed]
     default: present
+  now:
+    description:
+      - Change what runs at once, such as drivers, VFs, modules and nodes. With V(false), the files are written, and the rest waits for the next
+        boot.
+    type: bool
+    default: true
+  at_boot:
+    description:
+      - Whether devices, VFs, nodes and limits of services are as declared at every boot too, by files below C(/etc).
+      - With V(false), these files are below C(/run) and end with the next boot.
+      - Kernel modules have O(modules[].at_boot) of their own. What O(kernel_config) and O(kernel_cmdline) need holds at every boot in either case.
+    type: bool
+    default: true
   devices:
     description:
       - Policy names to lists of devices. Each device has the keys of O(vfio.host.driver_override#module:devices).

@@ -95,8 +95,7 @@ ansible_facts:
           sample: 6.12.107+deb13-amd64
         iommu:
           description:
-            - RV(ansible_facts.vfio_host.iommu.enabled) and RV(ansible_facts.vfio_host.iommu.groups),
-              a group's number to the addresses of its members. Numbers change between boots.
+            - Whether the IOMMU is on, and its groups. Numbers of groups change between boots.
           returned: success
           type: dict
           contains:

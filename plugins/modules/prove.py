@@ -69,7 +69,8 @@ seealso:
 EXAMPLES = r"""
 - name: Open everything that the host has for VFIO
   vfio.host.prove:
-    devices: "{{ passthrough_result.devices | rejectattr('choice.source', 'equalto', 'native') | map(attribute='address') }}"
+    devices: "{{ passthrough_result.devices | rejectattr('choice.source', 'equalto', 'native') | rejectattr('status', 'equalto', 'pending')
+      | map(attribute='address') }}"
 
 - name: See whether one device can be opened by iommufd
   vfio.host.prove:

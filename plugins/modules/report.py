@@ -12,10 +12,11 @@ module: report
 short_description: Write what the hosts of a play are like, and what a converge would change, as one HTML file
 version_added: 0.1.0
 description:
-  - Is the last task of the playbook C(vfio.host.report), which reads the hosts before. It takes what that has registered of each host of the
-    play, C(passthrough_survey), C(passthrough_checked) and C(passthrough_result), those included that were refused, failed or were not reached.
-  - The file needs no network. It holds no time, so it is written again only where anything on it has changed.
-  - Prints how many hosts are how, and where the report is. Runs on the controller alone; say C(run_once).
+  - The playbook C(vfio.host.report) uses this module as its last task. It has no use elsewhere.
+  - The tasks before it read the hosts, and register C(passthrough_survey), C(passthrough_checked) and C(passthrough_result). The report has all
+    hosts of the play, also those that were refused, failed or were not reached.
+  - The file needs no network. It contains no date or time, so it changes only where a host has changed.
+  - Prints how many hosts are in which state, and the path of the report. Runs on the controller alone, and needs C(run_once).
 author:
   - vfio.host authors (@vfio-host)
 options:
@@ -26,12 +27,12 @@ options:
     type: path
     required: true
   write:
-    description: With V(false), only look whether the file could be written, as before the hosts are asked.
+    description: With V(false), the module only checks whether the file can be written. The playbook does so before it reads the hosts.
     type: bool
     default: true
 attributes:
   check_mode:
-    description: Can run in C(check_mode); then the file is not written.
+    description: Can run in C(check_mode). Then the file is not written.
     support: full
   diff_mode:
     description: Has no difference of its own.
@@ -57,7 +58,7 @@ path:
   returned: success
   type: str
 hosts:
-  description: How many hosts are in it.
+  description: How many hosts the report has.
   returned: when O(write=true)
   type: int
 """

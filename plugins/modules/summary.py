@@ -12,33 +12,35 @@ module: summary
 short_description: Print what became of the hosts of a play, in a few lines
 version_added: 0.1.0
 description:
-  - Is the last task of the playbooks C(vfio.host.converge), C(vfio.host.verify), C(vfio.host.survey) and
-    C(vfio.host.release), in an C(always) section, with
-    C(run_once). It counts the hosts that are as declared, changed, waiting for a reboot, refused, failed, and unreachable, and names those that
-    need a look, by what they have in common.
-  - It looks at what the role has registered of each host of the play, those included that failed or were not reached.
-  - In a play of several batches (C(serial)) it prints the sum after each batch, since the play may stop there; hosts of later batches are
+  - Counts the hosts of the play that are as declared, changed, waiting for a reboot, refused, failed, and unreachable. Names the hosts that need
+    attention, grouped by what they have in common.
+  - The playbooks C(vfio.host.converge), C(vfio.host.verify), C(vfio.host.survey) and C(vfio.host.release) use this module as their last task. In a
+    play of your own, put it in an C(always) section, with C(run_once).
+  - Reads what the role has registered for each host of the play, also for hosts that failed or were not reached.
+  - In a play of several batches (C(serial)), it prints the sum after each batch, since the play may stop there. Hosts of later batches are
     counted as not asked.
   - Prints nothing for a single host. Where no host of a batch was reached, Ansible ends the play before this task.
-  - Runs on the controller alone, and prints in every callback; where that writes JSON, the lines go to standard error.
+  - Runs on the controller alone. Prints with every callback plugin. Where the callback writes JSON, the lines go to standard error.
 author:
   - vfio.host authors (@vfio-host)
 options:
   of:
-    description: Which of the playbooks the tasks before are of.
+    description: What the tasks before this one did, by the name of the playbook that does it.
     type: str
     choices: [converge, verify, survey, release]
     required: true
   max_fail_percentage:
     description:
-      - The share of a batch's hosts that may fail, be refused or not be reached. Where it is more, and hosts are left that were not asked, this
-        task fails, and with it the play. A play's own keyword counts no host that has an C(always) section before it.
-      - It counts within a batch where the task is registered as C(passthrough_sum).
+      - The percentage of the hosts of a batch that may fail, be refused or not be reached. Where it is more, and there are hosts that were not
+        asked yet, this task fails and ends the play.
+      - The keyword C(max_fail_percentage) of a play does not do that, since it does not count a host that failed in a block with an C(always)
+        section.
+      - To count each batch by itself, register the task as C(passthrough_sum).
     type: float
     default: 100
 attributes:
   check_mode:
-    description: Can run in C(check_mode); then it says what would change.
+    description: Can run in C(check_mode). Then it says what would change.
     support: full
   diff_mode:
     description: Has no difference of its own.
@@ -68,13 +70,13 @@ EXAMPLES = r"""
 RETURN = r"""
 hosts:
   description:
-    - States of hosts to how many have them, V(declared), V(changed), V(waiting), V(refused), V(failed), V(unreachable), V(nothing) (nothing
+    - States to the number of hosts in each, V(declared), V(changed), V(waiting), V(refused), V(failed), V(unreachable), V(nothing) (nothing
       is declared) and V(missed) (not asked yet).
   returned: success
   type: dict
   sample: {declared: 37, refused: 2, unreachable: 1}
 asked:
-  description: How many hosts of the play were asked by now.
+  description: How many hosts of the play were asked so far.
   returned: success
   type: int
 play:

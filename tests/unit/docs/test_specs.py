@@ -24,7 +24,7 @@ from ansible_collections.vfio.host.plugins.module_utils._sriov.attributes import
 from ansible_collections.vfio.host.plugins.module_utils._sriov.spec import PF_SPEC
 
 ROOT = Path(__file__).parents[3]
-MODULES = ("driver_override", "sriov_vfs", "kernel_module", "passthrough")
+MODULES = ("driver_override", "sriov_vfs", "kernel_module", "passthrough", "declaration")
 PREFIX = "passthrough_"
 ROLE = yaml.safe_load((ROOT / "roles/passthrough/meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]
 # What the role does around the module.
@@ -101,7 +101,16 @@ def test_a_variable_of_the_role_is_of_the_type_of_the_modules_option(entry_point
         assert value.get("choices", []) == choices, variable
 
 
+def test_the_module_that_checks_variables_has_the_entry_points_of_the_role():
+    assert documented("declaration")["entry_point"]["choices"] == list(ROLE)
+
+
+def test_the_user_guide_lists_every_variable_of_the_role():
+    listed = (ROOT / "docs/user-guide.md").read_text(encoding="utf-8").split("| variable | default | |")[1].split("\n\n")[0]
+    assert [name for point in ROLE.values() for name in point["options"] if f"`{name}`" not in listed] == []
+
+
 def test_no_note_is_there_twice():
     for module, documentation in _documentation().items():
-        notes = documentation["notes"]
+        notes = documentation.get("notes", ())
         assert len(notes) == len(set(notes)), module

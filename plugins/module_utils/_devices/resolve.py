@@ -153,17 +153,11 @@ def resolve(
         problems += [message for message in error.messages if message not in problems]
         standing, of_standing, warnings = {}, set(), []
     warnings += chipset
-    gone = leaving(survey, declared, policies=policies, targets=targets)
-    gone += left_standing(survey.devices, declared, standing_now=standing_now, targets=targets, known=gone)
-    follow = followed(survey, declared, policies=policies, targets=targets, moved=memory.moved) if undeclared in MOVES else []
-    others = owners.holders_of(
-        survey.devices, policies={policy: records for policy, records in policies.items() if policy not in declared},
-        standings={policy: kinds for policy, kinds in standing_now.items() if policy not in declared},
+    gone, stay, conflicts = _given_up(
+        survey, declared, policies=policies, standing_now=standing_now, targets=targets, moved=memory.moved, undeclared=undeclared,
     )
-    gone, stay = owners.last_held(gone, others)
-    gone += follow
     warnings += stay
-    problems += owners.conflicts(targets, others, undeclared=undeclared)
+    problems += conflicts
     problems += unbindable(survey, targets) + carried(survey, targets)
     problems += group_refusals(survey, targets, leaving={record.address for dummy, record in gone})
     absent = waiting(survey.devices, declared, policies=policies, targets=targets, moved=memory.moved, from_undeclared=undeclared in MOVES)
@@ -172,6 +166,25 @@ def resolve(
         target.module for target in targets.values() if not target.is_native and target.choice.driver is None
     )
     return Resolution(targets, gone, absent, standing, unresolved, memory, problems, warnings)
+
+
+def _given_up(
+    survey: Survey, declared: dict[str, list[Entry]], *, policies: dict[str, list[Record]], standing_now: dict[str, list[Standing]],
+    targets: dict[str, Target], moved: dict[tuple[str, str], str], undeclared: str | None,
+) -> tuple[list[tuple[str, Record]], list[str], list[str]]:
+    """((policy, Record) pairs that policies give up, warnings about devices that stay with another policy, problems: devices that another
+    policy has). ``moved``: as of Memory; the rest as of resolve().
+    """
+    gone = leaving(survey, declared, policies=policies, targets=targets)
+    gone += left_standing(survey.devices, declared, standing_now=standing_now, targets=targets, known=gone)
+    others = owners.holders_of(
+        survey.devices, policies={policy: records for policy, records in policies.items() if policy not in declared},
+        standings={policy: kinds for policy, kinds in standing_now.items() if policy not in declared},
+    )
+    gone, stay = owners.last_held(gone, others)
+    if undeclared in MOVES:
+        gone += followed(survey, declared, policies=policies, targets=targets, moved=moved)
+    return gone, stay, owners.conflicts(targets, others, undeclared=undeclared)
 
 
 def _unknown_drivers(survey: Survey, entry: Entry) -> list[str]:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 X86, S390, P9, ARM64, OTHER = PLATFORMS = ("x86", "s390", "p9", "arm64", "other")
 
-_ARCHITECTURES = (("x86_64", X86), ("i", X86), ("s390x", S390), ("aarch64", ARM64), ("arm64", ARM64))
+_ARCHITECTURES = (
+    ("x86_64", X86), ("i386", X86), ("i486", X86), ("i586", X86), ("i686", X86), ("s390x", S390), ("aarch64", ARM64), ("arm64", ARM64),
+)
 
 # Controllers of message-signalled interrupts, whoever's they are; not "pMSI" and "fMSI", of the platform and fsl-mc buses.
 _ARM64_MSI = re.compile(r"(?<![pf])MSI", re.IGNORECASE)

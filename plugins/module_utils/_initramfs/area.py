@@ -171,7 +171,7 @@ class ImageArea:
                 try:
                     cache.held(path)
                 except (Unreadable, VfioHostError):
-                    continue
+                    continue  # the next run reads it again, and says why it cannot
         cache.save()
 
 
@@ -226,7 +226,7 @@ class _Cache:
         return known.held
 
     def save(self) -> None:
-        """Write it, where it has changed."""
+        """Write it, where it has changed. Without it the next run reads the images again, so a failure to write is no error."""
         kept = {path: one for path, one in self._known.items() if self._paths.stamp(path) == one.stamp}
         kept.update(self._seen)
         if kept == self._known:

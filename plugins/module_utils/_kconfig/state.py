@@ -141,6 +141,7 @@ class Config:
 
 
 def _read(fs: Sysfs) -> tuple[str | None, dict[str, str]]:
+    """(path, symbol -> value) of the first configuration that can be read; (None, {}) where none can, and modules tell instead."""
     for path in fs.kernel_configs:
         data = fs.read_file(path)
         if data and data.startswith(b"\x1f\x8b"):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import MOVES, RELEASE
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.platform import PLATFORMS as KNOWN_PLATFORMS
-from ansible_collections.vfio.host.plugins.module_utils._host.platform import platform_of
+from ansible_collections.vfio.host.plugins.module_utils._host.platform import X86, platform_of
 from ansible_collections.vfio.host.plugins.module_utils._passthrough import platforms
 
 if TYPE_CHECKING:
@@ -109,23 +109,22 @@ def _image_area(fs: Sysfs, files: Files) -> object:
 
 
 @dataclass(frozen=True)
-class Firmware:
-    """What decides about turning the IOMMU on. ``is_needed``: the IOMMU of an x86 machine is off. ``table``: the ACPI table that describes
-    it, DMAR or IVRS; None: neither. ``running``: the running kernel's command line.
+class Iommu:
+    """What decides about turning the IOMMU on. ``is_off``: that of an x86 machine is off, and not on purpose, as in no-IOMMU mode.
+    ``table``: the ACPI table that describes it, DMAR or IVRS; None: neither. ``running``: the running kernel's command line.
     """
 
-    is_needed: bool
+    is_off: bool
     table: str | None
     running: str
 
 
-def firmware(fs: Sysfs) -> Firmware:
-    """The Firmware of a host. The IOMMU is not needed in no-IOMMU mode, which is set on purpose."""
+def iommu_of(fs: Sysfs) -> Iommu:
+    """The Iommu of a host."""
     tables = fs.names(f"{fs.firmware}/acpi/tables")
-    is_x86 = fs.machine == "x86_64" or fs.machine.endswith("86")
     noiommu = fs.read(f"{fs.modules}/vfio/parameters/enable_unsafe_noiommu_mode") == "Y"
-    return Firmware(
-        is_needed=is_x86 and not noiommu and not fs.names(fs.iommu_groups),
+    return Iommu(
+        is_off=platform_of(fs) == X86 and not noiommu and not fs.names(fs.iommu_groups),
         table=next((table for table in ("DMAR", "IVRS") if table in tables), None),
         running=fs.read(f"{fs.proc}/cmdline") or "",
     )
@@ -174,16 +173,16 @@ class Declaration:
         return Declaration(platforms.with_needs(self.options, needs))
 
     def _wishes(self, fs: Sysfs, files: Files) -> Wishes:
-        of_host, scan = firmware(fs), _Late(lambda: _scan(fs, files))
+        iommu, scan = iommu_of(fs), _Late(lambda: _scan(fs, files))
         return {
             KERNEL: (_Late(lambda: _kernel_area(fs, files)), lambda dummy: self._kernel(files)),
-            CMDLINE: (_Late(lambda: _cmdline_area(fs, files)), lambda plans: self._cmdline(plans, of_host, files)),
+            CMDLINE: (_Late(lambda: _cmdline_area(fs, files)), lambda plans: self._cmdline(plans, iommu, files)),
             SRIOV: (_Late(lambda: _number_area(fs, files, scan)), lambda dummy: self._sriov(files)),
-            DEVICES: (_Late(lambda: _device_area(fs, files, scan)), lambda plans: self._devices(plans, of_host)),
+            DEVICES: (_Late(lambda: _device_area(fs, files, scan)), lambda plans: self._devices(plans, iommu)),
             PROBES: (_Late(lambda: _probe_area(fs, files)), self._probes),
             NODES: (_Late(lambda: _node_area(fs, files)), lambda plans: self._nodes(plans, scan, files)),
             MEMLOCK: (_Late(lambda: _memlock_area(fs, files)), lambda dummy: self._memlock(files)),
-            IMAGES: (_Late(lambda: _image_area(fs, files)), lambda plans: self._images(plans, of_host)),
+            IMAGES: (_Late(lambda: _image_area(fs, files)), lambda plans: self._images(plans, iommu)),
         }
 
     def _check(self) -> None:
@@ -218,12 +217,12 @@ class Declaration:
             undeclared=self.options["undeclared"] if self.present else None,
         )
 
-    def _cmdline(self, plans: Plans, of_host: Firmware, files: Files) -> object:
+    def _cmdline(self, plans: Plans, iommu: Iommu, files: Files) -> object:
         # With a change to be confirmed, what is only for the next boot waits until it is.
         if self.options["confirm"]:
             return None
         needed = plans[KERNEL].cmdline_args if self.present and KERNEL in plans else {}
-        turns_on = self.present and of_host.is_needed and self._takes_devices()
+        turns_on = self.present and iommu.is_off and self._takes_devices()
         looks = self._looks(CMDLINE, files)
         if not (self.wants(CMDLINE) or needed or turns_on or looks):
             return None
@@ -237,7 +236,7 @@ class Declaration:
         declared = {normalize(str(name)): value for name, value in args.items()}
         _check_same(declared, {name: (normalize(name), value) for name, value in needed.items()})
         if turns_on:
-            wanted, drop = iommu_arguments.turning_on(of_host.table, parse(of_host.running))
+            wanted, drop = iommu_arguments.turning_on(iommu.table, parse(iommu.running))
             needed = dict(wanted, **needed)
         args.update({name: value for name, value in needed.items() if normalize(name) not in declared})
         why = "the IOMMU is off, and only the kernel command line turns it on, but " if turns_on else ""
@@ -262,13 +261,13 @@ class Declaration:
         policies = None if gives_all else frozenset(self.options[DEVICES] or ())
         return number_request(self.options, self.options[SRIOV], key=SRIOV, policies=policies)
 
-    def _devices(self, plans: Plans, of_host: Firmware) -> object:
+    def _devices(self, plans: Plans, iommu: Iommu) -> object:
         # Without a plan for the VFs nobody can say which devices there will be.
         if not self.wants(DEVICES) or (self.wants(SRIOV) and SRIOV not in plans):
             return None
         from ansible_collections.vfio.host.plugins.module_utils._devices.options import device_request
         prediction = plans[SRIOV].prediction if SRIOV in plans else None
-        comes = of_host.is_needed and _comes(plans, of_host.table)
+        comes = iommu.is_off and _comes(plans, iommu.table)
         return device_request(self.options, self.options[DEVICES], iommu_comes=comes, prediction=prediction, consumers=self.options.get(CONSUMERS))
 
     def _probes(self, plans: Plans) -> object:
@@ -296,7 +295,7 @@ class Declaration:
         from ansible_collections.vfio.host.plugins.module_utils._memlock.request import memlock_request
         return memlock_request(self.options, gives_all=self.is_everything)
 
-    def _check_together(self, plans: Plans, of_host: Firmware) -> None:
+    def _check_together(self, plans: Plans, iommu: Iommu) -> None:
         """Raise InputError where one part takes away at the next boot what another needs: asked last, when all have been planned."""
         arguments = self.options[CMDLINE] or {}
         if not (self.present and self.options["at_boot"] and (arguments or KERNEL in plans)):
@@ -304,7 +303,7 @@ class Declaration:
         from ansible_collections.vfio.host.plugins.module_utils._passthrough import contradictions
         problems: list[str] = []
         if arguments and CMDLINE in plans and self._takes_devices():
-            problems += contradictions.without_iommu(arguments, plans[CMDLINE], table=of_host.table)
+            problems += contradictions.without_iommu(arguments, plans[CMDLINE], table=iommu.table)
         for area, needed in ((DEVICES, contradictions.needed_for_devices), (SRIOV, contradictions.needed_for_vfs)):
             plan = plans.get(area)
             if plan is not None:
@@ -315,8 +314,8 @@ class Declaration:
         if problems:
             raise InputError(*problems)
 
-    def _images(self, plans: Plans, of_host: Firmware) -> object:
-        self._check_together(plans, of_host)
+    def _images(self, plans: Plans, iommu: Iommu) -> object:
+        self._check_together(plans, iommu)
         if not self.options[IMAGES] or self.options["confirm"]:
             return None
         ahead: dict[str, str | None] = dict(plans[KERNEL].modules.files) if KERNEL in plans else {}
@@ -396,4 +395,4 @@ def _options_wanted(plan: KernelPlan) -> dict[str, dict[str, str]]:
     }
 
 
-__all__ = ("DEVICES", "Declaration", "Firmware", "firmware", "result")
+__all__ = ("DEVICES", "Declaration", "Iommu", "iommu_of", "result")

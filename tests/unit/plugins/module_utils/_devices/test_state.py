@@ -162,6 +162,7 @@ def test_an_override_shows_and_an_unset_one_is_null(host):
     [
         (hosts.x86(), "x86"),
         (hosts.x86(machine="i686"), "x86"),
+        (hosts.x86(machine="ia64"), "other"),
         (hosts.s390(), "s390"),
         (hosts.p9(), "p9"),
         (hosts.p9(opal=False), "other"),

@@ -22,25 +22,21 @@ from ansible_collections.vfio.host.plugins.module_utils._core.globs import fits 
 from ansible_collections.vfio.host.plugins.module_utils._devices import vf_rules
 from ansible_collections.vfio.host.plugins.module_utils._devices.consumers import needs_base
 from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import named_driver
-from ansible_collections.vfio.host.plugins.module_utils._devices.lines import MAX_LINE, fits, size
+from ansible_collections.vfio.host.plugins.module_utils._devices.lines import MAX_LINE, NAME, STANDING, checked, fits, read_records, size
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import IDENTITY, Device
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import DEVPATH
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import AUTO, NATIVE, Entry
-from ansible_collections.vfio.host.plugins.module_utils._host import versions
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER, BASE_MODULE, VFIO
 
 if TYPE_CHECKING:
-    from typing import Any, Callable, Collection, TypeVar
+    from typing import Any, TypeVar
 
     from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match, Selector
     from ansible_collections.vfio.host.plugins.module_utils._devices.record import Record
     from ansible_collections.vfio.host.plugins.module_utils._devices.state import Survey
 
-    _Kept = TypeVar("_Kept")
     _Drafted = TypeVar("_Drafted", Record, "Standing")
-
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 
 _COMPARABLE = frozenset(IDENTITY + ("address",))
 # Patterns beside these: the DEVPATHs of PFs, and indexes of their VFs.
@@ -49,10 +45,6 @@ _INDEX = re.compile(r"[0-9]{1,5}\Z")
 _LENGTHS = dict(dict.fromkeys(IDENTITY, 4), **{"class": 6})
 _PLAIN = re.compile(r"[0-9a-f:.]+\Z")
 _PATTERN = re.compile(r"[0-9a-f:.*?]+\Z")
-# A record is a comment: a word for its kind, and a JSON object. A line that only begins so is a damaged one.
-_RECORD = re.compile(r"# ([a-z.-]+) (\{.*)")
-DEVICE, RELEASE, STANDING, PF, VF, NODES, _FILE = "device", "release", "standing", "pf", "vf", "nodes", "vfio.host"
-_KINDS = (DEVICE, RELEASE, STANDING, PF, VF, NODES, _FILE)
 # VFIO takes no bridge, and one without its driver is a bus without its devices.
 _BRIDGES = "06*"
 
@@ -111,39 +103,6 @@ def parse(text: str, path: str) -> list[Standing]:
     return read_records(text, path, kinds=(STANDING,), make=lambda dummy, kept: _standing(kept))
 
 
-def read_records(
-    text: str, path: str, *, kinds: Collection[str], make: Callable[[str, dict[str, Any]], _Kept],
-    effect: str = "which gives its devices back",
-) -> list[_Kept]:
-    """What ``make(kind, kept)`` makes of each record of ``kinds``. Raises PlanError; ``effect``: what removing the file does.
-
-    A kind that nobody knows, and a file that is cut off, raise it too: what is not understood may be a device's record.
-    """
-    records = []
-    lines = text.split("\n")  # as udev does (source: systemd src/basic/fileio.c read_line_full)
-    for number, line in enumerate(lines, 1):
-        found = _RECORD.match(line)
-        if not found:
-            continue
-        where, kind = f"{path}, line {number}", found.group(1)
-        try:
-            kept = versions.parsed(found.group(2), where)
-            if kind not in _KINDS:
-                raise ValueError(f"no version up to this one writes {kind!r}")
-            if kind in kinds:
-                records.append(make(kind, kept))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise PlanError(
-                f"{where}: this record cannot be read ({error}); restore the file, or remove it and reboot, {effect}"
-            ) from error
-    if lines[-1] and not _RECORD.match(lines[-1]):
-        raise PlanError(
-            f"{path}, line {len(lines)}: the file ends in the middle of a line, so records may be missing; restore the file, or "
-            f"remove it and reboot, {effect}"
-        )
-    return records
-
-
 def _standing(kept: dict[str, Any]) -> Standing:
     shapes = dict(dict.fromkeys(_COMPARABLE, _PATTERN), pf=DEVPATH, vf=_INDEX)
     patterns = {key: tuple(checked(shapes[key], one) for one in globs) for key, globs in kept["patterns"].items()}
@@ -151,13 +110,6 @@ def _standing(kept: dict[str, Any]) -> Standing:
     if not is_kind or not all(patterns.values()):
         raise ValueError(f"{sorted(patterns)} with {sorted(patterns.values())} says no kind of device")
     return Standing(patterns, checked(NAME, kept["driver"]), checked(NAME, kept["module"]))
-
-
-def checked(shape: re.Pattern[str], value: object) -> str:
-    """The value, or ValueError: it becomes part of a rule."""
-    if not isinstance(value, str) or not shape.match(value):
-        raise ValueError(f"{value!r} has the wrong shape")
-    return value
 
 
 def standings(
@@ -341,7 +293,4 @@ def _compare_one(value: str, glob: str) -> str:
     return "yes" if start == glob else "maybe"
 
 
-__all__ = (
-    "DEVICE", "NAME", "NODES", "PF", "RELEASE", "Standing", "VF", "checked", "drafted", "driver_in_rules", "parse", "read_records", "stand_in",
-    "standings",
-)
+__all__ = ("Standing", "drafted", "driver_in_rules", "parse", "stand_in", "standings")

@@ -4,16 +4,31 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""The text of a rules file, in lines that udev reads. Pure."""
+"""The text of a rules file: in lines that udev reads, and with records in its comments. Pure."""
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
+from ansible_collections.vfio.host.plugins.module_utils._host import versions
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+
+if TYPE_CHECKING:
+    from typing import Any, Callable, Collection, TypeVar
+
+    _Kept = TypeVar("_Kept")
 
 # udev stops at a longer line, with a message for debugging only, and passes over the rest of the file. The newline counts.
 # (source: systemd src/udev/udev-rules.c udev_rules_parse_file and UDEV_LINE_SIZE, src/basic/fileio.c read_line_full;
 # test/units/TEST-17-UDEV.verify.sh has both sides of the limit)
 MAX_LINE = 16384
+# The name of a driver or module, in a record and in a rule.
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
+# A record is a comment: a word for its kind, and a JSON object. A line that only begins so is a damaged one.
+_RECORD = re.compile(r"# ([a-z.-]+) (\{.*)")
+DEVICE, RELEASE, STANDING, PF, VF, NODES, _FILE = "device", "release", "standing", "pf", "vf", "nodes", "vfio.host"
+_KINDS = (DEVICE, RELEASE, STANDING, PF, VF, NODES, _FILE)
 
 
 def size(line: str) -> int:
@@ -39,4 +54,46 @@ def joined(lines: list[str], *, whose: str, remedy: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-__all__ = ("MAX_LINE", "fits", "joined", "size")
+def read_records(
+    text: str, path: str, *, kinds: Collection[str], make: Callable[[str, dict[str, Any]], _Kept],
+    effect: str = "which gives its devices back",
+) -> list[_Kept]:
+    """What ``make(kind, kept)`` makes of each record of ``kinds``. Raises PlanError; ``effect``: what removing the file does.
+
+    A kind that nobody knows, and a file that is cut off, raise it too: what is not understood may be a device's record.
+    """
+    records = []
+    lines = text.split("\n")  # as udev does (source: systemd src/basic/fileio.c read_line_full)
+    for number, line in enumerate(lines, 1):
+        found = _RECORD.match(line)
+        if not found:
+            continue
+        where, kind = f"{path}, line {number}", found.group(1)
+        try:
+            kept = versions.parsed(found.group(2), where)
+            if kind not in _KINDS:
+                raise ValueError(f"no version up to this one writes {kind!r}")
+            if kind in kinds:
+                records.append(make(kind, kept))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise PlanError(
+                f"{where}: this record cannot be read ({error}); restore the file, or remove it and reboot, {effect}"
+            ) from error
+    if lines[-1] and not _RECORD.match(lines[-1]):
+        raise PlanError(
+            f"{path}, line {len(lines)}: the file ends in the middle of a line, so records may be missing; restore the file, or "
+            f"remove it and reboot, {effect}"
+        )
+    return records
+
+
+def checked(shape: re.Pattern[str], value: object) -> str:
+    """The value, or ValueError: it becomes part of a rule."""
+    if not isinstance(value, str) or not shape.match(value):
+        raise ValueError(f"{value!r} has the wrong shape")
+    return value
+
+
+__all__ = (
+    "DEVICE", "MAX_LINE", "NAME", "NODES", "PF", "RELEASE", "STANDING", "VF", "checked", "fits", "joined", "read_records", "size",
+)

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import vf_rules
-from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import DEVICE, NAME, RELEASE, checked
-from ansible_collections.vfio.host.plugins.module_utils._devices.lines import MAX_LINE, fits, size
+from ansible_collections.vfio.host.plugins.module_utils._devices.lines import DEVICE, MAX_LINE, NAME, RELEASE, checked, fits, size
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, IDENTITY
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import DEVPATH
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError

@@ -21,18 +21,9 @@ import re
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import vf_rules
-from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import (
-    DEVICE,
-    NAME,
-    RELEASE,
-    Standing,
-    checked,
-    drafted,
-    driver_in_rules,
-    read_records,
-)
+from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import Standing, drafted, driver_in_rules
 from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import parse as read_standings
-from ansible_collections.vfio.host.plugins.module_utils._devices.lines import joined
+from ansible_collections.vfio.host.plugins.module_utils._devices.lines import DEVICE, NAME, RELEASE, checked, joined, read_records
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import IDENTITY
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import beside
 from ansible_collections.vfio.host.plugins.module_utils._devices.record import Record, comment, read_record

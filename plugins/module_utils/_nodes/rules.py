@@ -23,8 +23,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import NODES, checked, read_records
-from ansible_collections.vfio.host.plugins.module_utils._devices.lines import joined
+from ansible_collections.vfio.host.plugins.module_utils._devices.lines import NODES, checked, joined, read_records
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, IDENTITY
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import beside
 from ansible_collections.vfio.host.plugins.module_utils._nodes.spec import Wish

@@ -26,8 +26,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Iterable, Mapping, NamedTuple
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import vf_rules
-from ansible_collections.vfio.host.plugins.module_utils._devices.hotplug_rules import PF, VF, checked, read_records
-from ansible_collections.vfio.host.plugins.module_utils._devices.lines import joined
+from ansible_collections.vfio.host.plugins.module_utils._devices.lines import PF, VF, checked, joined, read_records
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, IDENTITY
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import DEVPATH
 from ansible_collections.vfio.host.plugins.module_utils._devices.record import HEX_ID

@@ -58,18 +58,20 @@ FIELDS = {
     "vfn": HEX,
     "port": NUMBER,
 }
-_ID = re.compile(r"[0-9a-f*?\[\]!-]{1,8}\Z")
+_ID = re.compile(r"(?:[0-9a-f*?]|\[!?[0-9a-f-]+\])+\Z")
+_DIGITS = {"class": 6, "revision": 2}  # of an id; of the others 4
 _ADDRESS_GLOB = re.compile(r"[0-9a-f:.*?\[\]!-]+\Z")
 # Looks as an address, and may be none: no other name has this shape; a MAC has more of ':'.
 _ADDRESS_LIKE = re.compile(r"([0-9a-f]*:){1,2}[0-9a-f.]*\Z")
 _HEX = re.compile(r"(0x)?[0-9a-f]+\Z")
-_NUMBER = re.compile(r"-?\d+\Z")
+_NUMBER = re.compile(r"-?[0-9]{1,9}\Z")
 _INDEX = re.compile(r"([0-9*?]|\[!?[0-9-]+\])+\Z")
 _RANGE = re.compile(r"(\d{1,9})-(\d{1,9})\Z")
 _MOST_VFS = 65535  # of one PF: NumVFs has 16 bits
 _MAGIC = re.compile(r"[*?\[]")
 # Six bytes on Ethernet, twenty on InfiniBand (source: include/linux/netdevice.h MAX_ADDR_LEN), as sysfs prints them.
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5,31}\Z")
+_MAC_OF_WORDS = re.compile(r"[0-9a-f]{4}(\.?)[0-9a-f]{4}\1[0-9a-f]{4}\Z")
 _REGEX = re.compile(r"\.\*|\.\+|[\\^$|(]")
 _CHARACTERS = re.compile(r"\[[^\]]*\]")  # one of a glob
 # Fields whose values YAML reads as numbers where they are not quoted, and other ones than were written.
@@ -154,7 +156,7 @@ def _pf_matches(value: object, where: str) -> list[Match]:
     if address is None and _ADDRESS_LIKE.match(text):
         raise ValueError(f"{shown(value)} is no {_KINDS[ADDRESS]}")
     if address is None or ":" not in address:
-        found += [Match({name: (text,)}, text) for name in _NAMES]
+        found += [Match({name: ((_mac(text) if name == "mac" else None) or text,)}, text) for name in _NAMES]
     return found
 
 
@@ -191,6 +193,9 @@ def _pattern(key: str, value: object) -> str:
     found = _PATTERNS[FIELDS[key]](str(value).strip().lower())
     if not found:
         raise ValueError(f"{shown(value)} is no {_KINDS[FIELDS[key]]}")
+    digits = _DIGITS.get(key, 4)
+    if FIELDS[key] == ID and len(_CHARACTERS.sub("?", found).replace("*", "")) > digits:
+        raise ValueError(f"{shown(value)} has more digits than any {key}, of which there are {digits}")
     return found
 
 
@@ -210,10 +215,21 @@ def _address(text: str) -> str | None:
     return f"0000:{text}" if colon and ":" not in rest and "*" not in places and len(places) <= 2 else text
 
 
-def _mac(text: str) -> str:
-    """As sysfs prints it, also where it is written with dashes."""
-    colons = text.replace("-", ":")
-    return colons if _MAC.match(colons) else text
+def _mac(text: str) -> str | None:
+    """As sysfs prints it, also where it is written with dashes, as 5254.0012.3456 or as 525400123456; None for what is none. A glob may be any."""
+    if _MAC_OF_WORDS.match(text):
+        digits = text.replace(".", "")
+        return ":".join(digits[place:place + 2] for place in range(0, len(digits), 2))
+    sets = _CHARACTERS.findall(text)
+    plain = [part.replace("-", ":") for part in _CHARACTERS.split(text)]
+    colons = "".join(part + one for part, one in zip(plain, [*sets, ""]))
+    return colons if _MAC.match(colons) or _MAGIC.search(text) else None
+
+
+def _index(text: str) -> str | None:
+    if text.isdecimal():
+        return str(int(text)) if _NUMBER.match(text) else None
+    return text if _INDEX.match(text) else None
 
 
 def _hex(text: str) -> str | None:
@@ -224,10 +240,10 @@ _PATTERNS: dict[str, Callable[[str], str | None]] = {
     ID: _id,
     ADDRESS: _address,
     TEXT: lambda text: text,
-    NUMBER: lambda text: text if _NUMBER.match(text) else None,
+    NUMBER: lambda text: str(int(text)) if _NUMBER.match(text) else None,
     FLAG: {"true": "true", "yes": "true", "false": "false", "no": "false"}.get,
     HEX: _hex,
-    RANGE: lambda text: text if _INDEX.match(text) else None,
+    RANGE: _index,
     MAC: _mac,
 }
 _KINDS = {
@@ -238,7 +254,7 @@ _KINDS = {
     FLAG: "boolean",
     HEX: "hexadecimal number",
     RANGE: "number of a VF, nor a range such as 0-5",
-    MAC: "MAC address",
+    MAC: "MAC address; one looks like 52:54:00:12:34:56",
 }
 
 
@@ -319,8 +335,6 @@ class Selector:
             missing.append(key)
             near = nearest(patterns[0], sorted(there), most=2, cutoff=0.75)
             told += [f"the nearest {key} of this host is {' or '.join(near)}"] if near else []
-            if FIELDS[key] == MAC and not any(_MAGIC.search(pattern) or _MAC.match(pattern) for pattern in patterns):
-                told.append("a MAC address looks like 52:54:00:12:34:56")
             if FIELDS[key] in (TEXT, ADDRESS, MAC) and any(_REGEX.search(pattern) for pattern in patterns):
                 told.append(f"{key} takes globs (* and ?), and no regular expressions")
         if not missing and len(match.wanted) + bool(match.pfs) > 1:

@@ -73,6 +73,9 @@ def select(seen=None, **match):
         ("device", "10", [VF, NIC]),
         ("device", "10D3", [NIC]),
         ("device", "10c?", [VF]),
+        ("device", "10[cd][0-9a-f]", [VF, NIC]),
+        ("device", "[0-9a-f][0-9a-f][0-9a-f][!3]", [VF, DISK]),
+        ("class", "0[12]0[0-8]0[0-9]", [VF, NIC, DISK]),
         ("class", "02", [VF, NIC]),
         ("class", "0108", [DISK]),
         ("subsystem_device", "1100", [VF, NIC, DISK]),
@@ -84,6 +87,7 @@ def select(seen=None, **match):
         ("iommu_group", "14", [NIC]),
         ("numa_node", -1, [NIC]),
         ("numa_node", "0", [VF]),
+        ("numa_node", "00", [VF]),
         ("header_type", 0, [NIC]),
         ("is_vf", True, [VF]),
         ("is_vf", "yes", [VF]),
@@ -125,7 +129,7 @@ def test_what_was_seen_before_vfio_hid_it_fits_too():
 
 def test_every_field_can_be_asked_of_every_device():
     for key, kind in FIELDS.items():
-        value = {"address": "*", "flag": True, "number": 77, "hex": "77"}.get(kind, "77")
+        value = {"address": "*", "flag": True, "number": 77, "hex": "77", "mac": "52:54:00:00:00:77"}.get(kind, "77")
         select(**{key: value})
 
 
@@ -143,6 +147,12 @@ def test_every_field_can_be_asked_of_every_device():
         ({"class": 192}, "write it in quotes"),
         ({"vendor": "intel"}, "'intel' is no hexadecimal id"),
         ({"vendor": ""}, "no hexadecimal id"),
+        ({"vendor": "!8086"}, "no hexadecimal id"),
+        ({"device": "1-3"}, "no hexadecimal id"),
+        ({"vendor": "00008086"}, "'00008086' has more digits than any vendor, of which there are 4"),
+        ({"class": "[0-3]3000000"}, "has more digits than any class, of which there are 6"),
+        ({"numa_node": "1" * 5000}, "is no number"),
+        ({"vf": "1" * 5000}, "is no number of a VF"),
         ({"numa_node": "first"}, "'first' is no number"),
         ({"is_vf": "perhaps"}, "'perhaps' is no boolean"),
         ({"uid": "0xq"}, "no hexadecimal number"),

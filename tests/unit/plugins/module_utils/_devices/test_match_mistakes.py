@@ -34,15 +34,26 @@ def test_a_value_that_yaml_made_a_number_of_is_told_to_be_quoted(field, value):
     assert "optional" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", [MAC, MAC.upper(), MAC.replace(":", "-"), "52:54:00:00:03:?2"])
+@pytest.mark.parametrize("text", [
+    MAC, MAC.upper(), MAC.replace(":", "-"), "5254.0000.0302", MAC.replace(":", ""), "52:54:00:00:03:?2", "52-54-00-00-03-[0-1]2",
+])
 def test_a_mac_address_is_found_however_it_is_written(host, text):
     assert selected(host, mac=text) == [NIC]
 
 
-@pytest.mark.parametrize("text", ["5254.0000.0302", "52:54:00", "enp2s0"])
-def test_what_is_no_mac_address_is_answered_with_an_example(host, text):
-    message = refused(host, match={"mac": text})
-    assert "a MAC address looks like 52:54:00:12:34:56" in message and "optional" not in message
+@pytest.mark.parametrize("text", ["5254.00000302", "52:54:00", "enp2s0"])
+def test_what_is_no_mac_address_is_refused_with_an_example_where_no_device_has_to_match_too(host, text):
+    message = refused(host, match={"mac": text}, optional=True)
+    assert f"'{text}' is no MAC address; one looks like 52:54:00:12:34:56" in message
+
+
+def test_a_pf_is_found_by_its_mac_address_however_it_is_written(host):
+    assert [one.wanted for one in parse_match({"physfn": "5254.0012.AABB"}, "m").pfs if "mac" in one.wanted] == [{"mac": ("52:54:00:12:aa:bb",)}]
+
+
+@pytest.mark.parametrize("text, index", [("03", "3"), (7, "7"), ("0[0-3]", "0[0-3]")])
+def test_the_index_of_a_vf_is_a_number(text, index):
+    assert parse_match({"vf": text}, "m").wanted["vf"] == (index,)
 
 
 @pytest.mark.parametrize("text", ["05:0*", "05:0?.0", "05:0[1-2].0", "0[5]:*.0", "0000:05:0*", "*:05:0?.0"])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PREFIX = "passthrough_"
 
 _ENTRY = re.compile(r"\bpolicy ([a-z0-9-]+), devices\[(\d+)\]")
-_NO_POLICY = re.compile(r"^(?=policy ['\"])")
+_NO_POLICY = re.compile(r"^(?=policy (?:['\"]|[^:]+: write the name in quotes))")
 _POLICY = re.compile(r"^policy ([a-z0-9-]+): ")
 _LISTED = re.compile(r"(?<![\w.])(sriov|modules)\[(\d+)\]")
 # An option of the module, where a message says what to write. Keys of entries have the same shape and other values.

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from ansible.module_utils.common.validation import check_type_int
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import FORCES
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import IGNORE
@@ -69,6 +70,14 @@ def wrong_seconds(timeout: Any, confirm: Any) -> List[str]:
     return problems
 
 
+def truth_of(value: object) -> Optional[bool]:
+    """The boolean that a YAML value, or the text that a template made of it, means to Ansible; None for what is none."""
+    try:
+        return bool(boolean(value, strict=True))
+    except TypeError:
+        return None
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """"; did you mean …?" with the nearest of the known words, or nothing."""
     near = nearest(word, known, most=1, cutoff=0.6)
@@ -88,4 +97,4 @@ def unknown_options(where: str, value: Mapping[Any, object], *, known: Sequence[
     return problems
 
 
-__all__ = ("ARGUMENTS", "did_you_mean", "undeclared", "unknown_options", "wrong_seconds")
+__all__ = ("ARGUMENTS", "did_you_mean", "truth_of", "undeclared", "unknown_options", "wrong_seconds")

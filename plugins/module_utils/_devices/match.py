@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._core import globs
-from ansible_collections.vfio.host.plugins.module_utils._core.options import did_you_mean
+from ansible_collections.vfio.host.plugins.module_utils._core.options import did_you_mean, truth_of
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import IDENTITY, Device, normalize_address
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
@@ -241,7 +241,7 @@ _PATTERNS: dict[str, Callable[[str], str | None]] = {
     ADDRESS: _address,
     TEXT: lambda text: text,
     NUMBER: lambda text: str(int(text)) if _NUMBER.match(text) else None,
-    FLAG: {"true": "true", "yes": "true", "false": "false", "no": "false"}.get,
+    FLAG: lambda text: {True: "true", False: "false", None: None}[truth_of(text)],
     HEX: _hex,
     RANGE: _index,
     MAC: _mac,

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import FORCES, parse_force
-from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
+from ansible_collections.vfio.host.plugins.module_utils._core.options import truth_of, unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._devices.consumers import (
     CONSUMERS,
     OF_POLICIES,
@@ -39,7 +39,6 @@ _DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 _MAX_NAME = 64
 _MOST_DIGITS = 9  # no bus has as many devices, and Python does not read numbers of thousands of digits
 _GROUP_WAYS = (REFUSE, EXTEND, IGNORE)
-_BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
 # One entry of a policy, as the documentation has it.
 DEVICE_SPEC = {
     "match": {"type": "dict", "required": True},
@@ -80,7 +79,9 @@ class Entry:
 
 def parse_policy_name(name: object) -> str:
     """The name, or InputError: it becomes part of a file's name."""
-    if not isinstance(name, str) or not _POLICY.match(name) or len(name) > _MAX_NAME:
+    if not isinstance(name, str):
+        raise InputError(f"policy {shown(name)}: write the name in quotes: without them YAML read it as {shown(name)}, and no text")
+    if not _POLICY.match(name) or len(name) > _MAX_NAME:
         raise InputError(
             f"policy {shown(name)}: a policy's name has lower-case letters, digits and '-' only, at most {_MAX_NAME}"
         )
@@ -173,7 +174,7 @@ def _parse_entry(policy: str, index: int, value: object, *, consumer: str | None
     group = value.get("iommu_group", REFUSE)
     if group not in _GROUP_WAYS:
         problems.append(f"{where}: iommu_group {shown(group)} must be one of {', '.join(_GROUP_WAYS)}")
-    optional = _BOOLEANS.get(str(value.get("optional", False)).lower())
+    optional = truth_of(value.get("optional", False))
     if optional is None:
         problems.append(f"{where}: optional {shown(value['optional'])} must be true or false")
     force = parse_force(value.get("force"), where, known=FORCES, problems=problems)

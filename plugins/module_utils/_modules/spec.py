@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from ansible.module_utils.common.validation import check_type_dict
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS, parse_force
-from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
+from ansible_collections.vfio.host.plugins.module_utils._core.options import truth_of, unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import check_lengths, shown
 from ansible_collections.vfio.host.plugins.module_utils._kernel.modprobe import module_name
-from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import as_text, truth
+from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import as_text
 from ansible_collections.vfio.host.plugins.module_utils._modules import records
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _parse_entry(where: str, entry: object) -> Wish:
     state = LOADED if entry.get("state") is None else entry["state"]
     if state not in STATES:
         problems.append(f"{where}: state {shown(state)} must be one of {', '.join(STATES)}")
-    at_boot = _boolean(entry.get("at_boot"))
+    at_boot = True if entry.get("at_boot") is None else truth_of(entry["at_boot"])
     if at_boot is None:
         problems.append(f"{where}: at_boot {shown(entry['at_boot'])} must be true or false")
     options = _options(where, entry.get("options"), problems)
@@ -174,12 +174,6 @@ def _options(where: str, value: object, problems: list[str]) -> dict[str, str]:
         if options.setdefault(module_name(name), text) != text:
             problems.append(f"{where}: option {name} is declared twice with different values; '-' and '_' are the same")
     return options
-
-
-def _boolean(value: object) -> bool | None:
-    if value is None:
-        return True
-    return value if isinstance(value, bool) else {"yes": True, "no": False}.get(str(value).lower(), truth(str(value)))
 
 
 __all__ = (

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
-from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
+from ansible_collections.vfio.host.plugins.module_utils._core.options import truth_of, unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import parse_policy_name
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown, too_long
@@ -22,7 +22,6 @@ ROOT = "root"
 _ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}\Z")
 _MODE = re.compile(r"0[0-7]{3}\Z")
 _OTHERS = 0o007
-_BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
 _KEYS = ("owner", "group", "mode", "symlink")
 
 
@@ -84,7 +83,7 @@ def _wish(policy: Optional[str], where: str, value: object, problems: List[str])
     problems += unknown_options(where, value, known=keys)
     given = {key: one for key, one in value.items() if one is not None}
     owner, group = (_account(where, key, given.get(key, ROOT), problems) for key in ("owner", "group"))
-    symlink = _BOOLEANS.get(str(given.get("symlink", False)).lower())
+    symlink = truth_of(given.get("symlink", False))
     if symlink is None:
         problems.append(f"{where}: symlink must be true or false, and is {shown(given['symlink'])}")
     mode = _mode(where, given.get("mode", "0600" if group == ROOT else "0660"), problems)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._core.globs import fits as fits_glob
-from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
+from ansible_collections.vfio.host.plugins.module_utils._core.options import truth_of, unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._devices.match import parse_match
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown
@@ -28,7 +28,6 @@ BASE = "mac_base"
 OPTIONS = ("vf", BASE) + NAMES
 
 _DEFAULTS = {"vlan": 0, "qos": 0, "vlan_protocol": "802.1Q", "min_tx_rate": 0, "max_tx_rate": 0}
-_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _MAC, _GUID = (re.compile(rf"[0-9a-f]{{2}}([:-][0-9a-f]{{2}}){{{more}}}\Z") for more in (5, 7))
 _MOST = {"vlan": 4094, "qos": 7, "min_tx_rate": 4294967295, "max_tx_rate": 4294967295}  # of what the kernel's fields hold
 _DIGITS = 10
@@ -271,7 +270,7 @@ def _whole(name: str) -> Callable[[object], int]:
 
 
 def _flag(value: object) -> bool:
-    found = _BOOLEANS.get(str(value).strip().lower())
+    found = truth_of(value)
     if found is None:
         raise ValueError("must be true or false")
     return found

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS, parse_force
-from ansible_collections.vfio.host.plugins.module_utils._core.options import unknown_options
+from ansible_collections.vfio.host.plugins.module_utils._core.options import truth_of, unknown_options
 from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match, parse_match
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import check_lengths, is_whole, shown
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 MAX = "max"
 
-_BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
 _MOST_VFS = 65535
 _MOST_DIGITS = 9  # a PF has fewer VFs, and Python does not read numbers of thousands of digits
 # One entry of a list of physical functions, as the documentation has it.
@@ -85,7 +84,7 @@ def _parse_entry(where: str, value: Any, present: bool) -> Entry:
         problems.append(f"{where}: numvfs {shown(number)} must be a whole number from 0, or max")
     if number is None and present:
         problems.append(f"{where}: say how many VFs there shall be: numvfs, a whole number from 0, or max")
-    autoprobe = _BOOLEANS.get(str(value.get("autoprobe", False)).lower())
+    autoprobe = truth_of(value.get("autoprobe", False))
     if autoprobe is None:
         problems.append(f"{where}: autoprobe {shown(value['autoprobe'])} must be true or false")
     known = len(problems)

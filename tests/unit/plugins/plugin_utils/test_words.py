@@ -24,6 +24,7 @@ class Written(dict):
     ("policy g, devices[0]: unknown option 'timeout'; there are: match; timeout is an option of the task, for all of its devices",
      "passthrough_devices.g[0]: unknown option 'timeout'; there are: match; passthrough_timeout is a variable of the host, for all of its devices"),
     ("policy 'a/b': a policy's name has", "passthrough_devices: policy 'a/b': a policy's name has"),
+    ("policy 7: write the name in quotes: without", "passthrough_devices: policy 7: write the name in quotes: without"),
     ("0000:02:00.0 is claimed twice: for a by policy a, devices[0], for b by policy b, devices[2]",
      "0000:02:00.0 is claimed twice: for a by passthrough_devices.a[0], for b by passthrough_devices.b[2]"),
     ("sriov[0]: numvfs 'x' must be", "passthrough_sriov[0]: numvfs 'x' must be"),

@@ -33,6 +33,8 @@ def test_an_entry_has_defaults():
         ("optional", True, True),
         ("optional", "yes", True),
         ("optional", "False", False),
+        ("optional", "on", True),
+        ("optional", 1, True),
         ("iommu_group", "extend", "extend"),
     ],
 )
@@ -100,6 +102,12 @@ def test_a_policy_name_is_accepted(name):
 @pytest.mark.parametrize("name", ["", "a/b", "a\n", "a\nb", "../a", "A", "a b", "a_b", 'a"', "a" * 65, None, 7, "ä"])
 def test_a_policy_name_is_refused(name):
     with pytest.raises(InputError, match="policy"):
+        parse_policy_name(name)
+
+
+@pytest.mark.parametrize("name", [7, True, 1.5])
+def test_a_policy_name_that_is_no_text_is_told_to_be_quoted(name):
+    with pytest.raises(InputError, match=f"policy {name}: write the name in quotes: without them YAML read it as {name}"):
         parse_policy_name(name)
 
 

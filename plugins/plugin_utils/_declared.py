@@ -99,6 +99,11 @@ def misfits(options: Mapping[str, dict[str, Any]], values: Mapping[str, Any], *,
     """
     problems: list[str] = []
     for name, value in values.items():
+        default = options[name].get("default")
+        if value is None and default and not isinstance(default, Mapping):
+            problems.append(
+                f"{name} is null, which is no value of it: leave it out for the default, {shown(default)}, or give it a value{at(of_name(name, variables))}"
+            )
         _check(options[name], value, name, (), problems, (name, variables))
     return problems
 
@@ -220,12 +225,22 @@ def unmeant(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str
         parse_nodes(values.get("passthrough_nodes"), values.get("passthrough_iommu_node"), problems=problems)
     parse_memlock(values.get("passthrough_memlock"), present, problems=problems)
     problems += wrong_seconds(_number(values, "passthrough_timeout", 1), _number(values, "passthrough_confirm", 0))
+    problems += _unmeant_numbers(values, variables)
     for check in checks:
         try:
             check()
         except InputError as error:
             problems += error.messages
     return [in_inventory(problem, variables) for problem in problems] + (_unmeant_needs(values, variables) if present else [])
+
+
+def _unmeant_numbers(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+    """A sentence for each number of a reboot that is too small: in no second at all a host that was rebooted stays away."""
+    return [
+        f"{name} is {shown(values[name])}; it is a {what} from {least} on{at(of_name(name, variables))}"
+        for name, what, least in (("passthrough_reboot_timeout", "number of seconds", 1), ("passthrough_reboot_throttle", "number of hosts", 0))
+        if values.get(name) is not None and not (is_whole(values[name], 9) and int(str(values[name])) >= least)
+    ]
 
 
 def _number(values: Mapping[str, Any], name: str, default: int) -> object:

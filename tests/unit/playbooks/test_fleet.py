@@ -149,6 +149,15 @@ def test_a_host_whose_task_before_the_reboot_fails_is_not_rebooted(play_fleet, a
     assert not [one for one in played.asked if "reboot_timeout" in one]
 
 
+def test_variables_with_nothing_behind_them_say_nothing(play_fleet, answers):
+    """As YAML reads a name whose lines are all comments."""
+    pending, last = waiting(answers["declared"][0]), answers["declared"][0]
+    variables = DECLARED + "passthrough_reboot_ok: true\npassthrough_before_reboot:\npassthrough_after_reboot:\npassthrough_force:\n"
+    played = play_fleet("converge", {"one": {"passthrough": [pending, last], "reboot": [BACK]}}, variables=variables)
+    assert played.status == 0, played.screen + played.errors
+    assert [one["force"] for one in played.asked if "force" in one] == [[], []] and [one for one in played.asked if "reboot_timeout" in one]
+
+
 def test_a_file_of_tasks_that_is_not_there_is_an_error_before_the_host_is_asked(play_fleet, answers, hooks, tmp_path):
     (tmp_path / "drain.yml").unlink()
     played = play_fleet("converge", hosts_of(one=answers["declared"]), variables=hooks)

@@ -92,6 +92,9 @@ def test_all_unknown_variables_are_told_at_once():
     ({"passthrough_now": "perhaps"}, "passthrough_now must be true or false, and is 'perhaps'"),
     ({"passthrough_confirm": True}, "passthrough_confirm must be a whole number, and is True"),
     ({"passthrough_timeout": "soon"}, "passthrough_timeout must be a whole number, and is 'soon'"),
+    ({"passthrough_now": None}, "passthrough_now is null, which is no value of it: leave it out for the default, True, or give it a value"),
+    ({"passthrough_state": None}, "passthrough_state is null, which is no value of it: leave it out for the default, 'present', or give it a value"),
+    ({"passthrough_timeout": None}, "passthrough_timeout is null, which is no value of it: leave it out for the default, 10, or give it a value"),
     ({"passthrough_platforms": {"x68": {}}}, "passthrough_platforms: unknown key 'x68'; did you mean x86?"),
     ({"passthrough_platforms": {"x86": {"kernel_confg": {}}}}, "passthrough_platforms.x86: unknown key 'kernel_confg'; did you mean kernel_config?"),
 ])
@@ -100,7 +103,8 @@ def test_a_value_of_another_shape_is_one_sentence(values, told):
 
 
 @pytest.mark.parametrize("values", [
-    {"passthrough_devices": {}}, {"passthrough_devices": None}, {"passthrough_force": "network,storage"}, {"passthrough_now": "no"},
+    {"passthrough_devices": {}}, {"passthrough_devices": None}, {"passthrough_force": None, "passthrough_before_reboot": None, "passthrough_prove": None},
+    {"passthrough_force": "network,storage"}, {"passthrough_now": "no"},
     {"passthrough_timeout": "30"}, {"passthrough_sriov": [{"match": {"mac": "x"}, "numvfs": "max", "autoprobe": "yes"}]},
     {"passthrough_sriov": [{"match": {"mac": "x"}, "numvfs": 7, "force": ["network"], "vfs": [{"vf": "0-3", "vlan": 7, "trust": "yes"}]}]},
     {"passthrough_modules": [{"name": "vfio-pci", "options": {"disable_vga": True}, "before": ["e1000e"]}]},
@@ -216,6 +220,8 @@ def test_a_variable_with_a_number_that_nothing_can_write_is_one_sentence(name):
     ({"passthrough_timeout": 0}, "passthrough_timeout is 0; it is a number of seconds from 1 to 86400"),
     ({"passthrough_timeout": "86401"}, "passthrough_timeout is 86401;"),
     ({"passthrough_confirm": 1}, "passthrough_confirm is 1; it is a number of seconds from 5 to 86400"),
+    ({"passthrough_reboot_timeout": 0}, "passthrough_reboot_timeout is 0; it is a number of seconds from 1 on"),
+    ({"passthrough_reboot_throttle": "-1"}, "passthrough_reboot_throttle is '-1'; it is a number of hosts from 0 on"),
 ])
 def test_what_the_modules_would_refuse_on_any_host_is_told_before_one_is_asked(values, words):
     (problem,) = _declared.unmeant(values, values)
@@ -227,7 +233,7 @@ def test_what_the_modules_would_refuse_on_any_host_is_told_before_one_is_asked(v
     {"passthrough_modules": [{"name": "vfio-pci", "options": {"disable_vga": True}}]},
     {"passthrough_modules": [{"name": "vfio-pci"}], "passthrough_state": "absent"},
     {"passthrough_platforms": {"x86": None, "s390": {"modules": None, "kernel_cmdline": None}, "p9": {}}},
-    {"passthrough_timeout": "30", "passthrough_confirm": 0},
+    {"passthrough_timeout": "30", "passthrough_confirm": 0, "passthrough_reboot_timeout": "600", "passthrough_reboot_throttle": 0},
     {"passthrough_confirm": "300"},
 ])
 def test_what_some_host_could_have_is_left_to_the_host(values):

@@ -40,7 +40,7 @@ attributes:
 notes:
   - Other files of modprobe.d and modules-load.d are respected. An option that another file sets to the declared value is not written again. A
     line that contradicts the declaration is an error with its file and line. Such a line has another value, C(blacklist) or C(install), or is
-    C(modprobe.blacklist) or C(module_blacklist) on the kernel command line.
+    C(modprobe.blacklist), C(module_blacklist) or C(initcall_blacklist) on the kernel command line.
   - modprobe.d has no effect on a module that is built into the kernel. Options of such a module belong on the kernel command line. RV(cmdline_args)
     returns them for M(vfio.host.kernel_cmdline) while the running kernel does not have them.
   - modprobe reads only the first C(softdep) line of a module. Lines from the modules themselves come before those of this collection. Where such

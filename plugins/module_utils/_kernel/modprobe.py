@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from typing import Iterable, Iterator, Mapping
 
 CMDLINE = "/proc/cmdline"
+# The functions by which these modules begin, as initcall_blacklist= names them -> the module (source: module_init() in drivers/vfio and
+# drivers/iommu/iommufd). Those of other modules are named as somebody liked.
+_INITCALLS = {
+    "tce_iommu_init": "vfio_iommu_spapr_tce",
+    **{f"{name}_init": name for name in ("iommufd", "vfio", "vfio_iommu_type1", "vfio_pci", "vfio_pci_core", "vfio_virqfd")},
+}
 
 _GLOB = re.compile(r"[*?\[]")
 _BRACKETS = re.compile(r"(\[[^]]*\])")
@@ -107,17 +113,34 @@ def split_options(text: str) -> list[tuple[str, str | None]]:
 
 def parse_cmdline(text: str) -> list[Directive]:
     """The directives that a kernel command line gives to kmod and the kernel's module loader."""
-    directives = []
+    directives = _forbidden(split_options(text))
     for name, value in split_options(text):
         if name == "modprobe.blacklist":
             directives += [Directive("blacklist", module_name(one), "", CMDLINE) for one in (value or "").split(",") if one]
-        elif module_name(name) == "module_blacklist":  # the kernel's own, of whose name '-' and '_' are one
-            directives += [Directive("forbid", module_name(one), "", CMDLINE) for one in (value or "").split(",") if one]
         elif "." in name:
             module, dummy, parameter = name.partition(".")
             setting = parameter if value is None else f"{parameter}={value}"
             directives.append(Directive("options", module_name(module), setting, CMDLINE))
     return directives
+
+
+def _forbidden(arguments: list[tuple[str, str | None]]) -> list[Directive]:
+    """What the kernel itself refuses, by its own arguments, which end at '--'; of their names '-' and '_' are one.
+
+    Of several module_blacklist= the last one counts, and it compares names letter by letter, those of modules have '_' (source: linux
+    kernel/module/main.c blacklisted(), a core_param of type charp). Those of initcall_blacklist= add up (init/main.c).
+    """
+    last: list[str] = []
+    initcalls: list[str] = []
+    for name, value in arguments:
+        if name == "--":
+            break
+        if module_name(name) == "module_blacklist":
+            last = (value or "").split(",")
+        elif name == "initcall_blacklist":
+            initcalls += (value or "").split(",")
+    names = [one for one in last if one and "-" not in one] + [_INITCALLS[one] for one in initcalls if one in _INITCALLS]
+    return [Directive("forbid", one, "", CMDLINE) for one in dict.fromkeys(names)]
 
 
 def soft_dependencies(text: str) -> tuple[list[str], list[str]]:
@@ -173,7 +196,7 @@ class Configuration:
         return [one.where for one in self.directives if one.verb == "blacklist" and one.module == module]
 
     def forbidden(self, module: str) -> list[str]:
-        """Where the command line has the kernel refuse a module (source: linux kernel/module/main.c, module_blacklist=)."""
+        """Where the command line has the kernel refuse a module."""
         return [one.where for one in self.directives if one.verb == "forbid" and one.module == module]
 
     def install(self, module: str) -> Directive | None:

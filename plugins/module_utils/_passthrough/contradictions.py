@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.plan import CmdlinePlan
     from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Plan as DevicePlan
     from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import Modules
+    from ansible_collections.vfio.host.plugins.module_utils._kernel.modprobe import Directive
     from ansible_collections.vfio.host.plugins.module_utils._modules.area import KernelPlan
     from ansible_collections.vfio.host.plugins.module_utils._sriov.plan import Plan as SriovPlan
 
@@ -70,12 +71,20 @@ def without_module(needed: Mapping[str, str], arguments: Mapping[str, Any], *, m
             if states.get(name) in (DISABLED, UNLOADED):
                 problems.append(f"modules: module {name} is to be {states[name]}, and {reason}: {_REMEDY}")
             problems += [
-                f"kernel_cmdline: {'modprobe.blacklist' if one.verb == 'blacklist' else 'module_blacklist'} keeps module {name} from loading, and "
+                f"kernel_cmdline: {_argument(one, arguments)} keeps module {name} from loading, and "
                 f"{reason}: {_REMEDY}"
                 # A blacklist is for what loads by alias, or by udev, and not for what a module needs.
                 for one in against if one.module == name and (one.verb == "forbid" or (one.verb == "blacklist" and name == module))
             ]
     return problems
+
+
+def _argument(line: Directive, arguments: Mapping[str, Any]) -> str:
+    """The name of the declared argument that a line of the command line comes from."""
+    if line.verb == "blacklist":
+        return "modprobe.blacklist"
+    alone = {name: value for name, value in arguments.items() if normalize(str(name)) == "module_blacklist"}
+    return "module_blacklist" if line in parse_cmdline(_line(alone)) else "initcall_blacklist"
 
 
 def _line(arguments: Mapping[str, Any]) -> str:

@@ -43,6 +43,7 @@ def refused(run_module, host, **options):
     ({"pci": "off"}, "pci=off turns PCI off"),
     ({"module_blacklist": "a,vfio_pci"}, f"module_blacklist keeps module vfio_pci from loading, and {NEEDED}"),
     ({"module-blacklist": "vfio_pci"}, f"module_blacklist keeps module vfio_pci from loading, and {NEEDED}"),
+    ({"initcall_blacklist": "vfio_pci_init"}, f"initcall_blacklist keeps module vfio_pci from loading, and {NEEDED}"),
     ({"modprobe.blacklist": "vfio-pci"}, f"modprobe.blacklist keeps module vfio_pci from loading, and {NEEDED}"),
 ])
 def test_an_argument_that_takes_the_devices_away_is_refused(run_module, whole, arguments, words):
@@ -74,6 +75,7 @@ def test_the_native_driver_that_makes_declared_vfs_is_to_stay(run_module, whole,
     {"kernel_cmdline": {"amd_iommu": "off"}},
     {"kernel_cmdline": {"pci": "noaer"}},
     {"kernel_cmdline": {"module_blacklist": "igb"}},
+    {"kernel_cmdline": {"module_blacklist": "vfio-pci", "initcall_blacklist": "sysfb_init"}},
     {"modules": [{"name": "vfio-pci", "state": "absent"}]},
     {"modules": [{"name": "bochs", "state": "disabled"}], "force": ["console"]},
 ])

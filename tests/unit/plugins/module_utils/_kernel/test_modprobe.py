@@ -137,6 +137,20 @@ def test_the_command_line_blacklists_forbids_loads_and_sets():
     assert found.disabled() == {"a_b", "c", "d"}
 
 
+@pytest.mark.parametrize(("text", "expected"), [
+    ("modprobe.blacklist=a-b", {"a_b"}),
+    # The kernel compares letter by letter, and no module's own name has '-'.
+    ("module_blacklist=a-b,c", {"c"}),
+    ("module_blacklist=a module-blacklist=b,c", {"b", "c"}),
+    ("module_blacklist=a module_blacklist", set()),
+    ("quiet -- module_blacklist=a", set()),
+    ("initcall_blacklist=vfio_pci_init,x initcall_blacklist=vfio_init", {"vfio_pci", "vfio"}),
+    ("initcall_blacklist=sysfb_init,e1000_init_module", set()),
+])
+def test_what_the_kernel_refuses_is_what_it_would(text, expected):
+    assert modprobe.Configuration(tuple(modprobe.parse_cmdline(text))).disabled() == expected
+
+
 def test_an_install_line_that_loads_the_module_after_all_does_not_stand_in_for_it():
     text = "install a /sbin/modprobe --ignore-install a && logger a\ninstall b* /bin/true\ninstall bc echo"
     found = modprobe.Configuration(tuple(modprobe.parse_conf(text, "f")))

@@ -121,7 +121,10 @@ class Grub(Backend[GrubState]):
     def _default_entry(self, cfg: str) -> grubcfg.Entry | None:
         """The entry of a grub.cfg that will boot; None where that does not say."""
         env = self._files.read(self._paths.grub2_env if cfg == self._paths.grub2_cfg else self._paths.grub_env)
-        return grubcfg.default_entry(self._files.read(cfg) or "", grubcfg.parse_environment(env or ""))
+        text, custom = self._files.read(cfg) or "", f"{cfg.rpartition('/')[0]}/custom.cfg"
+        # Read last, where it is there: it may have entries, and say which of all is the default (source: 41_custom of GRUB).
+        text += "\n" + (self._files.read(custom) or "") if "/custom.cfg" in text else ""
+        return grubcfg.default_entry(text, grubcfg.parse_environment(env or ""))
 
     def loaded_images(self) -> list[str]:
         """The images that the entry loads which will boot, as it names them, whoever wrote it; none where it starts another system, or

@@ -24,7 +24,10 @@ _LINUX = re.compile(r"\s*linux(?:16|efi)?\s+\S+[ \t]*(?P<line>.*)")
 # Xen starts the kernel as its module.
 _MODULE = re.compile(r"\s*module2?\s+(?:--nounzip\s+)?\S*vmlinu\S+[ \t]*(?:placeholder[ \t]+)?(?P<line>.*)")
 _INITRD = re.compile(r"\s*initrd(?:16|efi)?\s+(?P<names>.*)")
-_DEFAULT = re.compile(r'\s*set default="(.*)"')
+# With or without 'set', quoted as in a shell or not at all: files of /etc/grub.d by hand have it so.
+_DEFAULT = re.compile(r"(?:^|;|\bthen\b)[ \t]*(?:set[ \t]+)?default=([^\n]*)", re.MULTILINE)
+# A '>' parts menus, and '>>' is one within a title (source: grub-core/normal/menu.c menuentry_eq()).
+_PARTS = re.compile(r"(?:[^>]|>>)+")
 
 
 @dataclass
@@ -86,12 +89,11 @@ def default_entry(text: str, env: Mapping[str, str]) -> Entry | None:
     entries = parse_entries(text)
     wanted = env.get("next_entry") or _default(text, env)
     entry = None
-    for part in wanted.split(">"):
+    for part in _PARTS.findall(wanted) or ["0"]:
         siblings = [other for other in entries if other.parent is entry]
-        entry = _pick(siblings, part)
-        if entry is None:
-            # GRUB boots the first entry when it cannot find the default.
-            entry = next((other for other in entries if other.parent is None), None)
+        # GRUB takes the first entry of a menu when it cannot find the default there.
+        entry = _pick(siblings, part.replace(">>", ">")) or next(iter(siblings), None)
+        if entry is None or not entry.is_menu:
             break
     while entry is not None and entry.is_menu:
         entry = next((other for other in entries if other.parent is entry), None)
@@ -100,8 +102,17 @@ def default_entry(text: str, env: Mapping[str, str]) -> Entry | None:
 
 def _default(text: str, env: Mapping[str, str]) -> str:
     """What the last plain ``set default=`` says; ${saved_entry} comes from the environment."""
-    values = [value for value in _DEFAULT.findall(text) if "next_entry" not in value]
-    return (values[-1] if values else "0").replace("${saved_entry}", env.get("saved_entry", "")) or "0"
+    values = [_unquoted(value) for value in _DEFAULT.findall(text) if "next_entry" not in value]
+    saved = env.get("saved_entry", "")
+    return (values[-1] if values else "0").replace("${saved_entry}", saved).replace("$saved_entry", saved) or "0"
+
+
+def _unquoted(value: str) -> str:
+    """The first word of what follows an assignment, without its quotes."""
+    try:
+        return next(iter(shlex.split(value.partition(";")[0], comments=True)), "")
+    except ValueError:
+        return value.strip(" \t\"'")
 
 
 def _pick(siblings: Sequence[Entry], part: str) -> Entry | None:

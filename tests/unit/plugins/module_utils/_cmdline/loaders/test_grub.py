@@ -192,11 +192,38 @@ menuentry 'Firmware' --id firmware {{
         ("${saved_entry}", {"saved_entry": "more>second"}, "two"),
         ("${saved_entry}", {}, "one"),
         ("0", {"next_entry": "more>xen"}, "three"),
+        ("More >> of it>Xen", {}, "three"),
+        ("1>9", {}, "two"),
+        ("more>gone", {}, "two"),
+        ("more>", {}, "two"),
+        ("first>xen", {}, "one"),
+        (">", {}, "one"),
         ("firmware", {}, None),
     ],
 )
 def test_the_entry_that_boots_is_the_one_that_grub_would_take(default, env, line):
     assert grubcfg.default_entry(CFG.format(default=default), env).line == line
+
+
+@pytest.mark.parametrize("line", [
+    "set default=1", "set default='1>0'", "default=more", "if true; then set default=1; fi", "set default=$saved_entry", 'set default="1" # ours',
+])
+def test_a_default_by_hand_counts_however_it_is_quoted(line):
+    text = CFG.format(default="0") + f"# set default=9\n  {line}\n"
+    assert grubcfg.default_entry(text, {"saved_entry": "1"}).line == "two"
+
+
+def test_an_argument_of_a_kernel_is_no_default_of_the_menu():
+    assert grubcfg.default_entry(CFG.format(default="1").replace("linux /vmlinuz-1 one", "linux /vmlinuz-1 one default=0"), {}).line == "two"
+
+
+def test_custom_cfg_may_have_the_entry_that_boots(tmp_path):
+    host = GrubHost(tmp_path)
+    host.write("boot/grub/custom.cfg", "set default=mine\nmenuentry 'Mine' --id mine {\n\tlinux /vmlinuz-9 of=mine\n}\n")
+    assert host.area.look(host.area.scan()).boot.entries[0][1] != "of=mine"
+    host.write(GRUB_CFG, host.read(GRUB_CFG) + "if [ -f $prefix/custom.cfg ]; then source $prefix/custom.cfg; fi\n")
+    (entry,) = host.area.look(host.area.scan()).boot.entries
+    assert entry == (f"{tmp_path}/{GRUB_CFG}, entry 'Mine'", "of=mine")
 
 
 def test_a_menu_without_entries_has_no_default():

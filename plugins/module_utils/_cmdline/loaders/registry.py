@@ -55,12 +55,13 @@ def find(edges: Edges) -> AnyBackend:
             return backend
     refuse_ostree(fs, paths)
     candidates = [(kind(*edges), said) for kind, said in _LOADERS]
+    info = paths.loader_text(fs, "LoaderInfo")
     backends = [(backend, said, evidence) for backend, said, evidence in ((*pair, pair[0].found()) for pair in candidates) if evidence]
     if not backends:
         wanted = "; ".join(kind.looked_for for kind in (*_OWNERS, *(kind for kind, dummy in _LOADERS)))
         others = other_loaders(fs, paths)
-        raise PlanError("; ".join(["no boot loader found that this module knows", *others, f"looked for: {wanted}"]))
-    info = paths.loader_text(fs, "LoaderInfo")
+        hint = [f"the firmware says that {info} booted this host{_unmounted(info, paths)}"] if info else []
+        raise PlanError("; ".join(["no boot loader found that this module knows", *hint, *others, f"looked for: {wanted}"]))
     fitting = [backend for backend, said, dummy in backends if _may_have_booted(said, info, fs, paths)]
     if len(fitting) == 1:
         return fitting[0]
@@ -68,11 +69,18 @@ def find(edges: Edges) -> AnyBackend:
     if not fitting:
         raise PlanError(
             f"found {seen}, but the firmware says that {info or 'another loader'} booted this host, which is not "
-            "set up here"
+            f"set up here{_unmounted(info, paths)}"
         )
     raise PlanError(
         f"more than one boot loader found, and nothing says which one boots: {seen}; remove what is not used"
     )
+
+
+def _unmounted(info: str | None, paths: BootPaths) -> str:
+    """What to do where the loader is one that is known here: its partition may not be mounted."""
+    if not any(said is not None and (info or "").startswith(said) for dummy, said in _LOADERS):
+        return ""
+    return f": where its partition is not mounted, mount it at {', '.join(place[len(paths.root):] for place in paths.boots[:-1])} or /boot"
 
 
 def _may_have_booted(said: str | None, info: str | None, fs: Sysfs, paths: BootPaths) -> bool:

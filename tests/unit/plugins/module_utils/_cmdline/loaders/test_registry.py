@@ -85,6 +85,16 @@ def test_a_loader_that_did_not_boot_the_host_is_not_configured(tmp_path):
         run(host)
 
 
+@pytest.mark.parametrize("kind", [SystemdBootHost, Both])
+def test_a_partition_that_is_not_mounted_is_told_to_be(tmp_path, kind):
+    host = kind(tmp_path)
+    (tmp_path / "boot/efi").rename(tmp_path / "elsewhere")
+    with pytest.raises(PlanError) as caught:
+        run(host)
+    assert "the firmware says that systemd-boot 257.9-1~deb13u1 booted this host" in str(caught.value)
+    assert "where its partition is not mounted, mount it at /efi, /boot/efi or /boot" in str(caught.value)
+
+
 def test_a_grub_that_takes_its_entries_from_files_is_not_grub_mkconfigs(tmp_path):
     host = GrubHost(tmp_path)
     host.write("boot/grub/grub.cfg", "insmod blscfg\nblscfg\n")

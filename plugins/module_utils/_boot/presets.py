@@ -12,15 +12,19 @@ import re
 import shlex
 
 
+# Behind an array or a value may be a comment.
+_ASSIGNMENT = re.compile(r"^[ \t]*(\w+)=(?:\(([^()]*)\)[ \t]*(?:#[^\n]*)?|([^\n(#]*(?:#[^\n]*)?))$", re.MULTILINE)
+
+
 def parse_preset(text: str) -> dict[str, list[str]]:
     """Name -> list of words, for each plain assignment of a preset; what needs a shell to be understood is left out."""
     values: dict[str, list[str]] = {}
-    for name, value in re.findall(r"^[ \t]*(\w+)=(\([^()]*\)|[^\n(]*)$", text, re.MULTILINE):
+    for name, array, value in _ASSIGNMENT.findall(text):
         try:
-            words = shlex.split(value[1:-1] if value.startswith("(") else value, comments=True)
+            words = shlex.split(array or value, comments=True)
         except ValueError:
             continue
-        if not any(character in value for character in "$`"):
+        if not any(character in word for word in words for character in "$`"):
             values[name] = words
     return values
 

@@ -195,6 +195,14 @@ class TestMkinitcpio:
         assert host.run()["tool"] == "dracut"
 
 
+@pytest.mark.parametrize("text, words", [
+    ("A=('x' 'y') # fallback (slow)\n", ["x", "y"]), ("A=/boot/vmlinuz-linux  # of $KVER (lts)\n", ["/boot/vmlinuz-linux"]),
+    ("A='x # y'\n", ["x # y"]), ("A=(x\n# `of` it\ny)\n", ["x", "y"]), ("A=() # none\n", []),
+])
+def test_what_stands_behind_an_assignment_does_not_hide_it(text, words):
+    assert parse_preset(text) == {"A": words}
+
+
 def test_a_preset_is_read_without_a_shell():
     values = parse_preset('PRESETS=(\n  default # one\n)\ndefault_image="/boot/x y"\nA=$(reboot)\nB=`id`\nC="open\n')
     assert values == {"PRESETS": ["default"], "default_image": ["/boot/x y"]}

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import shlex
 
-
 # Behind an array or a value may be a comment.
 _ASSIGNMENT = re.compile(r"^[ \t]*(\w+)=(?:\(([^()]*)\)[ \t]*(?:#[^\n]*)?|([^\n(#]*(?:#[^\n]*)?))$", re.MULTILINE)
 

@@ -79,6 +79,55 @@ def _of_profile(settings: Mapping[str, str]) -> Fits:
     return fits
 
 
+def device_claims(text: str, path: str) -> list[Claim]:
+    """NetworkManager.conf and its drop-ins: sriov-num-vfs= of a [device...] section (source: NetworkManager.conf(5), device).
+
+    Which section counts where several fit hangs on their order over all files, so each is said with "may".
+    """
+    sections: dict[int, dict[str, ini.Setting]] = {}
+    for one in ini.parse(text, path):
+        if one.section.startswith("device"):
+            sections.setdefault(one.number, {})[one.name] = one
+    found = []
+    for section in sections.values():
+        number, match = section.get("sriov-num-vfs"), section.get("match-device")
+        if number is not None:
+            says = f"[{number.section}] sriov-num-vfs={number.value}"
+            found.append(Claim(number.where, NUMBER, number.value, says, _of_specs(match.value if match else "*"), _SAME, is_sure=False))
+    return found
+
+
+def _of_specs(text: str) -> Fits:
+    """Target -> whether a list of devices has an interface of it; what is behind ``except:`` is taken out (source: NetworkManager.conf(5),
+    Device List Format).
+    """
+    specs = [one for one in re.split(r"[,;\s]+", text) if one]
+    but = [one[len("except:"):] for one in specs if one.startswith("except:")]
+    wanted = [one for one in specs if not one.startswith("except:")] or ["*"]
+
+    def fits(target: Target) -> bool | None:
+        if not target.is_network:
+            return False
+        out = any_of(_of_spec(one, target) for one in but)
+        return all_of((any_of(_of_spec(one, target) for one in wanted), None if out is None else not out))
+
+    return fits
+
+
+def _of_spec(spec: str, target: Target) -> bool | None:
+    """Whether one word of such a list is about a target; None for a kind of word that only NetworkManager can tell."""
+    if spec == "*":
+        return True
+    kind, colon, value = spec.partition(":")
+    if kind == "interface-name":
+        return by_interface(target, [value.lstrip("=~")])
+    if kind == "driver":
+        return by_driver(target, [value.partition("/")[0]])
+    if kind == "mac" or spec.count(":") == 5:
+        return by_mac(target, [value if kind == "mac" else spec])
+    return None if colon else by_interface(target, [spec])
+
+
 def ifcfg_claims(text: str, path: str) -> list[Claim]:
     """An ifcfg file: SRIOV_TOTAL_VFS=, SRIOV_AUTOPROBE_DRIVERS= (source: nm-settings-ifcfg-rh(5))."""
     settings = ini.parse(text, path)

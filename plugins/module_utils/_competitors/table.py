@@ -181,6 +181,7 @@ ROWS: tuple[Callable[[Foreign], list[Claim]], ...] = (
     _netplan,
     _each(foreignpaths.NMSTATE, _nmstate),
     _each(foreignpaths.KEYFILE, lambda dummy, text, path: networks.keyfile_claims(text, path)),
+    _each(foreignpaths.NM_CONF, lambda dummy, text, path: networks.device_claims(text, path)),
     _each(foreignpaths.IFCFG, lambda dummy, text, path: networks.ifcfg_claims(text, path)),
     _ifupdown,
     _each(foreignpaths.SYSFS_CONF, lambda dummy, text, path: attributes.sysfs_conf_claims(text, path)),

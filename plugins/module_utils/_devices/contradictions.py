@@ -8,20 +8,35 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors import module_options
-from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import BARRED, NEW_ID, Claim, Target, sentences
+from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import (
+    BARRED,
+    BIND,
+    EARLY,
+    NEW_ID,
+    Claim,
+    Target,
+    fits_pattern,
+    sentences,
+)
+from ansible_collections.vfio.host.plugins.module_utils._core import globs
 from ansible_collections.vfio.host.plugins.module_utils._devices import competitors
-from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import BUILTIN, Modules
+from ansible_collections.vfio.host.plugins.module_utils._host.words import words
+from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import BUILTIN, Modules, normalize_module_name
 
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Iterable
 
     from ansible_collections.vfio.host.plugins.module_utils._devices.area import Host
     from ansible_collections.vfio.host.plugins.module_utils._devices.mappings import Named
     from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
     from ansible_collections.vfio.host.plugins.module_utils._devices.resolve import Target as DeviceTarget
+
+# One of xen-pciback.hide=, '(0000:02:00.*)': slot and function may be a '*' (source: linux drivers/xen/xen-pciback/pci_stub.c str_to_slot()).
+_HIDDEN = re.compile(r"\((?:([0-9a-f]{1,8}):)?([0-9a-f]{1,2}):(\*|[0-9a-f]{1,2})\.(\*|[0-7])\)", re.IGNORECASE)
 
 
 def target_of(host: Host, device: Device, **wishes: Any) -> Target:
@@ -65,7 +80,10 @@ def warnings_of_devices(host: Host, targets: dict[str, DeviceTarget]) -> list[st
         )
         for one in targets.values()
     ]
-    return _warnings(host, found, _without_native(host, found) + _stub_ids(host.survey.modules))
+    modules = host.survey.modules
+    return _warnings(
+        host, found, [*_without_native(host, found), *_by_alias(modules, found), *_stub_ids(modules), *_hidden(modules), *_preloaded(modules)],
+    )
 
 
 def warnings_of_vfs(host: Host, targets: list[Target]) -> list[str]:
@@ -76,7 +94,8 @@ def warnings_of_vfs(host: Host, targets: list[Target]) -> list[str]:
     options = module_options.claims(
         modules, settings=host.survey.modules.settings, disabling=lambda module: _disabling(host.survey.modules, module),
     )
-    return _warnings(host, targets, [*host.competition.overrides, *options])
+    more = [*_by_alias(host.survey.modules, targets), *_hidden(host.survey.modules)]
+    return _warnings(host, targets, [*host.competition.overrides, *options, *more])
 
 
 def _disabling(modules: Modules, module: str) -> list[tuple[str, str, bool]]:
@@ -105,6 +124,41 @@ def _without_native(host: Host, targets: list[Target]) -> list[Claim]:
     return found
 
 
+def _by_alias(modules: Modules, targets: Iterable[Target]) -> list[Claim]:
+    """The Claims of alias lines that have another module load for a device than those that declare it: kmod asks no further where one fits
+    (source: libkmod/libkmod-module.c kmod_module_new_from_lookup()).
+    """
+    found: list[Claim] = []
+    for one in modules.configured().directives:
+        to = words(one.rest)[:1]
+        if one.verb != "alias" or not one.module.startswith("pci:") or not to:
+            continue
+        fits = _has_modalias(one.module)
+        left = {native for target in targets if fits(target) and normalize_module_name(to[0]) not in target.natives for native in target.natives}
+        found += [
+            Claim(one.where, BARRED, native, f"'alias {one.module} {to[0]}'", fits, is_sure=False)
+            for native in sorted(left) if modules.state(native) != BUILTIN
+        ]
+    return found
+
+
+def _hidden(modules: Modules) -> list[Claim]:
+    """The Claims of xen-pciback, which has what hide= names before any other driver."""
+    last = [one for one in modules.settings("xen_pciback") if one.name == "hide" and one.value][-1:]
+    return [
+        Claim(one.where, BIND, "pciback", f"hide={found.group()} of xen-pciback", _is_hidden(found))
+        for one in last for found in _HIDDEN.finditer(one.value or "")
+    ]
+
+
+def _preloaded(modules: Modules) -> list[Claim]:
+    """The Claims of modules that the command line has dracut load before udev (source: dracut.cmdline(7), rd.driver.pre=)."""
+    return [
+        Claim(one.where, EARLY, normalize_module_name(name), f"rd.driver.pre={one.value}", lambda target: True, is_sure=False)
+        for one in modules.settings("rd") if one.name == "driver.pre" for name in (one.value or "").split(",") if name
+    ]
+
+
 def _stub_ids(modules: Modules) -> list[Claim]:
     """The Claims of pci-stub's ids, which it takes when it loads (source: linux drivers/pci/pci-stub.c, pci_stub_init)."""
     last = [one for one in modules.settings("pci_stub") if one.name == "ids" and one.value][-1:]
@@ -116,6 +170,16 @@ def _stub_ids(modules: Modules) -> list[Claim]:
 
 def _is(target: Target) -> Callable[[Target], bool]:
     return lambda other: other is target
+
+
+def _has_modalias(pattern: str) -> Callable[[Target], bool]:
+    return lambda target: globs.fits(target.modalias, pattern)
+
+
+def _is_hidden(found: re.Match[str]) -> Callable[[Target], bool | None]:
+    domain, bus, slot, function = (part and part.lower() for part in found.groups())
+    pattern = f"{int(domain or '0', 16):04x}:{int(bus, 16):02x}:{slot if slot == '*' else f'{int(slot, 16):02x}'}.{function}"
+    return lambda target: fits_pattern(pattern, [target.address])
 
 
 def _has_ids(numbers: competitors.Numbers) -> Callable[[Target], bool]:

@@ -21,7 +21,7 @@ def _in(places: Sequence[str], rest: str) -> Tuple[str, ...]:
 
 
 UDEV, LINK, NETWORK, TMPFILES = "udev", "link", "network", "tmpfiles"
-NETPLAN, NMSTATE, KEYFILE, IFCFG, IFUPDOWN = "netplan", "nmstate", "keyfile", "ifcfg", "ifupdown"
+NETPLAN, NMSTATE, KEYFILE, NM_CONF, IFCFG, IFUPDOWN = "netplan", "nmstate", "keyfile", "nm_conf", "ifcfg", "ifupdown"
 SYSFS_CONF, SCRIPT, DRIVERCTL, DPDK = "sysfs_conf", "script", "driverctl", "dpdk"
 LIBVIRT, NOVA, PROXMOX, PROXMOX_MAPPING = "libvirt", "nova", "proxmox", "proxmox_mapping"
 DRACUT, INITRAMFS_TOOLS, MKINITCPIO = "dracut", "initramfs_tools", "mkinitcpio"
@@ -38,6 +38,7 @@ PATTERNS = {
     KEYFILE: _in(
         ("/run/NetworkManager", "/etc/NetworkManager", "/usr/lib/NetworkManager"), "system-connections/*",
     ),
+    NM_CONF: ("/etc/NetworkManager/NetworkManager.conf",) + _in(("/etc", "/run", "/usr/lib"), "NetworkManager/conf.d/*.conf"),
     IFCFG: ("/etc/sysconfig/network-scripts/ifcfg-*", "/etc/sysconfig/network/ifcfg-*"),
     IFUPDOWN: ("/etc/network/interfaces", "/etc/network/interfaces.d/*"),
     SYSFS_CONF: ("/etc/sysfs.conf", "/etc/sysfs.d/*.conf"),
@@ -48,7 +49,7 @@ PATTERNS = {
     ),
     DRIVERCTL: ("/etc/driverctl.d/*",),
     DPDK: ("/etc/dpdk/interfaces",),
-    LIBVIRT: ("/etc/libvirt/qemu/*.xml", "/etc/libvirt/qemu/networks/*.xml"),
+    LIBVIRT: tuple(f"/etc/libvirt/{kind}/*.xml" for kind in ("qemu", "qemu/networks", "libxl", "ch")),
     NOVA: ("/etc/nova/nova.conf", "/etc/nova/nova.conf.d/*.conf", "/etc/nova/*.conf.d/*.conf"),
     PROXMOX: ("/etc/pve/qemu-server/*.conf",),
     PROXMOX_MAPPING: ("/etc/pve/mapping/pci.cfg",),
@@ -56,7 +57,7 @@ PATTERNS = {
     INITRAMFS_TOOLS: ("/etc/initramfs-tools/modules",),
     MKINITCPIO: ("/etc/mkinitcpio.conf", "/etc/mkinitcpio.conf.d/*.conf"),
 }
-MERGED = frozenset((UDEV, LINK, NETWORK, TMPFILES, NETPLAN, KEYFILE, DRACUT))
+MERGED = frozenset((UDEV, LINK, NETWORK, TMPFILES, NETPLAN, KEYFILE, NM_CONF, DRACUT))
 
 # Drop-ins of a .link or .network file NAME: NAME.d/*.conf.
 NETWORK_PLACES = _in(_SYSTEMD, "systemd/network")

@@ -30,6 +30,12 @@ def test_a_managed_device_of_libvirt_is_named_with_its_line(host):
     ]
 
 
+@pytest.mark.parametrize("kind", ["libxl", "ch"])
+def test_guests_of_libvirts_other_hypervisors_are_read(host, kind):
+    text = domain(f"<hostdev type='pci' managed='yes'><source>{ADDRESS}</source></hostdev>")
+    assert heads(of_devices(host, {f"etc/libvirt/{kind}/web.xml": text}, NIC)) == [(f"/etc/libvirt/{kind}/web.xml:3", True)]
+
+
 @pytest.mark.parametrize("encoding", ["klingon", "zlib", "rot13", "utf-16", "euc-jp", "idna"])
 def test_a_file_of_libvirt_is_read_whatever_encoding_it_declares(host, encoding):
     text = f"<?xml version='1.0' encoding='{encoding}'?>" + domain(f"<hostdev type='pci' managed='yes'><source>{ADDRESS}</source></hostdev>")

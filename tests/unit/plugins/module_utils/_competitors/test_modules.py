@@ -53,6 +53,40 @@ def test_the_command_line_is_read_as_modprobe_d_is(make_host):
     assert heads(of_vfs(host, {})) == [("/proc/cmdline", False), ("/proc/cmdline", False)]
 
 
+@pytest.mark.parametrize(("line", "device", "told"), [
+    ("alias pci:v00008086d000010D3sv* vfio-pci", {"driver": "native"}, True),
+    ("alias pci:v00008086d000010D3sv* e1000e", {"driver": "native"}, False),
+    ("alias pci:v00008086d000010D4sv* vfio-pci", {"driver": "native"}, False),
+    ("alias pci:v00008086d000010D3sv* vfio-pci", {}, False),
+    ("alias e1000e off", {}, False),
+])
+def test_an_alias_that_takes_the_place_of_a_devices_own_is_told_where_that_driver_is_declared(host, line, device, told):
+    assert heads(of_devices(host, {CONF: line + "\n"}, dict(device, match={"address": TWIN}))) == ([(f"{HERE}:1", True)] if told else [])
+
+
+def test_an_alias_in_the_place_of_a_cards_own_is_told_where_it_shall_have_vfs(host):
+    assert heads(of_vfs(host, {CONF: "alias pci:v00008086d000010C9* vfio-pci\n"})) == [(f"{HERE}:1", True)]
+
+
+@pytest.mark.parametrize(("argument", "told"), [
+    ("xen-pciback.hide=(0000:03:00.0)(07:00.0)", [("/proc/cmdline", False)]),
+    ("xen-pciback.hide=(3:0.0)", [("/proc/cmdline", False)]),
+    ("xen_pciback.hide=(03:*.*)", [("/proc/cmdline", False)]),
+    ("xen-pciback.hide=(0000:03:00.0) xen-pciback.hide=(04:00.0)", []),
+    ("xen-pciback.hide=(10000:03:00.0)", []),
+    ("rd.driver.pre=e1000e,nvme", [("/proc/cmdline", True)]),
+    ("rd.driver.pre=vfio-pci", []),
+    ("rd.driver.pre=", []),
+])
+def test_what_the_command_line_gives_to_another_driver_is_told(make_host, argument, told):
+    host = make_host(hosts.x86(cmdline=f"quiet {argument}"))
+    assert heads(of_devices(host, {}, {"match": {"address": TWIN}})) == told
+
+
+def test_a_card_that_is_hidden_by_xen_makes_no_vfs(make_host):
+    assert heads(of_vfs(make_host(hosts.x86(cmdline="xen-pciback.hide=(01:00.0)")), {})) == [("/proc/cmdline", False)]
+
+
 def test_a_card_that_shall_have_no_vfs_needs_no_driver(host):
     assert of_vfs(host, {CONF: "blacklist igb\n"}, number=0) == []
 

@@ -180,6 +180,26 @@ def test_a_keyfile_of_networkmanager_is_told_of_the_cards_that_it_is_for(host, t
     assert heads(of_vfs(host, {KEYFILE: text})) == expected
 
 
+@pytest.mark.parametrize(("match", "told"), [
+    ("interface-name:enp1s0", True), ("interface-name:=enp1s0", True), ("interface-name:enp1*;except:interface-name:enp1s1", True), ("enp1s0", True),
+    (f"mac:{MAC}", True), (MAC, True), ("driver:igb", True), ("*", True), ("except:interface-name:enp9s0", True), ("type:ethernet", True), (None, True),
+    ("interface-name:enp9s0", False), ("*,except:enp1s0", False), ("mac:52:54:00:99:99:99", False), ("driver:mlx5_core", False),
+])
+def test_networkmanagers_own_configuration_is_told_of_the_cards_that_it_is_for(host, match, told):
+    text = "[main]\nplugins=keyfile\n[device-pf]\n" + ("" if match is None else f"match-device={match}\n") + "sriov-num-vfs={}\n"
+    line = text.count("\n")
+    path = "etc/NetworkManager/conf.d/pf.conf"
+    assert heads(of_vfs(host, {path: text.format(4)})) == ([(f"/{path}:{line}", True)] if told else [])
+    assert of_vfs(host, {path: text.format(7)}) == []
+
+
+def test_a_drop_in_of_networkmanager_hides_its_namesake(host):
+    text = "[device]\nsriov-num-vfs=4\n"
+    assert heads(of_vfs(host, {"etc/NetworkManager/NetworkManager.conf": text})) == [("/etc/NetworkManager/NetworkManager.conf:2", True)]
+    files = {"etc/NetworkManager/NetworkManager.conf": "[main]\n", "usr/lib/NetworkManager/conf.d/a.conf": text, "etc/NetworkManager/conf.d/a.conf": "[main]\n"}
+    assert of_vfs(host, files) == []
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

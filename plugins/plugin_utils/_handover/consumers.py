@@ -80,7 +80,10 @@ def _devices(data: Any, chosen: Mapping[str, Any]) -> tuple[reading.Reader, tupl
     if "policy" in chosen:
         if len(rows) < len(entries):
             raise Problem("option 'policy': facts do not tell of policies; hand over the result of a run")
+        there = sorted({str(entry.get("policy")) for entry in entries})
         entries = [entry for entry in entries if entry.get("policy") == chosen["policy"]]
+        if there and not entries:
+            raise Problem(f"option 'policy': no device is of policy {chosen['policy']}; there are: {', '.join(there)}")
     if chosen.get("only_vfio"):
         entries = [entry for entry in entries if reader.on_vfio(entry["address"]) and entry.get("status") not in ("pending", "released")]
     if not entries:

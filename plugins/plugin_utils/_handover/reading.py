@@ -44,8 +44,14 @@ def normal(address: Any) -> str | None:
 def entries(data: Any) -> list[dict[str, Any]]:
     """Rows of a result, or devices of facts, as a list. Raises Problem for any other input.
 
-    ``data`` consists of the JSON types. A mapping with the key ``devices`` stands for what that key has.
+    ``data`` consists of the JSON types. A mapping with the key ``devices`` stands for what that key has, what a loop has registered for what
+    its tasks returned, and what pci_facts returned for its facts.
     """
+    if isinstance(data, Mapping) and isinstance(data.get("results"), list):
+        return [entry for result in data["results"] for entry in entries(result)]
+    for key in ("ansible_facts", "vfio_host"):
+        data = data[key] if isinstance(data, Mapping) and isinstance(data.get(key), Mapping) else data
+    _refuse_without(data)
     if isinstance(data, Mapping) and "devices" in data:
         data = data["devices"]
     if isinstance(data, Mapping):
@@ -59,6 +65,15 @@ def entries(data: Any) -> list[dict[str, Any]]:
     if problems:
         raise Problem(*problems)
     return [{**item, "address": normal(item["address"])} for item in data]
+
+
+def _refuse_without(data: Any) -> None:
+    """Raise Problem for the result of a task that has failed, or was skipped, and so has no devices."""
+    if isinstance(data, Mapping) and "devices" not in data:
+        if data.get("failed"):
+            raise Problem(f"the input is of a task that failed, so there is nothing to hand over: {data.get('msg') or 'it does not say why'}")
+        if data.get("skipped"):
+            raise Problem("the input is of a task that was skipped, so there is nothing to hand over: guard this one with the same 'when'")
 
 
 def is_row(entry: Mapping[str, Any]) -> bool:

@@ -53,8 +53,11 @@ ANY_DRIVER = ["libvirt", "qemu", "nova", "cloud_hypervisor"]
         {"changed": True, "devices": [row(DISK)]},
         [row(DISK)],
         row(DISK),
+        {"changed": False, "ansible_facts": {"vfio_host": by_address(DISK)}},
+        {"vfio_host": by_address(DISK)},
+        {"changed": True, "results": [{"item": "a", "devices": [row(DISK)]}, {"item": "b", "devices": []}]},
     ],
-    ids=["facts", "devices", "list", "view", "generator", "device", "result", "rows", "row"],
+    ids=["facts", "devices", "list", "view", "generator", "device", "result", "rows", "row", "registered facts", "all facts", "loop"],
 )
 def test_results_and_facts_are_taken_in_every_shape_they_have(shape):
     assert handover(shape, to="dpdk") == "-a 0000:05:00.0"
@@ -96,6 +99,18 @@ def test_the_input_is_left_as_it_was():
 @pytest.mark.parametrize("data", [None, 3, "0000:01:00.0", [["x"]], [{"address": "x"}], {"msg": "failed"}, [None]])
 def test_other_input_is_one_clear_error(data):
     assert "the result of passthrough or driver_override" in refused(data, "qemu")
+
+
+def test_what_a_task_that_failed_or_was_skipped_has_registered_is_told_as_such():
+    failed = {"failed": True, "msg": "0000:05:00.0 is in use"}
+    for data in (failed, {"results": [{"devices": [row(DISK)]}, failed]}):
+        assert "of a task that failed, so there is nothing to hand over: 0000:05:00.0 is in use" in refused(data, "dpdk")
+    assert "of a task that was skipped" in refused({"skipped": True, "skip_reason": "Conditional result was False"}, "dpdk")
+
+
+def test_a_policy_that_has_no_device_is_told_with_those_that_have():
+    data = [row(DISK, policy="disks"), row(GPU, policy="gpus")]
+    assert "option 'policy': no device is of policy disk; there are: disks, gpus" in refused(data, "dpdk", policy="disk")
 
 
 @pytest.mark.parametrize("data", [[], {"devices": []}, {"devices": {}}])

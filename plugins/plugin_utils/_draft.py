@@ -28,6 +28,8 @@ _ABOUT = """\
 # Take the "# " off what is to be taken, and rename the policy. A survey writes this file again as long as nobody edits it.
 ---
 """
+# On InfiniBand an address begins with the number of a queue, which a boot may change (source: linux drivers/infiniband/ulp/ipoib).
+_ETHERNET = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 _OFF = "# The IOMMU is off. Which devices go together is known after the boot that turns it on: survey again then.\n"
 
 
@@ -102,9 +104,10 @@ def identity(device: dict[str, Any], shared: Counter[str]) -> dict[str, str]:
         return {"uid": zpci["uid"]}
     if zpci:
         return {"function_id": zpci["function_id"]}
-    for card in () if device["is_vf"] else device["net"]:
-        if card["mac"] and shared[card["mac"]] <= 1:
-            return {"mac": card["mac"]}
+    # Of several interfaces some may be representors of VFs, whose addresses are made anew at each boot.
+    mac = device["net"][0]["mac"] or "" if len(device["net"]) == 1 and not device["is_vf"] else ""
+    if _ETHERNET.match(mac) and mac.strip("0:") and shared[mac] <= 1:
+        return {"mac": mac}
     if device["serial"] and shared[device["serial"]] <= 1:
         return {"serial": device["serial"]}
     return {"address": device["address"], "vendor": device["vendor"], "device": device["device"]}

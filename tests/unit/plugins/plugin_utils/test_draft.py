@@ -69,6 +69,15 @@ def test_a_name_that_yaml_would_read_otherwise_is_quoted():
     assert yaml.safe_load(_draft._flow(_draft.identity(device, Counter()))) == {"serial": "12: 34 #x"}
 
 
+@pytest.mark.parametrize("macs", [
+    ("00:00:00:00:00:00",), (None,), ("80:00:00:48:fe:80:00:00:00:00:00:00:24:8a:07:03:00:12:34:56",), ("52:54:00:00:00:01", "9a:00:00:00:00:01"),
+])
+def test_an_address_that_need_not_be_there_at_the_next_boot_identifies_no_card(macs):
+    net = [{"name": f"if{number}", "mac": mac, "address": mac} for number, mac in enumerate(macs)]
+    device = {"zpci": None, "net": net, "is_vf": False, "serial": None, "address": NIC, "vendor": "15b3", "device": "1013"}
+    assert _draft.identity(device, Counter()) == {"address": NIC, "vendor": "15b3", "device": "1013"}
+
+
 def test_a_serial_number_that_two_devices_have_identifies_none():
     device = {"zpci": None, "net": [], "is_vf": False, "serial": "S", "address": NIC, "vendor": "8086", "device": "0010"}
     shared = _draft._counts({"devices": {NIC: device, "0000:09:00.0": dict(device, address="0000:09:00.0")}})

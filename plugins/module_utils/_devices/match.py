@@ -216,14 +216,14 @@ def _address(text: str) -> str | None:
 
 
 def _mac(text: str) -> str | None:
-    """As sysfs prints it, also where it is written with dashes, as 5254.0012.3456 or as 525400123456; None for what is none. A glob may be any."""
+    """As sysfs prints it, also where it is written with dashes, as 5254.0012.3456 or as 525400123456; None for what no card has. A glob may be any."""
     if _MAC_OF_WORDS.match(text):
         digits = text.replace(".", "")
         return ":".join(digits[place:place + 2] for place in range(0, len(digits), 2))
     sets = _CHARACTERS.findall(text)
     plain = [part.replace("-", ":") for part in _CHARACTERS.split(text)]
     colons = "".join(part + one for part, one in zip(plain, [*sets, ""]))
-    return colons if _MAC.match(colons) or _MAGIC.search(text) else None
+    return colons if _MAGIC.search(text) or (_MAC.match(colons) and colons.strip("0:")) else None
 
 
 def _index(text: str) -> str | None:

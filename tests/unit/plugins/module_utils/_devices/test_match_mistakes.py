@@ -41,7 +41,7 @@ def test_a_mac_address_is_found_however_it_is_written(host, text):
     assert selected(host, mac=text) == [NIC]
 
 
-@pytest.mark.parametrize("text", ["5254.00000302", "52:54:00", "enp2s0"])
+@pytest.mark.parametrize("text", ["5254.00000302", "52:54:00", "enp2s0", "00:00:00:00:00:00"])
 def test_what_is_no_mac_address_is_refused_with_an_example_where_no_device_has_to_match_too(host, text):
     message = refused(host, match={"mac": text}, optional=True)
     assert f"'{text}' is no MAC address; one looks like 52:54:00:12:34:56" in message

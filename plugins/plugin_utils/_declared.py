@@ -141,6 +141,12 @@ def _check(option: dict[str, Any], value: Any, where: str, keys: Keys, problems:
         return
     kind = option.get("type", "str")
     told = at(of_item(origin[0], keys, variables=origin[1]))
+    if not keys and kind in ("dict", "list") and isinstance(value, str) and value.strip()[:1] in ("{", "["):
+        problems.append(
+            f"{where} must be {_KINDS[kind]}, and is the text {_shown(value)}: -e NAME=VALUE gives texts, and -e '{{\"{where}\": ...}}', in "
+            f"JSON, what is meant{told}"
+        )
+        return
     if not _is(kind, value):
         problems.append(f"{where} must be {_KINDS[kind]}, and is {_shown(value)}{told}")
         return

@@ -73,6 +73,10 @@ def test_all_unknown_variables_are_told_at_once():
 @pytest.mark.parametrize("values, told", [
     ({"passthrough_devices": []}, "passthrough_devices must be a mapping, and is a list"),
     ({"passthrough_devices": "gpus"}, "passthrough_devices must be a mapping, and is 'gpus'"),
+    ({"passthrough_devices": "{}"}, "passthrough_devices must be a mapping, and is the text '{}': -e NAME=VALUE gives texts, and "
+     "-e '{\"passthrough_devices\": ...}', in JSON, what is meant"),
+    ({"passthrough_sriov": " [1]"}, "passthrough_sriov must be a list, and is the text ' [1]': -e NAME=VALUE gives texts, and "
+     "-e '{\"passthrough_sriov\": ...}', in JSON, what is meant"),
     ({"passthrough_sriov": {}}, "passthrough_sriov must be a list, and is a mapping"),
     ({"passthrough_sriov": [7]}, "passthrough_sriov[0] must be a mapping, and is 7"),
     ({"passthrough_sriov": [{"match": {"mac": "x"}, "numvf": 7}]}, "passthrough_sriov[0]: unknown key 'numvf'; did you mean numvfs?"),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import LOADERS_OWN, normalize, parse, parse_wishes
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.iommu_arguments import TURNED_ON
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import Record, parse_record, refuse_newer
 from ansible_collections.vfio.host.plugins.module_utils._core.diff import piece
@@ -232,7 +233,7 @@ def _left(before: Goal, boot: Boot[Any], goal: Goal, request: Request) -> Goal |
     now = parse("".join(line for dummy, line in boot.entries[:1]))
 
     def of(wishes: Iterable[Wish]) -> list[Wish]:
-        others = [wish for wish in wishes if normalize(wish.name) not in named]
+        others = [wish for wish in wishes if normalize(wish.name) not in named and not _is_kept_out(wish.name, now)]
         return [
             _without_off(wish) if normalize(wish.name) in meant else wish
             for wish in others if not _is_meant(wish.name, now, meant)
@@ -262,6 +263,13 @@ def _is_meant(name: str, now: Line, meant: Mapping[str, Collection[str | None] |
         return False
     values = meant[normalize(name)]
     return values is None or set(now.values(name)) <= set(values)
+
+
+def _is_kept_out(name: str, now: Line) -> bool:
+    """Whether an argument of others is left out since a task has said that it be absent. Nothing declares that; with a boot loader whose
+    lines are edited in place it is not even kept. What goes where the IOMMU is turned on is another thing: devices declare it.
+    """
+    return not now.named(name) and normalize(name) not in TURNED_ON
 
 
 def _without_off(wish: Wish) -> Wish:

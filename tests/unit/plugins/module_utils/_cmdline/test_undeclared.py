@@ -18,7 +18,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Plan
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import HOSTS
 from ansible_collections.vfio.host.tests.unit.fake.faults import deaths
 
-LINE = "ro  intel_iommu=off quiet console=tty0 panic=5"
+LINE = "ro  intel_iommu=off amd_iommu=off quiet console=tty0 panic=5"
 BOTH = {"intel_iommu": "on", "iommu": "pt"}
 
 
@@ -62,15 +62,24 @@ def test_nobody_who_declares_single_arguments_is_told(host, how):
 
 
 def test_what_is_given_back_is_as_before_and_the_rest_stays(host):
-    run(host, BOTH, drop={"quiet": None})
+    run(host, BOTH, drop={"amd_iommu": "off"})
+    assert booted(host, "amd_iommu") == []
     predicted = run(host, {"iommu": "pt"}, RELEASE, check=True)
     result = run(host, {"iommu": "pt"}, RELEASE)
     assert (predicted["changed"], predicted["args"]) == (result["changed"], result["args"])
-    assert [booted(host, one) for one in ("intel_iommu", "iommu", "quiet", "console", "panic")] == [
-        ["off"], ["pt"], [None], ["tty0"], ["5"],
+    assert [booted(host, one) for one in ("intel_iommu", "iommu", "amd_iommu", "console", "panic")] == [
+        ["off"], ["pt"], ["off"], ["tty0"], ["5"],
     ]
     assert not run(host, {"iommu": "pt"}, RELEASE)["changed"]
     assert names(run(host, {"iommu": "pt"}, REPORT)) == []
+
+
+def test_what_a_task_has_said_to_be_absent_is_nobodys_to_declare_or_to_give_back(host):
+    run(host, {"iommu": "pt"})
+    run_areas({"cmdline": (host.area, Request({"panic": None}, False))}, False, open_journal=lambda: Journal(host.kernel, host.files))
+    assert names(run(host, {"iommu": "pt"}, REPORT)) == []
+    run(host, {}, RELEASE)
+    assert (booted(host, "iommu"), booted(host, "panic")) == ([], [])
 
 
 def test_all_that_is_given_back_leaves_nothing_of_ours(host):

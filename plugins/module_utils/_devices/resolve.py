@@ -212,26 +212,11 @@ def _claim(
             f"{entry.where}: count is {entry.count}, but {entry.match.text} matches {len(addresses)}"
             f"{': ' + ', '.join(addresses) if addresses else ''}"
             f"{'; count: 0 says that no device may match' if entry.count == 0 else ''}"
+            f"{_unseen(survey, selector, entry, forgotten, memory) if len(addresses) < entry.count else ''}"
         )
         return
     if not addresses and entry.count is None and not entry.optional:
-        hint = ""
-        if forgotten and _HIDDEN.intersection(entry.match.wanted):
-            hint = (
-                f"; {', '.join(forgotten)} are on VFIO and no rules file of a policy remembers what they were: "
-                "match these by address"
-            )
-        asleep = [one.address for one in survey.devices.values() if one.is_asleep and one.address not in memory.records]
-        if "serial" in entry.match.wanted and asleep:
-            hint += (
-                f"; {', '.join(asleep)} sleep (D3cold) and were not woken to be asked for a serial number: match these by address, or "
-                "wake them: echo on > power/control"
-            )
-        if "uid" in entry.match.wanted and any(
-            device.zpci and not device.zpci["uid_is_unique"] for device in survey.devices.values()
-        ):
-            hint += "; UIDs are not unique on this host (uid_is_unique is 0): match by function_id"
-        hint += _macs_in_use(survey, entry) + _no_pf(selector, entry)
+        hint = _unseen(survey, selector, entry, forgotten, memory)
         # Who has mistyped a value must not be told to do without the device; what was taken by this match was not mistyped.
         was_there = any(record.was_taken_by(entry.match.text) for record in memory.rules.values())
         remedy = ("" if was_there else selector.nearest(entry.match)) or "say optional: true where that is right"
@@ -245,6 +230,22 @@ def _claim(
             _add(survey, targets, problems, device, entry)
         else:
             problems.append(other)
+
+
+def _unseen(survey: Survey, selector: Selector, entry: Entry, forgotten: list[str], memory: Memory) -> str:
+    """What may keep a device that is there from being seen as what is wanted; each reason begins with a semicolon."""
+    hint = ""
+    if forgotten and _HIDDEN.intersection(entry.match.wanted):
+        hint = f"; {', '.join(forgotten)} are on VFIO and no rules file of a policy remembers what they were: match these by address"
+    asleep = [one.address for one in survey.devices.values() if one.is_asleep and one.address not in memory.records]
+    if "serial" in entry.match.wanted and asleep:
+        hint += (
+            f"; {', '.join(asleep)} sleep (D3cold) and were not woken to be asked for a serial number: match these by address, or "
+            "wake them: echo on > power/control"
+        )
+    if "uid" in entry.match.wanted and any(device.zpci and not device.zpci["uid_is_unique"] for device in survey.devices.values()):
+        hint += "; UIDs are not unique on this host (uid_is_unique is 0): match by function_id"
+    return hint + _macs_in_use(survey, entry) + _no_pf(selector, entry)
 
 
 def _macs_in_use(survey: Survey, entry: Entry) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import competitors
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, TWIN
 from ansible_collections.vfio.host.tests.unit.fake.model import Module, alias
@@ -141,6 +141,15 @@ def test_where_a_configured_id_names_it_the_file_is_told(make_host):
 def test_a_device_that_is_not_declared_is_not_looked_at(host):
     taken_by_id(host)
     assert host.take(EDU)["warnings"] == []
+
+
+@pytest.mark.parametrize("options", [{}, {"count": 1}, {"count": 2}])
+def test_what_ids_took_is_said_to_be_matched_by_address(host, options):
+    """As a host is whose ids are to be given up: what VFIO hides of it has never been seen."""
+    taken_by_id(host)
+    with pytest.raises(PlanError, match=f"; {NIC} .*on VFIO and no rules file of a policy remembers what they were: match these by address$"):
+        host.take(dict(options, match={"net": "enp2s0"}))
+    assert not host.take(dict(options, match={"net": "enp2s0"}, count=0))["changed"]
 
 
 @pytest.mark.parametrize("prefix", ["pci-", ""])

@@ -6,9 +6,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, NVME, TWIN
 
 NIC_ENTRY, NVME_ENTRY = {"match": {"net": "enp2s0"}}, {"match": {"serial": "NV01"}}
+RECIPES = (Path(__file__).parents[4] / "docs/recipes.md").read_text(encoding="utf-8")
 
 
 def policies(host):
@@ -18,12 +23,38 @@ def policies(host):
 def test_a_policy_is_renamed_without_an_unbind(run_module, host):
     run_module(host, "passthrough", devices={"gpus": [NIC_ENTRY, NVME_ENTRY]}, initramfs=False)
     host.faults.reset()
-    nothing = {"match": {"serial": "none"}, "optional": True}
-    result = run_module(host, "passthrough", devices={"guests": [NIC_ENTRY, NVME_ENTRY], "gpus": [nothing]}, initramfs=False)
+    result = run_module(host, "passthrough", devices={"guests": [NIC_ENTRY, NVME_ENTRY]}, undeclared="report", initramfs=False)
     assert {one["address"]: one["status"] for one in result["devices"]} == {NIC: "unchanged", NVME: "unchanged"}
     assert policies(host) == ["60-vfio-host-guests.rules"]
-    last = run_module(host, "passthrough", devices={"guests": [NIC_ENTRY, NVME_ENTRY]}, initramfs=False)
+    last = run_module(host, "passthrough", devices={"guests": [NIC_ENTRY, NVME_ENTRY]}, undeclared="report", initramfs=False)
     assert not last["changed"] and "warnings" not in last
+
+
+LIMITS = "etc/security/limits.d/90-vfio-host.conf"
+ACCESS = {"nodes": {name: {"group": "kvm"} for name in ("gpus", "storage")}, "memlock": {"users": {"vm": "16G"}}}
+BOTH = {"gpus": [NIC_ENTRY], "storage": [NVME_ENTRY]}
+
+
+def printed_command():
+    """The variables of the command that gives one policy back, as the page has it."""
+    return json.loads(re.search(r"passthrough_state=absent -e '(.*)'", RECIPES)[1])
+
+
+def test_a_policy_with_nothing_in_it_is_given_back_and_the_rest_stays_as_declared(run_module, host):
+    run_module(host, "passthrough", devices=BOTH, initramfs=False, **ACCESS)
+    result = run_module(host, "passthrough", devices=dict(BOTH, gpus=[]), initramfs=False, **ACCESS)
+    assert {one["address"]: one["status"] for one in result["devices"]} == {NIC: "released", NVME: "unchanged"}
+    assert policies(host) == ["60-vfio-host-storage.rules"]
+
+
+def test_the_printed_command_takes_nothing_of_what_the_inventory_declares_beside_the_policy(run_module, host):
+    run_module(host, "passthrough", devices=BOTH, initramfs=False, **ACCESS)
+    given = {name[len("passthrough_"):]: value for name, value in printed_command().items()}
+    # The role gives no kernel configuration where something is given back.
+    del given["kernel_config"]
+    result = run_module(host, "passthrough", state="absent", initramfs=False, **dict(ACCESS, **given))
+    assert [one["address"] for one in result["devices"]] == [NIC]
+    assert "vm - memlock" in (host.tree.root / LIMITS).read_text(encoding="utf-8")
 
 
 def test_one_policy_is_given_back_and_the_others_stay(run_module, host):

@@ -10,13 +10,13 @@ import ast
 import json
 import re
 import shlex
-import textwrap
 from pathlib import Path
 
 import pytest
 import yaml
 
 from ansible_collections.vfio.host.plugins.plugin_utils import _declared
+from ansible_collections.vfio.host.tests.tools import recipes
 
 ROOT = Path(__file__).parents[3]
 SPECS = yaml.safe_load((ROOT / "roles/passthrough/meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]
@@ -31,15 +31,9 @@ TASKS = (
 PREFIX = "vfio.host."
 
 
-def blocks(page, language):
-    """The code of a page in this language, each with the line that it begins at."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    found = re.finditer(rf"^( *)```{language}\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
-    return [(text[:one.start()].count("\n") + 2, textwrap.dedent(one[2])) for one in found]
-
-
 def listed(language):
-    return [pytest.param(code, id=f"{page}:{line}") for page in PAGES for line, code in blocks(page, language)]
+    pages = {page: recipes.blocks((ROOT / page).read_text(encoding="utf-8")) for page in PAGES}
+    return [pytest.param(one.code, id=f"{page}:{one.line}") for page, found in pages.items() for one in found if one.language == language]
 
 
 def check_variables(values):
@@ -110,3 +104,94 @@ def test_a_link_of_a_page_leads_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert ((ROOT / page).parent / target).exists(), target
+
+
+# What follows is about the scenario that runs the recipes.
+TABLE = yaml.safe_load((ROOT / "extensions/molecule/recipes/recipes.yml").read_text(encoding="utf-8"))
+RECIPES = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
+PAGE = """
+# Recipes
+
+```yaml
+passthrough_devices:
+  gpus:
+    - match: {address: "0000:41:00.0"}    # yours
+passthrough_timeout: 20
+```
+
+## Second
+
+1. Indented.
+
+   ```console
+   $ ansible-playbook -i inventory vfio.host.verify
+   # ulimit -l
+   64
+   # reboot
+   ```
+
+## Third
+"""
+
+
+def run_of(*entries, left_out=("Third",)):
+    return {"hosts": {"node1": "lab"}, "run": list(entries), "left_out": dict.fromkeys(left_out, "why")}
+
+
+FIRST = {"recipe": "Recipes", "words": {"41:00.0": "07:01.0"}, "steps": [{"declare": 1}]}
+SECOND = {"recipe": "Second", "steps": [{"run": 1}]}
+
+
+def test_each_recipe_of_the_page_is_run_on_the_lab_or_said_to_be_left_out():
+    assert recipes.actions(RECIPES, TABLE)
+
+
+def test_a_recipe_of_which_the_table_says_nothing_is_an_error():
+    with pytest.raises(recipes.TableError, match="A new one"):
+        recipes.actions(f"{RECIPES}\n## A new one\n", TABLE)
+
+
+def test_yaml_commands_and_reboots_of_a_page_become_actions_in_order():
+    found = recipes.actions(PAGE, run_of(FIRST, SECOND))
+    assert [(one["recipe"], one["do"]) for one in found] == [
+        ("Recipes", "name"), ("Recipes", "write"), ("Second", "name"), ("Second", "controller"), ("Second", "host"), ("Second", "lab")]
+    assert found[1]["content"] == PAGE.partition("```yaml\n")[2].partition("```")[0].replace("41:00.0", "07:01.0")
+    assert found[3]["command"] == "ansible-playbook -i inventory vfio.host.verify"
+    assert (found[4]["host"], found[4]["command"], found[4]["shows"]) == ("lab", "ulimit -l", "64\n")
+    assert found[5]["argv"] == ["reboot"]
+
+
+def test_what_is_declared_replaces_what_was_unless_it_is_added():
+    steps = [{"declare": 1}, {"declare": "passthrough_timeout: 30\n", "also": True}, {"declare": 1, "only": ["passthrough_timeout"]}]
+    written = [one["content"] for one in recipes.actions(PAGE, run_of({**FIRST, "steps": steps}, SECOND)) if one["do"] == "write"]
+    assert [list(yaml.safe_load(one)) for one in written] == [["passthrough_devices", "passthrough_timeout"]] * 2 + [["passthrough_timeout"]]
+    assert [yaml.safe_load(one)["passthrough_timeout"] for one in written] == [20, 30, 20]
+
+
+def test_what_is_left_out_is_a_recipe_or_a_block_with_the_reason():
+    table = run_of(FIRST, {**SECOND, "leaves": {1: "no such host"}, "steps": [{"run": 1, "lines": [1, 3]}]})
+    assert [one["do"] for one in recipes.actions(PAGE, table)] == ["name", "write", "name", "controller", "lab"]
+    assert recipes.left_out(table) == {"Third": "why", "Second, block 1": "no such host"}
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (run_of(FIRST), r"left out.*\['Second'\]"),
+        (run_of(FIRST, SECOND, left_out=["Third", "Fourth"]), r"\['Fourth'\]"),
+        (run_of(FIRST, SECOND, left_out=["Second", "Third"]), "or both"),
+        (run_of({**FIRST, "words": {"41:00.0": "", "42:00.0": ""}}, SECOND), "does not have 42:00.0"),
+        (run_of({**FIRST, "steps": []}, SECOND), "does not have 41:00.0"),
+        (run_of({**FIRST, "words": {}, "steps": []}, SECOND), r"of blocks \[1\], \[\] are run"),
+        (run_of(FIRST, {**SECOND, "leaves": {1: "why"}}), r"\[1\] are run as a whole, and \[1\] are left out"),
+        (run_of(FIRST, {**SECOND, "steps": [{"run": 1, "lines": [1, 3]}]}), r"of blocks \[1\], \[\] are run"),
+        (run_of(FIRST, {**SECOND, "steps": [{"run": 2}]}), "has 1 blocks there, and not 2"),
+        (run_of(FIRST, {**SECOND, "steps": [{"run": 1, "of": "Third"}]}), "Third: the page has no such recipe with a block"),
+        (run_of(FIRST, {**SECOND, "steps": [{"run": 1, "says_": []}]}), "what is this step to do"),
+        (run_of(FIRST, {**SECOND, "steps": [{"run": 1, "of": "Recipes"}]}), "begins with a command"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_table_that_does_not_fit_its_page_is_an_error_with_the_place(table, words):
+    with pytest.raises(recipes.TableError, match=words):
+        recipes.actions(PAGE, table)

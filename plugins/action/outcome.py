@@ -46,7 +46,7 @@ class ActionModule(ActionBase):
             mode=_outcome.VERIFIED if verify else _outcome.PLANNED if self._task.check_mode else _outcome.DONE,
             verbose=_screen.verbosity() > 0, hint=given.get("hint") or "",
         )
-        if not only_changes or _screen.verbosity() > 0 or waits or not rows or any(row.is_change for row in rows):
+        if not only_changes or _screen.verbosity() > 0 or waits or not rows or any(row.is_told for row in rows):
             _screen.show(lines)
         done.update(changed=False, lines=[line.text for line in lines], _ansible_verbose_override=True)
         differs = verify and (result.get("changed") or result.get("reboot_required"))

@@ -52,7 +52,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Standing:
-    """One host: its ``state`` of ORDER, the ``reasons`` as Refusals, the ``rows`` that change, what ``waits`` for a reboot."""
+    """One host: its ``state`` of ORDER, the ``reasons`` as Refusals, the ``rows`` that change or wait for a restart, what ``waits`` for a reboot."""
 
     host: str
     state: str
@@ -88,13 +88,14 @@ def _of_result(host: str, result: Mapping[str, Any], earlier: Mapping[str, Any],
     rows = _rows.rows(dict(result))
     if earlier:
         rows = _rows.merged(_rows.rows(dict(earlier)), rows)
-    changing, waits = tuple(row for row in rows if row.is_change), tuple(result.get("reboot_reasons") or ())
+    told, waits = tuple(row for row in rows if row.is_told), tuple(result.get("reboot_reasons") or ())
     undeclared = tuple(Refusal(str(one["reason"])) for one in result.get("undeclared") or ())
-    differs = bool(changing or result.get("changed") or result.get("diff") or verify and undeclared)
+    changing = any(row.is_change for row in told)
+    differs = bool(changing or result.get("changed") or result.get("diff") or verify and (undeclared or result.get("restart")))
     if not is_left and not (verify and (differs or result.get("reboot_required"))):
         return _elsewhere(host, warnings)
     state = WAITING if result.get("reboot_required") else CHANGED if differs else DECLARED if rows or undeclared else NOTHING
-    return Standing(host, state, undeclared, changing, waits, warnings)
+    return Standing(host, state, undeclared, told, waits, warnings)
 
 
 def _before(variables: Mapping[str, Any], checked: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -46,17 +46,20 @@ def lines(
     rows: Sequence[Row], *, host: str, width: int, mode: str, verbose: bool = False, waits: tuple[str, ...] = (), hint: str = "",
 ) -> list[Line]:
     """The Lines of one host. ``mode``: PLANNED, DONE or VERIFIED; ``waits``: why a reboot is required; ``hint``: what to do for it."""
-    changing = [row for row in rows if row.is_change]
+    told = [row for row in rows if row.is_told]
     planned = mode != DONE
     if not rows and not waits:
         return [Line(text, BAD) for text in fill([f"{host}  {_NOTHING[mode]}"], width, indent=_INDENT)]
-    if not changing and not waits:
+    if not told and not waits:
         return [Line(text, GOOD) for text in fill([f"{host}  {_as_declared(rows)}"], width, indent=_INDENT)] + (
             _table(rows, width) if verbose else []
         )
     screen = [Line(f"{host}  {_HEADS[mode]}", HEAD)]
-    screen += _table(rows if verbose else changing, width)
+    screen += _table(rows if verbose else told, width)
     screen += [Line(text, CHANGE) for text in fill([_sum(rows, planned)], width, indent=_INDENT)]
+    restarts = ", ".join(row.subject for row in rows if row.restart)
+    if restarts:
+        screen += [Line(text, BAD) for text in fill([f"A restart is required: {restarts}."], width, indent=_INDENT)]
     if waits:
         screen += [Line(text, BAD) for text in fill([f"A reboot is required{hint}."], width, indent=_INDENT)]
         for reason in waits:

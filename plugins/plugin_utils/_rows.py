@@ -29,7 +29,7 @@ _NAMELESS = "device"
 @dataclass(frozen=True)
 class Row:
     """One thing: ``kind``, a policy's name or a word; ``old`` and ``new``, its states, of which files have none; ``later``: only
-    after a reboot.
+    after a reboot; ``restart``: a service that runs otherwise until somebody restarts it.
     """
 
     sign: str
@@ -41,6 +41,7 @@ class Row:
     new: str = ""
     later: bool = False
     notes: tuple[str, ...] = ()
+    restart: bool = False
 
     @property
     def key(self) -> tuple[str, str | tuple[str, str]]:
@@ -49,8 +50,13 @@ class Row:
 
     @property
     def is_change(self) -> bool:
-        """Whether anything happens, or waits."""
+        """Whether anything happens, or waits for a reboot."""
         return self.sign != SAME
+
+    @property
+    def is_told(self) -> bool:
+        """Whether there is anything to say of it: no restart is a change of a run's, and one that is due is told until it was done."""
+        return self.is_change or self.restart
 
 
 def rows(result: dict[str, Any]) -> list[Row]:
@@ -65,6 +71,9 @@ def merged(earlier: list[Row], last: list[Row]) -> list[Row]:
     both = []
     for row in earlier:
         end = now.pop(row.key, None)
+        if row.restart:
+            # What ran then may have been restarted since, by a reboot if by nothing else.
+            row = replace(row, restart=end is not None and end.restart, notes=end.notes if end else ())
         if end is None:
             both.append(replace(row, later=False))
         elif not row.is_change:
@@ -218,7 +227,8 @@ def _limits(result: dict[str, Any]) -> list[Row]:
     return [
         Row(
             SAME if limit["status"] == "unchanged" else GIVE if limit["status"] == "released" else CHANGE, SETTINGS, "limit", limit["name"],
-            old=limit["limit_before"] or NONE, new=limit["limit"] or NONE, notes=("it has to be restarted",) if limit["restart"] else (),
+            old=limit["limit_before"] or NONE, new=limit["limit"] or NONE, restart=limit["restart"],
+            notes=(f"it runs with {limit['running']}: restart it",) if limit["restart"] else (),
         ) for limit in result.get("memlock") or ()
     ]
 

@@ -76,7 +76,8 @@ def _host(one: _fleet.Standing, record: dict[str, Any] | None) -> dict[str, Any]
         "state": one.state, "word": WORDS[one.state], "trouble": one.state in _TROUBLE,
         "brief": clean(_brief(one, told)), "about": clean(", ".join(about)), "sums": ", ".join(told), "functions": len(devices),
         "reasons": [_lines(reason.text) for reason in one.reasons], "waits": [clean(text) for text in one.waits],
-        "warnings": [clean(text) for text in one.warnings], "rows": [_row(row) for row in one.rows],
+        "warnings": [clean(text) for text in one.warnings], "rows": [_row(row) for row in one.rows if row.is_change],
+        "restarts": [clean(f"{row.subject}: {', '.join(row.notes)}") for row in one.rows if row.restart],
         "taken": _taken(devices),
     }
 
@@ -90,7 +91,10 @@ def _brief(one: _fleet.Standing, told: list[str]) -> str:
     if one.state in _TROUBLE:
         return one.reasons[0].text.partition("\n")[0] if one.reasons else "no task has asked it"
     taking = sum(row.group == DEVICES and row.sign == TAKE for row in one.rows)
-    found = [f"{counted(len(one.rows), 'change')}" + (f", {taking} to take" if taking else "")] if one.rows else []
+    changes = sum(row.is_change for row in one.rows)
+    found = [counted(changes, "change") + (f", {taking} to take" if taking else "")] if changes else []
+    restarts = ", ".join(row.subject for row in one.rows if row.restart)
+    found += [f"a restart is required: {restarts}"] if restarts else []
     return "; ".join(found + [reason.text for reason in one.reasons[:1]] + ([", ".join(told)] if told else []))
 
 

@@ -66,6 +66,17 @@ def test_verify_sums_up_hosts_that_are_not_as_declared(play_fleet, answers):
     assert played.status != 0 and "2 hosts: 1 as declared, 1 not as declared" in played.lines
 
 
+def test_a_service_that_waits_for_a_restart_is_no_failure_of_somebody_else_and_not_as_declared(play_fleet, answers):
+    limits = [dict(answers["declared"][0], restart=["guest.service"], memlock=[{
+        "kind": "unit", "name": "guest.service", "limit_before": "1", "limit": "1", "pid": 7, "running": "0", "restart": True, "status": "unchanged",
+    }])]
+    played = play_fleet("verify", hosts_of(one=limits, two=answers["declared"]), variables=DECLARED)
+    assert played.status != 0 and "2 hosts: 1 as declared, 1 not as declared" in played.lines
+    assert "one  not as declared: nothing is changed" in played.lines and "A restart is required: guest.service." in played.lines
+    played = play_fleet("converge", hosts_of(one=limits, two=answers["declared"]), variables=DECLARED)
+    assert played.status == 0 and "2 hosts: 2 as declared" in played.lines and "A restart is required: guest.service." in played.lines
+
+
 def test_survey_sums_up_and_so_does_a_callback_that_writes_json(play_fleet, result_of, host):
     facts = result_of(host, "pci_facts", owners=True)
     hosts = {"one": {"pci_facts": [facts]}, "two": {"pci_facts": [FAILED]}}

@@ -152,3 +152,24 @@ def test_what_waits_and_has_no_row_is_said_below_the_sum(result_of, host):
     result = result_of(host, "passthrough", devices={}, initramfs=False)
     result.update(reboot_reasons=["something else waits"], reboot_required=True)
     assert texts(result)[-1] == "  something else waits"
+
+
+def limit(before, restart):
+    """A result with one service; shapes as of the module passthrough."""
+    return {"devices": [], "diff": [], "reboot_reasons": [], "memlock": [{
+        "kind": "unit", "name": "guest.service", "limit_before": before, "limit": "536870912", "pid": 700,
+        "running": "8388608" if restart else "536870912", "restart": restart, "status": "unchanged" if before == "536870912" else "changed",
+    }]}
+
+
+def test_a_service_that_runs_with_another_limit_is_told_until_somebody_has_restarted_it():
+    told = ["      it runs with 8388608: restart it", "Done: nothing now.", "A restart is required: guest.service."]
+    shown = texts(limit("536870912", True))
+    assert shown[0] == "node1  done" and shown[1].split() == ["=", "limit", "guest.service", "536870912"] and shown[2:] == told
+    assert texts(limit("536870912", False)) == ["node1  as declared: 1 limit"]
+
+
+def test_a_service_that_was_restarted_meanwhile_is_not_told_of_any_more():
+    first, last = limit(None, True), limit("536870912", False)
+    assert texts(last, earlier=first)[-1] == "Done: 1 changed." and not [text for text in texts(last, earlier=first) if "restart" in text]
+    assert "restart" not in str(texts({"devices": [], "diff": [], "reboot_reasons": []}, earlier=first))

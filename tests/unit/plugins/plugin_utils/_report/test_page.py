@@ -127,6 +127,15 @@ def test_a_host_is_told_by_what_its_tasks_have_registered(variables, state):
     assert f'data-state="{state}"' in made({"node1": variables})
 
 
+def test_a_service_that_waits_for_a_restart_is_no_change():
+    limit = {
+        "kind": "unit", "name": "guest.service", "limit_before": "2", "limit": "2", "pid": 7, "running": "1", "restart": True, "status": "unchanged",
+    }
+    text = made({"node1": {"passthrough_result": {"changed": False, "devices": [], "memlock": [limit], "restart": ["guest.service"]}}})
+    assert 'data-state="declared"' in text and "a restart is required: guest.service" in text
+    assert "guest.service: it runs with 1: restart it" in text and "What a converge would change" not in text
+
+
 def test_refusals_for_one_reason_stand_together_with_links_to_the_hosts():
     text = made(fleet.fleet(100))
     (part,) = re.findall(r'<section class="look".*?</section>', text, re.DOTALL)

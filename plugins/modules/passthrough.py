@@ -488,7 +488,7 @@ memlock:
       type: str
       sample: "68719476736"
     pid:
-      description: The main process of a service that runs.
+      description: The main process of a service that runs. Of a template, that of its first instance that has to be restarted.
       returned: success
       type: int
     running:
@@ -496,7 +496,7 @@ memlock:
       returned: success
       type: str
     restart:
-      description: Whether it runs with another limit, so that it has to be restarted.
+      description: Whether it runs with another limit, so that it has to be restarted. Of a template, whether any of its instances does.
       returned: success
       type: bool
     status:
@@ -504,7 +504,9 @@ memlock:
       returned: success
       type: str
 restart:
-  description: Services that run with a limit other than the declared one. They need a restart, which this module does not do.
+  description:
+    - Services that run with a limit other than the declared one. They need a restart, which this module does not do.
+    - Of a template, these are its instances, but those that have a limit of their own in O(memlock).
   returned: with RV(memlock)
   type: list
   elements: str

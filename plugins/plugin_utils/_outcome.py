@@ -57,7 +57,7 @@ def lines(
     screen = [Line(f"{host}  {_HEADS[mode]}", HEAD)]
     screen += _table(rows if verbose else told, width)
     screen += [Line(text, CHANGE) for text in fill([_sum(rows, planned)], width, indent=_INDENT)]
-    restarts = ", ".join(row.subject for row in rows if row.restart)
+    restarts = ", ".join(name for row in rows for name in row.restart)
     if restarts:
         screen += [Line(text, BAD) for text in fill([f"A restart is required: {restarts}."], width, indent=_INDENT)]
     if waits:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import template_of
 from ansible_collections.vfio.host.plugins.plugin_utils._text import name_of, short
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _NAMELESS = "device"
 @dataclass(frozen=True)
 class Row:
     """One thing: ``kind``, a policy's name or a word; ``old`` and ``new``, its states, of which files have none; ``later``: only
-    after a reboot; ``restart``: a service that runs otherwise until somebody restarts it.
+    after a reboot; ``restart``: services that run otherwise until somebody restarts them.
     """
 
     sign: str
@@ -41,7 +42,7 @@ class Row:
     new: str = ""
     later: bool = False
     notes: tuple[str, ...] = ()
-    restart: bool = False
+    restart: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str | tuple[str, str]]:
@@ -56,7 +57,7 @@ class Row:
     @property
     def is_told(self) -> bool:
         """Whether there is anything to say of it: no restart is a change of a run's, and one that is due is told until it was done."""
-        return self.is_change or self.restart
+        return self.is_change or bool(self.restart)
 
 
 def rows(result: dict[str, Any]) -> list[Row]:
@@ -73,7 +74,7 @@ def merged(earlier: list[Row], last: list[Row]) -> list[Row]:
         end = now.pop(row.key, None)
         if row.restart:
             # What ran then may have been restarted since, by a reboot if by nothing else.
-            row = replace(row, restart=end is not None and end.restart, notes=end.notes if end else ())
+            row = replace(row, restart=end.restart if end else (), notes=end.notes if end else ())
         if end is None:
             both.append(replace(row, later=False))
         elif not row.is_change:
@@ -224,12 +225,18 @@ def _nodes(result: dict[str, Any]) -> list[Row]:
 
 
 def _limits(result: dict[str, Any]) -> list[Row]:
+    limits = result.get("memlock") or ()
+    restart: dict[str, list[str]] = {}
+    names = {str(limit["name"]) for limit in limits}
+    for service in map(str, result.get("restart") or ()):
+        # Of a template, what has to be restarted are its instances.
+        restart.setdefault(service if service in names else template_of(service) or service, []).append(service)
     return [
         Row(
             SAME if limit["status"] == "unchanged" else GIVE if limit["status"] == "released" else CHANGE, SETTINGS, "limit", limit["name"],
-            old=limit["limit_before"] or NONE, new=limit["limit"] or NONE, restart=limit["restart"],
-            notes=(f"it runs with {limit['running']}: restart it",) if limit["restart"] else (),
-        ) for limit in result.get("memlock") or ()
+            old=limit["limit_before"] or NONE, new=limit["limit"] or NONE, restart=tuple(restart.get(limit["name"], ())),
+            notes=(f"{restart[limit['name']][0]} runs with {limit['running']} until it is restarted",) if limit["name"] in restart else (),
+        ) for limit in limits
     ]
 
 

@@ -20,7 +20,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.foreign import For
 from ansible_collections.vfio.host.plugins.module_utils._host.words import number as whole_number
 from ansible_collections.vfio.host.plugins.module_utils._memlock import records, rivals
 from ansible_collections.vfio.host.plugins.module_utils._memlock.plan import Plan, Request, Running, State, make_plan
-from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import Limit
+from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import Limit, template_of
 
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
@@ -62,6 +62,12 @@ class MemlockArea:
             )
         notes = list(foreign.notes)
         running = {} if not state.has_systemd else self._running(sorted({*wishes.units, *state.units}), notes)
+        for unit in [one for one in running if one not in wishes.units and one not in state.units]:
+            limit = wishes.units.get(template_of(unit) or "")
+            where = rivals.later_dropins(foreign, unit, limit=limit) if limit else []
+            if where:
+                del running[unit]
+                notes.append(f"{unit} has another limit than {template_of(unit)}: {'; '.join(where)}")
         return replace(state, rivals=found, absent=tuple(absent), running=running, notes=tuple(notes))
 
     def _ours(self) -> State:
@@ -83,21 +89,24 @@ class MemlockArea:
         return make_plan(state, request)
 
     def _running(self, units: List[str], notes: List[str]) -> Dict[str, Running]:
-        """Of each service that runs, its main process and that one's limits. ``notes`` gains what systemd does not tell."""
+        """Of each service that runs, its main process and that one's limits; a template has none, and all its instances have. ``notes``
+        gains what systemd does not tell.
+        """
         found: Dict[str, Running] = {}
         for unit in units:
-            if unit.endswith("@.service"):
-                continue  # a template has no process
-            status, out, err = self._fs.run(["systemctl", "show", "--property=MainPID", "--value", "--", unit])
-            pid = out.strip()
-            found_pid = whole_number(pid)
-            if status or found_pid is None:
+            # A pattern gives all units that systemd has in memory (source: systemd src/systemctl/systemctl-show.c verb_show()).
+            asked = unit.replace("@.", "@*.")
+            status, out, err = self._fs.run(["systemctl", "show", "--property=Id", "--property=MainPID", "--", asked])
+            processes = _main_processes(out)
+            if status or processes is None or (asked == unit and len(processes) != 1):
                 notes.append(f"whether {unit} has to be restarted is not known: systemctl show says: {last_words(out, err)}")
                 continue
-            limits = self._limits(found_pid) if found_pid else None
-            if limits is not None:
-                found[unit] = limits
-        return found
+            for name, pid in processes.items():
+                limits = self._limits(pid) if pid else None
+                if limits is not None:
+                    # A service may go by another name than systemd's own for it.
+                    found[unit if asked == unit else name] = limits
+        return {name: found[name] for name in sorted(found)}
 
     def _limits(self, pid: int) -> Optional[Running]:
         data = self._fs.read_file(f"{self._fs.proc}/{pid}/limits")
@@ -116,6 +125,20 @@ class MemlockArea:
             if status:
                 raise ApplyError(f"systemd does not read its units again: systemctl daemon-reload says: {last_words(out, err)}")
         return plan
+
+
+def _main_processes(text: str) -> Optional[Dict[str, int]]:
+    """Name of a unit -> the number of its main process, 0 for none, of all that systemctl show tells of; None where it tells something else."""
+    found: Dict[str, int] = {}
+    for part in text.split("\n\n"):
+        if not part.strip():
+            continue
+        told = dict(line.split("=", 1) for line in part.strip().split("\n") if "=" in line)
+        pid = whole_number(told.get("MainPID", ""))
+        if pid is None or "Id" not in told:
+            return None
+        found[told["Id"]] = pid
+    return found
 
 
 __all__ = ("MemlockArea",)

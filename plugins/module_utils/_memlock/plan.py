@@ -15,7 +15,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.diff import of_fil
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import RELEASE, REPORT, remedy
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._memlock.records import dropin, dropin_path, limits
-from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import Limit, Wishes
+from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import Limit, Wishes, template_of
 
 UNCHANGED, CHANGED, RELEASED = "unchanged", "changed", "released"
 
@@ -36,8 +36,8 @@ class Running(NamedTuple):
 @dataclass(frozen=True)
 class State:
     """What is on the host. ``units`` and ``users``: the limits in files of ours; ``running``: unit -> its main process, of those that
-    have one; ``texts``: path -> text of our files; ``rivals``: key (as in messages) -> where others set it otherwise; ``absent``:
-    sentences about units and users that are not there; ``has_systemd``: it runs.
+    have one, and of all instances of templates; ``texts``: path -> text of our files; ``rivals``: key (as in messages) -> where others
+    set it otherwise; ``absent``: sentences about units and users that are not there; ``has_systemd``: it runs.
     """
 
     units: Mapping[str, Limit]
@@ -67,14 +67,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Row:
-    """One service or user, and how it ends. ``limit``: None where ours is taken away."""
+    """One service or user, and how it ends. ``limit``: None where ours is taken away; ``running``: of a template, its first instance that
+    has to be restarted; ``restart``: what has to be restarted, the service, or instances of the template.
+    """
 
     kind: str
     name: str
     limit: Optional[Limit]
     before: Optional[Limit]
     running: Optional[Running]
-    has_to_restart: bool
+    restart: Tuple[str, ...] = ()
 
     @property
     def status(self) -> str:
@@ -87,7 +89,7 @@ class Row:
         return {
             "kind": self.kind, "name": self.name, "limit_before": None if self.before is None else self.before.text,
             "limit": None if self.limit is None else self.limit.text, "pid": self.running.pid if self.running else None,
-            "running": self.running.words if self.running else None, "restart": self.has_to_restart, "status": self.status,
+            "running": self.running.words if self.running else None, "restart": bool(self.restart), "status": self.status,
         }
 
 
@@ -126,7 +128,7 @@ class Plan:
     def result(self) -> Dict[str, Any]:
         """The area's own part of a task's result."""
         return {
-            "memlock": [one.facts() for one in self.rows], "restart": [one.name for one in self.rows if one.has_to_restart],
+            "memlock": [one.facts() for one in self.rows], "restart": [name for one in self.rows for name in one.restart],
         }
 
 
@@ -152,22 +154,26 @@ def make_plan(state: State, request: Request) -> Plan:
             undeclared += [_left(kind, name, limit) for name, limit in sorted(after.items())]
         after.update({name: limit for name, limit in wanted.items() if limit is not None})
         told = sorted(set(wanted) | (set(before) - set(after)))
-        rows += [_row(state, kind, name, after.get(name), before.get(name)) for name in told]
+        rows += [_row(state, kind, name, after.get(name), before.get(name), after) for name in told]
         ends[kind] = after
     files = _files(state, request, ends)
     return Plan(state, request, rows, files, list(state.notes) + [one["reason"] for one in undeclared], undeclared)
 
 
-def _row(state: State, kind: str, name: str, limit: Optional[Limit], before: Optional[Limit]) -> Row:
-    running = state.running.get(name) if kind == "unit" else None
-    if running is None:
-        has_to_restart = False
-    elif limit is None:
+def _row(state: State, kind: str, name: str, limit: Optional[Limit], before: Optional[Limit], own: Mapping[str, Limit]) -> Row:
+    if kind == "user":
+        return Row(kind, name, limit, before, None)
+    # An instance that is declared has a limit of its own.
+    runs = {one: running for one, running in state.running.items() if one == name or (template_of(one) == name and one not in own)}
+    restart = tuple(one for one, running in runs.items() if _has_to_restart(running, limit, before))
+    return Row(kind, name, limit, before, runs.get(restart[0] if restart else name), restart)
+
+
+def _has_to_restart(running: Running, limit: Optional[Limit], before: Optional[Limit]) -> bool:
+    if limit is None:
         # What it would have without ours only a restart tells; until then it has what was declared.
-        has_to_restart = before is not None and running.soft == before.size
-    else:
-        has_to_restart = (running.soft, running.hard) != (limit.size, limit.size)
-    return Row(kind, name, limit, before, running, has_to_restart)
+        return before is not None and running.soft == before.size
+    return (running.soft, running.hard) != (limit.size, limit.size)
 
 
 def _left(kind: str, name: str, limit: Limit) -> Dict[str, str]:

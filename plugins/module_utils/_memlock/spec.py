@@ -105,6 +105,12 @@ def _limit(where: str, value: object, problems: List[str]) -> Optional[Limit]:
     return limit
 
 
+def template_of(unit: str) -> Optional[str]:
+    """The template that a service is an instance of; None for one that is none."""
+    stem, at, instance = unit[:-len(".service")].partition("@")
+    return f"{stem}@.service" if at and instance else None
+
+
 def parse_limit(value: object) -> Optional[Limit]:
     """The Limit that a value means; None for what is none."""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
@@ -116,4 +122,4 @@ def parse_limit(value: object) -> Optional[Limit]:
     return Limit(int(found.group(1)) * 1024 ** _POWERS[found.group(2)]) if found else None
 
 
-__all__ = ("Limit", "Wishes", "parse", "parse_limit")
+__all__ = ("Limit", "Wishes", "parse", "parse_limit", "template_of")

@@ -77,7 +77,7 @@ def _host(one: _fleet.Standing, record: dict[str, Any] | None) -> dict[str, Any]
         "brief": clean(_brief(one, told)), "about": clean(", ".join(about)), "sums": ", ".join(told), "functions": len(devices),
         "reasons": [_lines(reason.text) for reason in one.reasons], "waits": [clean(text) for text in one.waits],
         "warnings": [clean(text) for text in one.warnings], "rows": [_row(row) for row in one.rows if row.is_change],
-        "restarts": [clean(f"{row.subject}: {', '.join(row.notes)}") for row in one.rows if row.restart],
+        "restarts": [clean(f"{', '.join(row.restart)}: to lock {row.new}") for row in one.rows if row.restart],
         "taken": _taken(devices),
     }
 
@@ -93,7 +93,7 @@ def _brief(one: _fleet.Standing, told: list[str]) -> str:
     taking = sum(row.group == DEVICES and row.sign == TAKE for row in one.rows)
     changes = sum(row.is_change for row in one.rows)
     found = [counted(changes, "change") + (f", {taking} to take" if taking else "")] if changes else []
-    restarts = ", ".join(row.subject for row in one.rows if row.restart)
+    restarts = ", ".join(name for row in one.rows for name in row.restart)
     found += [f"a restart is required: {restarts}"] if restarts else []
     return "; ".join(found + [reason.text for reason in one.reasons[:1]] + ([", ".join(told)] if told else []))
 

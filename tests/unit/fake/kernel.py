@@ -156,8 +156,10 @@ class FakeKernel(Drivers):
         if words == ["systemctl", "daemon-reload"]:
             self.told_systemd += 1
             return 0, "", ""
-        if words[:4] == ["systemctl", "show", "--property=MainPID", "--value"]:
-            return 0, f"{self.spec.services.get(words[-1], (0,))[0]}\n", ""
+        if words[:4] == ["systemctl", "show", "--property=Id", "--property=MainPID"]:
+            # As systemd 257 prints it: a name is told of whether it runs or not, of a pattern what is in memory.
+            names = [one for one in self.spec.services if fnmatchcase(one, words[-1])] if "*" in words[-1] else [words[-1]]
+            return 0, "\n".join(f"MainPID={self.spec.services.get(one, (0,))[0]}\nId={one}\n" for one in names), ""
         if words[0] == "rmmod":
             self.tree.unregister(self._modules.pop(words[-1]))
             return 0, "", ""

@@ -73,6 +73,33 @@ def test_a_service_that_runs_with_another_limit_has_to_be_restarted(run_module, 
     assert (again["changed"], again["restart"]) == (False, [QEMU])
 
 
+def test_instances_that_run_with_another_limit_than_their_template_have_to_be_restarted(run_module, make_served):
+    host = make_served({
+        "qemu@a.service": (700, 64 * GIB, 64 * GIB), "qemu@b.service": (701, 8388608, 8388608), "qemu@c.service": (0, 0, 0),
+        "qemu@d.service": (703, 8388608, 64 * GIB), "qemu@own.service": (704, GIB, GIB), "dpdk.service": (705, GIB, GIB),
+        "qemu@other.service": (706, 2 * GIB, 2 * GIB),
+    })
+    put(host, "/etc/systemd/system/qemu@other.service.d/95-mine.conf", "[Service]\nLimitMEMLOCK=2G\n")
+    wish = {"memlock": {"units": {"qemu@.service": "64G", "qemu@own.service": "1G"}}, "initramfs": False}
+    result = run_module(host, "passthrough", **wish)
+    assert result["restart"] == ["qemu@b.service", "qemu@d.service"]
+    assert [(one["name"], one["pid"], one["running"], one["restart"]) for one in result["memlock"]] == [
+        ("qemu@.service", 701, "8388608", True), ("qemu@own.service", 704, str(GIB), False),
+    ]
+    assert (
+        "qemu@other.service has another limit than qemu@.service: /etc/systemd/system/qemu@other.service.d/95-mine.conf:2 says 2G, "
+        "which is read after ours"
+    ) in str(result["warnings"])
+    released = run_module(host, "passthrough", state="absent", initramfs=False)
+    assert released["restart"] == ["qemu@a.service", "qemu@own.service"]
+
+
+def test_a_template_without_instances_has_nothing_to_restart(run_module, host):
+    result = run_module(host, "passthrough", memlock={"units": {"qemu@.service": "64G"}}, initramfs=False)
+    assert (result["restart"], result.get("warnings", [])) == ([], [])
+    assert [(one["pid"], one["running"]) for one in result["memlock"]] == [(None, None)]
+
+
 @pytest.mark.parametrize("value, size", [("64G", 64 * GIB), (68719476736, 64 * GIB), ("8M", 8 * 1024 ** 2), ("4097", 4097)])
 def test_a_limit_is_bytes_or_a_size(run_module, host, value, size):
     run_module(host, "passthrough", memlock={"units": {QEMU: value}, "users": {"vm": value}}, initramfs=False)

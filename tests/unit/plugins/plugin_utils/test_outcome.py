@@ -156,17 +156,25 @@ def test_what_waits_and_has_no_row_is_said_below_the_sum(result_of, host):
 
 def limit(before, restart):
     """A result with one service; shapes as of the module passthrough."""
-    return {"devices": [], "diff": [], "reboot_reasons": [], "memlock": [{
+    return {"devices": [], "diff": [], "reboot_reasons": [], "restart": ["guest.service"] if restart else [], "memlock": [{
         "kind": "unit", "name": "guest.service", "limit_before": before, "limit": "536870912", "pid": 700,
         "running": "8388608" if restart else "536870912", "restart": restart, "status": "unchanged" if before == "536870912" else "changed",
     }]}
 
 
 def test_a_service_that_runs_with_another_limit_is_told_until_somebody_has_restarted_it():
-    told = ["      it runs with 8388608: restart it", "Done: nothing now.", "A restart is required: guest.service."]
+    told = ["      guest.service runs with 8388608 until it is restarted", "Done: nothing now.", "A restart is required: guest.service."]
     shown = texts(limit("536870912", True))
     assert shown[0] == "node1  done" and shown[1].split() == ["=", "limit", "guest.service", "536870912"] and shown[2:] == told
     assert texts(limit("536870912", False)) == ["node1  as declared: 1 limit"]
+
+
+def test_instances_that_wait_for_a_restart_are_named_and_not_their_template():
+    result = limit("536870912", True)
+    result["memlock"][0]["name"], result["restart"] = "qemu@.service", ["qemu@a.service", "qemu@b.service"]
+    shown = texts(result)
+    assert shown[2] == "      qemu@a.service runs with 8388608 until it is restarted"
+    assert shown[-1] == "A restart is required: qemu@a.service, qemu@b.service."
 
 
 def test_a_service_that_was_restarted_meanwhile_is_not_told_of_any_more():

@@ -133,7 +133,7 @@ def test_a_service_that_waits_for_a_restart_is_no_change():
     }
     text = made({"node1": {"passthrough_result": {"changed": False, "devices": [], "memlock": [limit], "restart": ["guest.service"]}}})
     assert 'data-state="declared"' in text and "a restart is required: guest.service" in text
-    assert "guest.service: it runs with 1: restart it" in text and "What a converge would change" not in text
+    assert "guest.service: to lock 2" in text and "What a converge would change" not in text
 
 
 def test_refusals_for_one_reason_stand_together_with_links_to_the_hosts():

@@ -19,7 +19,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Callable, ContextManager, Dict, Iterable, List, Mapping, Optional, Tuple
 
-from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told, tried
+from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told
 from ansible_collections.vfio.host.plugins.module_utils._core.objection import marked
 from ansible_collections.vfio.host.plugins.module_utils._host import signals
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, InputError, PlanError, RolledBack
@@ -170,23 +170,23 @@ def _apply_all(areas: Mapping[str, Area], plans: Plans, journal: Journal, keep: 
     except ENDINGS as error:
         signals.hold_all()
         messages = told(error, doing)
-        problems = _restored(journal)
+        problems = _said(journal.restore, "putting everything back")
         if problems and keep:
             # The timer goes on with the journal.
             raise ApplyError(*(messages + problems)) from error
-        problems += tried(journal.drop)
+        problems += _said(journal.drop_restored)
         if problems:
             raise ApplyError(*(messages + problems)) from error
         raise RolledBack(*(messages + [_ALL_BACK])) from error
     return done
 
 
-def _restored(journal: Journal) -> List[str]:
-    """Restore everything; a sentence for each thing that could not be."""
+def _said(call: Callable[[], List[str]], doing: str = "") -> List[str]:
+    """What a call of the journal says, or what it ended with."""
     try:
-        return journal.restore()
+        return call()
     except ENDINGS as error:
-        return told(error, "putting everything back")
+        return told(error, doing)
 
 
 def require_root(fs: Sysfs) -> None:

@@ -7,8 +7,8 @@
 """The journal of a run: everything that it changes, as it was before, kept below /run until the run has ended well.
 
 A run remembers a thing before it touches it for the first time. restore() puts all of it back: for a run that fails, for a
-change that nobody confirms, and for the run after one that was killed. A boot ends it, as it ends most of what is in it; what
-the next boot reads is whole at any moment, and says itself whose it is.
+change that nobody confirms, and for the run after one that was killed, or that could not put everything back. A boot ends it, as
+it ends most of what is in it; what the next boot reads is whole at any moment, and says itself whose it is.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ VERSION = 1  # of the format
 _NAME = "journal.json"
 _SHORTEST = 10  # seconds that a driver has to let go, at least
 _BY_KIND = {kind.__name__: kind for kind in KINDS}
+_Key = Tuple[str, str]  # the kind of a resource, and what it is of
 
 
 class Journal:
@@ -60,7 +61,9 @@ class Journal:
         self._task = task
         self._begun = time.strftime("%Y-%m-%d %H:%M:%S %z")
         self._resources: List[Resource] = []
-        self._known: Set[Tuple[str, str]] = set()
+        self._known: Set[_Key] = set()
+        self._restored: Set[_Key] = set()  # by restore()
+        self._is_rest = False  # what is in it is what a run could not restore, and nothing else
         self._checks: List[Callable[[List[str]], List[str]]] = []
         # Address -> what a person calls the device, for messages.
         self.names: Dict[str, str] = {}
@@ -75,12 +78,17 @@ class Journal:
         """When the run began: '2026-11-29 14:02:11 +0000'."""
         return self._begun
 
+    @property
+    def is_rest(self) -> bool:
+        """Whether it holds what a run could not restore, and no more."""
+        return self._is_rest
+
     def remember(self, *resources: Resource, files: Iterable[str] = ()) -> None:
         """Keep resources, and ``files`` as they are now, before any of them is touched. What is known already stays as it was
         first. Raises ApplyError, PlanError.
         """
         signals.check()
-        new: Dict[Tuple[str, str], Resource] = {}
+        new: Dict[_Key, Resource] = {}
         of_files = [File.now(self._edges.files, path) for path in files if ("File", path) not in self._known]
         for resource in (*of_files, *resources):
             key = _key(resource)
@@ -117,6 +125,7 @@ class Journal:
             # What is known of a PF's number tells of its VFs and their probing, too, as they were before that.
             remade = {resource.address for resource in chosen if isinstance(resource, Vfs)}
             last_first = [resource for resource in reversed(chosen) if not _is_told_by(resource, remade)]
+            self._restored = {_key(resource) for resource in chosen if _is_told_by(resource, remade)}
             # Only its driver can give a PF the VFs that it had, so that comes before them.
             makers = {resource.address for resource in chosen if isinstance(resource, Vfs) and resource.vfs}
             order = sorted(last_first, key=lambda one: Vfs.rank - 0.5 if isinstance(one, Binding) and one.address in makers else one.rank)
@@ -142,7 +151,23 @@ class Journal:
         what = resource.what
         if isinstance(resource, (Autoprobe, Binding, Vfs)) and resource.address in self.names:
             what = what.replace(resource.address, f"{resource.address} ({self.names[resource.address]})", 1)
-        return [f"{what}: {message}" for message in tried(call, self._edges)]
+        messages = tried(call, self._edges)
+        (self._restored.discard if messages else self._restored.add)(_key(resource))
+        return [f"{what}: {message}" for message in messages]
+
+    def drop_restored(self) -> List[str]:
+        """Forget what restore() has restored. The rest is kept for the next run, which a sentence says. Raises ApplyError."""
+        # Of what is stuck there are notes, by which the next run goes: it would only wait once more.
+        stuck = self._edges.fs.stuck_writes()
+        self._resources = [
+            resource for resource in self._resources if _key(resource) not in self._restored and getattr(resource, "address", None) not in stuck
+        ]
+        if not self._resources:
+            self.drop()
+            return []
+        self._is_rest = True
+        self._write()
+        return ["the next run tries once more to put that back"]
 
     def drop(self) -> None:
         """Forget everything: the run has ended well, or all is restored. Raises ApplyError."""
@@ -165,6 +190,7 @@ class Journal:
             record = versions.parsed(text, self._path, known=VERSION)
             task, begun = words(record["task"]), words(record["time"])
             self._resources = [_resource(kind, fields) for kind, fields in record["resources"]]
+            self._is_rest = bool(record.get("is_rest"))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PlanError(
                 f"{self._path}, by which a run that was cut off can be taken back, cannot be read ({type(error).__name__}: {error}): "
@@ -179,7 +205,8 @@ class Journal:
         files.own(files.journal)
         # Fields are what JSON can hold, so nothing of them has to be copied.
         rows = [[type(resource).__name__, vars(resource)] for resource in self._resources]
-        files.put(self._path, json.dumps({"v": VERSION, "task": self._task, "time": self._begun, "resources": rows}), mode=0o600)
+        record = {"v": VERSION, "task": self._task, "time": self._begun, "is_rest": self._is_rest, "resources": rows}
+        files.put(self._path, json.dumps(record), mode=0o600)
 
 
 def _resource(kind: str, fields: Dict[str, Any]) -> Resource:
@@ -218,29 +245,32 @@ def _is_told_by(resource: Resource, remade: Set[str]) -> bool:
     return (isinstance(resource, Binding) and resource.physfn in remade) or (isinstance(resource, Autoprobe) and resource.address in remade)
 
 
-def _key(resource: Resource) -> Tuple[str, str]:
+def _key(resource: Resource) -> _Key:
     """What a resource is of: its kind, and its path, address, module or commands, which is its first field."""
     return type(resource).__name__, str(next(iter(vars(resource).values())))
 
 
 class CutOff(NamedTuple):
-    """A run that was killed: which and when, and why what it had changed is not all put back: sentences."""
+    """A run that was killed, or that could not put everything back (``is_rest``): which and when, and why what it had changed is not all
+    put back: sentences.
+    """
 
     task: str
     begun: str
     problems: List[str]
+    is_rest: bool
 
     def sentence(self, is_check: bool, became: str = "was cut off before its end") -> str:
-        """For the user. ``became``: what became of the run."""
-        what = f"the run by {self.task} that began at {self.begun} {became}"
+        """For the user. ``became``: what became of the run, where it was killed."""
+        what = f"the run by {self.task} that began at {self.begun} {'could not put everything back' if self.is_rest else became}"
         if is_check:
-            return f"{what}: the next run puts back what it changed, and plans then"
-        return f"{what}: {'; '.join(self.problems) or 'what it had changed was put back as it was'}"
+            return f"{what}: the next run puts back what {'is left' if self.is_rest else 'it changed'}, and plans then"
+        return f"{what}: {'; '.join(self.problems) or ('the rest' if self.is_rest else 'what it had changed') + ' was put back as it was'}"
 
 
 def recover(fs: Sysfs, files: Files, *, is_check: bool = False) -> Optional[CutOff]:
-    """Restore what a run that was killed has left, before anything is planned; None where none was. ``is_check``: only look. Raises
-    PlanError.
+    """Restore what a run has left that was killed, or that could not put everything back, before anything is planned; None where none
+    has. ``is_check``: only look. Raises PlanError.
 
     What cannot be restored is told, and forgotten: the plan goes on from what is.
     """
@@ -248,14 +278,14 @@ def recover(fs: Sysfs, files: Files, *, is_check: bool = False) -> Optional[CutO
     if not journal.load():
         return None
     if is_check:
-        return CutOff(journal.task, journal.begun, [])
+        return CutOff(journal.task, journal.begun, [], journal.is_rest)
     problems = journal.restore()
     journal.drop()
     if not problems:
         # Copies of images are large, and the process that would remove these is gone. While one may still be needed, all stay.
         from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
         problems = [f"all was put back, and copies of images stay: {problem}" for problem in tried(ImageFiles(files.root).drop_spools)]
-    return CutOff(journal.task, journal.begun, problems)
+    return CutOff(journal.task, journal.begun, problems, journal.is_rest)
 
 
 __all__ = ("CutOff", "Journal", "VERSION", "recover")

@@ -67,6 +67,10 @@ class Kept:
     def drop(self):
         self.log.append("drop")
 
+    def drop_restored(self):
+        self.log.append("drop restored")
+        return []
+
 
 @pytest.fixture
 def log():
@@ -114,7 +118,7 @@ def test_a_failure_restores_once_what_the_journal_has_and_forgets_it(log):
     with pytest.raises(RolledBack) as caught:
         run(Area(log, "a"), Area(log, "b"), Area(log, "c", apply_error=ApplyError("broken")))
     assert caught.value.messages == ["broken", BACK]
-    assert log[-2:] == ["restore", "drop"]
+    assert log[-2:] == ["restore", "drop restored"]
 
 
 def test_a_run_that_ends_well_forgets_its_journal(log):
@@ -135,7 +139,7 @@ def test_what_cannot_be_restored_is_said_after_the_cause(log):
 def test_whatever_ends_an_area_or_the_restoring_itself_is_told(log, error):
     with pytest.raises(ApplyError) as caught:
         run(Area(log, "a"), Area(log, "b", apply_error=error), error=error)
-    assert log[-2:] == ["restore", "drop"]
+    assert log[-2:] == ["restore", "drop restored"]
     assert caught.value.messages[0].startswith("b: applying the plan: ")
     assert caught.value.messages[1].startswith("putting everything back: ")
     assert not isinstance(caught.value, RolledBack)
@@ -150,7 +154,7 @@ def test_with_a_timer_the_journal_is_kept_where_not_all_is_restored(log):
     assert log[-2:] == ["apply a", "restore"]
     with pytest.raises(RolledBack, match="full"):
         run(Area(log, "a"), around=lambda: nullcontext(refuse))
-    assert log[-2:] == ["restore", "drop"]
+    assert log[-2:] == ["restore", "drop restored"]
 
 
 def test_what_nobody_foresaw_while_planning_touches_nothing_and_names_the_area(log):
@@ -229,4 +233,4 @@ def test_where_a_later_area_fails_what_was_done_before_is_put_back_with_the_rest
     first.apply = lambda plan, journal: Incomplete(True)
     with pytest.raises(RolledBack, match="no"):
         run(first, second)
-    assert log[-2:] == ["restore", "drop"]
+    assert log[-2:] == ["restore", "drop restored"]

@@ -219,7 +219,8 @@ def test_a_tool_that_always_fails_leaves_the_files_as_they_were(host, name):
     host.fail[TOOLS.get(name, name)] = 9
     with pytest.raises(ApplyError, match="(the command line|everything that this task had changed) was put back as it was"):
         run(host)
-    assert snapshot(host) == files
+    # The next run has the tool try once more, which is all that is left.
+    assert {path: text for path, text in snapshot(host).items() if not path.startswith("run/vfio-host/")} == files
 
 
 def test_a_write_that_fails_is_put_back(tmp_path):

@@ -80,3 +80,4 @@ class ActionModule(ActionBase):
         except _draft.Refused as error:
             raise AnsibleActionFail(str(error)) from error
         result["draft"] = path
+        _screen.show(_draft.told(draft, is_new=before != text, checking=self._task.check_mode, width=_screen.width()))

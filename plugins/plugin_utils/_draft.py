@@ -17,9 +17,10 @@ from typing import Any
 
 from ansible_collections.vfio.host.plugins.plugin_utils._put import put
 from ansible_collections.vfio.host.plugins.plugin_utils._survey import FREE, REFUSED, fragments, numbered, partners, state_of
-from ansible_collections.vfio.host.plugins.plugin_utils._text import fill
+from ansible_collections.vfio.host.plugins.plugin_utils._text import Line, fill
 
 _WIDTH = 100
+_INDENT = 4
 _HEAD = "# Draft by vfio.host.survey for {host}: {digest}"
 _FIRST = re.compile(r"# Draft by vfio\.host\.survey for (?P<host>.+): (?P<digest>[0-9a-f]{16})\Z")
 _ABOUT = """\
@@ -118,6 +119,17 @@ def _flow(match: dict[str, str]) -> str:
     return "{" + ", ".join(f"{key}: {json.dumps(str(value))}" for key, value in match.items()) + "}"
 
 
+def told(path: str, *, is_new: bool, checking: bool, width: int) -> list[Line]:
+    """What is said of the draft below the survey, as Lines."""
+    if not is_new:
+        said = f"The draft in {path} is as it was."
+    elif checking:
+        said = f"Without --check, a draft is written to {path}."
+    else:
+        said = f'The draft is in {path}: take the "# " off what is to be taken.'
+    return [Line(line) for line in fill([said], width, indent=_INDENT)]
+
+
 def before(path: str, *, host: str) -> str | None:
     """The draft that is there; None where nothing is. Raises Refused where it is another file, edited, or another host's."""
     try:
@@ -152,4 +164,4 @@ def write(path: str, content: str) -> None:
         raise Refused(f"{path} cannot be written: {error.strerror}") from error
 
 
-__all__ = ("Refused", "before", "identity", "text", "write")
+__all__ = ("Refused", "before", "identity", "text", "told", "write")

@@ -179,9 +179,13 @@ def test_a_draft_is_written_once_and_never_over_what_was_edited(play, result_of,
     answers = [result_of(host, "pci_facts", owners=True)]
     path = tmp_path / "drafts" / "node1.yml"
     draft = ("-e", "passthrough_draft=drafts/{{ inventory_hostname }}.yml")
-    assert "changed=1" in play("survey", "", answers, "--check", *draft).screen and not path.exists()
-    assert "changed=1" in play("survey", "", answers, *draft).screen and "# passthrough_devices:" in path.read_text()
-    assert "changed=0" in play("survey", "", answers, *draft).screen
+    checked = play("survey", "", answers, "--check", *draft)
+    assert "changed=1" in checked.screen and "Without --check, a draft is written to drafts/node1.yml." in checked.lines
+    assert not path.exists()
+    written, again = (play("survey", "", answers, *draft) for dummy in range(2))
+    assert "changed=1" in written.screen and 'The draft is in drafts/node1.yml: take the "# " off what is to be taken.' in written.lines
+    assert "changed=0" in again.screen and "The draft in drafts/node1.yml is as it was." in again.lines
+    assert "# passthrough_devices:" in path.read_text()
     path.write_text(path.read_text() + "x: y\n")
     edited = play("survey", "", answers, *draft)
     assert edited.status != 0 and "was edited since the survey wrote it" in edited.screen + edited.errors

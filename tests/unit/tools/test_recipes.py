@@ -107,7 +107,7 @@ def test_a_link_of_a_page_leads_somewhere(page):
 
 
 # What follows is about the scenario that runs the recipes.
-TABLE = yaml.safe_load((ROOT / "extensions/molecule/recipes/recipes.yml").read_text(encoding="utf-8"))
+TABLE = yaml.safe_load((ROOT / "extensions/molecule/recipes/files/recipes.yml").read_text(encoding="utf-8"))
 RECIPES = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
 PAGE = """
 # Recipes

@@ -29,3 +29,8 @@ def test_the_inventory_of_the_first_survey_is_there():
     words = PRINTED[3].split()
     assert (ROOT / words[words.index("-i") + 1]).is_file()
     assert PRINTED[3] in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_first_survey_runs_by_the_python_that_runs_ansible():
+    """Discovery may find an interpreter that does not run: a shim of a version manager's."""
+    assert "ansible_python_interpreter='{{ ansible_playbook_python }}'" in (ROOT / "playbooks/this-machine.ini").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ class ActionModule(ActionBase):
 
     _supports_check_mode = True
     _requires_connection = False
-    _VALID_ARGS = frozenset(("result", "earlier", "verify", "hint", "only_changes"))
+    _VALID_ARGS = frozenset(("result", "earlier", "verify", "hint", "only_changes", "release"))
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """The lines that were printed. It fails where O(verify) is asked for, and anything differs."""
@@ -31,7 +31,7 @@ class ActionModule(ActionBase):
         if not isinstance(given.get("result"), dict):
             raise AnsibleActionFail("result must be what the module passthrough returned")
         result = given["result"]
-        verify, only_changes = (self._switch(name) for name in ("verify", "only_changes"))
+        verify, only_changes, release = (self._switch(name) for name in ("verify", "only_changes", "release"))
         try:
             rows = _rows.rows(result)
             if given.get("earlier"):
@@ -44,7 +44,7 @@ class ActionModule(ActionBase):
         lines = _outcome.lines(
             rows, host=host, width=_screen.width(), waits=waits,
             mode=_outcome.VERIFIED if verify else _outcome.PLANNED if self._task.check_mode else _outcome.DONE,
-            verbose=_screen.verbosity() > 0, hint=given.get("hint") or "",
+            verbose=_screen.verbosity() > 0, hint=given.get("hint") or "", gives_back=release,
         )
         if not only_changes or _screen.verbosity() > 0 or waits or not rows or any(row.is_told for row in rows):
             _screen.show(lines)

@@ -34,6 +34,10 @@ options:
         (RV(vfio.host.passthrough#module:restart)). The message names what differs.
     type: bool
     default: false
+  release:
+    description: Whether the run was asked to give back. Where it found nothing, the line says that, and not that nothing is declared.
+    type: bool
+    default: false
   only_changes:
     description: Whether to print nothing where nothing changes. M(vfio.host.summary) counts such hosts. With C(-v), they are printed all the same.
     type: bool

@@ -43,11 +43,15 @@ _TAKEN, _GIVEN, _CHANGED = ("to take", "taken"), ("to give back", "given back"),
 
 
 def lines(
-    rows: Sequence[Row], *, host: str, width: int, mode: str, verbose: bool = False, waits: tuple[str, ...] = (), hint: str = "",
+    rows: Sequence[Row], *, host: str, width: int, mode: str, verbose: bool = False, waits: tuple[str, ...] = (), hint: str = "", gives_back: bool = False,
 ) -> list[Line]:
-    """The Lines of one host. ``mode``: PLANNED, DONE or VERIFIED; ``waits``: why a reboot is required; ``hint``: what to do for it."""
+    """The Lines of one host. ``mode``: PLANNED, DONE or VERIFIED; ``waits``: why a reboot is required; ``hint``: what to do for it;
+    ``gives_back``: the run was asked to give back, whatever is declared.
+    """
     told = [row for row in rows if row.is_told]
     planned = mode != DONE
+    if gives_back and not told and not waits:
+        return [Line(text, GOOD) for text in fill([f"{host}  nothing to give back"], width, indent=_INDENT)]
     if not rows and not waits:
         return [Line(text, BAD) for text in fill([f"{host}  {_NOTHING[mode]}"], width, indent=_INDENT)]
     if not told and not waits:

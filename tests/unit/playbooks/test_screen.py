@@ -126,6 +126,11 @@ def test_release_prints_what_went_back(play, result_of, host):
     assert "policy guests" not in played.screen
 
 
+def test_release_of_a_host_that_has_nothing_says_so_whatever_is_declared(play, result_of, host):
+    answer = result_of(host, "passthrough", state="absent", initramfs=False)
+    assert "node1  nothing to give back" in play("release", "passthrough_devices: {guests: [{match: {net: enp2s0}}]}", [answer]).lines
+
+
 @pytest.mark.parametrize("playbook", ["converge", "verify", "release"])
 def test_a_misspelt_variable_fails_before_the_host_is_asked(play, planned, playbook):
     played = play(playbook, "\npassthrough_devcies: {}\npassthrough_froce: []\n", [planned])

@@ -28,7 +28,7 @@ HOST = "node1"
 HOST_VARS = f"inventory/host_vars/{HOST}.yml"
 # What a step does, and what else it may say.
 STEPS: Mapping[str, Set[str]] = {
-    "declare": {"only", "also"},       # blocks, or YAML of the table's own: the host's variables from now on
+    "declare": {"also"},               # blocks, or YAML of the table's own: the host's variables from now on
     "write": {"of", "to"},             # a block, to a file beside the inventory; of another recipe
     "play": set(),                     # a block, as a playbook
     "run": {"of", "lines", "user"},    # a block's commands, all or those of these numbers
@@ -129,10 +129,9 @@ class Recipe:
     def _declare(self, step: Mapping[str, Any]) -> List[Dict[str, Any]]:
         value = step["declare"]
         text = self.code(value).code if isinstance(value, int) else value
-        given = {name: chunk for name, chunk in variables(text).items() if name in step.get("only", [name])}
         if not step.get("also"):
             self.declared.clear()
-        self.declared.update(given)
+        self.declared.update(variables(text))
         return [{"do": "write", "path": HOST_VARS, "content": "".join(self.declared.values())}]
 
     def _write(self, step: Mapping[str, Any]) -> List[Dict[str, Any]]:

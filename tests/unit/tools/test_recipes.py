@@ -162,7 +162,7 @@ def test_yaml_commands_and_reboots_of_a_page_become_actions_in_order():
 
 
 def test_what_is_declared_replaces_what_was_unless_it_is_added():
-    steps = [{"declare": 1}, {"declare": "passthrough_timeout: 30\n", "also": True}, {"declare": 1, "only": ["passthrough_timeout"]}]
+    steps = [{"declare": 1}, {"declare": "passthrough_timeout: 30\n", "also": True}, {"declare": "passthrough_timeout: 20\n"}]
     written = [one["content"] for one in recipes.actions(PAGE, run_of({**FIRST, "steps": steps}, SECOND)) if one["do"] == "write"]
     assert [list(yaml.safe_load(one)) for one in written] == [["passthrough_devices", "passthrough_timeout"]] * 2 + [["passthrough_timeout"]]
     assert [yaml.safe_load(one)["passthrough_timeout"] for one in written] == [20, 30, 20]

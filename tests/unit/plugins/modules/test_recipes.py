@@ -10,8 +10,12 @@ import json
 import re
 from pathlib import Path
 
+import yaml
+
+from ansible_collections.vfio.host.tests.tools import recipes
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, NVME, TWIN
 
+PF_MAC = "52:54:00:00:02:00"
 NIC_ENTRY, NVME_ENTRY = {"match": {"net": "enp2s0"}}, {"match": {"serial": "NV01"}}
 RECIPES = (Path(__file__).parents[4] / "docs/recipes.md").read_text(encoding="utf-8")
 
@@ -65,3 +69,12 @@ def test_one_policy_is_given_back_and_the_others_stay(run_module, host):
     assert [one["address"] for one in result["devices"]] == [NIC]
     assert (host.driver(NIC), host.driver(NVME), host.driver(TWIN)) == ("e1000e", "vfio-pci", "e1000e")
     assert policies(host) == ["60-vfio-host-storage.rules"]
+
+
+def test_vfs_are_split_by_the_index_on_each_port(run_module, host):
+    code = next(one.code for one in recipes.blocks(RECIPES) if one.recipe.startswith("Eight VFs"))
+    # The fake host has one port of the two, so half of the VFs.
+    declared = yaml.safe_load(code.replace("52:54:00:12:34:56", PF_MAC).replace("count: 6", "count: 3").replace("count: 2", "count: 1"))
+    result = run_module(host, "passthrough", initramfs=False, **{name[len("passthrough_"):]: value for name, value in declared.items()})
+    assert [(one["address"], one["driver"]) for one in result["devices"]] == [
+        ("0000:01:10.0", "vfio-pci"), ("0000:01:10.2", "vfio-pci"), ("0000:01:10.4", "vfio-pci"), ("0000:01:10.6", "igbvf")]

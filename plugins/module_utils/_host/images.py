@@ -57,7 +57,6 @@ class ImageFiles(BootPaths):
         self.dracut_conf = etc + "/dracut.conf.d/vfio-host.conf"
         self.mkinitcpio_conf = etc + "/mkinitcpio.conf.d/vfio-host.conf"
         self.mkinitcpio_post = [etc + "/initcpio/post", self.root + "/usr/lib/initcpio/post"]
-        self.entry_token = etc + "/kernel/entry-token"
         self._spool: Optional[str] = None
 
     def kernels(self) -> List[str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.vfio.host.plugins.module_utils._boot.counters import is_at, uncounted
 from ansible_collections.vfio.host.plugins.module_utils._boot.presets import parse_preset
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
+from ansible_collections.vfio.host.plugins.module_utils._boot.tokens import named_token, usual_tokens
 from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, against, commented, lost, made_of, made_otherwise, torn
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import Record
 
 _LAYOUT = re.compile(r"""^[ \t]*layout[ \t]*=[ \t]*["']?(\w*)["']?[ \t]*$""", re.MULTILINE)
-_OS_IDS = re.compile(r"""^(?:IMAGE_ID|ID)=["']?([\w.-]+)""", re.MULTILINE)
 # kernel-install puts this in where it names images after the machine (source: kernel_cmdline() in 60-ukify.install of systemd).
 _TOOLS_OWN = ("systemd.machine_id",)
 
@@ -118,13 +118,9 @@ class Unified(Backend[UnifiedState]):
                         yield f"{place}/EFI/Linux/{name}", uncounted(name)[: -len(end)], version
 
     def _tokens(self) -> set[str]:
-        """What kernel-install may put before the version (source: man 8 kernel-install, --entry-token=)."""
-        token = next((text for place in self._paths.install_places for text in [self._files.read(f"{place}/entry-token")] if text), None)
-        if token:
-            return {token.strip().lower()}
-        release = next((text for text in map(self._files.read, self._paths.os_release) if text is not None), "")
-        tokens = [*_OS_IDS.findall(release), (self._files.read(self._paths.machine_id) or "").strip(), "Default"]
-        return {token.lower() for token in tokens if token}
+        """What kernel-install may put before the version, in lower case."""
+        token = named_token(self._files.read, self._paths)
+        return {token.lower() for token in ([token] if token else usual_tokens(self._files.read, self._paths))}
 
     def _layout(self) -> str:
         """What kernel-install makes (source: man 8 kernel-install, install.conf): a file, and drop-in files, of which the last one counts."""

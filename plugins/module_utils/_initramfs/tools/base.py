@@ -18,6 +18,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._boot.tokens import named_token, usual_tokens
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.plugins.module_utils._host.words import words
 
@@ -122,8 +123,8 @@ class Tool:
 
     def _in_entries(self, kernel: str) -> list[str]:
         """The images of a kernel in the directories of the Boot Loader Specification."""
-        texts = {self._files.read(path) or "" for path in (self._paths.machine_id, self._paths.entry_token)}
-        tokens = sorted(text.strip() for text in texts if re.match(r"[\w.-]+\s*\Z", text))
+        read = self._files.read
+        tokens = sorted({named_token(read, self._paths) or "", *usual_tokens(read, self._paths)} - {""})
         paths = [
             f"{place}/{token}/{kernel}/{name.format(kernel)}"
             for place in self._paths.boots for token in tokens for name in self.in_entry

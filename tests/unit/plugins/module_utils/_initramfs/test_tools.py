@@ -144,6 +144,16 @@ class TestDracut:
         host.put("/etc/kernel/entry-token", "fedora\n")
         assert host.statuses() == {f"/boot/fedora/{KERNEL}/initrd": "rebuilt"}
 
+    @pytest.mark.parametrize("path, text, token", [
+        ("/usr/lib/kernel/entry-token", "lab\n", "lab"), ("/etc/os-release", 'NAME="x"\nID="fedora"\n', "fedora"),
+        ("/usr/lib/os-release", "ID=debian\nIMAGE_ID=appliance\n", "appliance"), ("/etc/machine-id", "0123abcd\n", "0123abcd"),
+        ("/etc/machine-id", "uninitialized\n", "Default"), ("/etc/kernel/entry-token", "../lab\n", "Default"),
+    ])
+    def test_an_image_of_kernel_install_alone_is_found_by_whatever_it_may_name_it(self, make, path, text, token):
+        host = make("dracut", path=f"/boot/efi/{token}/{KERNEL}/initrd")
+        host.put(path, text)
+        assert host.statuses() == {f"/boot/efi/{token}/{KERNEL}/initrd": "rebuilt"}
+
     def test_zipl_follows_where_it_boots_the_host(self, make):
         host = make("dracut", path="/boot/initramfs-{}.img")
         host.install("zipl", "/usr/sbin")

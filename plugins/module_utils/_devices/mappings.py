@@ -46,11 +46,14 @@ class Interface(Named):
 
 
 class Was(TypedDict, total=False):
-    """What VFIO hides of a device, as it was before: ``driver`` is None where it had none. All keys are there in what a run has read."""
+    """What VFIO hides of a device, as it was before: ``driver`` is None where it had none. All keys but ``nvme`` are there in what a run has
+    read: that is an NVMe's own serial number, where ``serial`` is of its function.
+    """
 
     driver: Optional[str]
     net: List[Named]
     serial: Optional[str]
+    nvme: str
 
 
 class Owner(TypedDict):

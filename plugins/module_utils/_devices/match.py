@@ -385,6 +385,9 @@ class Selector:
             return [str(one["mac"]).lower() for one in device.net or seen.get("net", [])]
         if key == "path":
             return [str(value).lower() for value in (device.path, device.slots) if value is not None]
+        if key == "serial":
+            own = (device.serial, device.nvme, seen.get("serial"), seen.get("nvme"))
+            return [value.lower() for value in own if value is not None]
         if key in IDENTITY:
             return [device.ids[key]]
         if FIELDS[key] == HEX or key == "port":

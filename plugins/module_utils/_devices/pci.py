@@ -128,7 +128,8 @@ class Device:
     """One PCI function. ``ids`` has the keys of IDENTITY; ``slots`` is its path as earlier versions had it, without the root;
     ``root`` the last host bridge above it; ``devpath`` the pattern of its uevents' path, of a VF with an index that of its PF;
     ``above``: the functions that it hangs from, from the root; ``is_dead``: it does not answer; ``is_asleep``: nothing asked it,
-    which would wake it; ``not_bindable``: why VFIO refuses it, a kind of NotBindable, or None. The rest are the facts of the same names.
+    which would wake it; ``nvme``: an NVMe's own serial number, where ``serial`` is another; ``not_bindable``: why VFIO refuses it, a kind
+    of NotBindable, or None. The rest are the facts of the same names.
     """
 
     address: str
@@ -153,6 +154,7 @@ class Device:
     reset_methods: list[str] = field(default_factory=list)
     boot_vga: bool = False
     serial: str | None = None
+    nvme: str | None = None
     net: list[Interface] = field(default_factory=list)
     block: list[str] = field(default_factory=list)
     zpci: Zpci | None = None

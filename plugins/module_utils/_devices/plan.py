@@ -330,6 +330,8 @@ def _record(survey: Survey, target: Target, memory: Memory) -> Record:
             native = rule.was["driver"] if rule is not None and rule.catches(device) else None
         net: list[Named] = [{"name": one["name"], "mac": one["mac"]} for one in device.net]
         was = {"driver": native, "net": net, "serial": device.serial}
+        if device.nvme is not None:
+            was["nvme"] = device.nvme
     return Record(
         device.address, device.ids, choice.driver, target.module, was, refused=target.refused, match=target.entry.match.text,
         # A VF of s390 comes by an event of its own, after that of its PF, under an address that nobody knows before.

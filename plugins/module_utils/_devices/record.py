@@ -168,6 +168,7 @@ def read_record(kept: dict[str, Any], released: bool) -> Record:
             "driver": None if kept["was"]["driver"] is None else checked(NAME, kept["was"]["driver"]),
             "net": [{"name": words(one["name"]), "mac": None if one["mac"] is None else words(one["mac"])} for one in kept["was"]["net"]],
             "serial": None if kept["was"]["serial"] is None else words(kept["was"]["serial"]),
+            **({"nvme": words(kept["was"]["nvme"])} if "nvme" in kept["was"] else {}),
         },
         released=released,
         refused=_refusal(kept["refused"], kept["driver"]) if "refused" in kept else None,

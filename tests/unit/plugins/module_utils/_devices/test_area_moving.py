@@ -16,6 +16,7 @@ from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, 
 from ansible_collections.vfio.host.tests.unit.fake.model import Nvme
 
 NEW = "0000:07:00.0"
+DSN = "55-cd-2e-40-4d-12-34-56"
 NIC_SERIAL, TWIN_SERIAL = "52-54-00-ff-ff-00-03-02", "52-54-00-ff-ff-00-03-03"
 NEW_CARD = hosts.e1000e(NEW, "30", SLOT, 7)
 OPTIONAL = {"match": {"serial": NEW_CARD.dsn}, "optional": True}
@@ -157,6 +158,18 @@ def test_an_nvme_whose_serial_shows_elsewhere_is_not_the_one_in_the_old_slot(mak
     assert host.driver(NVME) == "vfio-pci"
     settled(host, by(serial="NV01"))
     assert (host.driver(NVME), host.driver(NEW)) == ("nvme", "vfio-pci")
+
+
+@pytest.mark.parametrize("serial", ["NV01", "nv01", DSN, "NV*"])
+def test_a_disk_with_two_serial_numbers_is_found_by_either_before_and_after_vfio_hides_one(make_host, serial):
+    functions = tuple(replace(one, dsn=DSN) if one.address == NVME else one for one in hosts.x86().functions)
+    host = make_host(hosts.x86(functions=functions))
+    (device,) = host.take({"match": {"serial": serial}})["devices"]
+    assert (device["address"], device["status"], device["identity"]["serial"]) == (NVME, "bound", DSN)
+    assert not host.take({"match": {"serial": serial}})["changed"]
+    host.reboot()
+    assert not host.take({"match": {"serial": serial}})["changed"]
+    assert host.release("p")["changed"] and host.driver(NVME) == "nvme"
 
 
 def test_functions_of_one_card_have_one_serial_and_are_not_confused(make_host):

@@ -68,7 +68,12 @@ class CmdlineArea:
             backend = find(Edges(self._fs, self._files, self._paths))
         except PlanError as error:
             return replace(state, refused=tuple(error.messages))
-        return replace(state, backend=backend, boot=backend.read(), record=backend.record, kept=self._files.read(backend.record))
+        boot = backend.read()
+        paths = [*boot.files, backend.record, *backend.made()]
+        return replace(
+            state, backend=backend, boot=boot, record=backend.record, kept=self._files.read(backend.record),
+            read_only=tuple(path for path in dict.fromkeys(paths) if self._files.is_read_only(path)),
+        )
 
     def apply(self, plan: CmdlinePlan, journal: Journal) -> CmdlinePlan:
         """The plan as carried out, what boots next read again. Raises ApplyError."""

@@ -68,7 +68,8 @@ class State:
     """The host: what the running kernel was given, whether there is something of ours to take back, and the architecture.
 
     The rest comes with a plan that needs it. ``backend``, ``boot``: of the boot loader, and its state; ``record``, ``kept``: path and text
-    of the file that keeps what was set, None: it is absent. ``refused``: why there is no boot loader to ask, sentences.
+    of the file that keeps what was set, None: it is absent. ``refused``: why there is no boot loader to ask, sentences. ``read_only``: of the
+    files that a change or a tool may write, those that cannot be.
     """
 
     running: Line
@@ -79,6 +80,7 @@ class State:
     record: str = ""
     kept: str | None = None
     refused: tuple[str, ...] = ()
+    read_only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,9 @@ def make_plan(state: State, request: Request) -> CmdlinePlan:
     if problems:
         raise PlanError(*problems)
     change = _recorded(state, goal, record, forgotten, change)
+    locked = [path for path in state.read_only if change.commands or path in change.files or path in change.late]
+    if locked:
+        raise PlanError(*(f"{path} has to change, and its file system is read-only: mount it rw, then run again" for path in locked))
     change = replace(change, warnings=warnings + change.warnings)
     return CmdlinePlan(
         state, goal, change, goal.edited(boot.entries), dropped, is_back, returned=returned,

@@ -82,6 +82,17 @@ class Files:
         except OSError as error:
             raise PlanError(f"{path} cannot be read: {errno_text(error.errno)}") from error
 
+    def is_read_only(self, path: str) -> bool:
+        """Whether a file's place, or that of the next directory above it that there is, is on a file system that is mounted read-only."""
+        while path not in ("", "/"):
+            try:
+                return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+            except (FileNotFoundError, NotADirectoryError):
+                path = os.path.dirname(path)
+            except OSError:
+                return False  # writing says what it is
+        return False
+
     def is_executable(self, path: str) -> bool:
         """Whether a file is there and can be run."""
         return os.access(path, os.X_OK)

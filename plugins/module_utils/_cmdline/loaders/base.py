@@ -173,6 +173,10 @@ class Backend(Generic[More]):
             resources.append(File.now(self._files, self.record, is_last=True, meanwhile=change.files.get(self.record)))
         journal.remember(*resources, files=[path for path in paths if path != self.record])
 
+    def made(self) -> list[str]:
+        """The paths of files that the tool makes anew, beside those of the Boot."""
+        return []
+
     def derived(self, boot: Boot[More], change: Change) -> Sequence[File | Commands]:
         """The resources of what the tool keeps, which commands derive again from the files."""
         from ansible_collections.vfio.host.plugins.module_utils._core.resources import Commands

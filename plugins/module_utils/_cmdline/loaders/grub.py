@@ -94,6 +94,10 @@ class Grub(Backend[GrubState]):
         update = self._paths.program("update-grub") if self._has_dropins() and not self._is_grub2 else None
         return [[update or self.program(self._mkconfig)]]
 
+    def made(self) -> list[str]:
+        """grub.cfg."""
+        return [self._cfg]
+
     @property
     def _made(self) -> str:
         """The path that the tool is given in place of grub.cfg's."""

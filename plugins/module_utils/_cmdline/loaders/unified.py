@@ -88,6 +88,10 @@ class Unified(Backend[UnifiedState]):
                     images.append(Built(self._paths.root + path, (program, "-p", name[: -len(".preset")]), True))
         return images + self._of_kernel_install()
 
+    def made(self) -> list[str]:
+        """The images."""
+        return [image.path for image in self._built()]
+
     def _dropins(self) -> dict[str, str]:
         """Path -> line of the drop-in files that mkinitcpio adds to /etc/kernel/cmdline (source: build_uki() in mkinitcpio)."""
         place = self._paths.mkinitcpio_dropins

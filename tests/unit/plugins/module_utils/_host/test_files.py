@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from types import SimpleNamespace
 
 import pytest
 
@@ -290,3 +291,18 @@ def test_links_are_followed_to_their_end_and_no_further(tmp_path):
 def test_a_place_that_cannot_be_looked_at_is_said_to_be_none(tmp_path, monkeypatch):
     refusing(monkeypatch, "lstat", errno.EIO, "/a")
     assert "EIO" in module.no_place(str(tmp_path / "a/c.conf"))
+
+
+def test_a_place_on_a_read_only_file_system_is_known_before_it_is_there(tmp_path, monkeypatch):
+    (tmp_path / "boot").mkdir()
+    real = os.statvfs
+
+    def statvfs(path):
+        found = real(path)
+        flags = found.f_flag & ~os.ST_RDONLY | (os.ST_RDONLY if str(path).startswith(f"{tmp_path}/boot") else 0)
+        return SimpleNamespace(f_flag=flags)
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    files = Files(str(tmp_path))
+    assert files.is_read_only(f"{tmp_path}/boot/grub/grub.cfg") and files.is_read_only(f"{tmp_path}/boot")
+    assert not files.is_read_only(f"{tmp_path}/etc/kernel/cmdline")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import tempfile
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +21,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.area import report
 from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import RELEASE, REPORT
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import BACKENDS, HOSTS, TOOLS
 from ansible_collections.vfio.host.tests.unit.fake.sealed import planned
 
@@ -98,6 +100,34 @@ def test_arguments_are_there_after_the_reboot_and_the_second_run_changes_nothing
     third = run(host)
     assert (third["changed"], third["reboot_required"]) == (False, False)
     assert third["args"]["iommu"]["status"] == "met"
+
+
+@pytest.mark.parametrize(("name", "place"), [
+    ("grub", "boot/grub"), ("grub", "etc"), ("grub2-mkconfig", "boot"), ("grubby", "boot"), ("grubby", "etc"), ("kernel-install", "boot/efi"),
+    ("kernel-install", "etc"), ("kernelstub", "boot"), ("mkinitcpio", "efi"), ("proxmox-boot-tool", "etc"), ("sdbootutil", "boot"),
+    ("systemd-boot", "boot"), ("ukify", "efi"), ("zipl", "etc"),
+])
+@pytest.mark.parametrize("check", [True, False])
+def test_what_has_to_change_on_a_read_only_file_system_is_told_before_anything_is_touched(host, monkeypatch, place, check):
+    monkeypatch.setattr(Files, "is_read_only", lambda dummy, path: path.startswith(f"{host.root}/{place}/"))
+    before = snapshot(host)
+    state = host.area.look(host.area.scan())
+    change = make_plan(replace(state, read_only=()), Request(ON)).change
+    touched = sorted(path for path in state.read_only if change.commands or path in change.files)
+    assert touched
+    with pytest.raises(PlanError) as caught:
+        run(host, check=check)
+    assert sorted(caught.value.messages) == [
+        f"{path} has to change, and its file system is read-only: mount it rw, then run again" for path in touched
+    ]
+    assert (snapshot(host), host.calls) == (before, [])
+
+
+@pytest.mark.parametrize("name", ["grub", "kernel-install", "zipl", "grubby"])
+def test_a_read_only_file_system_is_no_obstacle_where_nothing_changes(host, monkeypatch):
+    run(host)
+    monkeypatch.setattr(Files, "is_read_only", lambda dummy, path: True)
+    assert not run(host)["changed"]
 
 
 def test_check_mode_predicts_and_touches_nothing(host):

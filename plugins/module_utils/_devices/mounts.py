@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed
+
 if TYPE_CHECKING:
     from typing import Iterable
 
@@ -28,6 +30,7 @@ _ALL_THE_SAME = ("x-systemd.automount", "comment=systemd.automount", "x-systemd.
 _FIELDS = re.compile(r"[ \t]+")
 # An argument may have white space between quotes, anywhere in it (source: lib/cmdline.c next_arg()).
 _ARGUMENT = re.compile(r'(?:[^ \t\n\v\f\r"]|"[^"]*"?)+')
+_DUMP = re.compile(r"(?:NFS|SSH|KDUMP_SAVEDIR)=(.+)")
 _CREATED, _NUMBER = "dm-mod.create", re.compile(r"\d+:\d+\Z")
 _DELETED = "\\040(deleted)"
 _MEDIA, _HARD_DRIVE, _GUID = 4, 1, 2  # UEFI specification, 10.3.5: the device path's type, sub-type, and signature type
@@ -191,6 +194,22 @@ def parse_unit(text: str) -> list[tuple[str, str]]:
     return found + [(what, "") for what in _of_options(told["Options"].split(","))]
 
 
+def parse_kdump(text: str) -> list[tuple[str, str]]:
+    """(what, kind) of where a crash is dumped to: 'KIND WHERE' of kdump.conf(5), and the variables of kdump-tools and of SUSE's kdump."""
+    found = []
+    for line in map(trimmed, text.split("\n")):
+        words = _FIELDS.split(line)
+        assigned = _DUMP.match(line)
+        if assigned:
+            place = assigned.group(1).strip("\"'").partition("://")
+            found.append((place[2] if place[1] else place[0], "nfs"))
+        elif len(words) > 1 and words[0] in ("nfs", "nfs4", "ssh"):
+            found.append((words[1], "nfs"))
+        elif len(words) > 1 and not line.startswith("#"):
+            found += [(what, words[0]) for what in devices_in(words[1])]
+    return [(what, kind) for what, kind in found if not what.startswith("/") or what.startswith("/dev/")]
+
+
 def booted_partition(load_option: bytes) -> str | None:
     """The partition's UUID in an EFI boot entry; None where it names none (UEFI specification, 3.1.3: EFI_LOAD_OPTION)."""
     at = 6
@@ -222,6 +241,7 @@ __all__ = (
     "nodes_named",
     "option",
     "parse_fstab",
+    "parse_kdump",
     "parse_mapped",
     "parse_mountinfo",
     "parse_swaps",

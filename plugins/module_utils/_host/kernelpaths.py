@@ -36,7 +36,9 @@ class KernelPaths:
         self.iscsi_hosts = self.root + "/sys/class/iscsi_host"
         self.fc_hosts = self.root + "/sys/class/fc_host"
         self.infiniband = self.root + "/sys/class/infiniband"
-        self.bcachefs = self.root + "/sys/fs/bcachefs"
+        self.bcachefs, self.gfs2 = self.root + "/sys/fs/bcachefs", self.root + "/sys/fs/gfs2"
+        self.rpc_transports = self.root + "/sys/kernel/sunrpc/xprt-switches"
+        self.ceph_clients = self.root + "/sys/kernel/debug/ceph"
         self.graphics = self.root + "/sys/class/graphics"
         self.ttys = self.root + "/sys/class/tty"
         self.udev_data = self.root + "/run/udev/data"
@@ -47,7 +49,10 @@ class KernelPaths:
         self.efivars = self.firmware + "/efi/efivars"
         self.proc = self.root + "/proc"
         self.dev = self.root + "/dev"
+        self.journals = self.proc + "/fs/jbd2"
+        self.resume = self.root + "/sys/power/resume"
         self.fstab = self.root + "/etc/fstab"
+        self.kdumps = [self.root + place for place in ("/etc/kdump.conf", "/etc/default/kdump-tools", "/etc/sysconfig/kdump")]
         self.tables_of_mapped = [f"{self.root}/etc/{name}" for name in ("crypttab", "veritytab", "integritytab")]
         self.units = [self.root + place for place in (
             "/etc/systemd/system", "/run/systemd/system", "/run/systemd/generator.early", "/run/systemd/generator", "/run/systemd/generator.late",

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Iterator, List, Optional, Sequence
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import VIRTUAL, Network
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import USB_OVER_IP, VIRTUAL, Network
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address
 from ansible_collections.vfio.host.plugins.module_utils._devices.nvme import NVME_SUBSYSTEM, subsystem_controllers
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import addresses_in
@@ -27,13 +27,12 @@ _NVME_FABRICS = "/nvme-fabrics/"
 _FABRICS_CONTROLLER = re.compile(r".*/nvme-fabrics/[^/]+/[^/]+(?=/)")
 _ISCSI_SESSION = re.compile(r"/(host\d+)/session(\d+)/")
 _INTERFACE = re.compile(r"/net/([^/]+)/")  # Fibre Channel over Ethernet hangs its hosts below the interface
-_USB_OVER_IP = "/vhci_hcd"  # source: drivers/usb/usbip/vhci_hcd.c
 # Of memory (source: drivers/block/{brd,zram,null_blk}); and of Ceph.
 _OF_MEMORY, _OF_CEPH = re.compile(r"(ram|zram|nullb)\d"), re.compile(r"rbd\d")
 _REPLICATED, _ZVOL = re.compile(r"drbd\d"), re.compile(r"zd\d")
-# The roots below /sys/devices of what is on no PCI bus: channels of s390, ACPI, device trees, virtual buses of POWER and Xen, and
-# scsi_debug's memory. On the platform bus, hosts of iSCSI are no hardware; and what CXL brings is a PCI function's.
-_ON_OTHER_BUS = re.compile(r".*/devices/(css0|LNXSYSTM:00|platform|soc[^/]*|vio|vbd-\d+|pseudo_0)/(?!host\d+/)(?!.*/nvdimm-bridge)")
+# The roots below /sys/devices of what is on no PCI bus: channels of s390, ACPI, device trees, virtual buses of POWER and Xen, virtio
+# of a command line, and scsi_debug's memory. On the platform bus, hosts of iSCSI are no hardware; and what CXL brings is a PCI function's.
+_ON_OTHER_BUS = re.compile(r".*/devices/(css0|LNXSYSTM:00|platform|soc[^/]*|vio|vbd-\d+|virtio-mmio-cmdline|pseudo_0)/(?!host\d+/)(?!.*/nvdimm-bridge)")
 _DELETED = " (deleted)"
 
 
@@ -64,13 +63,16 @@ class Blocks:
         self.pool_ways: Callable[[str], Iterator[Way]] = lambda text: iter([Way(text, None)])
 
     def node(self, path: str) -> Optional[str]:
-        """The kernel's name of a device node, where that is called otherwise by the node's number; None where there is none."""
+        """The kernel's name of a device node, by its number; of one that is not there by what it is called, None where there is none.
+
+        Device mapper's nodes have names that anybody chooses, such as those of disks.
+        """
         real = os.path.realpath(self._fs.root + path)
-        name = os.path.basename(real)
-        if self._fs.exists(f"{self._fs.block}/{name}"):
-            return name
         found = self._fs.look(real)
-        return self.numbered(found.number) if found is not None and found.kind == BLOCK else None
+        if found is not None and found.kind == BLOCK:
+            return self.numbered(found.number)
+        name = os.path.basename(real)
+        return name if self._fs.exists(f"{self._fs.block}/{name}") else None
 
     def numbered(self, number: str) -> Optional[str]:
         """The kernel's name of the block device 'major:minor'; None where sysfs has none."""
@@ -124,7 +126,7 @@ class Blocks:
             yield from self._session(session.group(1), session.group(2), text)
         elif interface:
             yield from self._over(interface.group(1), text)
-        elif _OF_CEPH.match(name) or _USB_OVER_IP in target:
+        elif _OF_CEPH.match(name) or USB_OVER_IP in target:
             yield from self.remote([], text)
         elif VIRTUAL in target:
             yield from self._virtual(name, target, text, seen + (name,))

@@ -46,7 +46,7 @@ class NextBoot:
         for what, kind, text in self._told(started):
             (far if filesystems.is_server(what, kind) else wanted).append((what, text))
         # Of the others some are root's alone on many hosts.
-        for path in [fs.proc + "/cmdline", fs.fstab] + (fs.tables_of_mapped + paths if fs.is_root else []):
+        for path in [fs.proc + "/cmdline", fs.fstab, fs.resume] + (fs.tables_of_mapped + fs.kdumps + paths if fs.is_root else []):
             yield from self._unread(path)
         for told in self._partitions():
             if isinstance(told, Way):
@@ -76,6 +76,12 @@ class NextBoot:
         for path in fs.tables_of_mapped:
             for what, name in mounts.parse_mapped(self._text(path)):
                 yield what, "", f"{name} of {path[len(fs.root):]} is"
+        for path in fs.kdumps:
+            for what, kind in mounts.parse_kdump(self._text(path)):
+                yield what, kind, f"the place for crashes of {path[len(fs.root):]} is"
+        resume = fs.read(fs.resume)
+        if resume and resume != "0:0":
+            yield resume, "", "the image of the next hibernation is"
         for unit in started:
             for what, kind in mounts.parse_unit(unit.text):
                 yield what, kind, f"{unit.name} of systemd is"

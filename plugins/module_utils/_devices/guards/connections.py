@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Set, Tuple
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import wire
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import is_loopback, wire
 
 _ESTABLISHED = "01"  # TCP_ESTABLISHED: include/net/tcp_states.h
 _ROOT = "0"
-_LOOPBACK = bytes(15) + b"\x01"
 
 # Where each kind of socket has its inode: the file of /proc/net, and the field (source: the seq_show functions of linux net/).
 INODES = {
@@ -31,7 +30,7 @@ class Connection(NamedTuple):
     @property
     def is_loopback(self) -> bool:
         """Whether an end is an address of the loopback."""
-        return any(one == _LOOPBACK or (len(one) == 4 and one[0] == 127) for one, dummy in self)
+        return any(is_loopback(one) for one, dummy in self)
 
 
 def connections(text: str) -> Dict[str, List[Connection]]:

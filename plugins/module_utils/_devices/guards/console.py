@@ -9,11 +9,14 @@
 from __future__ import annotations
 
 import re
-from typing import Iterable, Iterator, List, NamedTuple
+from typing import TYPE_CHECKING, Iterable, Iterator, List, NamedTuple
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device, addresses_in
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
+
+if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import Network
 
 # Display controllers, and of these the ones without outputs.
 _DISPLAY, _WITHOUT_OUTPUTS = "03", "0302"
@@ -33,8 +36,8 @@ class Console(NamedTuple):
     leads_there: bool = False
 
 
-def consoles(fs: Sysfs, devices: Iterable[Device]) -> Iterator[Console]:
-    """The Consoles of a host; without addresses where what the console is on is no PCI function."""
+def consoles(fs: Sysfs, devices: Iterable[Device], *, network: Network) -> Iterator[Console]:
+    """The Consoles of a host; without addresses where what the console is on is no PCI function. ``network``: the host's Network."""
     displays = [
         device for device in devices if device.ids["class"].startswith(_DISPLAY) and not device.physfn
         and not device.ids["class"].startswith(_WITHOUT_OUTPUTS)
@@ -52,6 +55,7 @@ def consoles(fs: Sysfs, devices: Iterable[Device]) -> Iterator[Console]:
             yield Console(reason, [device.address])
     yield from _framebuffer(fs)
     yield from _kernels_consoles(fs)
+    yield from _netconsoles(fs, network)
 
 
 def _is_boot_display(fs: Sysfs, address: str) -> bool:
@@ -88,8 +92,12 @@ def _behind_firmwares(fs: Sysfs) -> Iterator[list[str]]:
 
 
 def _kernels_consoles(fs: Sysfs) -> Iterator[Console]:
-    """The functions of the terminals that the kernel writes its messages to."""
-    for name in words_of(fs.read(f"{fs.ttys}/console/active") or ""):
+    """The functions of the terminals that the kernel writes its messages to, and of that of its debugger (source:
+    drivers/tty/serial/kgdboc.c configure_kgdboc(): 'kbd,ttyS1,115200').
+    """
+    active = words_of(fs.read(f"{fs.ttys}/console/active") or "")
+    debuggers = [one for one in (fs.read(f"{fs.modules}/kgdboc/parameters/kgdboc") or "").split(",") if one.startswith("tty")]
+    for name, what in [(one, "a console of the kernel") for one in active] + [(one, "the terminal of kgdb") for one in debuggers]:
         if _TERMINAL.match(name):
             continue  # of the display
         target = fs.target(f"{fs.ttys}/{name}") or ""
@@ -99,7 +107,16 @@ def _kernels_consoles(fs: Sysfs) -> Iterator[Console]:
             directory = f"{fs.virtio_drivers}/virtio_console"
             found = [addresses_in(fs.target(f"{directory}/{one}") or "") for one in fs.names(directory)]
         for addresses in found:
-            yield Console(f"{name}, a console of the kernel, is", addresses, leads_there=True)
+            yield Console(f"{name}, {what}, is", addresses, leads_there=True)
+
+
+def _netconsoles(fs: Sysfs, network: Network) -> Iterator[Console]:
+    """The functions that the kernel sends its messages over (source: Documentation/networking/netconsole.rst)."""
+    directory = f"{fs.configfs}/netconsole"
+    for target in fs.names(directory):
+        if fs.read(f"{directory}/{target}/enabled") == "1":
+            for way, addresses in network.below(fs.read(f"{directory}/{target}/dev_name") or None):
+                yield Console(f"{target} of netconsole, a console of the kernel, goes over {way}", addresses, leads_there=True)
 
 
 __all__ = ("Console", "consoles")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import List, Optional, Tuple
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import is_loopback, parse_address
 from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import Mount, option
 
 # What a mount stands on: a block device of its number; several ones; a pool of ZFS; other mounts; a file; what the hypervisor
@@ -104,20 +104,25 @@ def servers(mount: Mount) -> List[Optional[bytes]]:
     told = [_address(one) for value in option(mount, "addr", "mon_addr", "mountaddr") for one in value.split("/")]
     named = _named(mount.source)
     found = told + [one for one in named if one is not None]
-    # The kernel was given the addresses of the names; other channels of SMB go to addresses that the server tells.
-    has_more = not told and (None in named or not named) or "multichannel" in mount.options.split(",")
+    # The kernel was given the addresses of the names; other channels of SMB, and its witness, go to addresses that the server tells.
+    has_more = not told and (None in named or not named) or any(one in ("multichannel", "witness") for one in mount.options.split(","))
     # Behind the loopback is a proxy or a tunnel, to wherever.
-    has_more = has_more or any(one is not None and _is_loopback(one) for one in found)
+    has_more = has_more or any(one is not None and is_loopback(one) for one in found)
     return list(dict.fromkeys(found + ([None] if has_more else [])))
+
+
+def is_of_cluster(mount: Mount, gfs2_protocols: List[Optional[str]]) -> bool:
+    """Whether a file system on a disk needs other hosts, too, for its locks and its heartbeat. ``gfs2_protocols``: those of this host's
+    file systems of GFS2 (source: fs/gfs2/sys.c proto_name_show(); fs/ocfs2/super.c ocfs2_show_options()).
+    """
+    if mount.kind == "gfs2":
+        return not gfs2_protocols or any(one != "lock_nolock" for one in gfs2_protocols)
+    return mount.kind == "ocfs2" and ("heartbeat=none" not in mount.options.split(",") or bool(option(mount, "cluster_stack")))
 
 
 def own_addresses(mount: Mount) -> List[Optional[bytes]]:
     """The addresses of this host that a REMOTE mount names as those that it reaches its servers from (source: nfs(5), mount.cifs(8))."""
     return [parse_address(one) for one in option(mount, "clientaddr", "srcaddr")]
-
-
-def _is_loopback(address: bytes) -> bool:
-    return address[:1] == b"\x7f" if len(address) == 4 else address == bytes(15) + b"\x01"
 
 
 def _named(source: str) -> List[Optional[bytes]]:
@@ -165,5 +170,5 @@ def members_of(source: str) -> Tuple[str, ...]:
 
 __all__ = (
     "BLOCK", "FILE", "IN_MEMORY", "LAYERS", "MEMBERS", "NOTHING", "POOL", "REMOTE", "SHARED", "SHARED_BY", "UNKNOWN", "is_of_anybody",
-    "is_server", "members_of", "own_addresses", "servers", "stands_on",
+    "is_of_cluster", "is_server", "members_of", "own_addresses", "servers", "stands_on",
 )

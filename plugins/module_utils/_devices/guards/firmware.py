@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Iterator, List, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import NETWORK, STORAGE, addresses_in
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _CARD = "ethernet"
 _FIRST_DISK = "edd/int13_dev80"
+_ADAPTER = re.compile(r"iscsi_boot(\d+)\Z")  # of a host of SCSI (source: drivers/scsi/iscsi_boot_sysfs.c)
 
 
 def booted_from(fs: Sysfs) -> Iterator[Tuple[str, str, List[str]]]:
@@ -28,6 +30,10 @@ def booted_from(fs: Sysfs) -> Iterator[Tuple[str, str, List[str]]]:
     for name in fs.names(f"{fs.firmware}/ibft"):
         if name.startswith(_CARD):
             yield from _at(fs, f"ibft/{name}/device", kind=NETWORK, text=f"the boot over iSCSI ({name} of the firmware's iBFT) is")
+    for found in filter(None, map(_ADAPTER.match, fs.names(fs.firmware))):
+        addresses = addresses_in(fs.target(f"{fs.iscsi_hosts}/host{found.group(1)}") or "")
+        if addresses:
+            yield STORAGE, f"the boot over iSCSI ({found.group()} of the firmware) is", addresses
     yield from _at(fs, f"{_FIRST_DISK}/pci_dev", kind=STORAGE, text="the first disk of the BIOS, which it boots from, is")
 
 

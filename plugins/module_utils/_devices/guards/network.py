@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 VIRTUAL = "/devices/virtual/"
+USB_OVER_IP = "/vhci_hcd"  # source: drivers/usb/usbip/vhci_hcd.c
 _PARTS = re.compile(r"[^\w.@-]+")
 _MAC, _NO_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}"), "none"
 _LOOPBACK = "lo"
@@ -40,6 +41,8 @@ _LOWER = "lower_"
 _PORT_DOWN = "1:"  # "1: DOWN", source: linux drivers/infiniband/core/sysfs.c state_show()
 # The interface that Open vSwitch's kernel datapath hangs its ports from; nothing links its internal ports to it.
 _OVS = "ovs-system"
+_DEVTYPE = re.compile(r"^DEVTYPE=(.*)$", re.MULTILINE)
+_STACKED = frozenset(("bond", "bridge", "vlan"))  # of which one without anything below carries nothing
 _MOST_ANCESTORS = 64
 # Addresses of each family of which some is reached by the default route alone: those for documentation, and well-known ones.
 _SOMEWHERE = tuple(tuple(address for address in map(parse_address, some) if address is not None) for some in (
@@ -174,8 +177,9 @@ class Network:
         """The ways from an interface down to PCI functions, [(text, addresses)]; None where they cannot be told.
 
         What ends in no hardware (a tunnel, a container's interface) is carried by some other interface, which nothing
-        here names. A bridge with a real port needs no more. Where /sys is of another network namespace, an interface of that name
-        is another one.
+        here names. A bridge with a real port needs no more, but for what tunnels among its ports go over; bridges of Open vSwitch have
+        their ports in one place, where tunnels are of guests' networks. Where /sys is of another network namespace, an interface of
+        that name is another one.
         """
         if self._is_own is None:
             self._is_own = shows_own_interfaces(self._fs)
@@ -194,15 +198,26 @@ class Network:
         target = fs.target(directory) or ""
         addresses = addresses_in(target)
         lower = [entry[len(_LOWER):] for entry in fs.names(directory) if entry.startswith(_LOWER)]
-        if fs.refusal(directory) is not None:
+        if fs.refusal(directory) is not None or USB_OVER_IP in target:
             yield chain, None, False
-        if target and VIRTUAL not in target:
+        elif target and VIRTUAL not in target:
             yield chain, addresses, True
         elif not lower and self._may_be_of_ovs(directory):
             lower = [_OVS]
+        elif not lower and chain[1:] and _OVS not in chain and self._is_tunnel(directory):
+            yield chain, None, False
         for name in lower:
             if name not in chain:
                 yield from self._ends(chain + [name])
+
+    def _is_tunnel(self, directory: str) -> bool:
+        """Whether a port that nothing is below is the end of a tunnel, and no guest's, nor a container's, nor for nothing at all.
+
+        Kinds with a name of their own say so; of GRE the kernel says that it is over no link (source: net/core/net-sysfs.c
+        iflink_show(), net/ipv4/ip_tunnel.c ip_tunnel_get_iflink()).
+        """
+        kind = _DEVTYPE.search(self._fs.read(directory + "/uevent") or "")
+        return kind.group(1) not in _STACKED if kind else self._fs.read(directory + "/iflink") == "0"
 
     def _may_be_of_ovs(self, directory: str) -> bool:
         fs = self._fs
@@ -294,4 +309,4 @@ def _is_up(flags: str | None) -> bool:
         return True
 
 
-__all__ = ("Network", "VIRTUAL")
+__all__ = ("Network", "USB_OVER_IP", "VIRTUAL")

@@ -81,7 +81,7 @@ def guards(fs: Sysfs, devices: list[Device], *, is_vfio: Callable[[str], bool]) 
     findings, network = _Findings(), Network(fs, lambda: hidden_interfaces(fs, devices, is_vfio=is_vfio))
     _add_network(findings, network, devices)
     _add_storage(findings, Storage(fs, network), network, fs, devices)
-    for console in consoles(fs, devices):
+    for console in consoles(fs, devices, network=network):
         if console.addresses and console.leads_there:
             findings.add_way(CONSOLE, console.text, addresses=console.addresses)
         elif console.addresses:

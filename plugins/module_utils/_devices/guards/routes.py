@@ -12,12 +12,17 @@ name may have what Python takes for either.
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Collection, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 _REJECT, _GATEWAY, _LOCAL = 0x0200, 0x0002, 0x80000000  # RTF_REJECT, RTF_GATEWAY, RTF_LOCAL: include/uapi/linux/route.h
 _MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address in the shape of an IPv6 one
 _LINK_LOCAL = b"\xfe\x80"
+_MULTICAST = 224  # the first byte of an address of IPv4
+# The first byte of a leaf that has such a route; other lengths of the same leaf may come before it (source: net/ipv4/fib_trie.c
+# fib_trie_seq_show()).
+_LARGE = re.compile(r"\|-- (\d+)\.[\d.]+\n(?: +/\d.*\n)*? +/[0-4] \S+ UNICAST")
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
@@ -204,7 +209,8 @@ def _tables_of(trie: str) -> Dict[str, bool]:
 
 
 def _has_default(text: str) -> bool:
-    return any(line.split()[2:3] == ["UNICAST"] for line in text.split("\n") if line.lstrip(" ").startswith("/0 "))
+    """Whether a table has a default route, or one to a large part of the addresses of hosts, as Tables looks for in its own."""
+    return any(int(first) < _MULTICAST for first in _LARGE.findall(text))
 
 
 def _printed(network: bytes) -> str:
@@ -224,6 +230,11 @@ def wire(text: str) -> bytes:
 def plain(address: bytes) -> bytes:
     """An address in its own shape: of IPv4 also where it comes in IPv6's."""
     return address[12:] if address.startswith(_MAPPED) else address
+
+
+def is_loopback(address: bytes) -> bool:
+    """Whether an address is this host's own for itself."""
+    return address[:1] == b"\x7f" if len(address) == 4 else address == bytes(15) + b"\x01"
 
 
 def parse_address(text: str) -> Optional[bytes]:
@@ -254,4 +265,4 @@ def show_address(address: bytes) -> str:
     return ":".join(words)
 
 
-__all__ = ("Route", "Tables", "parse_address", "plain", "read_tables", "show_address", "wire")
+__all__ = ("Route", "Tables", "is_loopback", "parse_address", "plain", "read_tables", "show_address", "wire")

@@ -17,6 +17,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.guards import f
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.block import Blocks, Way
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.boot import NextBoot
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.namespaces import other_mounts
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.servers import unnamed_servers
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.zfs import Pools
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import addresses_in
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
@@ -74,10 +75,14 @@ class Storage:
                 yield from self._blocks.of_node(path, "swap is")
         yield from self._pools.rest()
         yield from self._btrfs_without_mount()
-        for path in (swaps, self._pools.directory):
+        yield from self._journals()
+        for path in (swaps, self._pools.directory, self._fs.journals):
             yield from self._unread(path)
         yield from NextBoot(self._fs, self._blocks, {mount.source for mount in self._mounts}).ways()
         yield from self._assembled()
+        for server in unnamed_servers(self._fs, {kind for dummy, dummy, kind in seen}):
+            for way in self._blocks.remote([server.address], server.text, own=[server.own]):
+                yield replace(way, is_direct=False)
 
     def _once(self, mount: Mount, text: str, seen: set[tuple[str, str, str]]) -> Iterator[Way]:
         """The Ways of a mount, where no other one of the same file system was looked at. A host may have thousands."""
@@ -95,6 +100,14 @@ class Storage:
             for name in self._fs.names(f"{self._fs.btrfs}/{one}/devices"):
                 if name not in self._members_told:
                     yield from self._blocks.ways(name, f"the btrfs file system {one} is")
+
+    def _journals(self) -> Iterator[Way]:
+        """Journals of ext4 and OCFS2 that are on disks of their own: no mount names them. One within a file system has a name that is no
+        block device's, sda1-8 (source: fs/jbd2/journal.c jbd2_journal_init_dev(), jbd2_journal_init_inode()).
+        """
+        for name in self._fs.names(self._fs.journals):
+            if self._fs.exists(f"{self._fs.block}/{name}"):
+                yield from self._blocks.ways(name, "the journal of a file system is")
 
     def _assembled(self) -> Iterator[Way]:
         """What is made of disks (LVM, md, LUKS, multipath), and has them open though nothing is mounted: a guest may have it."""
@@ -144,6 +157,8 @@ class Storage:
             yield Way(f"{text} on {mount.number} ({mount.source})", None)
         for path in mounts.nodes_named(mount):
             yield from self._blocks.of_node(path, text, seen=seen)
+        if filesystems.is_of_cluster(mount, [self._fs.read(f"{self._fs.gfs2}/{one}/lock_module/proto_name") for one in self._fs.names(self._fs.gfs2)]):
+            yield from self._blocks.remote([], f"{text} with other hosts")
 
     def _overlay(self, mount: Mount, text: str, seen: tuple[Mount | str, ...]) -> Iterator[Way]:
         """An overlay is where its layers are, and these on other mounts."""

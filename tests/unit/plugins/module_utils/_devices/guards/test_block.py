@@ -183,7 +183,7 @@ def test_a_replicated_disk_guards_its_own_disk_and_every_interface(make_host):
 @pytest.mark.parametrize("name, place", [
     ("ram9", "virtual/block"), ("zram9", "virtual/block"), ("nullb9", "virtual/block"), ("dasda", "css0/0.0.0001/0.0.0150/block"),
     ("pmem0", "LNXSYSTM:00/LNXSYBUS:00/ACPI0012:00/ndbus0/region0/namespace0.0/block"), ("xvda", "vbd-51712/block"),
-    ("mmcblk0", "platform/soc/fe340000.mmc/mmc_host/mmc0/mmc0:0001/block"), ("sdb", "pseudo_0/adapter0/host9/target9:0:0/9:0:0:0/block"),
+    ("vdb", "virtio-mmio-cmdline/virtio-mmio.0/virtio0/block"), ("mmcblk0", "platform/soc/fe340000.mmc/mmc_host/mmc0/mmc0:0001/block"), ("sdb", "pseudo_0/adapter0/host9/target9:0:0/9:0:0:0/block"),
 ])
 def test_memory_and_what_is_on_another_bus_guard_none(over, name, place):
     assert over(name, place) == {}
@@ -252,3 +252,28 @@ def test_an_image_on_a_pool_of_zfs_of_which_it_may_be_a_member_ends(make_host):
         files={"sys/devices/virtual/block/loop9/loop/backing_file": "/a.img\n", "proc/spl/kstat/zfs/rpool/state": "ONLINE\n"},
     ))
     assert {NVME, ROOT_DISK} <= set(guarded(host))
+
+
+def test_a_node_that_is_called_as_a_disk_and_is_another_device_is_that(make_host):
+    """Device mapper's nodes may have any name, and without udev they are no links."""
+    host = make_host(hosts.x86(mounts=(ON_VDA,), swaps=("/dev/mapper/vda partition 1 0 -2",), blocks=(Stacked("dm-3", ("nvme0n1",), "253:3"),)))
+    host.tree.put(host.tree.root / "dev/mapper/vda", "")
+    host.tree.node("dev/mapper/vda", "block", "253:3")
+    assert f"swap is on dm-3 on nvme0n1 on {NVME}" in guarded(host)[NVME]
+
+
+@pytest.mark.parametrize("name, expected", [("nvme0n1", {NVME}), ("nvme0n1-8", set()), ("dm-7-8", set())])
+def test_a_journal_on_a_disk_of_its_own_guards_that(make_host, name, expected):
+    host = make_host(hosts.x86(mounts=(ON_VDA,), files={f"proc/fs/jbd2/{name}/info": "1 transactions\n"}))
+    assert set(guarded(host)) == {ROOT_DISK} | expected
+
+
+@pytest.mark.parametrize("kind, options, protocol, is_alone", [
+    ("gfs2", "rw", "lock_dlm", False), ("gfs2", "rw", None, False), ("gfs2", "rw,lockproto=lock_nolock", "lock_nolock", True),
+    ("ocfs2", "rw,_netdev,heartbeat=local", None, False), ("ocfs2", "rw,heartbeat=none,cluster_stack=pcmk", None, False),
+    ("ocfs2", "rw,heartbeat=none", None, True), ("ext4", "rw", None, True),
+])
+def test_a_file_system_of_a_cluster_guards_its_disk_and_every_interface(make_host, kind, options, protocol, is_alone):
+    files = {"sys/fs/gfs2/c:a/lock_module/proto_name": protocol + "\n"} if protocol else {}
+    host = make_host(hosts.x86(mounts=(ON_VDA, f"30 25 259:0 / /x rw - {kind} /dev/nvme0n1 {options}"), files=files))
+    assert (set(guarded(host)) == {ROOT_DISK, NVME}) if is_alone else (set(guarded(host)) > EVERY_INTERFACE | {ROOT_DISK, NVME})

@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, ROOT_PORT, VGA, VIRTIO
+from ansible_collections.vfio.host.tests.unit.fake.model import Stacked
 
 MARKED = "it is the firmware's display (boot_vga)"
 UNMARKED = "the firmware marks no display, so every display counts"
@@ -107,3 +108,29 @@ def test_a_console_of_virtio_guards_every_function_that_may_bring_it(make_host):
         "sys/bus/virtio/drivers/virtio_console/virtio9": f"sys/devices/pci0000:00/0000:00:0b.0/{VIRTIO}/virtio9",
     }))
     assert consoles(host)[VIRTIO] == [f"hvc0, a console of the kernel, is on {VIRTIO}"]
+
+
+@pytest.mark.parametrize("argument, is_there", [("ttyS4", True), ("kms,kbd,ttyS4,115200", True), ("kbd", False), ("", False)])
+def test_the_terminal_of_the_kernels_debugger_is_guarded(make_host, argument, is_there):
+    host = make_host(hosts.x86(
+        files={"sys/class/tty/console/active": "tty0\n", "sys/module/kgdboc/parameters/kgdboc": argument + "\n"},
+        links={"sys/class/tty/ttyS4": f"sys/devices/pci0000:00/{EDU}/tty/ttyS4"},
+    ))
+    assert consoles(host) == {VGA: [MARKED], **({EDU: [f"ttyS4, the terminal of kgdb, is on {EDU}"]} if is_there else {})}
+
+
+@pytest.mark.parametrize("enabled, name, expected", [("1", "enp2s0", [NIC, ROOT_PORT]), ("0", "enp2s0", []), ("1", "br7", [NIC, ROOT_PORT])])
+def test_what_the_kernel_sends_its_messages_over_is_guarded(make_host, enabled, name, expected):
+    target = "sys/kernel/config/netconsole/to-log"
+    host = make_host(hosts.x86(
+        files={f"{target}/enabled": enabled + "\n", f"{target}/dev_name": name + "\n"}, interfaces=(Stacked("br7", ("enp2s0",)),),
+    ))
+    found = consoles(host)
+    assert found.pop(VGA) == [MARKED]
+    assert sorted(found) == sorted(expected)
+    assert all("to-log of netconsole, a console of the kernel, goes over " in one for some in found.values() for one in some)
+
+
+def test_a_netconsole_without_an_interface_may_go_over_any(make_host):
+    host = make_host(hosts.x86(files={f"sys/kernel/config/netconsole/a/{name}": text for name, text in (("enabled", "1\n"), ("dev_name", "\n"))}))
+    assert {NIC, VIRTIO} <= set(consoles(host))

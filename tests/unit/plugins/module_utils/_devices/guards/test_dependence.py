@@ -119,3 +119,10 @@ def test_the_first_disk_of_a_bios_is_needed_and_no_further_one(make_host):
 @pytest.mark.parametrize("link", ["ibft/target0/device", "ibft/initiator/device", "edd/int13_dev80/other"])
 def test_what_else_the_firmware_names_is_no_function(make_host, link):
     assert guards(make_host(firmware(link, EDU)), EDU) == []
+
+
+def test_an_adapter_that_boots_over_iscsi_by_itself_is_needed(make_host):
+    host = make_host(hosts.x86(files={"sys/firmware/iscsi_boot4/target0/flags": "3\n", "sys/firmware/iscsi_bootx/target0/flags": "3\n"}, links={
+        "sys/class/iscsi_host/host4": f"sys/devices/pci0000:00/{EDU}/host4/iscsi_host/host4",
+    }))
+    assert guards(host, EDU) == [("storage", f"the boot over iSCSI (iscsi_boot4 of the firmware) is on {EDU}")]

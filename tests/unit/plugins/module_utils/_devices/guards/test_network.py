@@ -363,3 +363,61 @@ def test_forcing_the_network_gives_up_no_disk(make_host):
         with pytest.raises(PlanError, match=rf"is needed by this host: .*say force: \[{kept}\]"):
             host.take(UPLINK, force=(given_up,))
     assert host.take(UPLINK, force=("network", "storage"))["changed"]
+
+
+# What carries an interface without being below it.
+
+VXLAN, VETH = "sys/devices/virtual/net/port0/uevent", "sys/devices/virtual/net/port0/iflink"
+
+
+@pytest.mark.parametrize("files", [
+    {VXLAN: "DEVTYPE=vxlan\nINTERFACE=port0\nIFINDEX=9\n"}, {VXLAN: "DEVTYPE=neverheardof\n"}, {VXLAN: "INTERFACE=port0\n", VETH: "0\n"},
+])
+def test_a_tunnel_among_a_bridges_ports_is_carried_by_any_interface(make_host, files):
+    host = make_host(hosts.x86(
+        routes=(route4("br0"),), interfaces=(Stacked("port0", ()), Stacked("br0", ("enp2s0", "port0"))), files=files,
+    ))
+    assert sorted(guarded(host)) == EVERY_NIC
+
+
+@pytest.mark.parametrize("files", [
+    {VXLAN: "INTERFACE=port0\n", VETH: "2\n"}, {VXLAN: "INTERFACE=port0\n"}, {VXLAN: "DEVTYPE=bond\n"}, {},
+    {VXLAN: "DEVTYPE=vlan\n", VETH: "0\n"},
+])
+def test_what_a_guest_or_a_container_has_among_a_bridges_ports_is_carried_by_none(make_host, files):
+    host = make_host(hosts.x86(
+        routes=(route4("br0"),), interfaces=(Stacked("port0", ()), Stacked("br0", ("enp2s0", "port0"))), files=files,
+    ))
+    assert sorted(guarded(host)) == [NIC]
+
+
+def test_a_tunnel_of_open_vswitch_is_of_guests_networks(make_host):
+    host = make_host(hosts.x86(
+        routes=(route4("br-ex"),), interfaces=(Stacked("port0", ()), Stacked("ovs-system", ("enp2s0", "port0")), Stacked("br-ex", ())),
+        files={VXLAN: "DEVTYPE=vxlan\n", "sys/devices/virtual/net/br-ex/uevent": "INTERFACE=br-ex\nIFINDEX=8\n"},
+    ))
+    assert sorted(guarded(host)) == [NIC]
+
+
+def test_a_card_behind_usb_over_ip_is_carried_by_any_interface(make_host):
+    host = make_host(hosts.x86(routes=(route4("enx0"),), links={
+        "sys/class/net/enx0": "sys/devices/platform/vhci_hcd.0/usb9/9-1/9-1:1.0/net/enx0",
+    }))
+    assert sorted(guarded(host)) == EVERY_NIC
+
+
+LEAVES = """Id 100:
+  +-- 0.0.0.0/0 3 0 5
+     |-- {first}.0.0.0
+        /24 universe UNICAST
+        /{length} universe {kind}
+"""
+
+
+@pytest.mark.parametrize("first, length, kind, is_large", [
+    (0, 1, "UNICAST", True), (128, 1, "UNICAST", True), (64, 2, "UNICAST", True), (208, 4, "UNICAST", True), (0, 0, "UNICAST", True),
+    (0, 1, "BLACKHOLE", False), (224, 4, "UNICAST", False), (240, 4, "UNICAST", False), (10, 8, "UNICAST", False),
+])
+def test_a_default_route_in_parts_of_a_table_whose_routes_are_not_shown_goes_over_any_interface(with_routes, first, length, kind, is_large):
+    host = with_routes(net_fib_trie=LEAVES.format(first=first, length=length, kind=kind))
+    assert sorted(guarded(host)) == (EVERY_NIC if is_large else [])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake import hosts
-from ansible_collections.vfio.host.tests.unit.fake.hosts import NVME
+from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, NVME
 from ansible_collections.vfio.host.tests.unit.fake.model import Disk, Nvme
 
 ON_VDA = "25 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw"
@@ -223,3 +223,37 @@ def test_a_device_in_quotes_on_the_command_line_is_needed(needed, words, link):
     assert needed(links={f"dev/disk/{link}": "dev/nvme0n1p1"}, cmdline=f"quiet {words} ro") == [
         f"{key}= of the kernel's command line is on nvme0n1p1 on {NVME}"
     ]
+
+
+@pytest.mark.parametrize("number, reasons", [
+    ("259:2", [f"the image of the next hibernation is on nvme0n1p2 on {NVME}"]), ("0:0", None), ("", None), ("254:1", None),
+])
+def test_where_a_hibernation_writes_its_image_is_needed_whoever_told_the_kernel(needed, number, reasons):
+    assert needed({"sys/power/resume": number + "\n"}) == reasons
+
+
+@pytest.mark.parametrize("path, text", [
+    ("etc/kdump.conf", "# ext4 /dev/none\n  ext4 UUID=AB-12\npath /var/crash\n"), ("etc/kdump.conf", "raw\t/dev/nvme0n1p1\n"),
+    ("etc/kdump.conf", "xfs /dev/disk/by-uuid/AB-12\ncore_collector makedumpfile -l\n"),
+])
+def test_the_disk_that_a_crash_is_dumped_to_is_needed(needed, path, text):
+    assert needed({path: text}, BY_UUID) == [f"the place for crashes of /{path} is on nvme0n1p1 on {NVME}"]
+
+
+@pytest.mark.parametrize("path, text", [
+    ("etc/kdump.conf", "#raw /dev/nvme0n1p1\n"), ("etc/kdump.conf", "path /dev\n"), ("etc/kdump.conf", "nfs nas:/x\n"),
+    ("etc/sysconfig/kdump", 'KDUMP_SAVEDIR="file:///var/crash"\n'), ("etc/default/kdump-tools", "NFS=\n"), ("etc/kdump.conf", "\xff \0 x\n"),
+])
+def test_a_file_about_crashes_that_names_no_disk_needs_none(needed, path, text):
+    assert needed({path: text}) is None
+
+
+@pytest.mark.parametrize("path, text", [
+    ("etc/kdump.conf", "nfs 10.0.9.7:/x\n"), ("etc/kdump.conf", "ssh root@10.0.9.7\n"), ("etc/default/kdump-tools", 'NFS="10.0.9.7:/x"\n'),
+    ("etc/default/kdump-tools", "SSH=kdump@10.0.9.7\n"), ("etc/sysconfig/kdump", "KDUMP_SAVEDIR='nfs://10.0.9.7/x'\n"),
+    ("etc/sysconfig/kdump", 'KDUMP_SAVEDIR="ssh://root@10.0.9.7:22/x"\n'),
+])
+def test_the_card_that_a_crash_is_dumped_over_is_needed(make_host, path, text):
+    lan = "enp2s0\t0009000A\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0"
+    host = make_host(hosts.x86(mounts=(ON_VDA,), routes=(hosts.DEFAULT_ROUTE, lan), files={path: text}))
+    assert [one["kind"] for one in host.survey().devices[NIC].guards] == ["storage"]

@@ -79,7 +79,7 @@ def test_the_servers_that_a_mount_names_guard_the_cards_that_reach_them(mounted,
     ("lustre", "mgs@tcp:/scratch", "rw"), ("wekafs", "backend/fs", "rw"), ("afs", "#root.cell.", "rw"), ("ceph", "a@1.fs=/", "rw"),
     ("fuse.glusterfs", "gluster:/vol", "rw,user_id=0"), ("fuse.ceph-fuse", "ceph-fuse", "rw,user_id=0"), ("davfs", "https://dav/", "rw"),
     ("nfs4", "127.0.0.1:/", "rw,addr=127.0.0.1"), ("nfs4", "[::1]:/", "rw,addr=::1"),
-    ("cifs", "//nas/x", "rw,multichannel,addr=10.0.8.7"), ("smbfs", "//nas/x", "rw"),
+    ("cifs", "//nas/x", "rw,multichannel,addr=10.0.8.7"), ("smb3", "//nas/x", "rw,addr=10.0.8.7,witness"), ("smbfs", "//nas/x", "rw"),
 ])
 def test_servers_that_cannot_be_told_may_be_reached_over_any_interface(mounted, kind, source, options):
     found = mounted(kind, source, options)

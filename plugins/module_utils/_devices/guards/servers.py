@@ -1,0 +1,71 @@
+# Copyright (c) 2026, the vfio.host authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: no outside code may rely on it.
+
+"""Servers that the kernel reaches and that no mount names: of NFS, those of further addresses and of pNFS; of Ceph, all but monitors."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Iterator, NamedTuple, Optional
+
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import is_loopback, parse_address, show_address
+
+if TYPE_CHECKING:
+    from typing import Collection
+
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+_OF_NFS, _OF_CEPH = frozenset(("nfs", "nfs4")), "ceph"
+_MAPS = ("monmap", "mdsmap", "osdmap")
+# "osd3\t(1)10.0.8.7:6801\t100%", without "(1)" before Linux 5.3 (source: net/ceph/debugfs.c, fs/ceph/debugfs.c; net/ceph/messenger.c
+# ceph_pr_addr()).
+_ENTITY = re.compile(r"^\s*((?:mon|mds|osd)\d+)\t(?:\(\d+\))?(\S+):\d+", re.MULTILINE)
+
+
+class Server(NamedTuple):
+    """A server: ``text`` ends before "over"; ``own``: the address of this host that the kernel reaches it from, where it says so."""
+
+    text: str
+    address: bytes
+    own: Optional[bytes] = None
+
+
+def unnamed_servers(fs: Sysfs, kinds: Collection[str]) -> Iterator[Server]:
+    """The Servers of a host that has file systems of these ``kinds`` mounted, each address once, as far as the kernel shows them: to root,
+    and Ceph's where debugfs is mounted and may be read.
+    """
+    known: set[tuple[bytes, bytes | None]] = set()
+    for server in _all(fs, kinds):
+        if (server.address, server.own) not in known:
+            known.add((server.address, server.own))
+            yield server
+
+
+def _all(fs: Sysfs, kinds: Collection[str]) -> Iterator[Server]:
+    for switch in fs.names(fs.rpc_transports) if not _OF_NFS.isdisjoint(kinds) else ():
+        for transport in fs.names(f"{fs.rpc_transports}/{switch}"):
+            told, own = (_address(fs.read(f"{fs.rpc_transports}/{switch}/{transport}/{name}")) for name in ("dstaddr", "srcaddr"))
+            if told is not None:
+                yield Server(f"a connection of the kernel's for NFS to {show_address(told)} is", told, own)
+    # Block devices of Ceph count for every interface as it is.
+    for client in fs.names(fs.ceph_clients) if _OF_CEPH in kinds else ():
+        for name in _MAPS:
+            text = (fs.read_file(f"{fs.ceph_clients}/{client}/{name}") or b"").decode("ascii", "replace")
+            for entity, address in _ENTITY.findall(text):
+                told = _address(address)
+                if told is not None:
+                    yield Server(f"{entity} of Ceph, at {show_address(told)}, is reached", told)
+
+
+def _address(text: str | None) -> bytes | None:
+    """An address that is of another host; None for what is none, such as a socket's path, or zero, of what is not up. The kernel ends some with a NUL (source:
+    net/sunrpc/sysfs.c rpc_sysfs_xprt_dstaddr_show() up to Linux 5.18).
+    """
+    address = parse_address((text or "").partition("\n")[0].strip("\0"))
+    return None if address is None or is_loopback(address) or not any(address) else address
+
+
+__all__ = ("Server", "unnamed_servers")

@@ -22,12 +22,14 @@ NVME_SUBSYSTEM = "/nvme-subsystem/"
 
 
 def subsystem_controllers(fs: Sysfs, name: str) -> list[str]:
-    """The sysfs paths of the controllers behind a multipath NVMe namespace, whose device hangs from none of them."""
+    """The sysfs paths of the controllers behind a multipath NVMe namespace, whose device hangs from none of them; "" for one that cannot
+    be read.
+    """
     directory = os.path.realpath(f"{fs.block}/{name}")
     while directory and not os.path.basename(directory).startswith("nvme-subsys"):
         directory = os.path.dirname(directory) if directory != "/" else ""
-    controllers = [fs.target(f"{fs.nvme}/{entry}") for entry in fs.names(directory)] if directory else []
-    return [path for path in controllers if path]
+    links = [f"{fs.nvme}/{entry}" for entry in fs.names(directory)] if directory else []
+    return [path or "" for link, path in ((link, fs.target(link)) for link in links) if path or fs.refusal(link) is not None]
 
 
 def disk_paths(fs: Sysfs, name: str) -> list[str]:

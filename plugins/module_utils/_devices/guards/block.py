@@ -170,6 +170,8 @@ class Blocks:
         interface = fs.read(f"{fs.iscsi_hosts}/{host}/netdev") or ""
         if interface and fs.exists(f"{fs.net}/{interface}"):
             yield from self._over(interface, text)
+        if any(fs.refusal(f"{fs.iscsi_hosts}/{host}/{name}") is not None for name in ("ipaddress", "netdev")):
+            yield from self.remote([], text)
 
     def _controller(self, path: str, text: str) -> Iterator[Way]:
         """An NVMe controller by its transport (source: drivers/nvme/host/fabrics.c nvmf_get_address())."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Iterable, Iterator, List, NamedTuple
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device, addresses_in
+from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device, addresses_in, last_address
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _DISPLAY, _WITHOUT_OUTPUTS = "03", "0302"
 _FRAMEBUFFER = re.compile(r"fb\d+\Z")
 _FIRMWARES = frozenset(("BOOTFB", "efifb", "simplefb", "simpledrm", "vesafb", "vesadrm", "efidrm"))
+_SERIAL = "07"  # controllers of communication
 _TERMINAL, _HYPERVISORS = re.compile(r"tty\d+\Z"), re.compile(r"hvc\d+\Z")
 
 
@@ -53,9 +55,28 @@ def consoles(fs: Sysfs, devices: Iterable[Device], *, network: Network) -> Itera
         reason = "it is the only display" if len(displays) == 1 else "the firmware marks no display, so every display counts"
         for device in displays:
             yield Console(reason, [device.address])
-    yield from _framebuffer(fs)
-    yield from _kernels_consoles(fs)
+    unread: list[str] = []
+    yield from _framebuffer(fs, unread)
+    for path in unread:
+        for device in displays:
+            yield Console(f"{_untold(fs, path)}, so every display counts", [device.address])
+    unread = []
+    yield from _kernels_consoles(fs, unread)
+    for path in unread:
+        with_terminals = {last_address(fs.target(f"{fs.ttys}/{name}") or "") for name in fs.names(fs.ttys)}
+        for device in devices:
+            if device.address in with_terminals or device.ids["class"].startswith(_SERIAL):
+                yield Console(f"{_untold(fs, path)}, so everything with a terminal counts", [device.address])
     yield from _netconsoles(fs, network)
+
+
+def _untold(fs: Sysfs, path: str) -> str:
+    return f"what {path[len(fs.root):]} would say of the console cannot be read ({errno_name(fs.refusal(path))})"
+
+
+def _refused(fs: Sysfs, *paths: str) -> Iterator[str]:
+    """Those of what was just looked for that are there and cannot be read."""
+    return (path for path in paths if fs.refusal(path) is not None)
 
 
 def _is_boot_display(fs: Sysfs, address: str) -> bool:
@@ -66,14 +87,18 @@ def _is_boot_display(fs: Sysfs, address: str) -> bool:
     return any(fs.read(path) == "1" or fs.refusal(path) is not None for path in paths)
 
 
-def _framebuffer(fs: Sysfs) -> Iterator[Console]:
-    """The function whose memory the first framebuffer is in: the console's, unless somebody has mapped it to another one."""
+def _framebuffer(fs: Sysfs, unread: list[str]) -> Iterator[Console]:
+    """The function whose memory the first framebuffer is in: the console's, unless somebody has mapped it to another one. ``unread``
+    gets the paths that would tell of one and cannot be read.
+    """
     names = sorted(filter(_FRAMEBUFFER.match, fs.names(fs.graphics)), key=lambda name: int(name[len("fb"):]))
+    unread += _refused(fs, fs.graphics)
     for name in names[:1]:
-        target = fs.target(f"{fs.graphics}/{name}") or ""
-        addresses = addresses_in(target) or addresses_in(fs.target(f"{fs.graphics}/{name}/device") or "")
+        paths = [f"{fs.graphics}/{name}", f"{fs.graphics}/{name}/device"]
+        addresses = addresses_in(fs.target(paths[0]) or "") or addresses_in(fs.target(paths[1]) or "")
         for found in [addresses] if addresses else _behind_firmwares(fs):
             yield Console(f"the framebuffer {name} is", found, leads_there=True)
+        unread += [] if addresses else _refused(fs, *paths, fs.proc + "/iomem")
 
 
 def _behind_firmwares(fs: Sysfs) -> Iterator[list[str]]:
@@ -91,21 +116,26 @@ def _behind_firmwares(fs: Sysfs) -> Iterator[list[str]]:
         above.append((depth, name))
 
 
-def _kernels_consoles(fs: Sysfs) -> Iterator[Console]:
+def _kernels_consoles(fs: Sysfs, unread: list[str]) -> Iterator[Console]:
     """The functions of the terminals that the kernel writes its messages to, and of that of its debugger (source:
-    drivers/tty/serial/kgdboc.c configure_kgdboc(): 'kbd,ttyS1,115200').
+    drivers/tty/serial/kgdboc.c configure_kgdboc(): 'kbd,ttyS1,115200'). ``unread``: as of _framebuffer().
     """
-    active = words_of(fs.read(f"{fs.ttys}/console/active") or "")
-    debuggers = [one for one in (fs.read(f"{fs.modules}/kgdboc/parameters/kgdboc") or "").split(",") if one.startswith("tty")]
+    paths = [f"{fs.ttys}/console/active", f"{fs.modules}/kgdboc/parameters/kgdboc"]
+    active = words_of(fs.read(paths[0]) or "")
+    debuggers = [one for one in (fs.read(paths[1]) or "").split(",") if one.startswith("tty")]
+    unread += _refused(fs, *paths)
     for name, what in [(one, "a console of the kernel") for one in active] + [(one, "the terminal of kgdb") for one in debuggers]:
         if _TERMINAL.match(name):
             continue  # of the display
-        target = fs.target(f"{fs.ttys}/{name}") or ""
-        found = [addresses_in(target) or addresses_in(fs.target(f"{fs.ttys}/{name}/device") or "")]
+        paths = [f"{fs.ttys}/{name}", f"{fs.ttys}/{name}/device"]
+        found = [addresses_in(fs.target(paths[0]) or "") or addresses_in(fs.target(paths[1]) or "")]
         if _HYPERVISORS.match(name) and not found[0]:
             # Which of virtio's consoles it is, nothing tells.
             directory = f"{fs.virtio_drivers}/virtio_console"
-            found = [addresses_in(fs.target(f"{directory}/{one}") or "") for one in fs.names(directory)]
+            links = [f"{directory}/{one}" for one in fs.names(directory)]
+            found = [addresses_in(fs.target(link) or "") for link in links]
+            paths += [directory, *links]
+        unread += [] if found and found[0] else _refused(fs, *paths)
         for addresses in found:
             yield Console(f"{name}, {what}, is", addresses, leads_there=True)
 
@@ -114,9 +144,12 @@ def _netconsoles(fs: Sysfs, network: Network) -> Iterator[Console]:
     """The functions that the kernel sends its messages over (source: Documentation/networking/netconsole.rst)."""
     directory = f"{fs.configfs}/netconsole"
     for target in fs.names(directory):
-        if fs.read(f"{directory}/{target}/enabled") == "1":
+        path = f"{directory}/{target}/enabled"
+        if fs.read(path) == "1" or fs.refusal(path) is not None:
             for way, addresses in network.below(fs.read(f"{directory}/{target}/dev_name") or None):
                 yield Console(f"{target} of netconsole, a console of the kernel, goes over {way}", addresses, leads_there=True)
+    for way, addresses in network.below(None) if fs.refusal(directory) is not None else ():
+        yield Console(f"{_untold(fs, directory)}, and it goes over {way}", addresses, leads_there=True)
 
 
 __all__ = ("Console", "consoles")

@@ -37,11 +37,15 @@ def hidden_interfaces(fs: Sysfs, devices: Iterable[Device], *, is_vfio: Callable
 def _has_emptied(fs: Sysfs, directory: str) -> bool:
     """Whether a directory of interfaces is there and shows none: it is removed with its last one, and the kernel shows those of one
     namespace (source: drivers/base/core.c cleanup_glue_dir(); net/core/net-sysfs.c net_class). Functions below count by themselves.
+    One that cannot be read may be such.
     """
     todo = [directory]
     while todo:
         path = todo.pop()
-        for name in fs.directories(path):
+        names = fs.directories(path)
+        if fs.refusal(path) is not None:
+            return True
+        for name in names:
             below = f"{path}/{name}"
             if name == _NET and not fs.names(below):
                 return True

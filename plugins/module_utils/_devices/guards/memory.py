@@ -34,7 +34,7 @@ def memory(fs: Sysfs, devices: Iterable[Device]) -> Iterator[Tuple[str, str]]:
         if fs.read(f"{directory}/commit") == "0" or fs.read(f"{directory}/mode") == _PERSISTENT:
             continue
         targets = [fs.read(f"{directory}/{name}") for name in fs.names(directory) if _TARGET.match(name)]
-        cards = [_card(fs, decoder) for decoder in targets if decoder]
+        cards = [_card(fs, decoder) if decoder else [] for decoder in targets]
         if cards and all(cards):
             for addresses in cards:
                 for address in addresses:
@@ -43,6 +43,10 @@ def memory(fs: Sysfs, devices: Iterable[Device]) -> Iterator[Tuple[str, str]]:
             for device in devices:
                 if device.ids["class"].startswith(_MEMORY_CARDS):
                     yield device.address, f"{region} of CXL, which is committed, does not say whose memory it has, so every such card counts"
+    if fs.refusal(fs.cxl) is not None:
+        for device in devices:
+            if device.ids["class"].startswith(_MEMORY_CARDS):
+                yield device.address, "which regions CXL has cannot be read, so every such card counts"
 
 
 def _card(fs: Sysfs, decoder: str) -> list[str]:

@@ -115,9 +115,14 @@ class Network:
             parts, macs = set(_PARTS.split(value)), value.lower().replace("-", ":")
             told = [name for name in names if name in parts]
             if _MAC.search(macs):
-                told += [name for name in names if (fs.read(f"{fs.net}/{name}/address") or _NO_MAC).lower() in macs]
+                told += [name for name in names if self._address(name) in macs]
             for name in dict.fromkeys(told):
                 yield name, f"the network of the next boot ({key}= of the kernel's command line)"
+
+    def _address(self, name: str) -> str:
+        """The hardware address of an interface; of one that cannot be read "", which is in every text."""
+        path = f"{self._fs.net}/{name}/address"
+        return (self._fs.read(path) or ("" if self._fs.refusal(path) is not None else _NO_MAC)).lower()
 
     def _with_hops(self, names: set[str], address: bytes) -> set[str | None]:
         """``names``, interfaces that /proc tells, with those of the other next hops of the same route; None among them: one that cannot

@@ -87,7 +87,10 @@ def guards(fs: Sysfs, devices: list[Device], *, is_vfio: Callable[[str], bool]) 
         elif console.addresses:
             findings.add(console.addresses[-1], kind=CONSOLE, reason=console.text)
     for kind, text, addresses in booted_from(fs):
-        findings.add_way(kind, text, addresses=addresses)
+        if addresses:
+            findings.add_way(kind, text, addresses=addresses)
+        else:
+            _add_all(findings, kind, text, devices)
     for address, reason in memory(fs, devices):
         findings.add(address, kind=STORAGE, reason=reason)
     own = findings.found
@@ -102,6 +105,15 @@ def guards(fs: Sysfs, devices: list[Device], *, is_vfio: Callable[[str], bool]) 
                 findings.put(device.address, one)
     _add_suppliers(findings, fs)
     return findings.found
+
+
+def _add_all(findings: _Findings, kind: str, text: str, devices: list[Device]) -> None:
+    """Every function that may be the one that ``text`` is about, which cannot be read."""
+    # Some network cards have disks of their own.
+    classes, what = (NETWORK_CARDS, "network card") if kind == NETWORK else (_DISKS + NETWORK_CARDS, "disk and network card")
+    for device in devices:
+        if device.ids["class"].startswith(classes):
+            findings.add(device.address, kind=kind, reason=f"{text} on what cannot be read, so every {what} counts")
 
 
 def _add_suppliers(findings: _Findings, fs: Sysfs) -> None:

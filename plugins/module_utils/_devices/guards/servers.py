@@ -26,10 +26,12 @@ _ENTITY = re.compile(r"^\s*((?:mon|mds|osd)\d+)\t(?:\(\d+\))?(\S+):\d+", re.MULT
 
 
 class Server(NamedTuple):
-    """A server: ``text`` ends before "over"; ``own``: the address of this host that the kernel reaches it from, where it says so."""
+    """A server: ``text`` ends before "over"; ``address`` is None where it cannot be told; ``own``: the address of this host that the
+    kernel reaches it from, where it says so.
+    """
 
     text: str
-    address: bytes
+    address: Optional[bytes]
     own: Optional[bytes] = None
 
 
@@ -37,7 +39,7 @@ def unnamed_servers(fs: Sysfs, kinds: Collection[str]) -> Iterator[Server]:
     """The Servers of a host that has file systems of these ``kinds`` mounted, each address once, as far as the kernel shows them: to root,
     and Ceph's where debugfs is mounted and may be read.
     """
-    known: set[tuple[bytes, bytes | None]] = set()
+    known: set[tuple[bytes | None, bytes | None]] = set()
     for server in _all(fs, kinds):
         if (server.address, server.own) not in known:
             known.add((server.address, server.own))
@@ -45,11 +47,18 @@ def unnamed_servers(fs: Sysfs, kinds: Collection[str]) -> Iterator[Server]:
 
 
 def _all(fs: Sysfs, kinds: Collection[str]) -> Iterator[Server]:
-    for switch in fs.names(fs.rpc_transports) if not _OF_NFS.isdisjoint(kinds) else ():
-        for transport in fs.names(f"{fs.rpc_transports}/{switch}"):
-            told, own = (_address(fs.read(f"{fs.rpc_transports}/{switch}/{transport}/{name}")) for name in ("dstaddr", "srcaddr"))
-            if told is not None:
-                yield Server(f"a connection of the kernel's for NFS to {show_address(told)} is", told, own)
+    if not _OF_NFS.isdisjoint(kinds):
+        paths = [fs.rpc_transports]
+        for switch in [f"{fs.rpc_transports}/{name}" for name in fs.names(fs.rpc_transports)]:
+            transports = [f"{switch}/{name}" for name in fs.names(switch)]
+            paths += [switch, *(f"{one}/dstaddr" for one in transports)]
+            for one in transports:
+                # Where there is no connection just now, the kernel has no own address of it: ENOTCONN.
+                told, own = (_address(fs.read(f"{one}/{name}")) for name in ("dstaddr", "srcaddr"))
+                if told is not None:
+                    yield Server(f"a connection of the kernel's for NFS to {show_address(told)} is", told, own)
+        if any(fs.refusal(path) is not None for path in paths):
+            yield Server("a connection of the kernel's for NFS, which cannot be read, is", None)
     # Block devices of Ceph count for every interface as it is.
     for client in fs.names(fs.ceph_clients) if _OF_CEPH in kinds else ():
         for name in _MAPS:

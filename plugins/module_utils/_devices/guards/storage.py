@@ -97,9 +97,12 @@ class Storage:
     def _btrfs_without_mount(self) -> Iterator[Way]:
         """btrfs shows what it has open, and the numbers of its mounts lead nowhere: all of it counts, whatever mount it is of."""
         for one in self._fs.names(self._fs.btrfs):
-            for name in self._fs.names(f"{self._fs.btrfs}/{one}/devices"):
+            directory = f"{self._fs.btrfs}/{one}/devices"
+            for name in self._fs.names(directory):
                 if name not in self._members_told:
                     yield from self._blocks.ways(name, f"the btrfs file system {one} is")
+            yield from self._unread(directory)
+        yield from self._unread(self._fs.btrfs)
 
     def _journals(self) -> Iterator[Way]:
         """Journals of ext4 and OCFS2 that are on disks of their own: no mount names them. One within a file system has a name that is no
@@ -192,11 +195,13 @@ class Storage:
             own = [members for members in sets if set(names) & set(members)]
             names = [*sorted({name for members in own or sets for name in members})]
         else:
-            for one in fs.names(fs.bcachefs):
-                names += [
-                    fs.link(f"{fs.bcachefs}/{one}/{device}/block") for device in fs.names(f"{fs.bcachefs}/{one}")
-                    if device.startswith("dev-")
-                ]
+            # A member that has no link is a device that is gone.
+            paths = [fs.bcachefs]
+            for directory in [f"{fs.bcachefs}/{one}" for one in fs.names(fs.bcachefs)]:
+                links = [f"{directory}/{device}/block" for device in fs.names(directory) if device.startswith("dev-")]
+                names += [fs.link(link) for link in links]
+                paths += [directory, *links]
+            names += [None for path in paths if fs.refusal(path) is not None]
         for name in dict.fromkeys(names) or [None]:
             self._members_told.add(name)
             yield from self._blocks.ways(name, text, seen=seen) if name else [Way(f"{text} on {mount.number} ({mount.source})", None)]

@@ -9,13 +9,14 @@ from __future__ import annotations
 import builtins
 import errno
 import os
+from functools import partial
 
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import mounts
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.tests.unit.fake import hosts
-from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, ROOT_DISK, UPLINK, VGA
+from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, ROOT_DISK, TWIN, UPLINK, VGA
 from ansible_collections.vfio.host.tests.unit.fake.model import Disk, Nvme, Stacked
 
 ERRNOS = [errno.EIO, errno.ENOMEM, errno.ENOTCONN, errno.ENAMETOOLONG, errno.EACCES, errno.ESTALE]
@@ -23,10 +24,10 @@ ON_VDA = "25 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw"
 
 
 @pytest.fixture
-def unread(host, monkeypatch):
-    """A function after which everything whose path ends so answers an errno, whatever is asked of it."""
+def refuse(monkeypatch):
+    """A function after which everything of a host whose path ends so answers an errno, whatever is asked of it."""
 
-    def make(end, number=errno.EIO):
+    def make(host, end, number=errno.EIO):
         def refusing(real):
             def call(path, *more, **named):
                 if isinstance(path, str) and path.startswith(host.root) and path.endswith(end):
@@ -35,11 +36,17 @@ def unread(host, monkeypatch):
 
             return call
 
-        for name in ("open", "readlink", "listdir"):
+        for name in ("open", "readlink", "listdir", "scandir"):
             monkeypatch.setattr(os, name, refusing(getattr(os, name)))
         monkeypatch.setattr(builtins, "open", refusing(open))
 
     return make
+
+
+@pytest.fixture
+def unread(host, refuse):
+    """The same of the host that a test has."""
+    return partial(refuse, host)
 
 
 def kinds(host, address):
@@ -158,3 +165,88 @@ def test_a_line_of_proc_ends_at_a_newline_only(odd):
 
 def test_an_octal_escape_is_a_byte():
     assert mounts.unescape("/caf\\303\\251\\040\\351") == "/café " + b"\xe9".decode("utf-8", "surrogateescape")
+
+
+# What names a function by something else than a mount or a route: it names none, or any of its kind.
+
+EDUS = f"sys/devices/pci0000:00/{EDU}"
+SUBSYSTEM, FABRICS = "sys/devices/virtual/nvme-subsystem/nvme-subsys5", "sys/devices/virtual/nvme-fabrics/ctl/nvme5"
+ISCSI = "sys/devices/platform/host2/session3/target2:0:0/2:0:0:0/block/sda"
+LAN = "enp2s0\t0009000A\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0"
+ON_NVME5 = "30 25 99:1 / /x rw - ext4 /dev/nvme5n1 rw"
+NVME5 = {
+    "files": {
+        f"{FABRICS}/address": "traddr=10.0.9.7,trsvcid=4420\n", f"{FABRICS}/transport": "tcp\n", f"{SUBSYSTEM}/nvme5n1/dev": "99:1\n",
+    },
+    "links": {
+        f"{SUBSYSTEM}/nvme5": FABRICS, "sys/class/nvme/nvme5": FABRICS, f"{SUBSYSTEM}/nvme0": f"sys/devices/pci0000:00/{NVME}",
+        "sys/class/block/nvme5n1": f"{SUBSYSTEM}/nvme5n1", "sys/dev/block/99:1": f"{SUBSYSTEM}/nvme5n1",
+    },
+}
+NETCONSOLE = {f"sys/kernel/config/netconsole/a/{name}": text for name, text in (("enabled", "1\n"), ("dev_name", "enp2s0\n"))}
+FRAMEBUFFER = {"sys/class/graphics/fb0": "sys/devices/platform/simple-framebuffer.0/graphics/fb0"}
+REGION = {f"sys/bus/cxl/devices/region0/{name}": text for name, text in (("commit", "1\n"), ("target0", "decoder5.0\n"), ("target1", "decoder6.0\n"))}
+ENDPOINT = "sys/devices/platform/ACPI0017:00/root0/port1/endpoint6"
+CARD = {"sys/bus/cxl/devices/decoder6.0": f"{ENDPOINT}/decoder6.0", f"{ENDPOINT}/uport": f"sys/devices/pci0000:00/{NVME}/mem0"}
+
+
+@pytest.mark.parametrize("end, kind, address, pci_class, spec", [
+    ("/sys/class/graphics", "console", EDU, "038000", {"links": FRAMEBUFFER}),
+    ("/proc/iomem", "console", EDU, "038000", {"links": FRAMEBUFFER}),
+    ("/graphics/fb0", "console", EDU, "038000", {"links": FRAMEBUFFER}),
+    ("/console/active", "console", EDU, "070002", {"files": {"sys/class/tty/console/active": "ttyS4\n"}}),
+    ("/console/active", "console", EDU, "ff0000", {
+        "files": {"sys/class/tty/console/active": "ttyS4\n"}, "links": {"sys/class/tty/ttyS4": f"{EDUS}/tty/ttyS4"},
+    }),
+    ("/tty/ttyS4", "console", EDU, "070002", {"files": {"sys/class/tty/console/active": "ttyS4\n"}, "links": {"sys/class/tty/ttyS4": EDUS}}),
+    ("/parameters/kgdboc", "console", EDU, "070002", {"files": {"sys/module/kgdboc/parameters/kgdboc": "ttyS4\n"}}),
+    ("/drivers/virtio_console", "console", EDU, "078000", {
+        "files": {"sys/class/tty/console/active": "hvc0\n"}, "links": {"sys/bus/virtio/drivers/virtio_console/virtio9": f"{EDUS}/virtio9"},
+    }),
+    ("/config/netconsole", "console", NIC, "020000", {"files": NETCONSOLE}),
+    ("/netconsole/a/enabled", "console", NIC, "020000", {"files": {**NETCONSOLE, "sys/kernel/config/netconsole/a/enabled": "0\n"}}),
+    ("/netconsole/a/dev_name", "console", TWIN, "020000", {"files": NETCONSOLE}),
+    ("/sys/firmware", "storage", NVME, "010802", {}),
+    ("/sys/firmware/ibft", "network", NIC, "020000", {"files": {"sys/firmware/ibft/initiator/flags": "1\n"}}),
+    ("/ethernet0/device", "network", NIC, "020000", {"links": {"sys/firmware/ibft/ethernet0/device": EDUS}}),
+    ("/int13_dev80/pci_dev", "storage", NVME, "010802", {"links": {"sys/firmware/edd/int13_dev80/pci_dev": EDUS}}),
+    ("/iscsi_host/host4", "storage", NIC, "020000", {
+        "files": {"sys/firmware/iscsi_boot4/target0/flags": "3\n"}, "links": {"sys/class/iscsi_host/host4": EDUS},
+    }),
+    ("/sys/fs/btrfs", "storage", NVME, "010802", {"files": {"sys/fs/btrfs/12/label": "x\n"}}),
+    ("/btrfs/12/devices", "storage", NVME, "010802", {"files": {"sys/fs/btrfs/12/label": "x\n"}}),
+    ("/proc/fs/jbd2", "storage", NVME, "010802", {}),
+    ("/sys/power/resume", "storage", NVME, "010802", {"files": {"sys/power/resume": "0:0\n"}}),
+    ("/etc/kdump.conf", "storage", NVME, "010802", {"files": {"etc/kdump.conf": "path /\n"}}),
+    ("/class/nvme/nvme5", "storage", NIC, "020000", dict(NVME5, mounts=(ON_VDA, ON_NVME5))),
+    ("/iscsi_host/host2/netdev", "storage", TWIN, "020000", {
+        "mounts": ("25 1 8:0 / / rw - ext4 /dev/sda rw",), "links": {"sys/class/block/sda": ISCSI, "sys/dev/block/8:0": ISCSI}, "files": {
+            "sys/class/iscsi_connection/connection3:0/address": "10.0.9.7\n", "sys/class/iscsi_host/host2/netdev": "<NULL>\n",
+        },
+    }),
+    ("/fs/bcachefs", "storage", NVME, "010802", {"mounts": ("25 1 254:1 / / rw - bcachefs /dev/vda1 rw",)}),
+    ("/sys/bus/cxl/devices", "storage", EDU, "050210", {}),
+    ("/region0/target0", "storage", EDU, "050210", {"files": REGION, "links": CARD}),
+    ("/enp2s0/address", "network", NIC, "020000", {"cmdline": "BOOTIF=01-52-54-00-00-99-99"}),
+    ("/sunrpc/xprt-switches", "storage", TWIN, "020000", {"mounts": (ON_VDA, "30 25 0:50 / /x rw - nfs4 nas:/x rw,addr=10.0.9.7")}),
+    ("/xprt-0-tcp/dstaddr", "storage", TWIN, "020000", {
+        "mounts": (ON_VDA, "30 25 0:50 / /x rw - nfs4 nas:/x rw,addr=10.0.9.7"),
+        "files": {"sys/kernel/sunrpc/xprt-switches/switch-0/xprt-0-tcp/dstaddr": "10.0.9.7\n"},
+    }),
+])
+def test_what_may_name_a_function_and_cannot_be_read_names_each_of_its_kind(make_host, refuse, end, kind, address, pci_class, spec):
+    spec = {"mounts": (ON_VDA,), "routes": (hosts.DEFAULT_ROUTE, LAN), **spec}
+    host = make_host(hosts.changed(hosts.x86(**spec), address, pci_class=pci_class))
+    (host.tree.root / "proc/fs/jbd2").mkdir(parents=True)
+    refuse(host, end)
+    assert kind in kinds(host, address)
+
+
+def test_where_nothing_is_refused_none_of_these_is_needed(make_host):
+    """What the test above refuses one by one, in one host."""
+    files = {
+        "sys/class/tty/console/active": "tty0\n", "sys/module/kgdboc/parameters/kgdboc": "\n", "sys/firmware/ibft/initiator/flags": "1\n",
+        **NETCONSOLE, "sys/kernel/config/netconsole/a/enabled": "0\n", "sys/power/resume": "0:0\n", "etc/kdump.conf": "path /\n",
+    }
+    host = make_host(hosts.changed(hosts.x86(files=files, mounts=(ON_VDA,), routes=(hosts.DEFAULT_ROUTE, LAN)), EDU, pci_class="070002"))
+    assert [kinds(host, address) for address in (EDU, NIC, NVME, TWIN)] == [set()] * 4

@@ -139,7 +139,7 @@ class Binding:
     def restore(self, host: Edges) -> None:
         bus, address = host.bus, self.address
         # What was pulled out took its state along, and another card in its slot must not get its driver.
-        if bus.is_gone(address) or self.modalias not in (None, host.fs.read(f"{host.fs.pci_devices}/{address}/modalias")):
+        if bus.is_gone(address) or (self.modalias is not None and self.modalias != bus.modalias(address)):
             return
         waiting = host.fs.stuck_writes().get(address)
         if waiting is not None:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.vfio.host.plugins.module_utils._devices.dependence import unbound_with
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import last_address
 from ansible_collections.vfio.host.plugins.module_utils._devices.processes import printable
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK, CHARACTER, Node
 
 if TYPE_CHECKING:
@@ -48,13 +50,15 @@ class Place:
 @dataclass(frozen=True)
 class Below:
     """What is below one PCI function. ``nodes``: Node -> Place; ``disks``: the Nodes of its own whole disks; ``users``: a text for
-    each user in the kernel that builds on one of them; ``mediated``: the UUIDs of its mediated devices.
+    each user in the kernel that builds on one of them; ``mediated``: the UUIDs of its mediated devices; ``unread``: a text for each thing
+    that would tell of more and cannot be read.
     """
 
     nodes: dict[Node, Place] = field(default_factory=dict)
     disks: list[Node] = field(default_factory=list)
     users: list[str] = field(default_factory=list)
     mediated: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
 
 def vfio_nodes(fs: Sysfs, directory: str, *, group: str | None) -> dict[Node, Place]:
@@ -113,18 +117,25 @@ def below(fs: Sysfs, address: str) -> Below:
     """
     found, backing = Below(), _Backing(fs)
     directory = fs.device_directory(address)
-    seen, todo = set(), [(directory, True)] + [(one, True) for one in _subsystems(fs, directory)]
-    while todo:
-        start, is_own = todo.pop()
-        if start in seen:
-            continue
-        seen.add(start)
-        for path, names in fs.walk(start):
-            if is_own:
-                todo += [(fs.device_directory(one), True) for one in unbound_with(fs, path, names=names)]
-            todo += [(os.path.realpath(more), False) for more in _node(fs, path, names, is_own, found, backing)]
-    found.nodes.update(_vendors(fs, address))
+    with fs.refused() as refused:
+        seen, todo = set(), [(directory, True)] + [(one, True) for one in _subsystems(fs, directory)]
+        while todo:
+            start, is_own = todo.pop()
+            if start in seen:
+                continue
+            seen.add(start)
+            for path, names in fs.walk(start):
+                if is_own:
+                    todo += [(fs.device_directory(one), True) for one in unbound_with(fs, path, names=names)]
+                todo += [(os.path.realpath(more), False) for more in _node(fs, path, names, is_own, found, backing)]
+        found.nodes.update(_vendors(fs, address))
+    found.unread.extend(_unread(fs, refused))
     return found
+
+
+def _unread(fs: Sysfs, refused: dict[str, int]) -> list[str]:
+    """A text for each path that was ``refused``."""
+    return [f"{path[len(fs.root):]} ({errno_name(number)})" for path, number in sorted(refused.items())]
 
 
 def _node(fs: Sysfs, path: str, names: list[str], is_own: bool, found: Below, backing: _Backing) -> Iterator[str]:
@@ -212,14 +223,20 @@ class _Backing:
 
     def _users(self) -> dict[Node, list[tuple[str | None, str]]]:
         users: dict[Node, list[tuple[str | None, str]]] = {}
-        for name, path, text in self._paths():
+        fs = self._fs
+        with fs.refused() as refused:
+            paths = list(self._paths())
+            numbers = [(fs.read(f"{fs.block}/{device}/dev"), text) for device, text in self._devices()]
+        # A file's path may be longer than the kernel tells, a node's is not (source: drivers/block/loop.c loop_attr_backing_file_show()).
+        untold = {path: number for path, number in refused.items() if number != errno.ENAMETOOLONG}
+        self._untold += [(None, f"what cannot be read, {text}, may say that something has") for text in _unread(fs, untold)]
+        for name, path, text in paths:
             target = self._fs.look(self._fs.root + path)
             if target is not None:
                 users.setdefault(target, []).append((name, text))
             elif path.startswith(_NODES) and not path.startswith(_SHARED_MEMORY):
                 self._untold.append((name, f"{text} {printable(path)}, which is not to be seen here and may be"))
-        for device, text in self._devices():
-            number = self._fs.read(f"{self._fs.block}/{device}/dev")
+        for number, text in numbers:
             if number:
                 users.setdefault(Node(BLOCK, number), []).append((None, text))
         return users

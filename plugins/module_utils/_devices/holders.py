@@ -17,7 +17,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.algorithms impo
 from ansible_collections.vfio.host.plugins.module_utils._devices.below import Below, Place, VfioNodes, below, vfio_nodes
 from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import parse_mountinfo
 from ansible_collections.vfio.host.plugins.module_utils._devices.processes import Processes, printable, views
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name, errno_text
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import let_settle
 
@@ -113,10 +113,14 @@ class Usage:
                 Use(f"process {pid} ({self._processes.holder(pid)['command']}), which has it open through VFIO", WAITS, pid)
                 for pid in dict.fromkeys(held) if pid not in pids
             ]
+        unread = list(found.unread) + ([self._fs.proc[len(self._fs.root):]] if self._fs.refusal(self._fs.proc) is not None else [])
         if with_disks:
-            served = algorithms_in_use(self._fs, self._fs.device_directory(device.address), pci_class=device.ids["class"])
+            with self._fs.refused() as refused:
+                served = algorithms_in_use(self._fs, self._fs.device_directory(device.address), pci_class=device.ids["class"])
+            unread += [f"{path[len(self._fs.root):]} ({errno_name(number)})" for path, number in refused.items()]
             texts = self._kernels(found) + [f"its algorithm {one} is in use, as by an encrypted disk" for one in served]
             uses += [Use(f"the kernel: {text}", LOSES) for text in texts]
+        uses += [Use(f"somebody who cannot be told, since {path} cannot be read", UNTOLD) for path in dict.fromkeys(unread)]
         return uses
 
     @cached_property

@@ -76,6 +76,8 @@ class Processes:
                     untold.add(pid)
                 for name in names:
                     self._add(pid, f"{directory}/{name}", nodes, vfio, untold)
+            if self._fs.refusal(f"{self._fs.proc}/{pid}/task") is not None:
+                untold.add(pid)
         return nodes, vfio, untold
 
     def _tables(self, pid: int) -> Iterator[tuple[str, list[str]]]:

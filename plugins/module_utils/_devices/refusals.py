@@ -133,7 +133,9 @@ def in_use(found: InUse) -> tuple[list[str], list[str]]:
     """(problems, warnings) for a device that is to lose its driver: who uses it, and what to do about it."""
     problems, warnings = [], []
     for use in found.uses:
-        if use.pid is None:
+        if use.pid is None and use.effect == UNTOLD:
+            problems.append(f"{use.text}; see what the kernel log says of that, and run again when it can be read")
+        elif use.pid is None:
             problems.append(
                 f"{use.text}; unmount it, or take it out of what uses it, then run again; to give it up all the same, say "
                 f"force: [{STORAGE}]"

@@ -77,10 +77,12 @@ def look(path: str) -> Node:
 
 
 def access(path: str) -> Optional[Access]:
-    """The Access of the character device at ``path``; None where there is none. It is not opened: a VFIO group has one user."""
+    """The Access of the character device at ``path``; None where there is none. It is not opened: a VFIO group has one user. Raises
+    OSError where that cannot be told.
+    """
     try:
         status = os.lstat(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if not stat.S_ISCHR(status.st_mode):
         return None

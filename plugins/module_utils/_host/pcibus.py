@@ -97,6 +97,10 @@ class PciBus:
         value = self._read(self._fs.read, self._path(address, "driver_override"))
         return None if value in ("(null)", "") else value
 
+    def modalias(self, address: str) -> Optional[str]:
+        """Of what kind a device is, or None. Raises ApplyError where that cannot be read."""
+        return self._read(self._fs.read, self._path(address, "modalias"))
+
     def number_of_vfs(self, address: str) -> int:
         """How many VFs a PF has now. Raises ApplyError where that cannot be read."""
         names = self._read(self._fs.names, self._path(address))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import contextmanager
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._host.kernelpaths import KernelPaths
@@ -32,6 +33,7 @@ class Reader(KernelPaths):
     def __init__(self, root: str = "/") -> None:
         super().__init__(root)
         self._refusals: Dict[str, int] = {}
+        self._listening: List[Dict[str, int]] = []
 
     @property
     def is_root(self) -> bool:
@@ -50,10 +52,26 @@ class Reader(KernelPaths):
         """Whether refusal() has an answer for any path at all."""
         return bool(self._refusals)
 
+    @contextmanager
+    def refused(self) -> Iterator[Dict[str, int]]:
+        """Gives a mapping that gets each path of the kernel's that is refused within this context, with its errno; but not what an inner one
+        of these gets.
+        """
+        heard: Dict[str, int] = {}
+        self._listening.append(heard)
+        try:
+            yield heard
+        finally:
+            self._listening.pop()
+            for path in [one for one in heard if not one.startswith((self.root + "/sys/", self.proc + "/"))]:
+                del heard[path]
+
     def note(self, path: str, error: Optional[Exception] = None) -> None:
         """Keep what refusal() says of a look at ``path``, which ended with ``error``."""
         if isinstance(error, OSError) and error.errno not in _ABSENT:
             self._refusals[path] = error.errno or errno.EIO
+            for heard in self._listening[-1:]:
+                heard[path] = error.errno or errno.EIO
         elif self._refusals:
             self._refusals.pop(path, None)
 

@@ -95,7 +95,7 @@ class Sysfs(Reader):
                 yield f"{self.proc}/{pid}/task/{thread}"
 
     def access(self, path: str) -> Optional[nodes.Access]:
-        """The Access of the character device at ``path``; None where there is none."""
+        """The Access of the character device at ``path``; None where there is none. Raises OSError where that cannot be told."""
         return nodes.access(path)
 
     def give(self, path: str, wanted: nodes.Access) -> None:

@@ -13,6 +13,7 @@ no uevent of which a rule could make use, so a run or a unit has to set the numb
 from __future__ import annotations
 
 import errno
+import re
 from typing import TYPE_CHECKING, Iterable, Mapping
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 NEED_INTERFACE = frozenset(("bnxt_en", "bnx2x"))
 
 _UP = 0x1  # IFF_UP
+_FLAGS = re.compile(r"0x[0-9a-f]{1,8}\Z")
 _LATER = (
     "at a boot there is no interface that is up when the rule sets the number, so the next boot ends without VFs: run this again "
     "when the network is up, or have a systemd unit after network-online.target write {number} to "
@@ -88,8 +90,8 @@ def hints(pf: Device, *, asked: int, made: int, number: int | None, is_up: Mappi
 
 def interfaces_up(fs: Sysfs, pf: Device) -> dict[str, bool]:
     """Name -> whether it is up, of a PF's interfaces that say so."""
-    flags = {one["name"]: fs.read(f"{fs.net}/{one['name']}/flags") for one in pf.net}
-    return {name: bool(int(text, 16) & _UP) for name, text in flags.items() if text}
+    flags = {one["name"]: _FLAGS.match(fs.read(f"{fs.net}/{one['name']}/flags") or "") for one in pf.net}
+    return {name: bool(int(found.group(), 16) & _UP) for name, found in flags.items() if found}
 
 
 __all__ = ("NEED_INTERFACE", "hints", "interfaces_up", "warnings")

@@ -63,16 +63,18 @@ class Blocks:
         self.pool_ways: Callable[[str], Iterator[Way]] = lambda text: iter([Way(text, None)])
 
     def node(self, path: str) -> Optional[str]:
-        """The kernel's name of a device node, by its number; of one that is not there by what it is called, None where there is none.
-
-        Device mapper's nodes have names that anybody chooses, such as those of disks.
+        """The kernel's name of a device node; None where there is none. Those in /dev itself are called so by the kernel; others, such as
+        device mapper's, have names that anybody chooses, those of disks as well, and are known by their number.
         """
         real = os.path.realpath(self._fs.root + path)
+        directory, name = os.path.split(real)
+        is_named = self._fs.exists(f"{self._fs.block}/{name}")
+        if is_named and directory == self._fs.dev:
+            return name
         found = self._fs.look(real)
         if found is not None and found.kind == BLOCK:
             return self.numbered(found.number)
-        name = os.path.basename(real)
-        return name if self._fs.exists(f"{self._fs.block}/{name}") else None
+        return name if is_named else None
 
     def numbered(self, number: str) -> Optional[str]:
         """The kernel's name of the block device 'major:minor'; None where sysfs has none."""

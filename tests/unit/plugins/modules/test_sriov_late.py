@@ -76,6 +76,15 @@ def test_an_answer_for_which_no_interface_was_asked_says_nothing_of_one_that_is_
     assert "is down" not in result["msg"]
 
 
+def test_flags_that_are_none_end_nothing_and_say_nothing(run_module, make_host):
+    host = make_host(small_with())
+    host.kernel.fewer[PF] = 0
+    host.tree.put(host.tree.sys / "class/net/enp1s0/flags", "junk\n")
+    message = run_module(host, "sriov_vfs", devices=pfs(3), timeout=1)["msg"]
+    assert "asked for 3 VFs, it has 0" in message
+    assert "not foreseen" not in message and "is down" not in message
+
+
 def test_with_the_interface_up_nothing_is_said_of_it(run_module, make_host):
     host = make_host(small_with())
     host.kernel.fewer[PF] = 0

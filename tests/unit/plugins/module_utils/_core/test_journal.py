@@ -30,6 +30,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Appl
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, PF
 from ansible_collections.vfio.host.tests.unit.fake.sriov import SMALL, VFS, vf_drivers
+from ansible_collections.vfio.host.tests.unit.fake.unread import Refusing
 
 ADDRESSES = (NIC, NVME, EDU)
 
@@ -327,3 +328,39 @@ def test_a_vf_whose_attributes_are_refused_gets_no_driver_and_the_others_do(two_
     assert journal.restore() == []
     assert vf_drivers(host) == ["igbvf"] * 3
     assert host.kernel.read_vfs(interface[1]).vfs[1]["mac"] == "52:54:00:00:00:01"
+
+
+def test_whatever_cannot_be_read_a_device_is_back_or_it_is_said(host):
+    """One thing after the other that restoring reads."""
+    device = host.survey().devices[EDU]
+    remembered = Binding(EDU, device.driver, device.driver_override, modalias=device.modalias)
+
+    refusing = Refusing(host.kernel)
+
+    def restored(victim):
+        host.take(EDU)
+        assert host.driver(EDU) == "vfio-pci"
+        journal = Journal(host.kernel, host.files, task="test")
+        journal.remember(remembered)
+        refusing.read.clear()
+        refusing.victim = victim
+        problems = journal.restore()
+        refusing.victim = None
+        return problems, (host.driver(EDU), host.override(EDU)) == (device.driver, device.driver_override)
+
+    assert restored(None) == ([], True)
+    victims = sorted(refusing.read)
+    for victim in victims:
+        problems, is_back = restored(victim)
+        assert problems or is_back, victim
+    assert len([path for dummy, path in victims if EDU in path]) > 2
+
+
+def test_a_node_that_cannot_be_looked_at_is_said(host, monkeypatch):
+    def access(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    monkeypatch.setattr(host.kernel, "access", access)
+    journal = Journal(host.kernel, host.files, task="test")
+    journal.remember(NodeAccess("/dev/vfio/8", "243:8", 0, 0, 0o600, "/sys/class/vfio/8/uevent"))
+    assert journal.restore() == ["/dev/vfio/8 was not put back to owner 0:0 and mode 0600: /dev/vfio/8: EIO (Input/output error)"]

@@ -192,3 +192,14 @@ def test_a_thread_with_something_of_its_own_is_told_from_the_others(what):
 def test_where_the_kernel_does_not_tell_each_thread_may_have_something_of_its_own(monkeypatch, call):
     monkeypatch.setattr(nodes, "_kcmp", lambda: call)
     assert not nodes.shares(os.getpid(), os.getpid(), what=nodes.FILES)
+
+
+def test_a_node_that_is_not_there_has_no_access_and_one_that_cannot_be_told_raises(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert nodes.access("/dev/null").number == "1:3"
+    assert [nodes.access(str(path)) for path in (tmp_path / "none", tmp_path / "file/below", tmp_path / "file")] == [None] * 3
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(OSError) as caught:
+        nodes.access(str(loop / "below"))
+    assert caught.value.errno == errno.ELOOP

@@ -183,7 +183,8 @@ def test_a_replicated_disk_guards_its_own_disk_and_every_interface(make_host):
 @pytest.mark.parametrize("name, place", [
     ("ram9", "virtual/block"), ("zram9", "virtual/block"), ("nullb9", "virtual/block"), ("dasda", "css0/0.0.0001/0.0.0150/block"),
     ("pmem0", "LNXSYSTM:00/LNXSYBUS:00/ACPI0012:00/ndbus0/region0/namespace0.0/block"), ("xvda", "vbd-51712/block"),
-    ("vdb", "virtio-mmio-cmdline/virtio-mmio.0/virtio0/block"), ("mmcblk0", "platform/soc/fe340000.mmc/mmc_host/mmc0/mmc0:0001/block"), ("sdb", "pseudo_0/adapter0/host9/target9:0:0/9:0:0:0/block"),
+    ("vdb", "virtio-mmio-cmdline/virtio-mmio.0/virtio0/block"),
+    ("mmcblk0", "platform/soc/fe340000.mmc/mmc_host/mmc0/mmc0:0001/block"), ("sdb", "pseudo_0/adapter0/host9/target9:0:0/9:0:0:0/block"),
 ])
 def test_memory_and_what_is_on_another_bus_guard_none(over, name, place):
     assert over(name, place) == {}

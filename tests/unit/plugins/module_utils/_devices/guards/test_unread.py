@@ -18,6 +18,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Plan
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, ROOT_DISK, TWIN, UPLINK, VGA
 from ansible_collections.vfio.host.tests.unit.fake.model import Disk, Nvme, Stacked
+from ansible_collections.vfio.host.tests.unit.fake.unread import Refusing
 
 ERRNOS = [errno.EIO, errno.ENOMEM, errno.ENOTCONN, errno.ENAMETOOLONG, errno.EACCES, errno.ESTALE]
 ON_VDA = "25 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw"
@@ -250,3 +251,41 @@ def test_where_nothing_is_refused_none_of_these_is_needed(make_host):
     }
     host = make_host(hosts.changed(hosts.x86(files=files, mounts=(ON_VDA,), routes=(hosts.DEFAULT_ROUTE, LAN)), EDU, pci_class="070002"))
     assert [kinds(host, address) for address in (EDU, NIC, NVME, TWIN)] == [set()] * 4
+
+
+def _is_asked_of_the_host(path):
+    """Not what a function says of itself, without which it is left out, nor the tables of modules."""
+    return not path.startswith(("/sys/bus/pci/devices", "/sys/bus/pci/drivers", "/sys/devices/pci", "/lib/modules", "/sys/module/", "/usr/"))
+
+
+def test_whatever_is_refused_each_need_stays_or_everything_of_its_kind_counts(make_host):
+    """Of what is read of a host with much in use, one thing after the other."""
+    files = {
+        **NVME5["files"], **NETCONSOLE, "sys/class/tty/console/active": "tty0 ttyS4\n", "sys/fs/btrfs/12/devices/nvme0n1": "",
+        "sys/class/iscsi_connection/connection3:0/address": "10.0.9.7\n", "sys/class/iscsi_host/host2/netdev": "enp5s1\n",
+        "proc/fs/jbd2/nvme0n1/info": "", "etc/fstab": "UUID=AB /srv ext4 defaults 0 0\n",
+    }
+    links = {
+        **NVME5["links"], "sys/class/block/sda": ISCSI, "sys/dev/block/8:0": ISCSI, "dev/disk/by-uuid/AB": "dev/nvme0n1",
+        "sys/class/tty/ttyS4": f"{EDUS}/tty/ttyS4", "sys/firmware/ibft/ethernet0/device": f"sys/devices/pci0000:00/0000:00:08.0/{TWIN}",
+    }
+    host = make_host(hosts.changed(hosts.x86(
+        mounts=(ON_VDA, ON_NVME5, "31 25 8:0 / /y rw - ext4 /dev/sda rw", "32 25 0:50 / /n rw - nfs4 nas:/ rw,addr=10.0.9.7"),
+        swaps=("/dev/dm-3 partition 1 0 -2",), files=files, links=links,
+        routes=("br0\t00000000\t0202000A\t0003\t0\t0\t100\t00000000\t0\t0\t0", LAN),
+        interfaces=(Stacked("bond0", ("ens3", "enp1s0")), Stacked("br0", ("bond0",))),
+        blocks=(Stacked("dm-3", ("md0",), "253:3"), Stacked("md0", ("nvme0n1",), "9:0")),
+    ), EDU, pci_class="070002"))
+
+    def ask():
+        found = [one for one in host.survey().devices.values() if not one.is_bridge]
+        return {(one.address, guard["kind"]): {each["reason"] for each in one.guards} for one in found for guard in one.guards}
+
+    usual, count = ask(), 0
+    for path, now in Refusing(host.kernel).one_by_one(ask, _is_asked_of_the_host):
+        for (address, kind), reasons in usual.items():
+            assert (address, kind) in now, (path, address)
+            # Either for the same reasons, or for another one as well.
+            assert reasons <= now[address, kind] or now[address, kind] - reasons, (path, address, reasons)
+        count += 1
+    assert count > 60

@@ -28,7 +28,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.pci import (
 )
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import Place, place_and_functions, place_of, vf_path
 from ansible_collections.vfio.host.plugins.module_utils._devices.stuck import Stuck, sentence
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError, errno_text
 from ansible_collections.vfio.host.plugins.module_utils._host.platform import S390, platform_of, remaps_interrupts
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER, BASE_MODULE, VFIO, matching
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import ABSENT, Modules
@@ -121,7 +121,7 @@ def survey(
     fs: Sysfs, usage: Usage | None = None, *, with_guards: bool = True, with_loaded: bool = True, with_others: bool = False,
     wakes: Collection[str] = (),
 ) -> Survey:
-    """Scan the host behind ``fs``. A function that vanishes during the scan is left out, with a warning.
+    """Scan the host behind ``fs``. A function that vanishes during the scan is left out, with a warning. Raises PlanError where the bus cannot be read.
 
     ``usage``: of the same host, which will be asked more; ``with_guards``, ``with_others``: guards of devices, and ``others``, are wanted,
     for which the whole host is read; ``with_loaded``: of Modules; ``wakes``: addresses of devices that are woken where they sleep.
@@ -209,7 +209,10 @@ def _scan(fs: Sysfs, ids: pciids.Dictionary, warnings: list[str], stuck: dict[st
         asleep=set(),
     )
     found = []
-    for address in fs.names(fs.pci_devices):
+    addresses = fs.names(fs.pci_devices)
+    if fs.refusal(fs.pci_devices) is not None:
+        raise PlanError(f"which devices this host has cannot be told: {fs.pci_devices}: {errno_text(fs.refusal(fs.pci_devices))}")
+    for address in addresses:
         directory = fs.device_directory(address)
         device = _read_device(fs, address, directory, around, stuck)
         unread = _unread(fs, directory) if fs.was_refused else []

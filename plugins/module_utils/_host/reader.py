@@ -185,6 +185,8 @@ class Reader(KernelPaths):
                         names.append(entry.name)
                         if entry.is_dir(follow_symlinks=False):
                             todo.append(entry.path)
+                if self._refusals:
+                    self.note(path)
             except OSError as error:
                 self.note(path, error)
             yield path, names
@@ -193,10 +195,13 @@ class Reader(KernelPaths):
         """The names of the directories in a directory; links are none. [] where it is absent or not to be read."""
         try:
             with os.scandir(path) as entries:
-                return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+                names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
         except UNREAD as error:
             self.note(path, error)
             return []
+        if self._refusals:
+            self.note(path)
+        return names
 
 
 class _Opened:

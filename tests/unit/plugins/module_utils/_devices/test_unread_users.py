@@ -137,3 +137,36 @@ def test_what_is_refused_is_heard_by_the_innermost_that_listens(make_host):
             kernel.note(paths[2], OSError(errno.ENOENT, os.strerror(errno.ENOENT)))
             kernel.note(f"{kernel.root}/dev/x", OSError(errno.EIO, os.strerror(errno.EIO)))
     assert (outer, inner) == ({paths[0]: errno.EIO}, {paths[1]: errno.EACCES})
+
+
+@pytest.mark.parametrize("call", ["directories", "walk"])
+def test_a_directory_that_was_refused_once_and_is_read_again_is_refused_no_more(make_host, monkeypatch, call):
+    kernel = make_host(hosts.x86()).kernel
+    path, real = f"{kernel.root}/sys/class/net", os.scandir
+
+    def look():
+        return list(getattr(kernel, call)(path))
+
+    def refuse(dummy):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    look()
+    assert kernel.refusal(path) == errno.EIO
+    monkeypatch.setattr(os, "scandir", real)
+    look()
+    assert kernel.refusal(path) is None
+
+
+def test_a_host_whose_bus_cannot_be_read_has_not_no_devices(make_host):
+    host = make_host(hosts.x86())
+    host.take(NVME)
+    refusing = Refusing(host.kernel)
+    refusing.victim = ("names", host.kernel.pci_devices)
+    message = f"which devices this host has cannot be told: {host.kernel.pci_devices}: EIO (Input/output error)"
+    for act in (lambda: host.take(NVME), host.release, host.survey):
+        with pytest.raises(PlanError) as caught:
+            act()
+        assert caught.value.messages == [message]
+    refusing.victim = None
+    assert host.driver(NVME) == "vfio-pci"

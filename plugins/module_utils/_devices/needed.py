@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Dict, Iterator, List, Tuple
 
+from ansible_collections.vfio.host.plugins.module_utils._core.force import GUARDS
 from ansible_collections.vfio.host.plugins.module_utils._devices.nvme import disk_paths
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import normalize_module_name
 
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device
+
+_UNREAD = "what it is cannot be read, so whether this host needs it cannot be told"
 
 
 def modules_needed(fs: Sysfs) -> Dict[str, List[Tuple[str, str, str]]]:
@@ -35,7 +38,18 @@ def modules_needed(fs: Sysfs) -> Dict[str, List[Tuple[str, str, str]]]:
             found.setdefault(module, []).extend(
                 (one["kind"], f"{device.address} ({device.name})", one["reason"]) for one in device.guards
             )
+    for address in set(fs.names(fs.pci_devices)).difference(host.devices):
+        # What could not be read was left out, and what the host needs it for is not known.
+        directory = fs.device_directory(address)
+        for module in _all_below(fs, directory) if not host.is_vfio(fs.link(f"{directory}/driver")) else ():
+            found.setdefault(module, []).extend((kind, address, _UNREAD) for kind in GUARDS)
     return found
+
+
+def _all_below(fs: Sysfs, directory: str) -> List[str]:
+    """The modules of all drivers of a device and of what is below it, in whatever order."""
+    links = {fs.link(f"{path}/driver/module") for path, names in fs.walk(directory) if "driver" in names}
+    return [normalize_module_name(one) for one in links if one]
 
 
 def _ends(fs: Sysfs, device: Device) -> Iterator[str]:

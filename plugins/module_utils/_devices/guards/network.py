@@ -219,10 +219,13 @@ class Network:
         """Whether a port that nothing is below is the end of a tunnel, and no guest's, nor a container's, nor for nothing at all.
 
         Kinds with a name of their own say so; of GRE the kernel says that it is over no link (source: net/core/net-sysfs.c
-        iflink_show(), net/ipv4/ip_tunnel.c ip_tunnel_get_iflink()).
+        iflink_show(), net/ipv4/ip_tunnel.c ip_tunnel_get_iflink()). What does not tell may be one.
         """
-        kind = _DEVTYPE.search(self._fs.read(directory + "/uevent") or "")
-        return kind.group(1) not in _STACKED if kind else self._fs.read(directory + "/iflink") == "0"
+        fs, paths = self._fs, (directory + "/uevent", directory + "/iflink")
+        kind, link = _DEVTYPE.search(fs.read(paths[0]) or ""), fs.read(paths[1])
+        if any(fs.refusal(path) is not None for path in paths):
+            return True
+        return kind.group(1) not in _STACKED if kind else link == "0"
 
     def _may_be_of_ovs(self, directory: str) -> bool:
         fs = self._fs

@@ -70,8 +70,8 @@ def _all(fs: Sysfs, kinds: Collection[str]) -> Iterator[Server]:
 
 
 def _address(text: str | None) -> bytes | None:
-    """An address that is of another host; None for what is none, such as a socket's path, or zero, of what is not up. The kernel ends some with a NUL (source:
-    net/sunrpc/sysfs.c rpc_sysfs_xprt_dstaddr_show() up to Linux 5.18).
+    """An address that is of another host; None for what is none, such as a socket's path, or zero, of what is not up. Some kernels end
+    it with a NUL (source: net/sunrpc/sysfs.c rpc_sysfs_xprt_dstaddr_show(), "return ret + 1").
     """
     address = parse_address((text or "").partition("\n")[0].strip("\0"))
     return None if address is None or is_loopback(address) or not any(address) else address

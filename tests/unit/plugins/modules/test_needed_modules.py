@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NVME, ROOT_DISK, UPLINK
 from ansible_collections.vfio.host.tests.unit.fake.model import Disk, Nvme
+from ansible_collections.vfio.host.tests.unit.fake.unread import Refusing
 
 ON_NVME = "25 1 259:1 / / rw - ext4 /dev/nvme0n1p1 rw"
 UPLINK_ROUTE = "enp2s0\t00000000\t0202000A\t0003\t0\t0\t100\t00000000\t0\t0\t0"
@@ -53,6 +54,16 @@ def test_giving_up_one_guard_gives_up_no_other(run_module, host_on_nvme):
     both = disabled("nvme", force=["storage"]) + disabled("e1000e")
     result = run_module(host_on_nvme, "kernel_module", modules=both)
     assert "module e1000e is needed" in result["msg"] and "module nvme is needed" not in result["msg"]
+
+
+@pytest.mark.parametrize("name", ["modalias", "physfn", "driver_override"])
+def test_the_module_of_a_device_of_which_it_cannot_be_told_what_it_is_stays(run_module, host_on_nvme, name):
+    directory = host_on_nvme.kernel.device_directory(NVME)
+    call = "target" if name == "physfn" else "read_bytes"
+    Refusing(host_on_nvme.kernel).victim = (call, f"{directory}/{name}")
+    message = run_module(host_on_nvme, "kernel_module", modules=disabled("nvme"))["msg"]
+    assert f"its driver has {NVME}: what it is cannot be read, so whether this host needs it cannot be told" in message
+    assert run_module(host_on_nvme, "kernel_module", modules=disabled("nvme"), force=["network", "storage", "console"])["changed"]
 
 
 def test_a_module_that_drives_nothing_needed_is_disabled_without_a_word(run_module, host_on_nvme):

@@ -228,6 +228,11 @@ CARD = {"sys/bus/cxl/devices/decoder6.0": f"{ENDPOINT}/decoder6.0", f"{ENDPOINT}
     ("/fs/bcachefs", "storage", NVME, "010802", {"mounts": ("25 1 254:1 / / rw - bcachefs /dev/vda1 rw",)}),
     ("/sys/bus/cxl/devices", "storage", EDU, "050210", {}),
     ("/region0/target0", "storage", EDU, "050210", {"files": REGION, "links": CARD}),
+    ("/net/port0/uevent", "network", TWIN, "020000", {
+        "routes": ("br0\t00000000\t0202000A\t0003\t0\t0\t100\t00000000\t0\t0\t0",), "files": {"sys/devices/virtual/net/port0/uevent": "IFINDEX=9\n"},
+        "interfaces": (Stacked("port0", ()), Stacked("br0", ("enp2s0", "port0"))),
+    }),
+    (f"{NVME}/nvme", "storage", NVME, "010802", {"mounts": (ON_VDA, "30 25 0:50 / /x rw - beegfs beegfs_nodev rw")}),
     ("/enp2s0/address", "network", NIC, "020000", {"cmdline": "BOOTIF=01-52-54-00-00-99-99"}),
     ("/sunrpc/xprt-switches", "storage", TWIN, "020000", {"mounts": (ON_VDA, "30 25 0:50 / /x rw - nfs4 nas:/x rw,addr=10.0.9.7")}),
     ("/xprt-0-tcp/dstaddr", "storage", TWIN, "020000", {

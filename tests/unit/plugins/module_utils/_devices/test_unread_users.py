@@ -33,6 +33,7 @@ USERS = {
     "lio": ({"files": {f"{CONFIGFS}/target/core/fileio_0/d/info": "Status: ACTIVATED\n        File: /dev/nvme0n1  Size: 1\n"}}, None),
     "gadget": ({"files": {f"{CONFIGFS}/{MASS}/lun.0/file": "/dev/nvme0n1\n"}}, None),
     "ocfs2": ({"files": {f"{CONFIGFS}/cluster/c/heartbeat/AB/dev": "nvme0n1p1\n"}}, None),
+    "scst": ({"files": {"sys/kernel/scst_tgt/devices/d/filename": "/dev/nvme0n1\n[key]\n"}}, None),
     "rnbd": ({"links": {"sys/class/rnbd-server/ctl/devices/x/block_dev": f"sys/devices/pci0000:00/{NVME}/nvme/nvme0/nvme0n1"}}, None),
 }
 

@@ -213,10 +213,16 @@ class Modules:
 def read_configuration(fs: Sysfs, ours: Collection[str] = ()) -> modprobe.Configuration:
     """What modprobe.d, modules-load.d and the command line say; the files ``ours`` are left out."""
     loads: dict[str, str] = modprobe.parse_cmdline_load(_decoded(fs, f"{fs.proc}/cmdline"))
+    sure: set[str] = set()
+    # systemd reads no /etc/modules but by a link to it; other systems give what follows a name to the module.
+    has_systemd = fs.exists(fs.systemd)
     for path in _paths(fs, fs.modules_load_d, [], ours=ours) + [fs.etc_modules]:
-        for module, where in modprobe.parse_load(_decoded(fs, path), path).items():
+        text = _decoded(fs, path)
+        for module, where in modprobe.parse_load(text, path).items():
             loads.setdefault(module, where)
-    return modprobe.Configuration(_directives(fs, ours), loads)
+        if path != fs.etc_modules or not has_systemd:
+            sure.update(modprobe.parse_load(text, path, is_alone=has_systemd))
+    return modprobe.Configuration(_directives(fs, ours), loads, frozenset(sure))
 
 
 def _directives(fs: Sysfs, ours: Collection[str] = ()) -> tuple[modprobe.Directive, ...]:

@@ -155,12 +155,14 @@ def soft_dependencies(text: str) -> tuple[list[str], list[str]]:
     return modules["pre:"], modules["post:"]
 
 
-def parse_load(text: str, path: str) -> dict[str, str]:
-    """Module -> where it stands, of one modules-load.d file, or of /etc/modules."""
+def parse_load(text: str, path: str, *, is_alone: bool = False) -> dict[str, str]:
+    """Module -> where it stands, of one modules-load.d file, or of /etc/modules. ``is_alone``: of lines that hold no more than that, since
+    systemd takes a whole line for a name (source: src/modules-load/modules-load.c).
+    """
     modules: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
         name = trimmed(line)
-        if name and name[0] not in "#;":
+        if name and name[0] not in "#;" and not (is_alone and len(words(name)) > 1):
             modules.setdefault(module_name(words(name)[0]), f"{path}:{number}")
     return modules
 
@@ -177,10 +179,13 @@ def parse_cmdline_load(text: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Configuration:
-    """What everybody but this collection has configured. ``directives`` in kmod's order; ``loads``: module -> where."""
+    """What everybody but this collection has configured. ``directives`` in kmod's order; ``loads``: module -> where; ``sure``: those of
+    them that a file has every boot load for sure.
+    """
 
     directives: tuple[Directive, ...] = ()
     loads: Mapping[str, str] = field(default_factory=dict)
+    sure: frozenset[str] = frozenset()
 
     def settings(self, module: str, builtin: bool = False) -> list[Setting]:
         """Every setting of a module's options, in kmod's order; of a built-in module only the command line counts."""

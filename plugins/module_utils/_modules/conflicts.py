@@ -312,11 +312,10 @@ def _drop_second_truths(host: Host, demand: Demand, records: dict[tuple[str, str
         if one.module != demand.module:
             continue
         options = tuple(pair for pair in one.options if pair[0] not in demand.elsewhere)
-        foreign = host.foreign.loads.get(one.module, modprobe.CMDLINE)
         installed = host.foreign.install(one.module)
         twice = installed is not None and modprobe.does_nothing(installed) and host.foreign.blacklisted(one.module)
         records[key] = replace(
-            one, options=options, load=one.load and foreign == modprobe.CMDLINE, disabled=one.disabled and not twice
+            one, options=options, load=one.load and one.module not in host.foreign.sure, disabled=one.disabled and not twice
         )
 
 

@@ -250,6 +250,23 @@ def test_a_module_with_a_soft_dependency_of_its_own_gets_none_that_modprobe_woul
     only(problems(host, {"name": "vfio_pci", "before": ["r8169"]}), "softdep r8169 pre: vfio_pci realtek")
 
 
+@pytest.mark.parametrize(("path", "text", "has_systemd", "loads"), [
+    ("etc/modules-load.d/x.conf", "vfio-pci\n", True, True),
+    ("etc/modules-load.d/x.conf", "vfio-pci ids=1:2\n", True, False),
+    ("etc/modules-load.d/x.conf", "vfio-pci ids=1:2\n", False, True),
+    ("etc/modules", "vfio-pci\n", True, False),
+    ("etc/modules", "vfio-pci ids=1:2\n", False, True),
+])
+def test_a_line_of_others_that_loads_nothing_takes_the_place_of_none(host, path, text, has_systemd, loads):
+    """systemd takes a whole line for a name, and reads no /etc/modules but by a link."""
+    if has_systemd:
+        host.write("run/systemd/system/x", "")
+    host.write(path, text)
+    host.apply({"name": "vfio-pci"})
+    assert (host.read(LOAD) is None) is loads
+    settled(host, {"name": "vfio-pci"})
+
+
 def test_what_stands_elsewhere_already_is_not_written_a_second_time(host):
     host.write("etc/modprobe.d/x.conf", "options vfio-pci disable_vga=1\nsoftdep nvme pre: vfio-pci\n")
     host.write("etc/modules-load.d/x.conf", "vfio-pci\n")

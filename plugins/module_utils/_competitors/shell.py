@@ -222,6 +222,8 @@ def _about(line: str, text: str) -> Fits:
             return False
         is_named = target.address in there or (target.ids["vendor"], target.ids["device"]) in ids
         named: list[bool | None] = [is_named or None if is_named or searches else False]
+        if re.search(r"/net/[^/\s]*[$`]", line):
+            named.append(by_interface(target, ["$"]))  # an interface that only the run of it tells
         if "/net/" in text:
             named += [by_interface(target, [name]) and None for name in re.findall(r"/net/([\w.*?-]+)/", text)]
         return any_of(named) and None

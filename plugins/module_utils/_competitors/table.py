@@ -131,23 +131,36 @@ def _scripts(foreign: Foreign) -> list[Claim]:
 
 
 def _units(foreign: Foreign) -> list[Claim]:
-    """The Claims of services in /etc/systemd/system, and of drop-ins there for any service."""
-    directory = foreignpaths.UNITS
-    names = foreign.names(directory)
+    """The Claims of services that the administrator has put in place, and of drop-ins there for any service; of a template for each of its
+    instances that something wants.
+    """
+    names = {name for place in foreignpaths.UNITS for name in foreign.names(place)}
     wanted = {
-        one for name in names if name.endswith((".wants", ".requires", ".upholds")) for one in foreign.names(f"{directory}/{name}")
+        one for name in names if name.endswith((".wants", ".requires", ".upholds"))
+        for place in foreignpaths.UNITS for one in foreign.names(f"{place}/{name}")
     }
     services = {name for name in names if name.endswith(".service")}
     services |= {name[:-2] for name in names if name.endswith(".service.d")}
+    services |= {one for one in wanted if _template(one) in services}
     found: list[Claim] = []
     for name in sorted(services):
-        paths = foreign.paths([f"{directory}/{name}"], is_merged=True) + foreign.paths([f"{directory}/{name}.d/*.conf"])
-        if name in names and not any(path.endswith(f"/{name}") for path in paths):
+        template = _template(name)
+        own = [one for one in (name, template) if one in names][:1]
+        files = foreign.paths([f"{place}/{one}" for one in own for place in foreignpaths.UNITS], is_merged=True)
+        if own and not files:
             continue  # masked
-        template = re.sub(r"@.*(?=\.service)", "@", name)
-        is_enabled = name in wanted or any(re.sub(r"@.*(?=\.service)", "@", one) == template for one in wanted if "@" in one)
-        found += units.claims([(foreign.text(path), path) for path in paths], is_enabled=is_enabled, script=foreign.script)
+        of_dropins = [f"{place}/{one}.d/*.conf" for one in dict.fromkeys((name, template)) for place in foreignpaths.UNITS]
+        parts = [(foreign.text(path), path) for path in files + foreign.paths(of_dropins, is_merged=True)]
+        if name == template and "@" in name and any(_template(one) == name for one in services - {name}):
+            continue  # its instances tell more
+        instance = name.partition("@")[2][:-len(".service")] if "@" in name else ""
+        found += units.claims(parts, is_enabled=name in wanted, script=foreign.script, instance=instance)
     return found
+
+
+def _template(name: str) -> str:
+    """The name of the template that a service is an instance of; its own where it is of none."""
+    return re.sub(r"@.*(?=\.service)", "@", name)
 
 
 def _libvirt(foreign: Foreign, text: str, path: str) -> list[Claim]:

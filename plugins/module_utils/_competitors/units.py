@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
 _COMMANDS = ("ExecStart", "ExecStartPre", "ExecStartPost", "ExecCondition")
 _PREFIX = re.compile(r"[-@:+!|]*")
+_SPECIFIER = re.compile(r"%([%iI])")
 
 
-def claims(parts: Iterable[Text], *, is_enabled: bool, script: Script) -> list[Claim]:
-    """The Claims of one unit: ``parts`` are (text, path) of it and of its drop-ins, in systemd's order."""
+def claims(parts: Iterable[Text], *, is_enabled: bool, script: Script, instance: str = "") -> list[Claim]:
+    """The Claims of one unit: ``parts`` are (text, path) of it and of its drop-ins, in systemd's order; ``instance``: what is behind the @
+    of its name.
+    """
     commands: dict[str, list[ini.Setting]] = {}
     for text, path in parts:
         for one in ini.parse(text, path):
@@ -40,10 +43,22 @@ def claims(parts: Iterable[Text], *, is_enabled: bool, script: Script) -> list[C
     found: list[Claim] = []
     for one in (command for several in commands.values() for command in several):
         # $$ is a dollar sign, %% a percent sign; the shell has its words in quotes of systemd's.
-        line = _PREFIX.sub("", one.value, count=1).replace("$$", "$").replace("%%", "%")
+        line = _PREFIX.sub("", one.value, count=1).replace("$$", "$")
+        line = _SPECIFIER.sub(lambda found: _specified(found.group(1), instance), line)
         says = f"'{one.name}={one.value if len(one.value) <= 120 else one.value[:117] + '...'}'"
         found += shell.claims(line, one.where, first=0, script=script, says=says)
     return found if is_enabled else [replace(one, is_sure=False) for one in found]
+
+
+def _specified(letter: str, instance: str) -> str:
+    """What a specifier stands for: of an instance that is not known, a variable. (source: systemd.unit(5), specifiers, string escaping)"""
+    if letter == "%":
+        return "%"
+    if not instance:
+        return "$INSTANCE"
+    if letter == "i":
+        return instance
+    return re.sub(r"\\x([0-9a-f]{2})", lambda code: chr(int(code.group(1), 16)), instance.replace("-", "/"))
 
 
 __all__ = ("claims",)

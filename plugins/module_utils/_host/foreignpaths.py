@@ -61,7 +61,8 @@ MERGED = frozenset((UDEV, LINK, NETWORK, TMPFILES, NETPLAN, KEYFILE, NM_CONF, DR
 
 # Drop-ins of a .link or .network file NAME: NAME.d/*.conf.
 NETWORK_PLACES = _in(_SYSTEMD, "systemd/network")
-UNITS = "/etc/systemd/system"
+# What the administrator has put in place; packages have theirs in /usr/lib.
+UNITS = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system")
 # What has these names is not run, or not read, by any of the programs above.
 BACKUPS = ("~", ".bak", ".orig", ".rpmsave", ".rpmorig", ".rpmnew", ".dpkg-old", ".dpkg-new", ".dpkg-dist", ".swp")
 CRONTABS = ("/etc/crontab", "/etc/cron.d/*", "/var/spool/cron/crontabs/root", "/var/spool/cron/root")

@@ -95,6 +95,9 @@ def test_a_script_that_rc_local_runs_is_read(host):
         ("echo 4 > /sys/class/net/enp9s0/device/sriov_numvfs", []),
         ("N=4; echo $N > /sys/class/net/enp1s0/device/sriov_numvfs", SURE),
         ("echo $1 > /sys/class/net/enp1s0/device/sriov_numvfs", MAY),
+        ("echo 4 > /sys/class/net/$PF/device/sriov_numvfs", MAY),
+        ("echo 7 > /sys/class/net/${PF}/device/sriov_numvfs", []),
+        ("PF=enp9s0; echo 4 > /sys/class/net/$PF/device/sriov_numvfs", []),
         ("for i in enp1s0 enp9s0; do echo 4 > /sys/class/net/$i/device/sriov_numvfs; done", SURE),
         ("echo 1 > /sys/class/net/enp1s0/device/sriov_drivers_autoprobe", SURE),
         ("cat /sys/class/net/enp1s0/device/sriov_totalvfs", []),
@@ -223,3 +226,25 @@ def with_vfs(host):
 )
 def test_a_vf_that_a_line_names_by_its_card_is_told(with_vfs, line, expected):
     assert heads(of_devices(with_vfs, {RC: Script("#!/bin/sh\n" + line + "\n")}, VF)) == expected
+
+
+@pytest.mark.parametrize("place", ["etc", "run", "usr/local/lib"])
+@pytest.mark.parametrize("specifier", ["%i", "%I"])
+def test_a_template_is_told_of_the_interfaces_of_its_instances(host, place, specifier):
+    path = f"{place}/systemd/system/sriov@.service"
+    files = {path: f"[Service]\nExecStart=/bin/sh -c 'echo 4 > /sys/class/net/{specifier}/device/sriov_numvfs'\n"}
+    assert heads(of_vfs(host, files)) == [(f"/{path}:2", True)]
+    wants = "etc/systemd/system/multi-user.target.wants"
+    assert of_vfs(host, {f"{wants}/sriov@enp9s0.service": NULL}) == []
+    assert heads(of_vfs(host, {f"{wants}/sriov@enp1s0.service": NULL})) == [(f"/{path}:2", False)]
+    assert of_vfs(host, {"etc/systemd/system/sriov@enp1s0.service.d/x.conf": "[Service]\nExecStart=\nExecStart=/bin/true\n"}) == []
+
+
+@pytest.mark.parametrize(("specifier", "instance"), [("%i", NIC), ("%I", NIC), ("%I", NIC.replace(":", "\\x3a"))])
+def test_a_template_is_told_of_the_devices_of_its_instances(host, specifier, instance):
+    files = {
+        "etc/systemd/system/bind@.service": f"[Service]\nExecStart=/usr/sbin/driverctl set-override {specifier} e1000e\n",
+        f"etc/systemd/system/multi-user.target.wants/bind@{instance}.service": NULL,
+    }
+    assert heads(of_devices(host, files, NIC)) == [("/etc/systemd/system/bind@.service:2", False)]
+    assert of_devices(host, {}, TWIN) == []

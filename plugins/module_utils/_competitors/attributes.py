@@ -6,15 +6,17 @@
 
 """Files whose lines are attributes and values, or addresses and drivers. Pure.
 
-sysfs.conf and tmpfiles.d write them at boot; driverctl and DPDK's service bind what their files name. (source: sysfs.conf(5);
-tmpfiles.d(5), types w and w+; driverctl(8); Debian's dpdk, /etc/dpdk/interfaces)
+sysfs.conf, tmpfiles.d and profiles of tuned write them at boot; driverctl and DPDK's service bind what their files name. (source:
+sysfs.conf(5); tmpfiles.d(5), types w and w+; tuned.conf(5), tuned/plugins/plugin_sysfs.py; driverctl(8); Debian's dpdk, /etc/dpdk/interfaces)
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._competitors import ini
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import OVERRIDE, Claim
 from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import addresses_in, write
 from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed
@@ -53,6 +55,17 @@ def tmpfiles_claims(text: str, path: str) -> list[Claim]:
     return claims
 
 
+def tuned_claims(text: str, path: str, *, is_active: bool) -> list[Claim]:
+    """``/sys/class/net/eth0/device/sriov_numvfs=4`` in a section of the kind sysfs. A path may be a glob, or hold a variable."""
+    settings = ini.parse(text, path)
+    kinds = {one.number: one.value for one in settings if one.name == "type"}
+    found = [
+        write(one.name, one.value, where=one.where, says=f"'{one.name}={one.value}'")
+        for one in settings if kinds.get(one.number, one.section) == "sysfs" and one.name.startswith("/sys/")
+    ]
+    return [claim if is_active else replace(claim, is_sure=False) for claim in found if claim is not None]
+
+
 def driverctl_claims(text: str, path: str, *, name: str) -> list[Claim]:
     """A file with the driver of a device. Its ``name`` is the device's address, in newer versions with the bus before it."""
     driver, address = trimmed(text), name[len("pci-"):] if name.startswith("pci-") else name
@@ -76,4 +89,4 @@ def _is_one_of(addresses: set[str]) -> Fits:
     return lambda target: target.address in addresses
 
 
-__all__ = ("dpdk_claims", "driverctl_claims", "sysfs_conf_claims", "tmpfiles_claims")
+__all__ = ("dpdk_claims", "driverctl_claims", "sysfs_conf_claims", "tmpfiles_claims", "tuned_claims")

@@ -28,6 +28,7 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors import (
 from ansible_collections.vfio.host.plugins.module_utils._competitors.udev import claims as udev
 from ansible_collections.vfio.host.plugins.module_utils._host import foreignpaths
 from ansible_collections.vfio.host.plugins.module_utils._host.foreign import Foreign
+from ansible_collections.vfio.host.plugins.module_utils._host.words import words
 
 if TYPE_CHECKING:
     from typing import Callable, Iterable, Mapping, Protocol
@@ -163,6 +164,11 @@ def _template(name: str) -> str:
     return re.sub(r"@.*(?=\.service)", "@", name)
 
 
+def _tuned(foreign: Foreign, text: str, path: str) -> list[Claim]:
+    active = words(foreign.text(foreign.root + foreignpaths.ACTIVE_PROFILE))
+    return attributes.tuned_claims(text, path, is_active=path.split("/")[-2] in active)
+
+
 def _libvirt(foreign: Foreign, text: str, path: str) -> list[Claim]:
     from ansible_collections.vfio.host.plugins.module_utils._competitors import guests
 
@@ -199,6 +205,7 @@ ROWS: tuple[Callable[[Foreign], list[Claim]], ...] = (
     _ifupdown,
     _each(foreignpaths.SYSFS_CONF, lambda dummy, text, path: attributes.sysfs_conf_claims(text, path)),
     _each(foreignpaths.TMPFILES, lambda dummy, text, path: attributes.tmpfiles_claims(text, path)),
+    _each(foreignpaths.TUNED, _tuned),
     _scripts,
     _units,
     _each(foreignpaths.DPDK, lambda dummy, text, path: attributes.dpdk_claims(text, path)),

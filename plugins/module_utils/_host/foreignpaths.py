@@ -22,7 +22,7 @@ def _in(places: Sequence[str], rest: str) -> Tuple[str, ...]:
 
 UDEV, LINK, NETWORK, TMPFILES = "udev", "link", "network", "tmpfiles"
 NETPLAN, NMSTATE, KEYFILE, NM_CONF, IFCFG, IFUPDOWN = "netplan", "nmstate", "keyfile", "nm_conf", "ifcfg", "ifupdown"
-SYSFS_CONF, SCRIPT, DRIVERCTL, DPDK = "sysfs_conf", "script", "driverctl", "dpdk"
+SYSFS_CONF, TUNED, SCRIPT, DRIVERCTL, DPDK = "sysfs_conf", "tuned", "script", "driverctl", "dpdk"
 LIBVIRT, NOVA, PROXMOX, PROXMOX_MAPPING = "libvirt", "nova", "proxmox", "proxmox_mapping"
 DRACUT, INITRAMFS_TOOLS, MKINITCPIO = "dracut", "initramfs_tools", "mkinitcpio"
 
@@ -42,6 +42,7 @@ PATTERNS = {
     IFCFG: ("/etc/sysconfig/network-scripts/ifcfg-*", "/etc/sysconfig/network/ifcfg-*"),
     IFUPDOWN: ("/etc/network/interfaces", "/etc/network/interfaces.d/*"),
     SYSFS_CONF: ("/etc/sysfs.conf", "/etc/sysfs.d/*.conf"),
+    TUNED: ("/etc/tuned/*/tuned.conf", "/etc/tuned/profiles/*/tuned.conf"),
     SCRIPT: (
         "/etc/rc.local", "/etc/rc.d/rc.local", "/etc/init.d/*", "/etc/local.d/*.start", "/etc/network/if-pre-up.d/*",
         "/etc/network/if-up.d/*", "/etc/NetworkManager/dispatcher.d/*", "/etc/networkd-dispatcher/*/*",
@@ -59,6 +60,8 @@ PATTERNS = {
 }
 MERGED = frozenset((UDEV, LINK, NETWORK, TMPFILES, NETPLAN, KEYFILE, NM_CONF, DRACUT))
 
+# Names of the profiles of tuned that are in force.
+ACTIVE_PROFILE = "/etc/tuned/active_profile"
 # Drop-ins of a .link or .network file NAME: NAME.d/*.conf.
 NETWORK_PLACES = _in(_SYSTEMD, "systemd/network")
 # What the administrator has put in place; packages have theirs in /usr/lib.
@@ -68,4 +71,4 @@ BACKUPS = ("~", ".bak", ".orig", ".rpmsave", ".rpmorig", ".rpmnew", ".dpkg-old",
 CRONTABS = ("/etc/crontab", "/etc/cron.d/*", "/var/spool/cron/crontabs/root", "/var/spool/cron/root")
 
 
-__all__ = ("BACKUPS", "CRONTABS", "MERGED", "NETWORK_PLACES", "PATTERNS", "UNITS")
+__all__ = ("ACTIVE_PROFILE", "BACKUPS", "CRONTABS", "MERGED", "NETWORK_PLACES", "PATTERNS", "UNITS")

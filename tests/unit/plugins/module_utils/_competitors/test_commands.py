@@ -248,3 +248,13 @@ def test_a_template_is_told_of_the_devices_of_its_instances(host, specifier, ins
     }
     assert heads(of_devices(host, files, NIC)) == [("/etc/systemd/system/bind@.service:2", False)]
     assert of_devices(host, {}, TWIN) == []
+
+
+@pytest.mark.parametrize(("section", "told"), [("[sysfs]", True), ("[cards]\ntype=sysfs", True), ("[sysctl]", False), ("[sysfs]\ntype=net", False)])
+def test_a_profile_of_tuned_is_told_of_its_cards_and_may_be_out_of_force(host, section, told):
+    path = "etc/tuned/profiles/vfs/tuned.conf"
+    text = f"[main]\ninclude=throughput\n{section}\n/sys/class/net/enp1s0/device/sriov_numvfs={{}}\n"
+    line = text.count("\n")
+    assert heads(of_vfs(host, {path: text.format(4)})) == ([(f"/{path}:{line}", True)] if told else [])
+    assert heads(of_vfs(host, {"etc/tuned/active_profile": "balanced vfs\n"})) == ([(f"/{path}:{line}", False)] if told else [])
+    assert of_vfs(host, {path: text.format(7)}) == []

@@ -34,7 +34,6 @@ _NVIDIA_MAJOR = "195"  # source: NVIDIA's kernel-open/common/inc/nv-chardev-numb
 # drivers/nvme/target/io-cmd-bdev.c, drivers/nvme/target/passthru.c, drivers/target/target_core_file.c,
 # drivers/usb/gadget/function/storage_common.c, fs/ocfs2/cluster/heartbeat.c, drivers/block/rnbd/rnbd-srv-sysfs.c).
 _NVMET, _TARGET, _GADGET, _OCFS2, _RNBD = "nvmet/subsystems", "target/core", "usb_gadget", "cluster", "rnbd-server/ctl/devices"
-_SCST = "/sys/kernel/scst_tgt/devices"
 _TARGET_FILE = re.compile(r"File: (/\S+)")
 _NODES, _SHARED_MEMORY = "/dev/", "/dev/shm/"
 
@@ -269,9 +268,9 @@ class _Backing:
             file = _TARGET_FILE.search(fs.read(f"{place}/info") or "")
             if file:
                 yield None, file.group(1), f"SCSI target {place[len(fs.configfs) + 1:]} serves"
-        for name in fs.names(f"{fs.root}{_SCST}"):
+        for name in fs.names(fs.scst_devices):
             # The path is followed by a line with a mark where it was set (source: SCST's scst_vdisk.c vdisk_sysfs_filename_show()).
-            path = (fs.read(f"{fs.root}{_SCST}/{name}/filename") or "").partition("\n")[0]
+            path = (fs.read(f"{fs.scst_devices}/{name}/filename") or "").partition("\n")[0]
             if path.startswith("/"):
                 yield None, path, f"device {name} of SCST is on"
         for place in self._below(_GADGET, "functions"):

@@ -38,6 +38,7 @@ class KernelPaths:
         self.infiniband = self.root + "/sys/class/infiniband"
         self.bcachefs, self.gfs2 = self.root + "/sys/fs/bcachefs", self.root + "/sys/fs/gfs2"
         self.rpc_transports = self.root + "/sys/kernel/sunrpc/xprt-switches"
+        self.scst_devices = self.root + "/sys/kernel/scst_tgt/devices"
         self.ceph_clients = self.root + "/sys/kernel/debug/ceph"
         self.graphics = self.root + "/sys/class/graphics"
         self.ttys = self.root + "/sys/class/tty"

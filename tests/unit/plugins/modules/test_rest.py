@@ -17,10 +17,14 @@ from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME
 WISH = {"policy": "p", "devices": [{"match": {"address": one}} for one in (NIC, NVME, EDU)]}
 
 
+def now(host):
+    return host.snapshot("/sys/class/vfio-dev", "/sys/module", "/sys/bus/pci/drivers", "/run/vfio-host")
+
+
 @pytest.fixture
 def failed(run_module, host, monkeypatch):
     """A host on which a run has failed, and has left the NVMe on VFIO; its state before, and the lines of the run's message."""
-    before, real = host.snapshot("/sys/class/vfio-dev", "/sys/module", "/sys/bus/pci/drivers", "/run/vfio-host"), host.kernel.write
+    before, real = now(host), host.kernel.write
 
     def write(path, value):
         if path.endswith("/vfio-pci/bind") and value == NIC or path.endswith(f"{NVME}/driver_override") and value == "nvme":
@@ -31,10 +35,6 @@ def failed(run_module, host, monkeypatch):
         patch.setattr(host.kernel, "write", write)
         message = run_module(host, "driver_override", **WISH)["msg"]
     return before, message.split("\n")
-
-
-def now(host):
-    return host.snapshot("/sys/class/vfio-dev", "/sys/module", "/sys/bus/pci/drivers", "/run/vfio-host")
 
 
 def test_the_message_says_what_is_left_and_who_tries_again(host, failed):

@@ -27,6 +27,12 @@ KVM_UP = 120
 SHUTDOWN = 90
 SETTLE = 60
 PLUGGED = 60
+# Seconds for ssh's first word. Each connection costs an emulated host seconds of its processor, also one that nobody waits for any
+# more: whoever asks again and again in less time than an answer takes never gets one.
+FIRST_WORD = 3
+LONGEST_FIRST_WORD = 30
+# Whoever is resumed answers in seconds, or never.
+RESUMED = 180
 CONSOLE_TAIL = 25
 # What a kernel says whose emulated timer has stopped, as it does now and then on a busy machine without KVM.
 TIMER_STOPPED = ("timer doesn't work through", "kthread timer wakeup didn't happen")
@@ -128,7 +134,7 @@ class Guest:
                     self._plug_in(run, later)
                     return run
         try:
-            return self._resume(place, base, timeout)
+            return self._resume(place, base, min(timeout, RESUMED))
         except LabError as error:
             self._say(f"host {self.host.name} cannot be resumed ({error}): booting it")
             shutil.rmtree(place)
@@ -261,7 +267,7 @@ class Guest:
         base = self.ssh(run)
         # A connection made while the old system goes down must not become the shared one.
         probe = base if before is None else [base[0], "-o", "ControlPath=none", *base[1:]]
-        begin = time.monotonic()
+        begin, patience = time.monotonic(), float(FIRST_WORD)
         while time.monotonic() - begin < timeout:
             waited = time.monotonic() - begin
             if before is None and self._has_said(TIMER_STOPPED):
@@ -270,12 +276,15 @@ class Guest:
             if run.accel == "kvm" and waited > KVM_FIRST_WORD and not self.tail():
                 raise GuestDied(f"host {self.host.name} printed nothing for {KVM_FIRST_WORD} s",
                                 "try another accelerator")
-            if ssh.greets(run.port, 3):
+            asked = time.monotonic()
+            if ssh.greets(run.port, patience):
                 now = ssh.boot_id(probe, 60)
                 if now and now != before:
                     # ssh is up before every device has met its driver; who looks now must not see half of them.
                     ssh.run(base, f"udevadm settle --timeout={SETTLE}", SETTLE + 30)
                     return
+            elif time.monotonic() - asked > patience / 2:  # not refused at once
+                patience = min(1.5 * patience, LONGEST_FIRST_WORD)
             time.sleep(0.3)
         raise GuestDied(f"host {self.host.name} did not answer by ssh within {timeout:.0f} s",
                         "look at its console, or give it more: --timeout", self.tail())
@@ -347,7 +356,7 @@ class Guest:
             return True
 
     def _shut_down(self, run: record.Run) -> None:
-        if ssh.greets(run.port, 5):
+        if ssh.greets(run.port, LONGEST_FIRST_WORD):
             ssh.run(self.ssh(run), "systemctl --no-block poweroff", 30)
             process.wait_gone(run.pid, record.mark(self.state), SHUTDOWN)
         self._quit(run)

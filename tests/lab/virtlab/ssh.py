@@ -28,7 +28,8 @@ def options(state: Path, name: str) -> List[str]:
         "LogLevel": "ERROR",
         # A key exchange costs an emulated host seconds, and the newest kinds most.
         "KexAlgorithms": "curve25519-sha256",
-        "ConnectTimeout": "20",
+        # It holds for the server's first word too.
+        "ConnectTimeout": "60",
         # A host that was cut off is noticed; one that is only slow is not.
         "ServerAliveInterval": "15",
         "ServerAliveCountMax": "8",

@@ -219,3 +219,68 @@ def test_what_qemu_said_as_it_ended_is_told(restarting, guest):
     with pytest.raises(errors.GuestDied, match="has ended") as caught:
         restarting("q35", says="[ 1.2] PCI host bridge\n", lives=False)
     assert "PCI host bridge" in caught.value.detail and "Assertion failed" in caught.value.detail
+
+
+class PlayedClock:
+    """Time that passes only where somebody waits."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def answering(guest, monkeypatch):
+    """A function that waits for a guest whose ssh takes so many seconds to its first word, and returns how long it was asked each time."""
+    clock, asked = PlayedClock(), []
+    monkeypatch.setattr(lifecycle, "time", clock)
+    monkeypatch.setattr(process, "is_ours", lambda *dummy: True)
+    monkeypatch.setattr(ssh, "boot_id", lambda *dummy: "a boot")
+    monkeypatch.setattr(ssh, "run", lambda *dummy: "")
+
+    def wait(seconds, refuses=0):
+        def greets(dummy_port, timeout):
+            asked.append(timeout)
+            if len(asked) <= refuses:
+                return False
+            clock.sleep(min(timeout, seconds))
+            return seconds < timeout
+
+        monkeypatch.setattr(ssh, "greets", greets)
+        guest._wait(RUN, 600, before=None)
+        return asked
+
+    return wait
+
+
+def test_a_guest_whose_answer_takes_long_is_asked_with_more_patience_each_time(answering):
+    asked = answering(12)
+    assert asked == sorted(set(asked)) and len(asked) < 6
+
+
+def test_a_guest_that_refuses_at_once_is_asked_with_the_same_patience(answering):
+    assert set(answering(1, refuses=50)) == {lifecycle.FIRST_WORD}
+
+
+def test_nobody_is_waited_for_longer_than_it_was_told(answering):
+    with pytest.raises(errors.GuestDied, match="did not answer by ssh within 600 s"):
+        answering(3600)
+
+
+def test_a_host_that_was_resumed_and_does_not_answer_is_booted_with_the_whole_time(keeping, monkeypatch):
+    guest, place = keeping
+    place.mkdir(parents=True)
+    waits = []
+    monkeypatch.setattr(guest, "_resume", lambda dummy_place, dummy_base, timeout: waits.append(timeout) or fail())
+    monkeypatch.setattr(guest, "_boot_patiently", lambda dummy_base, dummy_choice, timeout, dummy_initrd: waits.append(timeout) or RUN)
+
+    def fail():
+        raise errors.GuestDied("it did not answer")
+
+    assert guest.start(keep=False, timeout=900) == RUN
+    assert waits == [lifecycle.RESUMED, 900] and not place.exists()

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Collection, Container, Iterable, Iterator, List, Optional, Tuple
 
-from . import accel, command, image, kept, paths, process, record, slots, ssh
+from . import accel, bytecode, command, image, kept, paths, process, record, slots, ssh
 from .boot import BOOTS
 from .errors import GuestDied, LabError, TimerStopped
 from .host import Device, Host
@@ -216,6 +216,8 @@ class Guest:
                 with self.qmp() as qmp:
                     kept.load(qmp, resumed)
             self._wait(run, timeout, before=None)
+            if choice == "tcg" and not before and not bytecode.install(self.ssh(run)):
+                self._say(f"modules will take twice as long on {self.host.name}: its Python cannot be told to keep what it compiles")
         except BaseException:
             # Also when the user interrupts: nothing that was started here outlives a failed start.
             pid = self._written_pid()

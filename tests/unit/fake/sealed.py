@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import importlib
 import io
 import os
@@ -48,6 +49,9 @@ def sealed():
     """Nothing of the host can be asked in this context, neither by the classes that are its edges nor without them."""
     seals = [mock.patch.object(one, "__getattribute__", _refuse(one.__name__), create=True) for one in _EDGES]
     seals += [mock.patch.object(place, name, _refuse(name)) for place, name in _SYSTEM]
+    # What is collected in here may be of another test, and have files to remove at its end.
+    collects = gc.isenabled()
+    gc.disable()
     try:
         for one in seals:
             one.start()
@@ -55,6 +59,8 @@ def sealed():
     finally:
         for one in reversed(seals):
             one.stop()
+        if collects:
+            gc.enable()
 
 
 def areas():

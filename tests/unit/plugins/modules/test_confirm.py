@@ -65,6 +65,7 @@ def test_the_way_back_is_there_before_the_first_write(run_module, host, systemd)
     assert len(steps) > 4
 
 
+@pytest.mark.exhaustive
 def test_a_run_that_is_killed_at_any_step_is_taken_back(run_module, make_host, monkeypatch):
     half_done = 0
     for index, host, systemd, before in killed_runs(run_module, make_host):

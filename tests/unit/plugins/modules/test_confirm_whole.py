@@ -21,6 +21,7 @@ from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME
 from ansible_collections.vfio.host.tests.unit.plugins.modules.confirming import WISH, Systemd, killed_runs, said, state, time_passes
 
 
+@pytest.mark.exhaustive
 def test_after_a_run_that_was_killed_at_any_step_the_next_one_need_not_wait(run_module, make_host):
     restored = 0
     for index, host, systemd, before in killed_runs(run_module, make_host):
@@ -43,6 +44,7 @@ def test_after_a_run_that_was_killed_at_any_step_the_next_one_need_not_wait(run_
     assert restored > 5
 
 
+@pytest.mark.exhaustive
 def test_a_timer_that_is_killed_at_any_step_leaves_the_rest_to_the_next_run(run_module, make_host, monkeypatch):
     for index in range(30):
         host = make_host(hosts.x86())

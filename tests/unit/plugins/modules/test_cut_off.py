@@ -32,6 +32,7 @@ def default_handlers():
         signal.signal(number, handler)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("first", signals.SIGNALS if LONG else signals.SIGNALS[:1])
 @pytest.mark.parametrize("name", sorted(RUNS))
 def test_a_signal_at_any_step_ends_the_run_and_all_is_put_back(run_module, host_path, name, first):
@@ -84,6 +85,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
         signal.signal(signal.SIGHUP, old)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", sorted(RUNS))
 def test_after_a_run_that_was_killed_at_any_step_the_next_one_restores_first(run_module, host_path, name):
     make, module, wish, but = RUNS[name]

@@ -361,6 +361,7 @@ def test_a_record_that_no_run_wrote_is_an_error(run_module, host):
 # Ending in the middle.
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
 def test_a_failure_at_any_step_puts_owner_and_rules_back(run_module, make_host, number):
     for index in range(80):

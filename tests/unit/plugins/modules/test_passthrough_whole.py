@@ -226,6 +226,7 @@ def test_images_that_do_not_build_undo_everything(run_module, make_whole):
     assert (host.driver(NIC), host.driver(NVME)) == ("e1000e", "nvme")
 
 
+@pytest.mark.exhaustive
 def test_a_run_that_is_killed_anywhere_is_gone_on_with(run_module, make_whole):
     """Killed before each step of the run, at the power cut too: the next run, or the next boot and run, ends as declared."""
     def run(host):

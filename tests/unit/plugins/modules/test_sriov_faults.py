@@ -36,6 +36,7 @@ RUNS = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("reboot", [False, True])
 @pytest.mark.parametrize("name", sorted(RUNS))
 def test_a_run_that_is_killed_anywhere_is_gone_on_with(run_module, make_host, name, reboot):
@@ -69,6 +70,7 @@ def test_a_run_that_is_killed_anywhere_is_gone_on_with(run_module, make_host, na
         assert not run(host)["changed"], index
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
 @pytest.mark.parametrize("name", sorted(RUNS))
 def test_a_step_that_fails_puts_everything_back(run_module, make_host, name, number):

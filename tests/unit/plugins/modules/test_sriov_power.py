@@ -91,6 +91,7 @@ def test_they_are_given_back_and_probing_is_as_it_was(run_module, host, before):
     assert autoprobe(host) is before
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("before", [False, True])
 @pytest.mark.parametrize("opal", [True, False], ids=["bare-metal", "guest"])
 def test_a_run_that_fails_anywhere_puts_number_and_probing_back(run_module, make_host, opal, before):

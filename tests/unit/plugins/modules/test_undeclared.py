@@ -200,6 +200,7 @@ def test_a_record_of_a_card_that_is_gone_goes_as_well(run_module, two):
     assert OTHER not in two.files.read(f"{two.files.boot_rules}/{BOOT_FILES[0]}")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("boots", [False, True])
 def test_a_run_that_is_killed_while_a_number_goes_back_is_gone_on_with(run_module, make_host, boots):
     def prepared():

@@ -62,6 +62,7 @@ def check_message(result, index):
     assert "could not be put back" not in result["msg"] and "not put back" not in result["msg"], result["msg"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("turn", TURNS)
 @pytest.mark.parametrize("name", sorted(RUNS))
 def test_whatever_ends_a_step_all_before_it_is_put_back(run_module, host_path, name, turn):
@@ -111,6 +112,7 @@ class Reads:
         return look
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("turn", TURNS)
 @pytest.mark.parametrize("verb", ["link", "read", "names"])
 def test_whatever_ends_a_read_after_the_first_write_all_is_put_back(run_module, make_host, monkeypatch, verb, turn):

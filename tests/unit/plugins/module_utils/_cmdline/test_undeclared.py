@@ -120,6 +120,7 @@ def test_a_host_whose_boot_loader_cannot_be_told_is_a_warning_where_nothing_is_d
             run(host, args, how)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", sorted(HOSTS))
 def test_a_run_that_is_killed_is_gone_on_with(tmp_path, name):
     roots = iter(tmp_path / str(index) for index in range(100))

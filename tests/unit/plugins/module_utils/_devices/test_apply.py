@@ -66,6 +66,7 @@ def is_optional(step):
     return "--use-blacklist" in step[1]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", sorted(RUNS))
 def test_a_failure_at_any_step_puts_the_host_back_as_it_was(prepared, name):
     host, run = prepared(name)

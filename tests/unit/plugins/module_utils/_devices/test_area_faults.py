@@ -50,6 +50,7 @@ def state(host):
     return {path: text for path, text in host.snapshot("/sys/class/vfio-dev").items() if "/vfio-dev/vfio" not in path}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("number", ERRNOS, ids=[errno.errorcode[one] for one in ERRNOS])
 @pytest.mark.parametrize("name", sorted(RUNS))
 def test_any_refusal_of_any_write_leaves_the_host_as_before_or_as_declared(prepared, name, number):
@@ -69,6 +70,7 @@ def test_any_refusal_of_any_write_leaves_the_host_as_before_or_as_declared(prepa
     assert failures > 4
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", sorted(RUNS))
 def test_what_the_roll_back_could_not_put_back_is_named_beside_the_first_error(prepared, name):
     whole, named = prepared(name), 0
@@ -93,6 +95,7 @@ def test_what_the_roll_back_could_not_put_back_is_named_beside_the_first_error(p
     assert named > 2
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", sorted(RUNS))
 def test_a_device_that_vanishes_before_any_step_takes_nobody_along(prepared, name):
     whole = prepared(name)

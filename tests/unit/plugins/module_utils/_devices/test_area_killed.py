@@ -95,6 +95,7 @@ def named(found):
     return found[0], found[1], {path.split("/etc/")[-1].split("/run/")[-1]: text for path, text in found[2].items()}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", sorted(RUNS))
 def test_the_next_run_ends_as_declared(make_host, killed, name):
     wanted, dummy = outcome(make_host, name)
@@ -104,6 +105,7 @@ def test_the_next_run_ends_as_declared(make_host, killed, name):
         assert not run(host)["changed"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", sorted(RUNS))
 def test_a_boot_and_the_next_run_end_as_declared(make_host, killed, name):
     wanted, dummy = outcome(make_host, name)
@@ -114,6 +116,7 @@ def test_a_boot_and_the_next_run_end_as_declared(make_host, killed, name):
         assert not run(host)["changed"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["take", "edit", "release"])
 def test_a_boot_after_the_accident_is_the_old_policy_or_the_new_one(make_host, killed, name):
     before, dummy = RUNS[name]

@@ -190,6 +190,7 @@ def test_a_new_name_does_not_accept_another_device_at_the_address(host):
 # Killed on the way.
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("boots", [False, True])
 @pytest.mark.parametrize("how", [REPORT, RELEASE])
 @pytest.mark.parametrize("name", sorted(set(MOVES) - {"swapped"}))

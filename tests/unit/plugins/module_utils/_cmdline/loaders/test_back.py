@@ -314,6 +314,7 @@ ARGS = st.dictionaries(
 DROPS = st.dictionaries(st.sampled_from(("iommu", "quiet", "foo")), st.sampled_from((None, "soft")), max_size=2)
 
 
+@pytest.mark.exhaustive
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

@@ -70,6 +70,7 @@ def files_of(host, name):
     return {path: sorted(text.split()) for path, text in files.items() if path != RECORD}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("what", sorted(RUNS))
 def test_after_a_power_cut_the_next_run_ends_as_ever(name, what):
     prepare, act = RUNS[what]
@@ -80,6 +81,7 @@ def test_after_a_power_cut_the_next_run_ends_as_ever(name, what):
         assert not act(host)["changed"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("what", sorted(RUNS))
 def test_after_a_power_cut_all_can_be_taken_back(name, what):
     wanted = after(name)
@@ -89,6 +91,7 @@ def test_after_a_power_cut_all_can_be_taken_back(name, what):
         assert not (host.root / RECORD).exists()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("what", sorted(RUNS))
 def test_after_a_run_that_was_killed_the_host_is_as_before_when_the_next_one_begins(name, what):
     prepare, act = RUNS[what]
@@ -101,6 +104,7 @@ def test_after_a_run_that_was_killed_the_host_is_as_before_when_the_next_one_beg
         assert files_of(host, name) == after(name, prepare, act)
 
 
+@pytest.mark.exhaustive
 def test_after_a_power_cut_on_the_way_back_all_can_be_set_again(name):
     prepare, act = RUNS["take back"]
     wanted = after(name, prepare)

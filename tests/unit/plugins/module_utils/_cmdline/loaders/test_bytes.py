@@ -26,6 +26,7 @@ def spoilt(content, harm):
     return content[:middle] + harm + content[middle:], content + b"# x" + harm + b"y\n", last + harm + b"y=" + harm + b"\n"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", sorted(HOSTS))
 def test_whatever_bytes_a_boot_file_holds_the_result_can_be_printed_and_nothing_is_unforeseen(tmp_path, name):
     host = HOSTS[name](tmp_path, "ro intel_iommu=off quiet")

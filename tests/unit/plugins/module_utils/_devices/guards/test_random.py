@@ -143,6 +143,7 @@ def tasks(draw):
     return built, draw(st.lists(task, min_size=2, max_size=4))
 
 
+@pytest.mark.exhaustive
 def test_no_random_policy_takes_what_a_random_host_needs(make_host):
     taken = set()
 

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import BinaryIO, Iterator, Tuple
+from typing import IO, Iterator, Tuple
 
 from .errors import LabError
 
@@ -41,6 +41,7 @@ def plain(package: Path, directory: Path) -> Path:
                     shutil.copyfileobj(_Part(stream, size + size % 2), made)
                 else:
                     raise LabError(f"{package} has no data.tar", "remove it: it is fetched again")
+            made.flush()
             os.replace(made.name, target)
         except BaseException:
             os.unlink(made.name)
@@ -51,7 +52,7 @@ def plain(package: Path, directory: Path) -> Path:
 class _Part:
     """So many bytes of a stream, as a stream."""
 
-    def __init__(self, stream: BinaryIO, size: int) -> None:
+    def __init__(self, stream: IO[bytes], size: int) -> None:
         self._stream, self._left = stream, size
 
     def read(self, size: int = -1) -> bytes:
@@ -60,7 +61,7 @@ class _Part:
         return content
 
 
-def _members(package: Path, stream: BinaryIO) -> Iterator[Tuple[bytes, int]]:
+def _members(package: Path, stream: IO[bytes]) -> Iterator[Tuple[bytes, int]]:
     """The header and the size of each member, with the stream at its content, which the caller reads."""
     if stream.read(len(_MAGIC)) != _MAGIC:
         raise LabError(f"{package} is no Debian package", "remove it: it is fetched again")
@@ -74,7 +75,7 @@ def _members(package: Path, stream: BinaryIO) -> Iterator[Tuple[bytes, int]]:
         yield header, int(size)
 
 
-def _write_data(package: Path, made: BinaryIO) -> None:
+def _write_data(package: Path, made: IO[bytes]) -> None:
     """The member data.tar, which is the last."""
     begin = made.tell()
     made.write(_header(0))

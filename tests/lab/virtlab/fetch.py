@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Sequence, Tuple
 
-from . import apt, deb, paths, ssh
+from . import apt, paths, ssh
 from .errors import LabError
 from .host import Host
 from .lifecycle import Guest
@@ -53,7 +53,7 @@ def _configure(host: Host, work: Path, status: str) -> Path:
 
 
 def packages(guest: Guest, names: Sequence[str]) -> Tuple[Path, ...]:
-    """The .deb files of the named packages and of what they depend on, as far as the running host lacks them, not compressed."""
+    """The .deb files of the named packages and of what they depend on, as far as the running host lacks them."""
     host = guest.host
     status = ssh.run(guest.ssh(guest.run()), "cat /var/lib/dpkg/status", 60)
     if not status:
@@ -68,7 +68,7 @@ def packages(guest: Guest, names: Sequence[str]) -> Tuple[Path, ...]:
         if not files:
             raise LabError(f"host {host.name} has {' '.join(names)} already", "name a package that it lacks")
         run([*install, "--download-only", "--", *names], timeout=900, env=env)
-        return tuple(deb.plain(work / "var/cache/apt/archives" / name, work / "plain") for name in files)
+    return tuple(work / "var/cache/apt/archives" / name for name in files)
 
 
 __all__ = ("packages", "planned")

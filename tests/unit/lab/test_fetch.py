@@ -29,14 +29,13 @@ def box(description, tmp_path, monkeypatch):
     monkeypatch.setattr(apt, "line", lambda suite: f"deb http://deb.example/debian {suite} main")
     monkeypatch.setattr(apt, "options", lambda suite: (f'Of::Suite "{suite}";',))
     made = SimpleNamespace(host=host.parse("box", description), run=lambda: None, ssh=lambda run: ["ssh"],
-                           status="Package: kmod", simulation=SIMULATION, asked=[], fetched=[])
+                           status="Package: kmod", simulation=SIMULATION, asked=[])
 
     def run(argv, timeout, env):
         made.asked.append((argv, Path(env["APT_CONFIG"])))
         return made.simulation if "--simulate" in argv else ""
 
     monkeypatch.setattr(fetch, "run", run)
-    monkeypatch.setattr(fetch.deb, "plain", lambda package, directory: made.fetched.append(package) or directory / package.name)
     monkeypatch.setattr(fetch.ssh, "run", lambda base, command, timeout: made.status)
     return made
 
@@ -49,9 +48,8 @@ def test_the_files_of_a_plan_have_the_names_that_apt_gives_them():
 
 def test_a_plan_is_fetched_and_its_files_are_named(box, tmp_path):
     found = fetch.packages(box, ["linux-image-rt-amd64"])
-    work = tmp_path / "debs/trixie-amd64"
-    assert [path.parent for path in box.fetched] == [work / "var/cache/apt/archives"] * 3
-    assert found == tuple(work / "plain" / path.name for path in box.fetched)
+    archives = tmp_path / "debs/trixie-amd64/var/cache/apt/archives"
+    assert [path.parent for path in found] == [archives] * 3
     assert [argv[1] for argv, dummy in box.asked] == ["update", "install", "install"]
     last = box.asked[-1][0]
     assert "--download-only" in last

@@ -29,8 +29,8 @@ SETTLE = 60
 PLUGGED = 60
 # Seconds for ssh's first word. Each connection costs an emulated host seconds of its processor, also one that nobody waits for any
 # more: whoever asks again and again in less time than an answer takes never gets one.
-FIRST_WORD = 3
-LONGEST_FIRST_WORD = 30
+FIRST_WORD = 3.0
+LONGEST_FIRST_WORD = 30.0
 # Whoever is resumed answers in seconds, or never.
 RESUMED = 180
 CONSOLE_TAIL = 25
@@ -269,7 +269,7 @@ class Guest:
         base = self.ssh(run)
         # A connection made while the old system goes down must not become the shared one.
         probe = base if before is None else [base[0], "-o", "ControlPath=none", *base[1:]]
-        begin, patience = time.monotonic(), float(FIRST_WORD)
+        begin, patience = time.monotonic(), FIRST_WORD
         while time.monotonic() - begin < timeout:
             waited = time.monotonic() - begin
             if before is None and self._has_said(TIMER_STOPPED):

@@ -40,7 +40,7 @@ class Request:
 
     ``drop``: what goes in the same run, in the same form; of an argument that ``arguments`` names nothing is dropped.
     ``arguments`` None, not ``present``: all that this area has set and dropped is taken back. ``why``: begins the message where
-    there is no boot loader to ask, for somebody who has named no argument. ``undeclared``: what is done about arguments that this area
+    there is no boot loader to ask: what asks for arguments. ``undeclared``: what is done about arguments that this area
     has set and that are not named, of CHOICES; None: nothing. ``meant``: what is declared elsewhere rests on these, name -> values that
     are right, or None for all; "off" is never given back to one of them.
     """

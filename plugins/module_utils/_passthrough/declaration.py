@@ -239,7 +239,7 @@ class Declaration:
             wanted, drop = iommu_arguments.turning_on(iommu.table, parse(iommu.running))
             needed = dict(wanted, **needed)
         args.update({name: value for name, value in needed.items() if normalize(name) not in declared})
-        why = "the IOMMU is off, and only the kernel command line turns it on, but " if turns_on else ""
+        why = "the IOMMU is off, and only the kernel command line turns it on, but " if turns_on else f"{CMDLINE}: "
         meant: dict[str, Any] = dict.fromkeys(plans[KERNEL].arguments_meant if KERNEL in plans else ())
         meant.update({name: values for name, values in iommu_arguments.TURNED_ON.items() if self._takes_devices() and name not in meant})
         return Request(

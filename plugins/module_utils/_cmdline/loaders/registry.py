@@ -59,7 +59,9 @@ def find(edges: Edges) -> AnyBackend:
     backends = [(backend, said, evidence) for backend, said, evidence in ((*pair, pair[0].found()) for pair in candidates) if evidence]
     if not backends:
         wanted = "; ".join(kind.looked_for for kind in (*_OWNERS, *(kind for kind, dummy in _LOADERS)))
-        others = other_loaders(fs, paths)
+        others = other_loaders(fs, paths) or [
+            "declare no arguments for this host, and set them where they come from, such as a PXE server or what starts a virtual machine"
+        ]
         hint = [f"the firmware says that {info} booted this host{_unmounted(info, paths)}"] if info else []
         raise PlanError("; ".join(["no boot loader found that this module knows", *hint, *others, f"looked for: {wanted}"]))
     fitting = [backend for backend, said, dummy in backends if _may_have_booted(said, info, fs, paths)]

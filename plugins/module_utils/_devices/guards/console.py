@@ -30,12 +30,12 @@ _TERMINAL, _HYPERVISORS = re.compile(r"tty\d+\Z"), re.compile(r"hvc\d+\Z")
 class Console(NamedTuple):
     """A function that the host has a console on, the last of ``addresses``, which are those on its path from the root.
 
-    ``leads_there``: ``text`` says what is on it, and ends before "on ADDRESS"; else it is the reason itself.
+    ``brief``: the reason for a reader who has the function before him, and ``text`` ends before "on ADDRESS"; None: ``text`` is the reason.
     """
 
     text: str
     addresses: List[str]
-    leads_there: bool = False
+    brief: str | None = None
 
 
 def consoles(fs: Sysfs, devices: Iterable[Device], *, network: Network) -> Iterator[Console]:
@@ -97,7 +97,7 @@ def _framebuffer(fs: Sysfs, unread: list[str]) -> Iterator[Console]:
         paths = [f"{fs.graphics}/{name}", f"{fs.graphics}/{name}/device"]
         addresses = addresses_in(fs.target(paths[0]) or "") or addresses_in(fs.target(paths[1]) or "")
         for found in [addresses] if addresses else _behind_firmwares(fs):
-            yield Console(f"the framebuffer {name} is", found, leads_there=True)
+            yield Console(f"the framebuffer {name} is", found, brief=f"the framebuffer {name} is on it")
         unread += [] if addresses else _refused(fs, *paths, fs.proc + "/iomem")
 
 
@@ -137,7 +137,7 @@ def _kernels_consoles(fs: Sysfs, unread: list[str]) -> Iterator[Console]:
             paths += [directory, *links]
         unread += [] if found and found[0] else _refused(fs, *paths)
         for addresses in found:
-            yield Console(f"{name}, {what}, is", addresses, leads_there=True)
+            yield Console(f"{name}, {what}, is", addresses, brief=f"{name}, {what}, is on it")
 
 
 def _netconsoles(fs: Sysfs, network: Network) -> Iterator[Console]:
@@ -147,9 +147,11 @@ def _netconsoles(fs: Sysfs, network: Network) -> Iterator[Console]:
         path = f"{directory}/{target}/enabled"
         if fs.read(path) == "1" or fs.refusal(path) is not None:
             for way, addresses in network.below(fs.read(f"{directory}/{target}/dev_name") or None):
-                yield Console(f"{target} of netconsole, a console of the kernel, goes over {way}", addresses, leads_there=True)
+                text = f"{target} of netconsole, a console of the kernel, goes over {way}"
+                yield Console(text, addresses, brief=text)
     for way, addresses in network.below(None) if fs.refusal(directory) is not None else ():
-        yield Console(f"{_untold(fs, directory)}, and it goes over {way}", addresses, leads_there=True)
+        text = f"{_untold(fs, directory)}, and it goes over {way}"
+        yield Console(text, addresses, brief=text)
 
 
 __all__ = ("Console", "consoles")

@@ -55,14 +55,16 @@ class _Findings:
     def add(self, address: str, *, kind: str, reason: str) -> None:
         self.put(address, {"kind": kind, "reason": reason, "brief": reason, "interface": None, "carries": None, "via": None})
 
-    def add_way(self, kind: str, text: str, *, addresses: list[str], load: tuple[str, str] | None = None) -> None:
+    def add_way(
+        self, kind: str, text: str, *, addresses: list[str], load: tuple[str, str] | None = None, brief: str | None = None,
+    ) -> None:
         """A way that ends at the last of ``addresses``; the others are the bridges that it is behind. ``load``: (interface, what it
-        carries), where ``text`` says that.
+        carries), where ``text`` says that. ``brief``: where ``text`` without the address is no sentence.
         """
         name, what = load or (None, None)
         end = addresses[-1]
         reason, rest = f"{text} on {end}", f" on {end}, which is behind it"
-        self.put(end, {"kind": kind, "reason": reason, "brief": text, "interface": name, "carries": what, "via": None})
+        self.put(end, {"kind": kind, "reason": reason, "brief": text if brief is None else brief, "interface": name, "carries": what, "via": None})
         behind: Guard = {
             "kind": kind, "reason": text + rest, "brief": text + rest, "interface": name, "carries": what and what + rest, "via": None,
         }
@@ -82,8 +84,8 @@ def guards(fs: Sysfs, devices: list[Device], *, is_vfio: Callable[[str], bool]) 
     _add_network(findings, network, devices)
     _add_storage(findings, Storage(fs, network), network, fs, devices)
     for console in consoles(fs, devices, network=network):
-        if console.addresses and console.leads_there:
-            findings.add_way(CONSOLE, console.text, addresses=console.addresses)
+        if console.addresses and console.brief is not None:
+            findings.add_way(CONSOLE, console.text, addresses=console.addresses, brief=console.brief)
         elif console.addresses:
             findings.add(console.addresses[-1], kind=CONSOLE, reason=console.text)
     for kind, text, addresses in booted_from(fs):

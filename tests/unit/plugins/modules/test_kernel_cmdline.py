@@ -112,6 +112,7 @@ def test_bad_input_is_one_message_with_every_finding(run_module, host):
 def test_a_host_without_boot_loader_fails_without_a_traceback(run_module, tmp_path):
     result = run_module(BootHost(tmp_path), "kernel_cmdline", arguments=WISH)
     assert "no boot loader found" in result["msg"]
+    assert "declare no arguments for this host, and set them where they come from" in result["msg"]
 
 
 def test_a_failing_tool_fails_the_task_with_its_words(run_module, host):

@@ -131,6 +131,13 @@ def test_an_iommu_to_turn_on_without_a_boot_loader_to_tell_is_one_sentence(run_m
     assert result["msg"].startswith("the IOMMU is off, and only the kernel command line turns it on, but no boot loader found")
 
 
+def test_arguments_without_a_boot_loader_to_take_them_are_named_as_what_was_declared(run_module, make_whole):
+    host = make_whole("intel_iommu=on")
+    os.unlink(f"{host.root}/boot/grub/grub.cfg")
+    result = run_module(host, "passthrough", kernel_cmdline={"iommu": "pt"})
+    assert result["msg"].startswith("kernel_cmdline: no boot loader found")
+
+
 def test_what_the_inventory_says_of_the_iommu_wins(run_module, make_whole):
     host = make_whole(OFF)
     result = run_module(host, "passthrough", devices=WISH["devices"], kernel_cmdline={"intel_iommu": "off"})

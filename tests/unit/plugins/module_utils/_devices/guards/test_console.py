@@ -84,6 +84,16 @@ def test_the_firmwares_framebuffer_is_where_its_memory_is(with_displays):
     assert consoles(host) == {VGA: [MARKED], EDU: [f"the framebuffer fb0 is on {EDU}"]}
 
 
+def test_what_is_said_in_the_row_of_a_device_is_a_whole_sentence(with_displays):
+    host = with_displays(boot_vga=True, files={"sys/class/tty/console/active": "ttyS4\n"}, links={
+        "sys/class/graphics/fb0": f"sys/devices/pci0000:00/{EDU}/graphics/fb0",
+        "sys/class/tty/ttyS4": f"sys/devices/pci0000:00/{EDU}/tty/ttyS4",
+    })
+    assert [guard["brief"] for guard in host.survey().devices[EDU].guards] == [
+        "the framebuffer fb0 is on it", "ttyS4, a console of the kernel, is on it",
+    ]
+
+
 @pytest.mark.parametrize("below", ["tty/ttyS4", f"{NIC}:0/{NIC}:0.0/tty/ttyS4"])
 def test_a_serial_port_with_a_console_of_the_kernel_is_guarded_with_its_bridge(make_host, below):
     host = make_host(hosts.changed(hosts.x86(

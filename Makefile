@@ -47,8 +47,8 @@ benchmark: ## ratios against peers
 times: ## what the last runs of all checks took, by stage and by scenario
 	@python3 tests/tools/times.py
 
-venv: ## make .venv, for use by hand
-	@.ci/with-venv true && echo "now: . .venv/bin/activate"
+venv: ## make .venv with Ansible, for use by hand
+	@bash -c '. .ci/lib.sh && use_demo' && echo "now: . .venv/bin/activate"
 
 release: ## VERSION=X.Y.Z: changelog, version, artifact and documentation of a release, from a clean tree
 	@tests/tools/release "$(VERSION)"

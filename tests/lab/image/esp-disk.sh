@@ -20,5 +20,6 @@ for name in "$tree"/boot/efi/*; do
 done
 dd if="$raw.esp" of="$raw" bs=1M seek=1 conv=notrunc,sparse status=none
 rm "$raw.esp"
-echo 'LABEL=ESP /boot/efi vfat umask=0077 0 0' >> "$tree/etc/fstab"
+# udev of an emulated host on a busy machine takes longer than the 90 seconds after which a boot ends in a rescue shell.
+echo 'LABEL=ESP /boot/efi vfat umask=0077,x-systemd.device-timeout=15min 0 0' >> "$tree/etc/fstab"
 mke2fs -q -t ext4 -L root -E "offset=$((first * 1048576)),lazy_itable_init=1,nodiscard" -d "$tree" "$raw" $((size * 1024))k

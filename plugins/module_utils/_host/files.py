@@ -72,11 +72,13 @@ class Files:
             raise PlanError(f"{directory} cannot be read: {errno_text(error.errno)}") from error
 
     def read(self, path: str) -> Optional[str]:
-        """The text of a file; None where it is absent. Raises PlanError where it is there and cannot be read."""
+        """The text of a file; None where it is absent. Raises PlanError where it is there and cannot be read, or is no file."""
         try:
             # With its line ends as they are: what is put back is the same to the byte.
-            with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
-                return stream.read()
+            with open(path, encoding="utf-8", errors="surrogateescape", newline="", opener=_at_once) as stream:
+                if _is_file(os.fstat(stream.fileno())):
+                    return stream.read()
+            raise PlanError(f"{path} is no file: remove it, or have a file there, then run again")
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -306,6 +308,16 @@ def real(path: str) -> str:
             return path
         path = os.path.join(os.path.dirname(path), os.readlink(path))
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+
+
+def _at_once(path: str, flags: int) -> int:
+    """As os.open(); of a FIFO it would wait for a writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _is_file(status: os.stat_result) -> bool:
+    """Whether something has a text that ends: a file, or /dev/null, which masks one."""
+    return stat.S_ISREG(status.st_mode) or (stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3))
 
 
 def _absent_above(directory: str) -> Optional[int]:

@@ -36,6 +36,18 @@ def test_what_was_read_is_put_back_to_the_byte(files, tmp_path, data):
     assert path.read_bytes() == data
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)], ids=["fifo", "device"])
+def test_what_has_no_end_is_not_read(files, tmp_path, make):
+    make(tmp_path / "x")
+    with pytest.raises(PlanError, match="/x is no file: remove it"):
+        files.read(str(tmp_path / "x"))
+
+
+def test_a_file_that_is_masked_is_empty(files, tmp_path):
+    (tmp_path / "x").symlink_to(os.devnull)
+    assert files.read(str(tmp_path / "x")) == ""
+
+
 def test_a_directory_that_cannot_be_listed_is_an_error_that_names_it(files, tmp_path):
     (tmp_path / "a").write_text("a file")
     with pytest.raises(PlanError, match="a cannot be read: ENOTDIR"):

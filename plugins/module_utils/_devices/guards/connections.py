@@ -75,10 +75,7 @@ def of_controller(
     near = {one for one in own if one.is_loopback or Connection(one.peer, one.local) in everything}
     if own and is_all_known and not near:
         return sorted({(one.local[0], one.peer[0]) for one in own}), len(own) == 1
-    far = sorted((one.local[0], one.peer[0]) for one in everything if not one.is_loopback)
-    # One of each local address is enough; of those that sshd has, each.
-    some = set({local: (local, peer) for local, peer in far}.values())
-    return sorted(some | {(one.local[0], one.peer[0]) for one in own - near}), False
+    return sorted({(one.local[0], one.peer[0]) for one in everything if not one.is_loopback}), False
 
 
 __all__ = ("Connection", "INODES", "connections", "inodes", "of_controller", "reached_by_root")

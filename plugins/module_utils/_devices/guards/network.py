@@ -100,10 +100,17 @@ class Network:
         if is_elsewhere:
             yield None, "a connection of another network namespace, which may be the controller's,"
         what = "the controller's connection" if is_told else "a connection, which may be the controller's,"
+        known: set[tuple[bytes, object]] = set()
         for local, peer in ends:
+            # A host may have many thousands, of which most have the same way.
+            if (local, self.tables.network_of(peer)) in known:
+                continue
+            known.add((local, self.tables.network_of(peer)))
             names = self._with_hops(self.tables.of_connection(local, peer), peer)
             for name in sorted(names, key=str) or [None]:
-                yield name, f"{what} from {show_address(peer)}"
+                if is_told or (local, name) not in known:
+                    known.add((local, name))
+                    yield name, f"{what} from {show_address(peer)}"
 
     def _told_to_boots(self) -> Iterator[tuple[str, str]]:
         """As loads(): interfaces that arguments of the kernel's command line name, whatever these are called, by name or by address: a

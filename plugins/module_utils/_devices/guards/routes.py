@@ -17,6 +17,9 @@ import sys
 from typing import Collection, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 _REJECT, _GATEWAY, _LOCAL = 0x0200, 0x0002, 0x80000000  # RTF_REJECT, RTF_GATEWAY, RTF_LOCAL: include/uapi/linux/route.h
+# In place of an interface, of a route that sends nothing anywhere; of a black hole without RTF_REJECT (source: net/ipv4/fib_trie.c
+# fib_route_seq_show(), fib_flag_trans()).
+_NOWHERE = "*"
 _MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address in the shape of an IPv6 one
 _LINK_LOCAL = b"\xfe\x80"
 _MULTICAST = 224  # the first byte of an address of IPv4
@@ -100,8 +103,19 @@ class Tables:
         # Every interface has a route to link-local addresses.
         return own | (set() if peer.startswith(_LINK_LOCAL) and len(peer) == 16 else self.to_peer(peer))
 
+    def network_of(self, address: bytes) -> Tuple[int, bytes]:
+        """What addresses have in common that are reached by the same routes: (length of the network, network)."""
+        try:
+            return self._longest(address)[:2]
+        except ValueError:
+            return 8 * len(address), address
+
     def _best(self, address: bytes, is_own: bool = False) -> List[Route]:
         """The routes of the longest network that an address is in; of networks of this host's own, where asked for these."""
+        return self._longest(address, is_own)[2]
+
+    def _longest(self, address: bytes, is_own: bool = False) -> Tuple[int, bytes, List[Route]]:
+        """(length, network, routes), as _best(); no routes where there is none."""
         bits = 8 * len(address)
         number = int.from_bytes(address, "big")
         for length in self._lengths[len(address)]:
@@ -110,8 +124,8 @@ class Tables:
             network = (number >> (bits - length) << (bits - length)).to_bytes(len(address), "big")
             found = [route for route in self._at(network, length) if route.connected or not is_own]
             if found:
-                return found
-        return []
+                return length, network, found
+        return 0, b"", []
 
     def _at(self, network: bytes, length: int) -> List[Route]:
         if len(network) == 4:
@@ -182,7 +196,7 @@ def _routes(lines: Iterable[str], length: int) -> Iterator[Route]:
         if len(words) < 8 or len(words[7]) != 8:
             raise ValueError(f"no route: {words!r}")
         flags = int(words[3], 16)
-        if not flags & _REJECT and bin(int(words[7], 16)).count("1") == length:
+        if not flags & _REJECT and words[0] != _NOWHERE and bin(int(words[7], 16)).count("1") == length:
             yield Route(words[0], length, not flags & _GATEWAY)
 
 

@@ -79,6 +79,21 @@ def test_a_controller_over_ipv6_is_guarded_beside_a_connection_of_sshds_over_ipv
     ]
 
 
+def test_of_connections_of_one_address_each_way_back_counts(connected):
+    """The answers to a peer behind a gateway leave by another interface than those to its neighbours do."""
+    far = "enp6s0\t000010AC\t0108000A\t0003\t0\t0\t100\t0000F0FF\t0\t0\t0"  # 172.16.0.0/12
+    for peers in (("090010AC:B2C4", PEER), (PEER, "090010AC:B2C4"), ("090010AC:B2C4", "0909A8C0:B2C4")):
+        host = connected("".join(tcp(ON_NIC, peer, 5) for peer in peers), inodes=())
+        path = host.tree.root / "proc/net/route"
+        path.write_text(path.read_text() + far + "\n")
+        assert set(guarded(host)) == {NIC, VIRTIO}
+
+
+def test_many_connections_of_one_way_are_one_reason(connected):
+    host = connected("".join(tcp(ON_NIC, f"{number:02X}09000A:B2C4", 5) for number in range(9, 40)), inodes=())
+    assert guarded(host) == {NIC: [f"enp2s0 carries a connection, which may be the controller's, from 10.0.9.9 on {NIC}"]}
+
+
 def test_a_forward_of_sshds_is_guarded_and_not_told_as_the_controllers(connected):
     host = connected(tcp(ON_NIC, PEER, 777) + tcp(ON_TWIN, "0908000A:0050", 778), inodes=(777, 778))
     assert set(guarded(host)) == {NIC, TWIN}

@@ -154,7 +154,8 @@ def _of_host(text: str) -> List[Optional[bytes]]:
 
 def _address(text: str) -> Optional[bytes]:
     """An address as people write it, with a port or without; None for what is none."""
-    return parse_address(text) or parse_address(text.rpartition(":")[0])
+    head, dummy, port = text.rpartition(":")
+    return parse_address(text) or (parse_address(head) if not port or port.isdecimal() else None)
 
 
 def is_server(what: str, kind: str) -> bool:

@@ -258,6 +258,11 @@ def parse_address(text: str) -> Optional[bytes]:
         if ":" not in text:
             address = bytes(int(part) for part in text.split("."))
             return address if len(address) == 4 else None
+        if "." in text:
+            # The last four bytes as those of IPv4, as the kernel prints an address of these (source: lib/vsprintf.c ip6_compressed_string()).
+            before_last, dummy, last = text.rpartition(":")
+            four = bytes(int(part) for part in last.split("."))
+            text = f"{before_last}:{four[:2].hex()}:{four[2:].hex()}" if len(four) == 4 else ""
         head, gap, tail = text.partition("::")
         before, after = ([int(part, 16) for part in half.split(":") if part] for half in (head, tail))
         parts = before + [0] * ((8 - len(before) - len(after)) if gap else 0) + after

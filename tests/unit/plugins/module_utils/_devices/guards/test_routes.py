@@ -29,6 +29,12 @@ def test_an_address_is_read_as_the_standard_library_writes_it(address):
         assert parse_address(text) == expected.packed
 
 
+def test_the_last_four_bytes_may_be_written_as_those_of_ipv4():
+    """As the kernel prints an address of IPv4 in the shape of IPv6 (source: lib/vsprintf.c ip6_compressed_string())."""
+    assert parse_address("::ffff:10.0.9.7") == parse_address("[::ffff:10.0.9.7%eth0]") == bytes((10, 0, 9, 7))
+    assert parse_address("64:ff9b::192.0.2.33") == ipaddress.ip_address("64:ff9b::192.0.2.33").packed
+
+
 # Hypothesis seldom makes a run of zeroes.
 @hypothesis.given(st.binary(min_size=4, max_size=4) | st.binary(min_size=16, max_size=16) | st.lists(
     st.sampled_from([b"\0\0", b"\0\x09", b"\xfe\x80"]), min_size=8, max_size=8,
@@ -40,7 +46,7 @@ def test_an_address_is_written_as_the_standard_library_writes_it(address):
     assert show_address(address) == str(written)
 
 
-@pytest.mark.parametrize("text", ["", "nas", "10.0.0", "10.0.0.256", "1.2.3.4.5", "::g", "1::2::3", ":", "1:2", "1.2.3.-4"])
+@pytest.mark.parametrize("text", ["", "nas", "10.0.0", "10.0.0.256", "1.2.3.4.5", "::g", "1::2::3", ":", "1:2", "1.2.3.-4", "::1.2.3", "::ffff:10.0.0.999", "10.0.0.1:80", "1.2.3.4::"])
 def test_what_is_no_address_is_none(text):
     assert parse_address(text) is None
 

@@ -78,21 +78,39 @@ class Holding:
         return self._last.get(path)
 
 
-def layers(mount: Mount) -> tuple[list[str], list[str]]:
-    """The directories of an overlay that it reads, and those that it writes, each as far as they are absolute paths."""
+@dataclass(frozen=True)
+class Layers:
+    """The directories of an overlay: those that it reads, those of them that have nothing but the data of files, and those that it writes.
+    ``is_relative``: some are none that begins at the root, and left out.
+    """
+
+    lower: list[str]
+    data: list[str]
+    upper: list[str]
+    is_relative: bool
+
+
+def layers(mount: Mount) -> Layers:
+    """The Layers of a mount of overlay (source: fs/overlayfs/params.c ovl_show_options(); Documentation/filesystems/overlayfs.rst,
+    "Data-only lower layers": those behind '::', and datadir+).
+    """
     reads: list[str] = []
+    data: list[str] = []
     writes: list[str] = []
     for one in re.split(r"(?<!\\),", unescape(mount.options)):
         key, dummy, value = one.partition("=")
-        if key in ("lowerdir", "upperdir", "workdir") or key.startswith(("lowerdir+", "datadir+")):
-            into = writes if key in ("upperdir", "workdir") else reads
-            into += [part.replace("\\:", ":") for part in re.split(r"(?<!\\):", value)]
-    return _absolute(reads), _absolute(writes)
-
-
-def _absolute(paths: list[str]) -> list[str]:
-    """Those that are absolute, each once."""
-    return [path for path in dict.fromkeys(paths) if path.startswith("/")]
+        parts = [part.replace("\\:", ":") for part in re.split(r"(?<!\\):", value)]
+        if key in ("upperdir", "workdir"):
+            writes += parts
+        elif key.startswith("datadir+"):
+            data += parts
+        elif key == "lowerdir" or key.startswith("lowerdir+"):
+            first_data = parts.index("") if "" in parts else len(parts)
+            reads += parts[:first_data]
+            data += parts[first_data:]
+    found = [list(filter(None, dict.fromkeys(some))) for some in (reads, data, writes)]
+    lower, behind, upper = ([path for path in some if path.startswith("/")] for some in found)
+    return Layers(lower, behind, upper, is_relative=len(lower + behind + upper) < sum(map(len, found)))
 
 
 def option(mount: Mount, *names: str) -> list[str]:
@@ -231,6 +249,7 @@ def booted_partition(load_option: bytes) -> str | None:
 
 __all__ = (
     "Holding",
+    "Layers",
     "Mount",
     "TAGS",
     "arguments",

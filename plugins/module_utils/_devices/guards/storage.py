@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -165,18 +166,27 @@ class Storage:
 
     def _overlay(self, mount: Mount, text: str, seen: tuple[Mount | str, ...]) -> Iterator[Way]:
         """An overlay is where its layers are, and these on other mounts."""
-        lower, upper = mounts.layers(mount)
-        holders = [mount for mount in map(self._holding.of, lower + upper) if mount is not None]
-        if not holders or len(holders) < len(lower + upper) or (mount.point == "/" and not lower):
+        layers, is_root = mounts.layers(mount), mount.point == "/"
+        paths = layers.lower + layers.data + layers.upper
+        if layers.is_relative and not is_root:
+            # They begin where it was mounted from: container engines do that with many layers, from above the mount point.
+            paths.append(os.path.dirname(mount.point))
+        found = {path: holder for path, holder in zip(paths, map(self._holding.of, paths)) if holder is not None}
+        hidden = {path for path in layers.lower + layers.data if path in found and self._is_hidden(found[path], mount)} if is_root else set()
+        is_told = bool(found) and len(found) == len(set(paths)) and not (is_root and (layers.is_relative or not layers.lower))
+        # A layer of a root that the initramfs has mounted may not be to be seen any more. The lowest one of composefs is an image in the
+        # same repository as its data (source: ostree src/libotcore/otcore-prepare-root.c otcore_mount_composefs()).
+        if not is_told or (hidden and not (layers.data and hidden.isdisjoint(layers.data))):
             yield Way(text, None)
             return
-        if mount.point == "/" and any(
-            filesystems.stands_on(holder) in (filesystems.IN_MEMORY, filesystems.NOTHING) for holder in holders[:len(lower)]
-        ):
-            yield Way(text, None)  # a layer that the initramfs has mounted, and that is not to be seen any more
-        for holder in dict.fromkeys(holders):
+        for holder in dict.fromkeys(holder for path, holder in found.items() if path not in hidden):
             for way in self._mount(holder, f"{text} on {holder.point}", seen):
                 yield replace(way, is_direct=False)
+
+    @staticmethod
+    def _is_hidden(holder: Mount, overlay: Mount) -> bool:
+        """Whether a path that ``holder`` has now is none of what an overlay was mounted with."""
+        return holder == overlay or filesystems.stands_on(holder) in (filesystems.IN_MEMORY, filesystems.NOTHING)
 
     def _file(self, path: str, text: str, seen: tuple[Mount | str, ...]) -> Iterator[Way]:
         holder = self._holding.of(path)

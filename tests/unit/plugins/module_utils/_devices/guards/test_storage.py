@@ -200,6 +200,30 @@ def test_a_containers_layers_are_where_their_directories_are(with_mounts):
     assert guarded(with_mounts(ON_VDA, overlay)) == {ROOT_DISK: [f"/ is on vda1 on {ROOT_DISK}"]}
 
 
+def test_layers_that_begin_where_an_engine_mounted_them_from_are_above_the_mount_point(with_mounts):
+    overlay = "99 1 0:77 / /var/lib/c/one/merged rw - overlay overlay rw,lowerdir=l/A:l/B,upperdir=one/diff,workdir=one/work"
+    assert set(guarded(with_mounts(ON_VDA, overlay))) == {ROOT_DISK}
+    host = with_mounts(ON_VDA, overlay, mount("259:1", "/var/lib/c", "/dev/nvme0n1p1"))
+    assert set(guarded(host)) == {ROOT_DISK, NVME}
+    assert {NVME, UPLINK} < set(guarded(with_mounts(mount("254:1", "/x", "/dev/vda1"), overlay.replace("/var/lib/c/one/merged", "/"))))
+
+
+# As ostree and bootc have them (source: ostree src/libotcore/otcore-prepare-root.c otcore_mount_composefs()).
+IMAGE_LAYERS = (
+    "composefs ro,lowerdir+=/run/ostree/.private/cfsroot-lower,datadir+=/sysroot/ostree/repo/objects,redirect_dir=on,metacopy=on",
+    "overlay ro,lowerdir=/run/ostree/.private/cfsroot-lower::/sysroot/ostree/repo/objects,redirect_dir=on,metacopy=on",
+    "composefs:0123 ro,lowerdir+=/,datadir+=/sysroot/composefs/objects,redirect_dir=on,metacopy=on,verity=require",
+)
+
+
+@pytest.mark.parametrize("layers", IMAGE_LAYERS)
+def test_a_root_of_composefs_is_where_the_data_of_its_files_is(with_mounts, layers):
+    root, run = f"25 1 0:30 / / ro - overlay {layers}", mount("0:31", "/run", "tmpfs", "tmpfs")
+    host = with_mounts(root, run, mount("259:1", "/sysroot", "/dev/nvme0n1p1"))
+    assert guarded(host) == {NVME: [f"/sysroot is on nvme0n1p1 on {NVME}"]}
+    assert {ROOT_DISK, NVME, UPLINK} < set(guarded(with_mounts(root, run, mount("0:32", "/sysroot", "tmpfs", "tmpfs"))))
+
+
 def test_what_a_container_alone_has_mounted_is_guarded(with_mounts):
     host = with_mounts(ON_VDA, files={"proc/900/mountinfo": mount("259:1", "/data", "/dev/nvme0n1p1") + "\n"})
     proc = host.tree.root / "proc"

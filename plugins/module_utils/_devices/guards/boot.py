@@ -58,7 +58,7 @@ class NextBoot:
             peers = [one for one in filesystems.servers(mounts.Mount("0:0", "", "nfs", what, "")) if one is not None]
             for way in self._blocks.remote(peers, f"{text} on {what}", is_in_use=False) if peers and what not in self._mounted else ():
                 yield replace(way, is_direct=False)
-        for what, text in wanted:
+        for what, text in [(one, text) for what, text in wanted for one in filesystems.members_of(what) or (what,)]:
             names, is_told = self._names.of(what)
             if not is_told:
                 yield Way(text, None)

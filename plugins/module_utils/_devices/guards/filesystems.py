@@ -51,6 +51,7 @@ _REMOTE_FUSE = frozenset((
     "juicefs", "mfs", "mount.davfs", "orangefs", "pvfs2fuse", "quobyte", "rclone", "s3fs", "seaweedfs", "smbnetfs", "sshfs",
 ))
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|//")
+_BETWEEN_NODES = re.compile(":(?=/dev/)")  # names in by-path have colons, too
 _BRACKETED = re.compile(r"\[([^\]]*)\]")
 _WITH_COLONS = re.compile(r"(?<![\w.])[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
 
@@ -166,7 +167,7 @@ def is_server(what: str, kind: str) -> bool:
 
 def members_of(source: str) -> Tuple[str, ...]:
     """The device nodes in the source of a file system on several: '/dev/a:/dev/b'."""
-    return tuple(one for one in source.split(":") if one.startswith("/dev/"))
+    return tuple(one for one in _BETWEEN_NODES.split(source) if one.startswith("/dev/"))
 
 
 __all__ = (

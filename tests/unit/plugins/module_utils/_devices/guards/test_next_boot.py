@@ -82,6 +82,15 @@ def test_a_disk_that_is_not_there_is_on_no_other_one(needed, what, kind):
     assert needed({"etc/fstab": f"{what} /srv ext4 defaults 0 2\n", **member("259:2", kind)}) is None
 
 
+@pytest.mark.parametrize("what", [
+    "/dev/nvme0n1p1:/dev/vda9", "/dev/vda9:/dev/nvme0n1p1", "/dev/disk/by-path/pci-0000:00:09.0-nvme-1-part1:/dev/vda9",
+])
+def test_every_member_that_a_boot_names_is_needed(needed, what):
+    """As bcachefs has them in fstab (source: bcachefs(8))."""
+    links = {"dev/disk/by-path/pci-0000:00:09.0-nvme-1-part1": "dev/nvme0n1p1"}
+    assert needed({"etc/fstab": f"{what} /srv bcachefs defaults 0 0\n"}, links) == [f"/srv of /etc/fstab is on nvme0n1p1 on {NVME}"]
+
+
 # Tables of /etc.
 
 @pytest.mark.parametrize("options", [

@@ -29,7 +29,7 @@ _MEMORY = frozenset(("tmpfs", "ramfs", "rootfs", "hugetlbfs"))
 _PSEUDO = frozenset((
     "anon_inodefs", "apparmorfs", "autofs", "bdev", "binder", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "cpuset",
     "cxl", "dax", "debugfs", "devfs", "devpts", "devtmpfs", "dma_buf", "dmabuf", "drm", "efivarfs", "functionfs", "fusectl", "gadgetfs",
-    "ipathfs", "mqueue", "nfsd", "nsfs", "ocfs2_dlmfs", "ocxlflash", "openpromfs", "oprofilefs", "pidfs", "pipefs", "proc", "pstore",
+    "ipathfs", "mqueue", "nfsd", "nsfs", "nullfs", "ocfs2_dlmfs", "ocxlflash", "openpromfs", "oprofilefs", "pidfs", "pipefs", "proc", "pstore",
     "qibfs", "resctrl", "rpc_pipefs", "s390_hypfs", "secretmem", "securityfs", "selinuxfs", "smackfs", "sockfs", "spufs", "sysfs",
     "tracefs", "usbdevfs", "usbfs", "xenfs",
 ))
@@ -148,7 +148,7 @@ def _of_host(text: str) -> List[Optional[bytes]]:
         addresses = [one for one in map(_address, word.split("@")) if one is not None]
         if addresses:
             found += addresses
-        elif word and not word.isdigit() and not (found and (word.startswith("@") or "@" not in word)):
+        elif word and not word.isdecimal() and not (found and (word.startswith("@") or "@" not in word)):
             found.append(None)
     return found
 

@@ -211,6 +211,7 @@ def host_with_users(make_host):
 @pytest.mark.parametrize("line", [
     "9 1 0:77 / /x rw - fuse.evil /dev/nvme0n1 rw,user_id=0", "9 1 0:77 / /x rw - overlay overlay rw,lowerdir=a:b,upperdir=c",
     "9 1 0:77 / /x rw - mqueue /dev/nvme0n1 rw", "9 1 0:77 / /x\u2028y\v rw - tmpfs /dev/nvme0n1 rw", "9 1 0:77 / /x rw - fuse nas:/ rw",
+    "1 1 0:5 / / ro - nullfs nullfs rw",  # from Linux 7.1 on a namespace may begin with nothing (source: fs/nullfs.c, UNSHARE_EMPTY_MNTNS)
 ])
 def test_what_a_user_mounts_in_a_namespace_of_his_own_guards_none(host_with_users, line):
     in_namespace(host_with_users, "4242", line, 2, "user:[2]", "/")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.algorithms import algorithms_in_use
 from ansible_collections.vfio.host.plugins.module_utils._devices.below import Below, Place, VfioNodes, below, vfio_nodes
+from ansible_collections.vfio.host.plugins.module_utils._devices.channels import channels_in_use
 from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import parse_mountinfo
 from ansible_collections.vfio.host.plugins.module_utils._devices.processes import Processes, printable, views
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name, errno_text
@@ -116,9 +117,12 @@ class Usage:
         unread = list(found.unread) + ([self._fs.proc[len(self._fs.root):]] if self._fs.refusal(self._fs.proc) is not None else [])
         if with_disks:
             with self._fs.refused() as refused:
-                served = algorithms_in_use(self._fs, self._fs.device_directory(device.address), pci_class=device.ids["class"])
+                directory = self._fs.device_directory(device.address)
+                served = algorithms_in_use(self._fs, directory, pci_class=device.ids["class"])
+                channels = channels_in_use(self._fs, directory)
             unread += [f"{path[len(self._fs.root):]} ({errno_name(number)})" for path, number in refused.items()]
             texts = self._kernels(found) + [f"its algorithm {one} is in use, as by an encrypted disk" for one in served]
+            texts += [f"its DMA channel {one} is in use, as by a RAID or an NTB" for one in channels]
             uses += [Use(f"the kernel: {text}", LOSES) for text in texts]
         uses += [Use(f"somebody who cannot be told, since {path} cannot be read", UNTOLD) for path in dict.fromkeys(unread)]
         return uses

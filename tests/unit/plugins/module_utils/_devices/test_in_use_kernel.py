@@ -148,6 +148,28 @@ def test_algorithms_that_nothing_uses_hold_nothing(busy):
     assert busy.take(CARD)["changed"]
 
 
+def channel(host, users, user=None):
+    """A channel of the DMA engine (source: drivers/dma/dmaengine.c __dma_async_device_channel_register(), DMA_SLAVE_NAME)."""
+    directory = host.tree.directory(CARD)
+    host.tree.put(directory / "dma/dma0chan0/in_use", f"{users}\n")
+    if user:
+        host.tree.link(directory / "dma/dma0chan0/slave", user)
+
+
+def test_a_function_whose_dma_channel_something_else_has_is_in_use(busy):
+    for user in (None, busy.tree.directory(NVME)):
+        channel(busy, 1, user)
+        message = refused(busy, CARD)
+        assert "in use by the kernel: its DMA channel dma0chan0 is in use, as by a RAID or an NTB; " in message
+    assert busy.take(CARD, force=("storage",))["changed"]
+
+
+@pytest.mark.parametrize("users, is_own", [(0, False), (1, True)])
+def test_a_dma_channel_that_nobody_else_has_holds_nothing(busy, users, is_own):
+    channel(busy, users, busy.tree.directory(CARD) / "serial" if is_own else None)
+    assert busy.take(CARD)["changed"]
+
+
 def test_a_target_that_is_not_enabled_uses_nothing(busy):
     place = busy.tree.root / "sys/kernel/config/nvmet/subsystems/nqn/namespaces/1"
     busy.tree.put(place / "device_path", "/dev/nvme0n1\n")

@@ -41,7 +41,7 @@ def _used(fs: Sysfs) -> Dict[str, Set[str]]:
         pairs = [line.partition(":") for line in block.split("\n")]
         told = {key.strip(): value.strip() for key, dummy, value in pairs}
         count = told.get("refcnt", "")
-        if "module" in told and not (count.isdigit() and int(count) <= _UNUSED):
+        if "module" in told and not (count.isdecimal() and int(count) <= _UNUSED):
             used.setdefault(told["module"], set()).add(told.get("name", "an algorithm"))
     return used
 

@@ -72,7 +72,7 @@ def _speed(text: str | None) -> str | None:
 
 
 def _width(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() and int(text) not in _UNKNOWN_WIDTHS else None
+    return int(text) if text and text.isdecimal() and int(text) not in _UNKNOWN_WIDTHS else None
 
 
 def _cpus(fs: Sysfs, device: Device, directory: str) -> str | None:

@@ -70,7 +70,7 @@ class Processes:
         nodes: dict[Node, dict[int, list[str]]] = {}
         vfio: dict[str | None, set[int]] = {}
         untold: set[int] = set()
-        for pid in map(int, filter(str.isdigit, self._fs.names(self._fs.proc))):
+        for pid in map(int, filter(str.isdecimal, self._fs.names(self._fs.proc))):
             for directory, names in self._tables(pid):
                 if self._fs.refusal(directory) is not None:
                     untold.add(pid)
@@ -121,7 +121,7 @@ class Processes:
 
 def views(fs: Sysfs) -> Iterator[Tuple[str, str]]:
     """(pid, directory below /proc) of each process, and of those of its threads that may see other mounts than it."""
-    for pid in filter(str.isdigit, fs.names(fs.proc)):
+    for pid in filter(str.isdecimal, fs.names(fs.proc)):
         yield pid, f"{fs.proc}/{pid}"
         for thread in fs.threads(pid, own=VIEW):
             yield pid, thread

@@ -300,7 +300,7 @@ def _pf(fs: Sysfs, around: _Surroundings, physfn: str, address: str) -> tuple[Pl
     """
     if physfn not in around.vfs:
         directory = fs.device_directory(physfn)
-        links = [name for name in fs.names(directory) if name.startswith(_VF_LINK) and name[len(_VF_LINK):].isdigit()]
+        links = [name for name in fs.names(directory) if name.startswith(_VF_LINK) and name[len(_VF_LINK):].isdecimal()]
         indexes = {fs.link(f"{directory}/{name}"): int(name[len(_VF_LINK):]) for name in links}
         around.vfs[physfn] = place_of(directory), indexes
     place, indexes = around.vfs[physfn]

@@ -42,7 +42,7 @@ class Stuck:
     @cached_property
     def _somebodys(self) -> int | None:
         for pid in self._fs.names(self._fs.proc):
-            if pid.isdigit() and any(
+            if pid.isdecimal() and any(
                 self._fs.read(f"{self._fs.proc}/{pid}/task/{task}/wchan") == _WAITS
                 for task in self._fs.names(f"{self._fs.proc}/{pid}/task")
             ):

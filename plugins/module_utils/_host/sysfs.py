@@ -90,7 +90,7 @@ class Sysfs(Reader):
         """The directories of a process's threads, but of those that share ``own`` (nodes.FILES, nodes.VIEW) with it. Below another root,
         whose kernel nobody asks, that is every thread.
         """
-        for thread in filter(str.isdigit, self.names(f"{self.proc}/{pid}/task")):
+        for thread in filter(str.isdecimal, self.names(f"{self.proc}/{pid}/task")):
             if thread != pid and (self.root or not nodes.shares(int(pid), int(thread), what=own)):
                 yield f"{self.proc}/{pid}/task/{thread}"
 

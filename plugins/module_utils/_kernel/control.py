@@ -121,7 +121,7 @@ class ModuleControl:
             ]
         holders = tuple(self._fs.names(f"{directory}/holders"))
         unread = [path for path in paths if self._fs.refusal(path) is not None]
-        count = int(references) if references and references.isdigit() and not unread else None
+        count = int(references) if references and references.isdecimal() and not unread else None
         return Users(count, holders, tuple(sorted(devices)), tuple(unread))
 
     def load(self, module: str, options: Iterable[tuple[str, str]] = ()) -> None:

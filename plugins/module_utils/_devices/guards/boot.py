@@ -58,13 +58,18 @@ class NextBoot:
             peers = [one for one in filesystems.servers(mounts.Mount("0:0", "", "nfs", what, "")) if one is not None]
             for way in self._blocks.remote(peers, f"{text} on {what}", is_in_use=False) if peers and what not in self._mounted else ():
                 yield replace(way, is_direct=False)
-        for what, text in [(one, text) for what, text in wanted for one in filesystems.members_of(what) or (what,)]:
-            names, is_told = self._names.of(what)
-            if not is_told:
-                yield Way(text, None)
-            for name in names:
-                for way in self._blocks.ways(name, text):
-                    yield replace(way, is_direct=False)
+        for what, text in wanted:
+            for one in filesystems.members_of(what) or (what,):
+                yield from self._of_name(one, text)
+
+    def _of_name(self, what: str, text: str) -> Iterator[Way]:
+        """The Ways of all that ``what`` may be the name of."""
+        names, is_told = self._names.of(what)
+        if not is_told:
+            yield Way(text, None)
+        for name in names:
+            for way in self._blocks.ways(name, text):
+                yield replace(way, is_direct=False)
 
     def _told(self, started: list[Unit]) -> Iterator[tuple[str, str, str]]:
         """(what, kind of file system or "", a Way's text) of all that files name: the command line's, those of /etc, and units'."""

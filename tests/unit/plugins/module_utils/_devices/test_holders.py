@@ -53,6 +53,13 @@ def test_one_process_is_named_once(taken):
     assert holders(taken) == [(1, "a")]
 
 
+def test_what_python_takes_for_a_digit_is_no_process(taken):
+    taken.kernel.hold(NIC, 1, "a")
+    (taken.tree.root / "proc/\u00b2/fd").mkdir(parents=True)
+    (taken.tree.root / "proc/1/task/\u00b9/fd").mkdir(parents=True)
+    assert holders(taken) == [(1, "a")]
+
+
 def test_a_process_that_ends_during_the_look_is_no_error(taken):
     (taken.tree.root / "proc/77").mkdir()
     assert holders(taken) == []

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import cached_property
 from typing import Collection, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 _REJECT, _GATEWAY, _LOCAL = 0x0200, 0x0002, 0x80000000  # RTF_REJECT, RTF_GATEWAY, RTF_LOCAL: include/uapi/linux/route.h
@@ -26,6 +27,9 @@ _MULTICAST = 224  # the first byte of an address of IPv4
 # The first byte of a leaf that has such a route; other lengths of the same leaf may come before it (source: net/ipv4/fib_trie.c
 # fib_trie_seq_show()).
 _LARGE = re.compile(r"\|-- (\d+)\.[\d.]+\n(?: +/\d.*\n)*? +/[0-4] \S+ UNICAST")
+# A leaf, and of its lines those of routes that may send something over an interface.
+_LEAF = re.compile(r"\|-- ([\d.]+)\n((?: +/\d.*(?:\n|\Z))+)")
+_SENDING = re.compile(r"/(\d+) \S+ (?!(?:LOCAL|BROADCAST|MULTICAST|ANYCAST|BLACKHOLE|UNREACHABLE|PROHIBIT|THROW)\b)")
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
@@ -40,15 +44,15 @@ class Route(NamedTuple):
 class Tables:
     """The routes of IPv4's main table and of all of IPv6's, and what is known of other tables.
 
-    ``other``: the names of IPv4's other tables, whose routes /proc does not show; ``hidden``: those of them with a default
-    route; ``addresses``: IPv6 address -> interfaces.
+    ``hidden``: the names of those of IPv4's other tables, whose interfaces /proc does not show, that have a default route;
+    ``addresses``: IPv6 address -> interfaces.
     """
 
-    def __init__(self, routes: Dict[str, List[str]], routes6: Dict[str, List[str]], trie: Dict[str, bool], addresses: Dict[bytes, List[str]]) -> None:
+    def __init__(self, routes: Dict[str, List[str]], routes6: Dict[str, List[str]], trie: Dict[str, str], addresses: Dict[bytes, List[str]]) -> None:
         self._routes = routes
         self._routes6 = routes6
-        self.other = list(trie)
-        self.hidden = [name for name, has_default in trie.items() if has_default]
+        self._trie = trie
+        self.hidden = [name for name, text in trie.items() if _has_default(text)]
         self.addresses = addresses
         self._known_defaults: Dict[int, List[Route]] = {}
         # Which lengths networks have. A mask is far in its line, and there are few lengths of IPv4.
@@ -82,8 +86,8 @@ class Tables:
             best = self._best(peer)
         except ValueError:
             return set()
-        if len(peer) == 4 and self.other and not all(route.connected for route in best):
-            return set()  # a rule may send it to another table
+        if not all(route.connected for route in best) and self._may_be_in_another(peer):
+            return set()  # a rule may send it there
         return {route.interface for route in best}
 
     def of_connection(self, local: bytes, peer: bytes) -> Set[str]:
@@ -96,12 +100,28 @@ class Tables:
                 own = {route.interface for route in self._best(local, is_own=True)}
             except ValueError:
                 return set()
-            if not own and self.other:
+            if not own and self._may_be_in_another(local):
                 return set()
         else:
             own = set(self.addresses.get(local, ()))
         # Every interface has a route to link-local addresses.
         return own | (set() if peer.startswith(_LINK_LOCAL) and len(peer) == 16 else self.to_peer(peer))
+
+    @cached_property
+    def _networks(self) -> Set[Tuple[str, str]]:
+        """(length, network) of all routes of IPv4's other tables that may send something over an interface."""
+        return {
+            (length, network) for text in self._trie.values() for network, lines in _LEAF.findall(text) for length in _SENDING.findall(lines)
+        }
+
+    def _may_be_in_another(self, address: bytes) -> bool:
+        """Whether one of IPv4's other tables has such a route to an address: a rule that leads to one without leads on to the next rule, or
+        nowhere (source: net/ipv4/fib_rules.c fib4_rule_action()).
+        """
+        number = int.from_bytes(address, "big")
+        return len(address) == 4 and bool(self._networks) and any(
+            (str(length), show_address((number >> (32 - length) << (32 - length)).to_bytes(4, "big"))) in self._networks for length in range(33)
+        )
 
     def network_of(self, address: bytes) -> Tuple[int, bytes]:
         """What addresses have in common that are reached by the same routes: (length of the network, network)."""
@@ -209,15 +229,15 @@ def _routes6(lines: Iterable[str]) -> Iterator[Route]:
             yield Route(words[9].strip(" "), int(words[1], 16), not flags & _GATEWAY)
 
 
-def _tables_of(trie: str) -> Dict[str, bool]:
-    """Name -> whether it has a default route, of IPv4's tables beside Main and Local (source: linux net/ipv4/fib_trie.c)."""
-    found: Dict[str, bool] = {}
+def _tables_of(trie: str) -> Dict[str, str]:
+    """Name -> text of IPv4's tables beside Main and Local (source: linux net/ipv4/fib_trie.c)."""
+    found: Dict[str, str] = {}
     end, at = len(trie), trie.find(":\n")
     while at >= 0:
         following = trie.find(":\n", at + 1)
         name = trie[trie.rfind("\n", 0, at) + 1:at].split(" ")[-1]
         if name not in ("Main", "Local"):
-            found[name] = found.get(name, False) or _has_default(trie[at:end if following < 0 else following])
+            found[name] = found.get(name, "") + trie[at:end if following < 0 else following]
         at = following
     return found
 

@@ -332,14 +332,27 @@ def test_an_address_of_no_network_is_reached_over_the_peers_route(make_host):
     assert len(guarded(host)[UPLINK]) == 2
 
 
-def test_an_address_that_only_another_table_may_know_guards_every_interface_that_is_up(make_host):
-    trie = TRIE.format(table="Id 7").replace("/0 universe", "/24 universe")
+LEAF = "Id {table}:\n  +-- 0.0.0.0/0 3 0 5\n     |-- {network}\n        /{length} universe {kind}\n        /32 host LOCAL\n"
+
+
+@pytest.mark.parametrize("network, length", [("8.8.0.0", 16), ("4.0.0.0", 8), ("8.8.8.8", 32)])
+def test_an_address_that_only_another_table_may_know_guards_every_interface_that_is_up(make_host, network, length):
+    trie = LEAF.format(table=7, network=network, length=length, kind="UNICAST")
     host = connected(make_host, tcp("01020304", FAR, 777), files={"proc/net/fib_trie": trie})
     assert sorted(guarded(host)) == EVERY_NIC
     assert guarded(host)[NIC] == [
         "the controller's connection from 8.8.8.8 goes over what cannot be told, so every interface that is up counts: "
         f"enp2s0 on {NIC}"
     ]
+
+
+@pytest.mark.parametrize("network, length, kind", [
+    ("100.64.0.0", 10, "UNICAST"), ("8.8.8.16", 29, "UNICAST tos=0x10"), ("0.0.0.0", 0, "LOCAL"), ("0.0.0.0", 0, "UNREACHABLE"), ("8.0.0.0", 8, "THROW"),
+])
+def test_a_table_that_sends_an_address_nowhere_is_no_way_to_it(make_host, network, length, kind):
+    """Of a VPN such as Tailscale's, of a transparent proxy, of a VRF that is closed: a rule that leads there leads on, or nowhere."""
+    host = connected(make_host, tcp("01020304", FAR, 777), files={"proc/net/fib_trie": LEAF.format(table=52, network=network, length=length, kind=kind)})
+    assert sorted(guarded(host)) == [UPLINK]
 
 
 def test_a_connection_over_a_vf_guards_the_vf_and_its_card(make_host):

@@ -86,7 +86,7 @@ class Tables:
             best = self._best(peer)
         except ValueError:
             return set()
-        if not all(route.connected for route in best) and self._may_be_in_another(peer):
+        if self._may_be_in_another(peer):
             return set()  # a rule may send it there
         return {route.interface for route in best}
 
@@ -95,6 +95,8 @@ class Tables:
 
         Answers may leave by another interface than questions come in, so both ends count.
         """
+        if self._may_be_in_another(peer):
+            return set()
         if len(local) == 4:
             try:
                 own = {route.interface for route in self._best(local, is_own=True)}

@@ -346,6 +346,12 @@ def test_an_address_that_only_another_table_may_know_guards_every_interface_that
     ]
 
 
+def test_a_neighbour_that_another_table_has_a_route_to_may_be_reached_by_that(make_host):
+    trie = LEAF.format(table=7, network="192.168.0.0", length=24, kind="UNICAST")
+    host = connected(make_host, tcp(ON_ENP2S0, NEIGHBOUR, 777), files={"proc/net/fib_trie": trie})
+    assert sorted(guarded(host)) == EVERY_NIC
+
+
 @pytest.mark.parametrize("network, length, kind", [
     ("100.64.0.0", 10, "UNICAST"), ("8.8.8.16", 29, "UNICAST tos=0x10"), ("0.0.0.0", 0, "LOCAL"), ("0.0.0.0", 0, "UNREACHABLE"), ("8.0.0.0", 8, "THROW"),
 ])

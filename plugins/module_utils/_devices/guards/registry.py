@@ -81,8 +81,10 @@ def guards(fs: Sysfs, devices: list[Device], *, is_vfio: Callable[[str], bool]) 
     ``devices`` are the scanned functions; ``is_vfio``: whether a driver serves user space. What cannot be resolved counts as needed.
     """
     findings, network = _Findings(), Network(fs, lambda: hidden_interfaces(fs, devices, is_vfio=is_vfio))
-    _add_network(findings, network, devices)
-    _add_storage(findings, Storage(fs, network), network, fs, devices)
+    # What no driver has, or VFIO, carries nothing of this host's now, whatever cannot be told.
+    native = [device for device in devices if device.driver and not is_vfio(device.driver)]
+    _add_network(findings, network, native)
+    _add_storage(findings, Storage(fs, network), network, fs, native)
     for console in consoles(fs, devices, network=network):
         if console.addresses and console.brief is not None:
             findings.add_way(CONSOLE, console.text, addresses=console.addresses, brief=console.brief)

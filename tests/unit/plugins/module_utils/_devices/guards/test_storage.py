@@ -120,6 +120,18 @@ def test_without_mountinfo_every_disk_and_every_interface_is_guarded(host):
     assert {ROOT_DISK, NVME, UPLINK, NIC, VIRTIO} < set(guarded(host))
 
 
+def test_a_disk_that_no_driver_has_is_none_that_cannot_be_told(make_host):
+    """A root that cannot be told is on none that nothing drives, or that a guest has."""
+    host = make_host(hosts.x86(mounts=(mount("0:30", "/", "what", "unheard"),)))
+    assert {ROOT_DISK, NVME} < set(guarded(host))
+    host.kernel.write(f"{host.kernel.pci_drivers}/nvme/unbind", NVME)
+    assert ROOT_DISK in guarded(host) and NVME not in guarded(host)
+    host = make_host(hosts.x86(mounts=(ON_VDA,)))
+    host.take(NVME)
+    host.tree.put(host.tree.root / "proc/self/mountinfo", mount("0:30", "/", "what", "unheard") + "\n")
+    assert ROOT_DISK in guarded(host) and NVME not in guarded(host)
+
+
 def test_a_root_in_memory_guards_none(with_mounts):
     assert guarded(with_mounts(mount("0:30", "/", "tmpfs", "tmpfs"))) == {}
 

@@ -102,6 +102,11 @@ class Usage:
             self._processes = Processes(self._fs)
             self.__dict__.pop("_some_vfio", None)
             uses = self._of(device, is_vfio, with_disks)
+        # The survey has all of this file, and few tasks take a driver away.
+        from ansible_collections.vfio.host.plugins.module_utils._devices.guards.hidden import has_interface_elsewhere
+        if not is_vfio and has_interface_elsewhere(self._fs, self._fs.device_directory(device.address)):
+            # The kernel takes it away from there (source: net/core/dev.c unregister_netdevice_many_notify()).
+            uses.append(Use("another network namespace, which has an interface of it", UNPLUGS))
         return InUse(tuple(uses), tuple(sorted(self.below(device).mediated)))
 
     def _of(self, device: Device, is_vfio: bool, with_disks: bool) -> list[Use]:

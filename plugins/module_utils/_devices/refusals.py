@@ -135,13 +135,13 @@ def in_use(found: InUse) -> tuple[list[str], list[str]]:
     for use in found.uses:
         if use.pid is None and use.effect == UNTOLD:
             problems.append(f"{use.text}; see what the kernel log says of that, and run again when it can be read")
+        elif use.effect == UNPLUGS:
+            warnings.append(f"{use.text}, loses that, as if it were unplugged")
         elif use.pid is None:
             problems.append(
                 f"{use.text}; unmount it, or take it out of what uses it, then run again; to give it up all the same, say "
                 f"force: [{STORAGE}]"
             )
-        elif use.effect == UNPLUGS:
-            warnings.append(f"{use.text}, loses that, as if it were unplugged")
         elif use.effect == UNTOLD:
             problems.append(f"{use.text}; stop that process, or run on the host itself, as a root user that may look into it")
         else:

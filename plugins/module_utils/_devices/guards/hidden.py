@@ -30,12 +30,14 @@ def hidden_interfaces(fs: Sysfs, devices: Iterable[Device], *, is_vfio: Callable
             continue
         directory = fs.device_directory(device.address)
         is_card = device.ids["class"].startswith(NETWORK_CARDS) and not device.net
-        if is_card or _has_emptied(fs, directory):
+        if is_card or has_interface_elsewhere(fs, directory):
             yield f"{device.driver}, whose interface is not to be seen here,", addresses_in(directory)
 
 
-def _has_emptied(fs: Sysfs, directory: str) -> bool:
-    """Whether a directory of interfaces is there and shows none: it is removed with its last one, and the kernel shows those of one
+def has_interface_elsewhere(fs: Sysfs, directory: str) -> bool:
+    """Whether something below a function with a directory of sysfs has an interface in another network namespace than this /sys is of.
+
+    Then a directory of interfaces is there and shows none: it is removed with its last one, and the kernel shows those of one
     namespace (source: drivers/base/core.c cleanup_glue_dir(); net/core/net-sysfs.c net_class). Functions below count by themselves.
     One that cannot be read may be such.
     """
@@ -54,4 +56,4 @@ def _has_emptied(fs: Sysfs, directory: str) -> bool:
     return False
 
 
-__all__ = ("NETWORK_CARDS", "hidden_interfaces")
+__all__ = ("NETWORK_CARDS", "has_interface_elsewhere", "hidden_interfaces")

@@ -47,6 +47,17 @@ def test_what_the_kernel_unplugs_cleanly_is_a_named_warning(busy):
     assert busy.driver(XHCI) == "vfio-pci"
 
 
+@pytest.mark.parametrize("place", ["net", "mlx5_core.sf.2/net"])
+def test_an_interface_of_another_network_namespace_that_goes_is_a_named_warning(busy, place):
+    """The kernel shows those of one namespace, and the directory of the others' (source: drivers/base/core.c cleanup_glue_dir())."""
+    said = "another network namespace, which has an interface of it, loses that, as if it were unplugged"
+    assert not [one for one in busy.take(CARD, check=True)["warnings"] if said in one]
+    (busy.tree.directory(CARD) / place).mkdir(parents=True, exist_ok=True)
+    for check in (True, False):
+        assert [one for one in busy.take(CARD, check=check)["warnings"] if said in one and CARD in one]
+    assert busy.driver(CARD) == "vfio-pci"
+
+
 def test_a_raw_disk_in_a_containers_namespace_is_found_by_its_number(busy):
     busy.kernel.process(900, "ceph-osd")
     busy.kernel.open_file(900, 30, "/var/lib/ceph/osd/block", RAW)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import re
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ _OVS = "ovs-system"
 _DEVTYPE = re.compile(r"^DEVTYPE=(.*)$", re.MULTILINE)
 _STACKED = frozenset(("bond", "bridge", "vlan"))  # of which one without anything below carries nothing
 _MOST_ANCESTORS = 64
+# Source: net/vmw_vsock/virtio_transport.c; drivers/misc/vmw_vmci/vmci_guest.c. That of Hyper-V is on no PCI bus.
+_VSOCK_OF_VIRTIO, _VSOCK_OF_VMWARE = "vmw_vsock_virtio_transport", "vmw_vmci"
 # Addresses of each family of which some is reached by the default route alone: those for documentation, and well-known ones.
 _SOMEWHERE = tuple(tuple(address for address in map(parse_address, some) if address is not None) for some in (
     ("192.0.2.1", "198.51.100.1", "203.0.113.1", "8.8.8.8", "1.1.1.1"), ("2001:db8::1", "2001:4860:4860::8888", "2606:4700:4700::1111"),
@@ -93,11 +96,11 @@ class Network:
             yield None, "the default route"
         yield from self._told_to_boots()
         try:
-            ends, is_told, is_elsewhere = self._connections()
+            ends, is_told = self._connections
         except ValueError:
             yield None, "a connection that cannot be read, which may be the controller's"
             return
-        if is_elsewhere:
+        if self._inherited[1]:
             yield None, "a connection of another network namespace, which may be the controller's,"
         what = "the controller's connection" if is_told else "a connection, which may be the controller's,"
         known: set[tuple[bytes, object]] = set()
@@ -140,13 +143,29 @@ class Network:
             return {*names, None}
         return {*names, *hops} if names.intersection(hops) else {*names}
 
-    def _connections(self) -> tuple[list[tuple[bytes, bytes]], bool, bool]:
-        """([(local address, peer)], whether these are the controller's, whether it may be one of another network namespace).
+    def hypervisors(self) -> list[tuple[str, list[str]]]:
+        """(text, addresses) of each function by which this host talks to its hypervisor (vsock), where the controller may be that: no
+        file of /proc shows such a connection.
+        """
+        fs, found = self._fs, []
+        with suppress(ValueError):
+            if self._connections[1]:
+                return []
+        for directory in (f"{fs.virtio_drivers}/{_VSOCK_OF_VIRTIO}", f"{fs.pci_drivers}/{_VSOCK_OF_VMWARE}"):
+            for name in fs.names(directory):
+                addresses = addresses_in(fs.target(f"{directory}/{name}") or "")
+                if addresses:
+                    found.append((f"vsock, by which the controller's connection may come, is on {name}", addresses))
+        return found
+
+    @cached_property
+    def _connections(self) -> tuple[list[tuple[bytes, bytes]], bool]:
+        """([(local address, peer)], whether these are the controller's).
 
         sshd is among the ancestors of this process and has the connection open, also behind sudo. Where none of them has
         one (no sshd, a process in the background, no root), any of this host's connections may be the controller's.
         """
-        inherited, is_elsewhere = self._inherited_sockets()
+        inherited = self._inherited[0]
         found: dict[str, list[Connection]] = {}
         known: set[str] = set()
         for name in ("tcp", "tcp6"):  # each costs the kernel a walk through all its sockets
@@ -158,9 +177,10 @@ class Network:
             if inherited <= known:
                 break
             known |= inodes(self._text(f"/net/{name}"), field)
-        return of_controller(inherited, found, is_all_known=inherited <= known) + (is_elsewhere,)
+        return of_controller(inherited, found, is_all_known=inherited <= known)
 
-    def _inherited_sockets(self) -> tuple[set[str], bool]:
+    @cached_property
+    def _inherited(self) -> tuple[set[str], bool]:
         """(the inodes of the sockets that this process's ancestors have open, none where not all of them can be told; whether one of
         them is in another network namespace).
         """

@@ -146,6 +146,8 @@ def _add_network(findings: _Findings, network: Network, devices: list[Device]) -
             load = None if name is None else (name, f"{what}{text[len(name):]}")
             text = f"{load[0]} carries {load[1]}" if load else f"{what} goes over {text}"
             findings.add_way(NETWORK, text, addresses=addresses, load=load)
+    for text, addresses in network.hypervisors():
+        findings.add_way(NETWORK, text, addresses=addresses)
 
 
 def _add_storage(findings: _Findings, storage: Storage, network: Network, fs: Sysfs, devices: list[Device]) -> None:

@@ -118,6 +118,15 @@ def test_a_socket_of_no_kind_that_is_known_may_be_the_controllers(connected, kno
     assert set(guarded(host)) == expected
 
 
+@pytest.mark.parametrize("driver", ["sys/bus/virtio/drivers/vmw_vsock_virtio_transport/virtio7", "sys/bus/pci/drivers/vmw_vmci/0000:00:10.0"])
+@pytest.mark.parametrize("inodes, is_needed", [((777,), False), ((777, 555), True), ((), True)])
+def test_a_controller_that_may_come_by_vsock_guards_the_function_of_that(connected, driver, inodes, is_needed):
+    """Which the hypervisor's own ssh does (source: systemd-ssh-generator(8)); no file of /proc/net has such a socket."""
+    host = connected(tcp(ON_NIC, PEER, 777), inodes=inodes)
+    host.tree.link(host.tree.root / driver, host.tree.directory(hosts.EDU) / ("virtio7" if "virtio7" in driver else ""))
+    assert (hosts.EDU in guarded(host)) == is_needed
+
+
 def test_a_socket_that_listens_is_known(connected):
     host = connected(
         tcp(ON_NIC, PEER, 777) + tcp("00000000:0016", "00000000:0000", 555, state="0A") + tcp(ON_TWIN, "0908000A:0050", 901), inodes=(777, 555),

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from typing import TYPE_CHECKING, Iterable, Iterator, List, NamedTuple
 
@@ -71,7 +72,7 @@ def consoles(fs: Sysfs, devices: Iterable[Device], *, network: Network) -> Itera
 
 
 def _untold(fs: Sysfs, path: str) -> str:
-    return f"what {path[len(fs.root):]} would say of the console cannot be read ({errno_name(fs.refusal(path))})"
+    return f"what {path[len(fs.root):]} would say of the console cannot be read ({errno_name(fs.refusal(path) or errno.ENOENT)})"
 
 
 def _refused(fs: Sysfs, *paths: str) -> Iterator[str]:
@@ -127,7 +128,8 @@ def _kernels_consoles(fs: Sysfs, unread: list[str]) -> Iterator[Console]:
     for name, what in [(one, "a console of the kernel") for one in active] + [(one, "the terminal of kgdb") for one in debuggers]:
         if _TERMINAL.match(name):
             continue  # of the display
-        paths = [f"{fs.ttys}/{name}", f"{fs.ttys}/{name}/device"]
+        shown = name.replace("/", "!")  # as sysfs has names (source: lib/kobject.c kobject_set_name_vargs()): "3270/tty1"
+        paths = [f"{fs.ttys}/{shown}", f"{fs.ttys}/{shown}/device"]
         found = [addresses_in(fs.target(paths[0]) or "") or addresses_in(fs.target(paths[1]) or "")]
         if _HYPERVISORS.match(name) and not found[0]:
             # Which of virtio's consoles it is, nothing tells.
@@ -135,7 +137,8 @@ def _kernels_consoles(fs: Sysfs, unread: list[str]) -> Iterator[Console]:
             links = [f"{directory}/{one}" for one in fs.names(directory)]
             found = [addresses_in(fs.target(link) or "") for link in links]
             paths += [directory, *links]
-        unread += [] if found and found[0] else _refused(fs, *paths)
+        # A terminal that is not to be seen may be any.
+        unread += [] if found and found[0] else _refused(fs, *paths) if fs.is_link(paths[0]) or _HYPERVISORS.match(name) else paths[:1]
         for addresses in found:
             yield Console(f"{name}, {what}, is", addresses, brief=f"{name}, {what}, is on it")
 

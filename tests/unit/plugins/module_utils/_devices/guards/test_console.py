@@ -112,6 +112,12 @@ def test_a_serial_port_without_a_console_is_free(make_host):
     assert consoles(host) == {VGA: [MARKED]}
 
 
+def test_a_console_whose_terminal_is_not_to_be_seen_may_be_on_any_serial_port(make_host):
+    spec = hosts.changed(hosts.x86(files={"sys/class/tty/console/active": "tty0 ttyS9\n"}), EDU, pci_class="070002")
+    reason = "what /sys/class/tty/ttyS9 would say of the console cannot be read (ENOENT), so everything with a terminal counts"
+    assert consoles(make_host(spec)) == {VGA: [MARKED], EDU: [reason]}
+
+
 def test_a_console_of_virtio_guards_every_function_that_may_bring_it(make_host):
     host = make_host(hosts.x86(files={"sys/class/tty/console/active": "hvc0\n"}, links={
         "sys/class/tty/hvc0": "sys/devices/virtual/tty/hvc0",

@@ -24,7 +24,7 @@ DIRECT, FRAMEBUFFER, OCCUPIED, RESET = OBSTACLES = ("direct", "framebuffer", "oc
 _DIRECT_TYPE = "direct"
 # Who claims the firmware's framebuffer (source: drivers/firmware/sysfb_simplefb.c "BOOTFB"; the names of drivers/video/fbdev
 # efifb, vesafb, simplefb and offb, of drivers/gpu/drm/sysfb and tiny, and of their platform devices).
-_FRAMEBUFFERS = re.compile(r"(BOOTFB|(efi|vesa|simple|of)(fb|drm)|.*framebuffer.*)\Z", re.IGNORECASE)
+FRAMEBUFFERS = re.compile(r"(BOOTFB|(efi|vesa|simple|of)(fb|drm)|.*framebuffer.*)\Z", re.IGNORECASE)
 _LINE = re.compile(r"( *)([0-9a-f]+)-([0-9a-f]+) : (.*)\Z")
 _BAR = re.compile(r"0x([0-9a-f]+) 0x([0-9a-f]+) 0x[0-9a-f]+\Z")
 
@@ -55,13 +55,13 @@ def obstacles(fs: Sysfs, devices: Collection[Device], *, is_vfio: Callable[[str 
     """Address -> {one of OBSTACLES: detail}, of what the host shows now. ``is_vfio``: whether a driver of a name is VFIO's."""
     found: dict[str, dict[str, str]] = {}
     direct = {group: _direct(fs, group) for group in {one.iommu_group for one in devices} if group is not None}
-    framebuffers, inside = _claimed(fs)
+    framebuffers, inside = claimed(fs)
     for device in devices:
         mine: dict[str, str] = {}
         directory, regions = fs.device_directory(device.address), direct.get(device.iommu_group or "")
         if regions:
             mine[DIRECT] = regions
-        shown = _inside(fs, directory, framebuffers) if framebuffers and not device.is_bridge else []
+        shown = framebuffers_in(fs, directory, framebuffers=framebuffers) if framebuffers and not device.is_bridge else []
         if shown:
             mine[FRAMEBUFFER] = ", ".join(shown)
         # A native driver's claims go with it.
@@ -96,7 +96,7 @@ def _direct(fs: Sysfs, group: str) -> str:
     return ", ".join(f"{one[0]}-{one[1]}" for one in regions if len(one) == 3 and one[2] == _DIRECT_TYPE)
 
 
-def _claimed(fs: Sysfs) -> tuple[list[tuple[int, int, str]], dict[str, list[str]]]:
+def claimed(fs: Sysfs) -> tuple[list[tuple[int, int, str]], dict[str, list[str]]]:
     """([(start, end, name)] of the firmware's framebuffers; address -> names of what is claimed inside its BARs).
 
     Without root all addresses are 0 (source: kernel/resource.c r_show()), and nothing is told.
@@ -110,7 +110,7 @@ def _claimed(fs: Sysfs) -> tuple[list[tuple[int, int, str]], dict[str, list[str]
             continue
         depth, name = len(found.group(1)), found.group(4).strip()
         above = [one for one in above if one[0] < depth]
-        if _FRAMEBUFFERS.match(name):
+        if FRAMEBUFFERS.match(name):
             framebuffers.append((int(found.group(2), 16), int(found.group(3), 16), name))
         owner = above[-1][1] if above else ""
         if ADDRESS.match(owner) and not (ADDRESS.match(name) or name.startswith(("PCI ", "vfio"))):
@@ -119,7 +119,7 @@ def _claimed(fs: Sysfs) -> tuple[list[tuple[int, int, str]], dict[str, list[str]
     return framebuffers, inside
 
 
-def _inside(fs: Sysfs, directory: str, framebuffers: list[tuple[int, int, str]]) -> list[str]:
+def framebuffers_in(fs: Sysfs, directory: str, *, framebuffers: list[tuple[int, int, str]]) -> list[str]:
     """The names of those framebuffers that lie in a function's memory."""
     bars = []
     for line in (fs.read(f"{directory}/resource") or "").split("\n"):
@@ -131,4 +131,4 @@ def _inside(fs: Sysfs, directory: str, framebuffers: list[tuple[int, int, str]])
     })
 
 
-__all__ = ("OBSTACLES", "obstacles", "warnings")
+__all__ = ("FRAMEBUFFERS", "OBSTACLES", "claimed", "framebuffers_in", "obstacles", "warnings")

@@ -12,6 +12,7 @@ import errno
 import re
 from typing import TYPE_CHECKING, Iterable, Iterator, List, NamedTuple
 
+from ansible_collections.vfio.host.plugins.module_utils._devices.clients import FRAMEBUFFERS, claimed, framebuffers_in
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device, addresses_in, last_address
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 # Display controllers, and of these the ones without outputs.
 _DISPLAY, _WITHOUT_OUTPUTS = "03", "0302"
 _FRAMEBUFFER = re.compile(r"fb\d+\Z")
-_FIRMWARES = frozenset(("BOOTFB", "efifb", "simplefb", "simpledrm", "vesafb", "vesadrm", "efidrm"))
 _SERIAL = "07"  # controllers of communication
 _TERMINAL, _HYPERVISORS = re.compile(r"tty\d+\Z"), re.compile(r"hvc\d+\Z")
 
@@ -57,7 +57,7 @@ def consoles(fs: Sysfs, devices: Iterable[Device], *, network: Network) -> Itera
         for device in displays:
             yield Console(reason, [device.address])
     unread: list[str] = []
-    yield from _framebuffer(fs, unread)
+    yield from _framebuffer(fs, devices, unread)
     for path in unread:
         for device in displays:
             yield Console(f"{_untold(fs, path)}, so every display counts", [device.address])
@@ -88,7 +88,7 @@ def _is_boot_display(fs: Sysfs, address: str) -> bool:
     return any(fs.read(path) == "1" or fs.refusal(path) is not None for path in paths)
 
 
-def _framebuffer(fs: Sysfs, unread: list[str]) -> Iterator[Console]:
+def _framebuffer(fs: Sysfs, devices: Iterable[Device], unread: list[str]) -> Iterator[Console]:
     """The function whose memory the first framebuffer is in: the console's, unless somebody has mapped it to another one. ``unread``
     gets the paths that would tell of one and cannot be read.
     """
@@ -97,22 +97,28 @@ def _framebuffer(fs: Sysfs, unread: list[str]) -> Iterator[Console]:
     for name in names[:1]:
         paths = [f"{fs.graphics}/{name}", f"{fs.graphics}/{name}/device"]
         addresses = addresses_in(fs.target(paths[0]) or "") or addresses_in(fs.target(paths[1]) or "")
-        for found in [addresses] if addresses else _behind_firmwares(fs):
+        for found in [addresses] if addresses else _behind_firmwares(fs, devices):
             yield Console(f"the framebuffer {name} is", found, brief=f"the framebuffer {name} is on it")
         unread += [] if addresses else _refused(fs, *paths, fs.proc + "/iomem")
 
 
-def _behind_firmwares(fs: Sysfs) -> Iterator[list[str]]:
+def _behind_firmwares(fs: Sysfs, devices: Iterable[Device]) -> Iterator[list[str]]:
     """The functions in whose memory the firmware's framebuffer is (source: linux kernel/resource.c r_show()).
 
-    /proc/iomem has a line for each range, and below it, further in, those that are in it.
+    /proc/iomem has a line for each range, and below it, further in, those that are in it. One over several BARs is in none; where it
+    is, root alone may see.
     """
+    framebuffers = claimed(fs)[0]
+    for device in devices if framebuffers else ():
+        directory = fs.device_directory(device.address)
+        if not device.is_bridge and framebuffers_in(fs, directory, framebuffers=framebuffers):
+            yield addresses_in(directory)
     above: list[tuple[int, str]] = []
     for line in (fs.read_file(fs.proc + "/iomem") or b"").decode("utf-8", "replace").split("\n"):
         depth = len(line) - len(line.lstrip(" "))
         name = line.partition(" : ")[2]
         above = [one for one in above if one[0] < depth]
-        if name in _FIRMWARES:
+        if FRAMEBUFFERS.match(name):
             yield [one for dummy, text in above for one in addresses_in(text)][-1:]
         above.append((depth, name))
 

@@ -73,10 +73,11 @@ def test_the_device_of_the_framebuffer_is_the_console_beside_the_firmwares_displ
     assert consoles(host) == {VGA: [MARKED], EDU: [f"the framebuffer fb0 is on {EDU}"]}
 
 
-def test_the_firmwares_framebuffer_is_where_its_memory_is(with_displays):
+@pytest.mark.parametrize("name", ["BOOTFB", "efifb", "simple-framebuffer.0", "ofdrm"])
+def test_the_firmwares_framebuffer_is_where_its_memory_is(with_displays, name):
     iomem = (
         "00000000-00000fff : Reserved\nc0000000-febfffff : PCI Bus 0000:00\n"
-        f"  c0000000-cfffffff : {EDU}\n    c0000000-c02fffff : BOOTFB\n  d0000000-dfffffff : {VGA}\n"
+        f"  c0000000-cfffffff : {EDU}\n    c0000000-c02fffff : {name}\n  d0000000-dfffffff : {VGA}\n"
     )
     host = with_displays(boot_vga=True, files={"proc/iomem": iomem}, links={
         "sys/class/graphics/fb0": "sys/devices/platform/simple-framebuffer.0/graphics/fb0",
@@ -92,6 +93,14 @@ def test_what_is_said_in_the_row_of_a_device_is_a_whole_sentence(with_displays):
     assert [guard["brief"] for guard in host.survey().devices[EDU].guards] == [
         "the framebuffer fb0 is on it", "ttyS4, a console of the kernel, is on it",
     ]
+
+
+def test_the_firmwares_framebuffer_over_several_parts_of_a_functions_memory_is_on_that(make_host):
+    spec = hosts.changed(hosts.x86(
+        iomem="c0000000-febfffff : PCI Bus 0000:00\n  c0000000-c02fffff : BOOTFB\n",
+        links={"sys/class/graphics/fb0": "sys/devices/platform/simple-framebuffer.0/graphics/fb0"},
+    ), EDU, pci_class="038000", bars=((0xC0000000, 0xC01FFFFF), (0xC0200000, 0xC03FFFFF)))
+    assert consoles(make_host(spec)) == {VGA: [MARKED], EDU: [f"the framebuffer fb0 is on {EDU}"]}
 
 
 @pytest.mark.parametrize("below", ["tty/ttyS4", f"{NIC}:0/{NIC}:0.0/tty/ttyS4"])

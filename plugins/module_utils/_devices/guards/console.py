@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Iterable, Iterator, List, NamedTuple
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.clients import FRAMEBUFFERS, claimed, framebuffers_in
+from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import arguments
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device, addresses_in, last_address
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
@@ -89,12 +90,13 @@ def _is_boot_display(fs: Sysfs, address: str) -> bool:
 
 
 def _framebuffer(fs: Sysfs, devices: Iterable[Device], unread: list[str]) -> Iterator[Console]:
-    """The function whose memory the first framebuffer is in: the console's, unless somebody has mapped it to another one. ``unread``
-    gets the paths that would tell of one and cannot be read.
+    """The function whose memory the first framebuffer is in: the console's, unless it is mapped to another one; then each counts (source:
+    Documentation/fb/fbcon.rst). ``unread`` gets the paths that would tell of one and cannot be read.
     """
     names = sorted(filter(_FRAMEBUFFER.match, fs.names(fs.graphics)), key=lambda name: int(name[len("fb"):]))
     unread += _refused(fs, fs.graphics)
-    for name in names[:1]:
+    is_mapped = any(key == "fbcon" and value.startswith("map:") for key, value in arguments(fs.read(fs.proc + "/cmdline") or ""))
+    for name in names if is_mapped else names[:1]:
         paths = [f"{fs.graphics}/{name}", f"{fs.graphics}/{name}/device"]
         addresses = addresses_in(fs.target(paths[0]) or "") or addresses_in(fs.target(paths[1]) or "")
         for found in [addresses] if addresses else _behind_firmwares(fs, devices):

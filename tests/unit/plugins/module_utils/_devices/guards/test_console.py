@@ -73,6 +73,14 @@ def test_the_device_of_the_framebuffer_is_the_console_beside_the_firmwares_displ
     assert consoles(host) == {VGA: [MARKED], EDU: [f"the framebuffer fb0 is on {EDU}"]}
 
 
+@pytest.mark.parametrize("words, is_needed", [("fbcon=map:1", True), ("fbcon=map:01 quiet", True), ("fbcon=font:VGA8x8", False)])
+def test_where_consoles_are_mapped_to_framebuffers_each_of_these_counts(with_displays, words, is_needed):
+    host = with_displays(boot_vga=True, cmdline=words, links={
+        "sys/class/graphics/fb0": f"sys/devices/pci0000:00/{VGA}/graphics/fb0", "sys/class/graphics/fb1": f"sys/devices/pci0000:00/{EDU}/graphics/fb1",
+    })
+    assert consoles(host).get(EDU) == ([f"the framebuffer fb1 is on {EDU}"] if is_needed else None)
+
+
 @pytest.mark.parametrize("name", ["BOOTFB", "efifb", "simple-framebuffer.0", "ofdrm"])
 def test_the_firmwares_framebuffer_is_where_its_memory_is(with_displays, name):
     iomem = (

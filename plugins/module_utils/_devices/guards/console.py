@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Display controllers, and of these the ones without outputs.
 _DISPLAY, _WITHOUT_OUTPUTS = "03", "0302"
 _FRAMEBUFFER = re.compile(r"fb\d+\Z")
+_OF_NETWORK = "netcon"  # netcon0, netcon_ext0
 _SERIAL = "07"  # controllers of communication
 _TERMINAL, _HYPERVISORS = re.compile(r"tty\d+\Z"), re.compile(r"hvc\d+\Z")
 
@@ -152,17 +153,25 @@ def _kernels_consoles(fs: Sysfs, unread: list[str]) -> Iterator[Console]:
 
 
 def _netconsoles(fs: Sysfs, network: Network) -> Iterator[Console]:
-    """The functions that the kernel sends its messages over (source: Documentation/networking/netconsole.rst)."""
-    directory = f"{fs.configfs}/netconsole"
+    """The functions that the kernel sends its messages over. Targets that the module was loaded with, and not those of the command line,
+    are in no file (source: Documentation/networking/netconsole.rst; drivers/net/netconsole.c init_netconsole()).
+    """
+    directory, is_told = f"{fs.configfs}/netconsole", False
     for target in fs.names(directory):
         path = f"{directory}/{target}/enabled"
         if fs.read(path) == "1" or fs.refusal(path) is not None:
+            is_told = True
             for way, addresses in network.below(fs.read(f"{directory}/{target}/dev_name") or None):
                 text = f"{target} of netconsole, a console of the kernel, goes over {way}"
                 yield Console(text, addresses, brief=text)
-    for way, addresses in network.below(None) if fs.refusal(directory) is not None else ():
-        text = f"{_untold(fs, directory)}, and it goes over {way}"
-        yield Console(text, addresses, brief=text)
+    lines = (fs.read_file(fs.proc + "/consoles") or b"").decode("utf-8", "replace").split("\n")
+    said = [f"{_untold(fs, path)}, and it goes over" for path in _refused(fs, directory, fs.proc + "/consoles")]
+    is_on = any(line.startswith(_OF_NETWORK) for line in lines)
+    if is_on and not is_told and not said and "netconsole" not in (fs.read(fs.proc + "/cmdline") or ""):
+        said = ["netconsole, a console of the kernel, goes over"]
+    for text in said:
+        for way, addresses in network.below(None):
+            yield Console(f"{text} {way}", addresses, brief=f"{text} {way}")
 
 
 __all__ = ("Console", "consoles")

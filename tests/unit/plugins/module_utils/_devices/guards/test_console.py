@@ -167,3 +167,23 @@ def test_what_the_kernel_sends_its_messages_over_is_guarded(make_host, enabled, 
 def test_a_netconsole_without_an_interface_may_go_over_any(make_host):
     host = make_host(hosts.x86(files={f"sys/kernel/config/netconsole/a/{name}": text for name, text in (("enabled", "1\n"), ("dev_name", "\n"))}))
     assert {NIC, VIRTIO} <= set(consoles(host))
+
+
+# Of a kernel (source: fs/proc/consoles.c show_console_dev()).
+CONSOLES = "tty0                 -WU (EC    )    4:7\nnetcon0              -W- (E  p  )\n"
+
+
+@pytest.mark.parametrize("files, cmdline, is_needed", [
+    ({}, "quiet", True), ({}, "netconsole=@/enp3s0,@10.0.0.1/", False),
+    ({"sys/kernel/config/netconsole/a/enabled": "1\n", "sys/kernel/config/netconsole/a/dev_name": "enp3s0\n"}, "quiet", False),
+    ({"sys/kernel/config/netconsole/a/enabled": "0\n", "sys/kernel/config/netconsole/a/dev_name": "enp3s0\n"}, "quiet", True),
+])
+def test_a_netconsole_of_which_no_file_tells_may_go_over_any_interface(make_host, files, cmdline, is_needed):
+    """Its targets are the module's parameter, which sysfs does not show."""
+    host = make_host(hosts.x86(files={"proc/consoles": CONSOLES, **files}, cmdline=cmdline))
+    reason = f"netconsole, a console of the kernel, goes over what cannot be told, so every interface that is up counts: enp2s0 on {NIC}"
+    assert consoles(host).get(NIC) == ([reason] if is_needed else None)
+
+
+def test_without_netconsole_no_interface_is_a_console(make_host):
+    assert set(consoles(make_host(hosts.x86(files={"proc/consoles": CONSOLES.replace("netcon0", "ttyS0  ")})))) == {VGA}

@@ -18,9 +18,9 @@ from functools import cached_property
 from typing import Collection, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 _REJECT, _GATEWAY, _LOCAL = 0x0200, 0x0002, 0x80000000  # RTF_REJECT, RTF_GATEWAY, RTF_LOCAL: include/uapi/linux/route.h
-# In place of an interface, of a route that sends nothing anywhere; of a black hole without RTF_REJECT (source: net/ipv4/fib_trie.c
-# fib_route_seq_show(), fib_flag_trans()).
-_NOWHERE = "*"
+# The interfaces of a route that sends nothing anywhere, of a black hole without RTF_REJECT: none, or that of the loopback where it is a next-hop
+# object (source: net/ipv4/fib_trie.c fib_route_seq_show(), fib_flag_trans(); net/ipv4/nexthop.c nh_create_ipv4(), nh_create_ipv6()).
+_NOWHERE = ("*", "lo")
 _MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address in the shape of an IPv6 one
 _LINK_LOCAL = b"\xfe\x80"
 _MULTICAST = 224  # the first byte of an address of IPv4
@@ -218,7 +218,7 @@ def _routes(lines: Iterable[str], length: int) -> Iterator[Route]:
         if len(words) < 8 or len(words[7]) != 8:
             raise ValueError(f"no route: {words!r}")
         flags = int(words[3], 16)
-        if not flags & _REJECT and words[0] != _NOWHERE and bin(int(words[7], 16)).count("1") == length:
+        if not flags & _REJECT and words[0] not in _NOWHERE and bin(int(words[7], 16)).count("1") == length:
             yield Route(words[0], length, not flags & _GATEWAY)
 
 
@@ -227,7 +227,7 @@ def _routes6(lines: Iterable[str]) -> Iterator[Route]:
         if len(words) < 10:
             raise ValueError(f"no route: {words!r}")
         flags = int(words[8], 16)
-        if not flags & (_REJECT | _LOCAL):
+        if not flags & (_REJECT | _LOCAL) and words[9].strip(" ") not in _NOWHERE:
             yield Route(words[9].strip(" "), int(words[1], 16), not flags & _GATEWAY)
 
 

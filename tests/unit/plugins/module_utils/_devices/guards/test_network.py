@@ -113,10 +113,12 @@ def test_a_rejecting_route_guards_nothing(with_routes):
     assert guarded(with_routes(route4("enp2s0", flags="0203"), routes6=(route6("enp3s0", flags="00200200"),))) == {}
 
 
-def test_a_black_hole_goes_over_no_interface(make_host, with_routes):
-    """The kernel shows one with no interface, and without RTF_REJECT (source: net/ipv4/fib_trie.c fib_flag_trans())."""
-    assert guarded(with_routes(route4("*", flags="0001"), route4("enp2s0"))) == {NIC: [f"enp2s0 carries the default route on {NIC}"]}
-    hole = route4("*", "000000C0", "000000FF", flags="0001")
+@pytest.mark.parametrize("name", ["*", "lo"])
+def test_a_black_hole_goes_over_no_interface(make_host, with_routes, name):
+    """The kernel shows one without RTF_REJECT, over none, or over the loopback where it is a next-hop object (seen on Linux 6.18)."""
+    host = with_routes(route4(name, flags="0001"), route4("enp2s0"), routes6=(route6("lo", flags="00000001"),))
+    assert guarded(host) == {NIC: [f"enp2s0 carries the default route on {NIC}"]}
+    hole = route4(name, "000000C0", "000000FF", flags="0001")
     host = connected(make_host, tcp(ON_ENP2S0, NEIGHBOUR, 777), tcp("010100C0", "090200C0", 778), inodes=(777, 778), routes=(route4("ens3"), LANS[1], hole))
     assert set(guarded(host)) == {UPLINK, NIC}
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # Mass storage, Fibre Channel, and memory of CXL.
 _DISKS = ("01", "0c04", "0502")
+# Drivers that do nothing with a function but keep others away (source: drivers/pci/pci-stub.c, drivers/xen/xen-pciback/pci_stub.c).
+_IDLE = frozenset(("pci-stub", "pciback"))
 
 
 class _Findings:
@@ -80,9 +82,9 @@ def guards(fs: Sysfs, devices: list[Device], *, is_vfio: Callable[[str], bool]) 
 
     ``devices`` are the scanned functions; ``is_vfio``: whether a driver serves user space. What cannot be resolved counts as needed.
     """
-    findings, network = _Findings(), Network(fs, lambda: hidden_interfaces(fs, devices, is_vfio=is_vfio))
     # What no driver has, or VFIO, carries nothing of this host's now, whatever cannot be told.
-    native = [device for device in devices if device.driver and not is_vfio(device.driver)]
+    native = [device for device in devices if device.driver and device.driver not in _IDLE and not is_vfio(device.driver)]
+    findings, network = _Findings(), Network(fs, lambda: hidden_interfaces(fs, native, is_vfio=is_vfio))
     _add_network(findings, network, native)
     _add_storage(findings, Storage(fs, network), network, fs, native)
     for console in consoles(fs, devices, network=network):

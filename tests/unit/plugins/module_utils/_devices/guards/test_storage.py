@@ -126,6 +126,8 @@ def test_a_disk_that_no_driver_has_is_none_that_cannot_be_told(make_host):
     assert {ROOT_DISK, NVME} < set(guarded(host))
     host.kernel.write(f"{host.kernel.pci_drivers}/nvme/unbind", NVME)
     assert ROOT_DISK in guarded(host) and NVME not in guarded(host)
+    host.tree.link(host.tree.directory(NVME) / "driver", host.tree.pci / "drivers/pci-stub")
+    assert host.survey().devices[NVME].driver == "pci-stub" and NVME not in guarded(host)
     host = make_host(hosts.x86(mounts=(ON_VDA,)))
     host.take(NVME)
     host.tree.put(host.tree.root / "proc/self/mountinfo", mount("0:30", "/", "what", "unheard") + "\n")

@@ -84,12 +84,15 @@ class ImageArea:
         )
 
     def _with_loaded(self, files: list[ImageFile]) -> tuple[list[ImageFile], list[str]]:
-        """(the ImageFiles, with what boots this system loads as copies of them, the images among it that are no copy)."""
+        """(the ImageFiles, with what boots this system loads as copies of them, the images among it that are no copy).
+
+        An entry for rescue boots it as it was made, so its image is left as it is, too: Fedora's has one that no kernel's tool rebuilds.
+        """
         entries: EntryFiles[None] = EntryFiles(self._fs, self._files, self._paths)
         running = entries.system().line
         loaded = [
             f"{entry.place}/{name.lstrip('/')}" for entry in entries.all_entries()
-            if entry.fields.get("linux") and entry.other_root(running) is None for name in entry.initrds
+            if entry.fields.get("linux") and not entry.is_rescue and entry.other_root(running) is None for name in entry.initrds
         ]
         for loader in (Grub(self._fs, self._files, self._paths), Zipl(self._fs, self._files, self._paths)):
             loaded += [path for name in loader.loaded_images() for path in [self._paths.found(name)] if path is not None]

@@ -49,7 +49,8 @@ class Mkinitcpio(Tool):
             kernel = "".join(values.get(f"{preset}_kver", values.get("ALL_kver", ())))
             config = "".join(values.get(f"{preset}_config", values.get("ALL_config", ())))
             options = [word for value in values.get(f"{preset}_options", ()) for word in words(value)]
-            if path and kernel:
+            # Nothing boots by one that is not there; the next update of a package makes it, with our file.
+            if path and kernel and self._fs.exists(self._paths.root + path):
                 yield ImageFile(self._paths.root + path, kernel, (), tuple(options), config)
             path = "".join(values.get(f"{preset}_uki", values.get(f"{preset}_efi_image", ())))
             if path and kernel and self._paths.is_image(self._paths.root + path):

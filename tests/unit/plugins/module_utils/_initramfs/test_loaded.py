@@ -115,6 +115,19 @@ def test_an_image_that_a_boot_entry_loads_and_that_nobody_builds_is_refused(pop)
         pop.run(check=True)
 
 
+@pytest.mark.parametrize("name, more", [("abc-0-rescue.conf", ""), ("mine.conf", " systemd.unit=rescue.target")])
+def test_the_image_of_an_entry_for_rescue_stays_as_it_is(pop, name, more):
+    pop.put("/boot/vmlinuz-0-rescue-abc", "")
+    pop.put("/boot/initramfs-0-rescue-abc.img", b"theirs")
+    pop.put(
+        f"/boot/loader/entries/{name}",
+        f"title Fedora\nlinux /vmlinuz-0-rescue-abc\ninitrd /initramfs-0-rescue-abc.img\noptions root=UUID=1 ro{more}\n",
+    )
+    assert pop.statuses() == {f"/boot/initrd.img-{KERNEL}": "rebuilt"}
+    assert pop.get("/boot/initramfs-0-rescue-abc.img") == b"theirs"
+    assert pop.run()["warnings"] == []
+
+
 @pytest.mark.parametrize("line", ["options root=UUID=2 ro", "options root=UUID=1 ro rootflags=subvol=@x"])
 def test_images_of_other_systems_are_left_alone(pop, line):
     pop.put(POP, b"theirs")

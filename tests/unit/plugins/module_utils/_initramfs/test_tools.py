@@ -182,6 +182,12 @@ class TestMkinitcpio:
         )
         assert not arch.run()["changed"]
 
+    def test_an_image_of_a_preset_that_is_not_there_is_left_out(self, arch):
+        arch.put("/boot/initramfs-linux-fallback.img", None)
+        assert arch.statuses() == {"/boot/initramfs-linux.img": "rebuilt"}
+        assert arch.get("/boot/initramfs-linux-fallback.img") is None
+        assert not arch.run()["changed"]
+
     def test_a_preset_that_names_its_configuration_is_refused_since_drop_ins_are_not_read_then(self, arch):
         arch.put("/etc/mkinitcpio.d/linux.preset", PRESET.replace("#ALL_config", "ALL_config"))
         with pytest.raises(PlanError, match="in /etc/mkinitcpio.d name /etc/mkinitcpio.conf: comment that line out"):

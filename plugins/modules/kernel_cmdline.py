@@ -72,8 +72,8 @@ notes:
   - "kernel-install: the module edits C(/etc/kernel/cmdline), which has the arguments of later kernels, and the options of each installed kernel's entry,
     each file in one step. It does not run kernel-install, since that writes kernels, images and entries in place, and a power cut could leave a host
     that does not boot. Arguments of one entry only stay."
-  - "kernel-install: a missing C(/etc/kernel/cmdline) is created from the arguments that kernel-install would use, and it stays. kernel-install would
-    use the running kernel's arguments, which include what was set."
+  - "kernel-install: a missing C(/etc/kernel/cmdline) is created from C(/usr/lib/kernel/cmdline), or from the options of the entry that has booted, and
+    removed when nothing is left to take back. kernel-install would use the running kernel's arguments, which include what was typed in the loader's menu."
   - "systemd-boot with entries by hand: the module edits the options of entries that have the running kernel's C(root=) and subvolume, no C(version), no
     comment of a tool that wrote them, and a kernel on their partition."
   - "sdbootutil: the module edits C(/etc/kernel/cmdline) and runs C(sdbootutil update-all-entries), which renews the options of this snapshot's entries.

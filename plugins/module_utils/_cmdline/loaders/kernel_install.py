@@ -12,6 +12,7 @@ between boots no more (seen with systemd 257). An entry that is replaced in one 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
@@ -25,9 +26,10 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Plan
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import Entry, System
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import Record
 
-# What kernel-install leaves out where it takes the running command line (source: 90-loaderentry.install).
-_NOT_SEEDED = ("BOOT_IMAGE", "initrd")
+# What a boot loader or kernel-install puts on a line by itself (source: 90-loaderentry.install).
+_NOT_SEEDED = ("BOOT_IMAGE", "initrd", "systemd.machine_id")
 
 
 class KernelInstall(EntryFiles[None]):
@@ -41,6 +43,11 @@ class KernelInstall(EntryFiles[None]):
         by_hand = SystemdBoot(self._fs, self._files, self._paths).found()
         return self.loader() if self._paths.program("kernel-install") and not by_hand else None
 
+    @property
+    def removable(self) -> frozenset[str]:
+        """Without it, kernel-install makes later entries from what there is."""
+        return frozenset((self._paths.kernel_cmdline,))
+
     def read(self) -> Boot[None]:
         """The line of /etc/kernel/cmdline, and every entry of an installed kernel of this system."""
         system = self.system()
@@ -52,8 +59,11 @@ class KernelInstall(EntryFiles[None]):
         files: dict[str, str | None] = {entry.path: entry.text for entry in ours}
         path = self._paths.kernel_cmdline
         text = self._files.read(path)
-        source = self._seed() if text is None else text
-        return Boot(entries=entries, more=None, files={path: text, **files}, source=source, lines=((path, source), *entries))
+        source = self._seed(ours[0]) if text is None else text
+        return Boot(
+            entries=entries, more=None, files={path: text, **files}, source=source, lines=((path, source), *entries),
+            new=(path,) if text is None else (),
+        )
 
     def _refuse_another(self, ours: list[Entry], system: System) -> None:
         """Raises PlanError where the loader says that it booted this system by an entry that is not kernel-install's."""
@@ -64,19 +74,29 @@ class KernelInstall(EntryFiles[None]):
                     "kernel-install: boot one of these, or remove them"
                 )
 
-    def _seed(self) -> str:
-        """What kernel-install uses where /etc/kernel/cmdline is absent."""
+    def _seed(self, booted: Entry) -> str:
+        """What entries to come are made of where /etc/kernel/cmdline is absent.
+
+        kernel-install would take the running kernel's line, which is of one boot: somebody may have edited it in the loader's menu.
+        """
         vendor = self._files.read(self._paths.vendor_cmdline)
         if vendor is not None:
             return vendor
-        running = parse(self._fs.read(f"{self._fs.proc}/cmdline") or "")
-        return " ".join(word.text for word in running.words if word.name not in _NOT_SEEDED) + "\n"
+        return " ".join(word.text for word in parse(booted.options).words if word.name not in _NOT_SEEDED) + "\n"
+
+    def back(self, boot: Boot[None], record: Record) -> tuple[Goal, list[str]]:
+        """As ever; a file that is absent stays so."""
+        goal, left = super().back(boot, record)
+        lines = dict(boot.lines)
+        return replace(goal, texts={**goal.texts, **{name: lines[name] for name in boot.new}}, gone=goal.gone.difference(boot.new)), left
 
     def plan(self, boot: Boot[None], goal: Goal) -> Change:
         """/etc/kernel/cmdline, from which kernel-install makes the entries to come, and those that are there."""
         path = self._paths.kernel_cmdline
-        texts: dict[str, str | None] = {path: goal.edit(path, boot.source)} if goal.edit(path, boot.source) != boot.source else {}
-        problems = self.unfit(goal.all) + (commented("/etc/kernel/cmdline", boot.source) if texts else [])
+        then = None if path in goal.gone else goal.edit(path, boot.source)
+        now = boot.source if path in boot.new else boot.files[path]
+        texts: dict[str, str | None] = {path: then} if then != now and (then is not None or path not in boot.new) else {}
+        problems = self.unfit(goal.all) + (commented("/etc/kernel/cmdline", boot.source) if texts.get(path) else [])
         if path not in goal.texts:
             # As it was before us it is written again; of ours, entries of later kernels would have something else.
             problems += torn(" ".join(text for wish in goal.all for text in wish.texts if wish.present), "kernel-install")

@@ -240,7 +240,7 @@ def test_a_record_that_someone_changed_is_refused(in_place, tmp_path, text, args
     assert host.calls == []
 
 
-@pytest.mark.parametrize("name", ["kernel-install", "proxmox-boot-tool", "sdbootutil", "mkinitcpio", "ukify"])
+@pytest.mark.parametrize("name", ["proxmox-boot-tool", "sdbootutil", "mkinitcpio", "ukify"])
 def test_a_file_that_was_made_under_another_boot_loader_stays_where_this_one_needs_it(name, tmp_path):
     host, path = HOSTS[name](tmp_path, LINE), f"{tmp_path}/etc/kernel/cmdline"
     line, before = host.read("etc/kernel/cmdline"), snapshot(host)

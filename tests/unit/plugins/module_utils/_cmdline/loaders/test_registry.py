@@ -102,11 +102,33 @@ def test_a_grub_that_takes_its_entries_from_files_is_not_grub_mkconfigs(tmp_path
         run(host)
 
 
-def test_kernel_install_takes_the_running_arguments_where_nobody_wrote_any(tmp_path):
-    host = SystemdBootHost(tmp_path, "ro  quiet")
+def test_where_kernel_install_has_no_line_one_is_made_of_what_booted_and_not_of_what_was_typed_for_one_boot(tmp_path):
+    host = SystemdBootHost(tmp_path, "root=/dev/vda2 ro  quiet")
     (tmp_path / "etc/kernel/cmdline").unlink()
+    host.write("proc/cmdline", "initrd=\\x root=/dev/vda2 ro quiet systemd.machine_id=0123 single nomodeset\n")
+    before = entries(host)
     run(host)
     assert host.read("etc/kernel/cmdline") == "root=/dev/vda2 ro quiet iommu=pt\n"
+    run_areas({"cmdline": (host.area, Request(None, False))}, False, open_journal=lambda: Journal(host.kernel, host.files))
+    assert host.read("etc/kernel/cmdline") is None
+    assert entries(host) == before
+
+
+def test_the_line_of_the_distribution_comes_before_what_booted(tmp_path):
+    host = SystemdBootHost(tmp_path)
+    (tmp_path / "etc/kernel/cmdline").unlink()
+    host.write("usr/lib/kernel/cmdline", "ro vendor\n")
+    run(host)
+    assert host.read("etc/kernel/cmdline") == "ro vendor iommu=pt\n"
+
+
+def test_a_line_that_was_made_here_and_that_somebody_changed_stays_without_ours(tmp_path):
+    host = SystemdBootHost(tmp_path)
+    (tmp_path / "etc/kernel/cmdline").unlink()
+    run(host)
+    host.write("etc/kernel/cmdline", "ro loud iommu=pt\n")
+    run_areas({"cmdline": (host.area, Request(None, False))}, False, open_journal=lambda: Journal(host.kernel, host.files))
+    assert host.read("etc/kernel/cmdline") == "ro loud\n"
 
 
 def entries(host):

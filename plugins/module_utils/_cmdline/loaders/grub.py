@@ -44,13 +44,14 @@ _BLS = re.compile(r"^\s*blscfg\b", re.MULTILINE)
 @dataclass(frozen=True)
 class GrubState:
     """``mine``: where our lines are; ``others``: what others set; ``settings``: (path, line number, line) of their files, to name a
-    conflict; ``update``: what makes the configuration effective.
+    conflict; ``update``: what makes the configuration effective; ``fixed``: why that does not reach the entry that boots, a sentence.
     """
 
     mine: DropIn | Block
     others: Settings
     settings: tuple[tuple[str, int, str], ...]
     update: list[list[str]]
+    fixed: str | None = None
 
 
 class Grub(Backend[GrubState]):
@@ -127,7 +128,7 @@ class Grub(Backend[GrubState]):
         env = self._files.read(self._paths.grub2_env if cfg == self._paths.grub2_cfg else self._paths.grub_env)
         text, custom = self._files.read(cfg) or "", f"{cfg.rpartition('/')[0]}/custom.cfg"
         # Read last, where it is there: it may have entries, and say which of all is the default (source: 41_custom of GRUB).
-        text += "\n" + (self._files.read(custom) or "") if "/custom.cfg" in text else ""
+        text += "\n" + grubcfg.begin(custom) + (self._files.read(custom) or "") if "/custom.cfg" in text else ""
         return grubcfg.default_entry(text, grubcfg.parse_environment(env or ""))
 
     def loaded_images(self) -> list[str]:
@@ -152,6 +153,22 @@ class Grub(Backend[GrubState]):
             )
         return ((f"{self._cfg}, entry {entry.title!r}", entry.line),)
 
+    def _fixed(self) -> str | None:
+        """Why what is set does not reach the entry that will boot: none of GRUB's own files has written it. None where it does, or nothing
+        says who has.
+        """
+        entry = self._default_entry(self._cfg)
+        if entry is None or not entry.part:
+            return None
+        path = entry.part if entry.part.startswith(self._paths.root + "/") else self._paths.root + entry.part
+        text = self._files.read(path)
+        if text is None or "GRUB_CMDLINE_LINUX" in text:
+            return None
+        return (
+            f"{self._cfg} boots the entry {entry.title!r} by default, which {path} writes, and that does not take GRUB_CMDLINE_LINUX: set the "
+            "arguments there, or have another entry be the default, then run again"
+        )
+
     def read(self) -> Boot[GrubState]:
         """The settings of others, ours, and what will boot."""
         self._refuse_elsewhere()
@@ -174,7 +191,7 @@ class Grub(Backend[GrubState]):
             entries=self.entries(),
             files={mine.path: mine.text},
             source=settings.with_ours(mine.left_out, mine.ours),
-            more=GrubState(mine, settings, self._settings(mine, early + late), self.commands()),
+            more=GrubState(mine, settings, self._settings(mine, early + late), self.commands(), self._fixed()),
         )
 
     def _refuse_elsewhere(self) -> None:
@@ -271,7 +288,9 @@ class Grub(Backend[GrubState]):
         late: dict[str, str | None] = {mine.path: text} if is_last else {}
         text = mine.made((), "", is_kept=True) if is_last else text
         files: dict[str, str | None] = {} if text == before else {mine.path: text}
-        commands = boot.more.update if files or late or goal.unmet(boot.entries) else []
+        unmet = goal.unmet(boot.entries)
+        commands = boot.more.update if files or late or unmet else []
+        problems = problems + [boot.more.fixed] if unmet and boot.more.fixed else problems
         return Change(files=files, commands=commands, late=late, problems=problems, warnings=warnings)
 
     def foreign_lost(self, before: Boot[GrubState], after: Boot[GrubState], *, names: Collection[str]) -> list[str]:

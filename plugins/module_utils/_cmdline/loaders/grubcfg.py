@@ -19,6 +19,8 @@ from ansible_collections.vfio.host.plugins.module_utils._host.words import words
 if TYPE_CHECKING:
     from typing import Mapping, Sequence
 
+# grub-mkconfig says of each part which file has written it (source: util/grub-mkconfig.in).
+_PART = re.compile(r"### (?P<verb>BEGIN|END) (?P<path>.*) ###\Z")
 _ENTRY = re.compile(r"\s*(menuentry|submenu)\s")
 _LINUX = re.compile(r"\s*linux(?:16|efi)?\s+\S+[ \t]*(?P<line>.*)")
 # Xen starts the kernel as its module.
@@ -33,7 +35,7 @@ _PARTS = re.compile(r"(?:[^>]|>>)+")
 @dataclass
 class Entry:
     """A menu entry or a submenu; ``line`` is the command line of the kernel that it starts, None for a submenu; ``initrds``: the images
-    that it loads, as it names them.
+    that it loads, as it names them; ``part``: the file that has written it, as grub.cfg says; empty: it does not.
     """
 
     title: str
@@ -42,6 +44,12 @@ class Entry:
     line: str | None = None
     is_menu: bool = False
     initrds: tuple[str, ...] = ()
+    part: str = ""
+
+
+def begin(path: str) -> str:
+    """The line behind which entries are of a file."""
+    return f"### BEGIN {path} ###\n"
 
 
 def parse_entries(text: str) -> list[Entry]:
@@ -49,9 +57,14 @@ def parse_entries(text: str) -> list[Entry]:
     entries: list[Entry] = []
     stack: list[tuple[Entry, int]] = []
     depth = 0
+    written = ""
     for raw in lines(text):
+        part = _PART.match(raw)
+        if part:
+            written = part.group("path") if part.group("verb") == "BEGIN" else ""
         if _ENTRY.match(raw):
             entry = _entry(raw, stack[-1][0] if stack else None)
+            entry.part = written
             entries.append(entry)
             stack.append((entry, depth))
         elif stack:
@@ -122,4 +135,4 @@ def _pick(siblings: Sequence[Entry], part: str) -> Entry | None:
     return next((sibling for sibling in siblings if part in sibling.ids or part == sibling.title), None)
 
 
-__all__ = ("Entry", "default_entry", "parse_entries", "parse_environment")
+__all__ = ("Entry", "begin", "default_entry", "parse_entries", "parse_environment")

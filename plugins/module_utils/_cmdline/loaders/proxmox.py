@@ -48,7 +48,7 @@ class _GrubOfProxmox(Grub):
     def read(self) -> Boot[GrubState]:
         """GRUB's settings, with the line that grub-mkconfig makes of them for the one entry."""
         boot = super().read()
-        return replace(boot, entries=((_SETTINGS, boot.source),))
+        return replace(boot, entries=((_SETTINGS, boot.source),), more=replace(boot.more, fixed=None))
 
 
 @dataclass(frozen=True)

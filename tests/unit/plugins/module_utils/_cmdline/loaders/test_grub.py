@@ -217,6 +217,50 @@ def test_an_argument_of_a_kernel_is_no_default_of_the_menu():
     assert grubcfg.default_entry(CFG.format(default="1").replace("linux /vmlinuz-1 one", "linux /vmlinuz-1 one default=0"), {}).line == "two"
 
 
+class ByPartsHost(GrubHost):
+    """grub.cfg says of each part which file has written it; one of them is somebody's own, and its entry is the default."""
+
+    mine = "40_custom"
+
+    def install(self):
+        self.write("etc/grub.d/10_linux", 'linux ${GRUB_CMDLINE_LINUX} ${GRUB_CMDLINE_LINUX_DEFAULT}\n')
+        self.write("etc/grub.d/40_custom", "#!/bin/sh\nexec tail -n +3 $0\n")
+        super().install()
+
+    def do_update_grub(self, *words):
+        super().do_update_grub(*words)
+        path = os.path.relpath(words[-1], self.root) if words else GRUB_CFG
+        text = self.read(path).replace('default="0"', 'default="mine"')
+        parts = {"10_linux": text, self.mine: "menuentry 'Mine' --id mine {\n\tlinux /vmlinuz-9 root=/dev/vda2 of=mine\n}\n"}
+        self.write(path, "".join(f"### BEGIN /etc/grub.d/{name} ###\n{part}### END /etc/grub.d/{name} ###\n" for name, part in parts.items()))
+
+
+def test_an_entry_that_grubs_tool_does_not_make_is_refused_as_the_default_before_anything_is_touched(tmp_path):
+    host = ByPartsHost(tmp_path)
+    with pytest.raises(PlanError, match="boots the entry 'Mine' by default, which .*/etc/grub.d/40_custom writes, and that does not take GRUB_CMDLINE_LINUX"):
+        run(host, {"iommu": "pt"})
+    assert host.calls == [] and host.read(DROPIN) is None
+    assert run(host, {"of": "mine"}).result()["args"]["of"]["configured"] == ["mine"]
+
+
+def test_an_entry_of_custom_cfg_is_refused_as_the_default_likewise(tmp_path):
+    host = GrubHost(tmp_path)
+    host.write(GRUB_CFG, host.read(GRUB_CFG) + "source $prefix/custom.cfg\n")
+    host.write("boot/grub/custom.cfg", "set default=mine\nmenuentry 'Mine' --id mine {\n\tlinux /vmlinuz-9 of=mine\n}\n")
+    with pytest.raises(PlanError, match="boots the entry 'Mine' by default, which .*/boot/grub/custom.cfg writes"):
+        run(host, {"iommu": "pt"})
+
+
+@pytest.mark.parametrize("mine", ["10_linux", "11_gone"])
+def test_an_entry_of_a_file_that_takes_the_variable_or_that_nobody_can_read_is_asked_as_ever(tmp_path, mine):
+    class Host(ByPartsHost):
+        """The default is of another part."""
+
+    Host.mine = mine
+    with pytest.raises(ApplyError, match="does not boot as wished with iommu"):
+        run(Host(tmp_path), {"iommu": "pt"})
+
+
 def test_custom_cfg_may_have_the_entry_that_boots(tmp_path):
     host = GrubHost(tmp_path)
     host.write("boot/grub/custom.cfg", "set default=mine\nmenuentry 'Mine' --id mine {\n\tlinux /vmlinuz-9 of=mine\n}\n")

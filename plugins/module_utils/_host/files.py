@@ -132,6 +132,17 @@ class Files:
         except OSError as error:
             raise ApplyError(*_sentences(f"{path} cannot be written", error)) from error
 
+    def rewrite(self, path: str, text: str) -> None:
+        """put() for a file of somebody else's: what it leads to where it is a link, with mode, owner and label as they were. Raises
+        ApplyError, PlanError.
+        """
+        state = self.state(path)
+        try:
+            place = path if state.text is None else real(path)
+        except OSError as error:
+            raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
+        self.put(place, text, mode=state.mode, owner=state.owner)
+
     def put_link(self, path: str, target: str) -> None:
         """Make ``path`` a symbolic link to ``target``, in one step and on disk. Raises ApplyError."""
         directory = os.path.dirname(path)

@@ -198,7 +198,10 @@ class Backend(Generic[More]):
         """Write files, path -> text, None to remove one. Raises ApplyError."""
         for path, text in files.items():
             if self._files.read(path) != text:
-                self._files.put(path, text)
+                if text is None:
+                    self._files.put(path, None)
+                else:
+                    self._files.rewrite(path, text)
             if path == self.record and text is None:
                 self._files.drop_directory(os.path.dirname(path))
 

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import tempfile
 
 import pytest
@@ -261,6 +263,27 @@ def test_a_record_of_another_boot_loader_is_named(tmp_path):
     result = back(host)
     assert not result["changed"]
     assert "tells of another boot loader than grub" in result["warnings"][0]
+
+
+@pytest.mark.parametrize("name, path", [
+    ("grub-mkconfig", "etc/default/grub"), ("grubby", "etc/default/grub"), ("kernel-install", "etc/kernel/cmdline"),
+    ("kernelstub", "etc/kernelstub/configuration"), ("mkinitcpio", "etc/kernel/cmdline"), ("proxmox-boot-tool", "etc/kernel/cmdline"),
+    ("systemd-boot", "boot/loader/entries/arch.conf"), ("zipl", "etc/zipl.conf"),
+])
+def test_a_file_of_others_stays_the_link_that_it_is_and_as_private_as_it_is(name, path, tmp_path):
+    host = HOSTS[name](tmp_path, LINE)
+    if host.read(path) is None:
+        host.write(path, f'GRUB_CMDLINE_LINUX="{LINE}"\n')
+    place, target = host.root / path, host.root / "srv/theirs"
+    target.parent.mkdir()
+    place.rename(target)
+    place.symlink_to(os.path.relpath(target, place.parent))
+    target.chmod(0o600)
+    before = target.read_text()
+    run(host, ON)
+    assert place.is_symlink() and "iommu=pt" in target.read_text() and stat.S_IMODE(target.stat().st_mode) == 0o600
+    back(host)
+    assert place.is_symlink() and target.read_text() == before and stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("name", TOOLED)

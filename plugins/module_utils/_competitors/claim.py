@@ -256,8 +256,8 @@ def _shown(claim: Claim) -> str:
 
 
 def fits_pattern(pattern: str, values: Iterable[str]) -> bool | None:
-    """Whether a glob fits one of ``values``, by the rules of fnmatch(3). None for a glob with a variable."""
-    if "$" in pattern or "`" in pattern:
+    """Whether a glob fits one of ``values``, by the rules of fnmatch(3). None for one with a variable, or with a shell's braces."""
+    if any(mark in pattern for mark in "$`{"):
         return None
     try:
         return any(re.match(_regex(pattern), value) for value in values)

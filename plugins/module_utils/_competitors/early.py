@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import EARLY, NEW_ID, Claim
 from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import ids_in
+from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed
 from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 
 if TYPE_CHECKING:
@@ -24,18 +25,34 @@ if TYPE_CHECKING:
 
     from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Fits
 
-_DRACUT = re.compile(r"""^\s*(force_drivers)\s*\+?=\s*("[^"]*"|'[^']*'|\S*)""")
+# A shell reads it: a value may go on in the next line.
+_DRACUT = re.compile(
+    r"""^[ \t]*(?:export[ \t]+)?(force_drivers|kernel_cmdline)[ \t]*\+?=[ \t]*("[^"]*"|'[^']*'|[^\s]*)""", re.MULTILINE
+)
+_PRELOADED = "rd.driver.pre="
 _ARRAY = re.compile(r"""^\s*MODULES\s*\+?=\s*(\([^)]*\)|"[^"]*"|'[^']*')""", re.MULTILINE)
 
 
 def dracut_claims(text: str, path: str) -> list[Claim]:
-    """``force_drivers+=" e1000e "``: dracut loads these before udev runs. Modules of add_drivers are only in the image."""
+    """``force_drivers+=" e1000e "``: dracut loads these before udev runs, and those of rd.driver.pre= in a line that it puts into the
+    image (source: man 5 dracut.conf, kernel_cmdline). Modules of add_drivers are only in the image.
+    """
     claims: list[Claim] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        one = _DRACUT.match(line)
-        if one:
-            claims += _modules(f"{path}:{number}", words_of(one.group(2).strip("\"'")), one.group(1))
+    for one in _DRACUT.finditer(text):
+        number, name = text.count("\n", 0, one.start(1)) + 1, one.group(1)
+        words = words_of(one.group(2).strip("\"'").replace("\\\n", " "))
+        if name == "kernel_cmdline":
+            words = [module for word in words if word.startswith(_PRELOADED) for module in word[len(_PRELOADED):].split(",") if module]
+        claims += _modules(f"{path}:{number}", words, name)
     return claims
+
+
+def modules_load_claims(text: str, path: str) -> list[Claim]:
+    """A file of modules-load.d: a module a line, loaded while udev begins, in the image too where that has the file."""
+    lines = [(number, trimmed(line)) for number, line in enumerate(text.split("\n"), 1)]
+    return [
+        claim for number, line in lines if line and line[0] not in "#;" for claim in _modules(f"{path}:{number}", words_of(line)[:1], f"'{line}'")
+    ]
 
 
 def initramfs_tools_claims(text: str, path: str) -> list[Claim]:
@@ -76,4 +93,4 @@ def _named(ids: set[tuple[str, str]]) -> Fits:
     return lambda target: (target.ids["vendor"], target.ids["device"]) in ids
 
 
-__all__ = ("dracut_claims", "initramfs_tools_claims", "mkinitcpio_claims")
+__all__ = ("dracut_claims", "initramfs_tools_claims", "mkinitcpio_claims", "modules_load_claims")

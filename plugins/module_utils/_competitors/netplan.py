@@ -97,19 +97,29 @@ def _leaves(text: str, path: str, note: Note) -> Iterator[tuple[str, tuple[str, 
     """(path and line, all keys from the top level down, value) of each line with a key."""
     above: list[tuple[int, str]] = []
     for number, indent, key, value in _lines(text):
-        if indent is None or (value and value[0] in "{[&*|>"):
+        where, is_flow = f"{path}:{number}", bool(value) and value[0] in "{[&*|>"
+        if indent is None or (is_flow and _NEEDLES.search(f"{key}: {value}")):
             if _NEEDLES.search(f"{key}: {value}"):
-                note(f"{path}:{number}: is not understood, not checked")
+                note(f"{where}: is not understood, not checked")
             continue
         while above and above[-1][0] >= indent:
             above.pop()
         above.append((indent, key))
-        yield f"{path}:{number}", tuple(one for dummy, one in above), value
+        keys = tuple(one for dummy, one in above)
+        yield where, keys, "" if value == "{}" else value
+        if value.startswith("{") and value.endswith("}"):
+            # What is nested in it has a key that no card is compared by, and so leaves open whether it fits.
+            for pair in value[1:-1].split(","):
+                inner, dummy, text = pair.partition(":")
+                if text:
+                    yield where, (*keys, inner.strip(" \"'")), text.strip(" \"'")
 
 
 def _of_card(name: str, card: Card) -> Fits:
     """Target -> whether a netplan definition is for an interface of it: its match, or its name where it has none."""
     matches = {key[len("match."):]: value for key, (value, dummy) in card.items() if key.startswith("match.")}
+    # An alias, or whatever else is no mapping that can be read here.
+    matches.update({"": ""} if "match" in card and not matches else {})
     set_name = card["set-name"][0] if "set-name" in card else None
 
     def fits(target: Target) -> bool | None:

@@ -128,8 +128,8 @@ def _of_spec(spec: str, target: Target) -> bool | None:
     return None if colon else by_interface(target, [spec])
 
 
-def ifcfg_claims(text: str, path: str) -> list[Claim]:
-    """An ifcfg file: SRIOV_TOTAL_VFS=, SRIOV_AUTOPROBE_DRIVERS= (source: nm-settings-ifcfg-rh(5))."""
+def ifcfg_claims(text: str, path: str, *, script: Script) -> list[Claim]:
+    """An ifcfg file: SRIOV_TOTAL_VFS=, SRIOV_AUTOPROBE_DRIVERS= (source: nm-settings-ifcfg-rh(5)), the scripts of wicked (ifcfg(5))."""
     settings = ini.parse(text, path)
     last = {one.name.upper(): one.value.strip("\"'") for one in settings}
     mac = last.get("HWADDR")
@@ -148,6 +148,8 @@ def ifcfg_claims(text: str, path: str) -> list[Claim]:
         elif one.name.upper() == "SRIOV_AUTOPROBE_DRIVERS" and value.lower() in _TRUE + _FALSE:
             number = "1" if value.lower() in _TRUE else "0"
             claims.append(Claim(one.where, AUTOPROBE, number, f"{one.name}={value}", fits, is_sure=is_sure))
+        elif one.name in ("PRE_UP_SCRIPT", "POST_UP_SCRIPT"):
+            claims += shell.claims(value.replace("wicked:", " "), one.where, first=0, script=script, says=f"{one.name}={value}")
     return claims
 
 

@@ -27,6 +27,7 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors.claim impor
     by_interface,
 )
 from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import addresses_in, ids_in, write
+from ansible_collections.vfio.host.plugins.module_utils._host import foreignpaths
 from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed
 from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 
@@ -61,7 +62,10 @@ _ENDS = ("fi", "esac", "done", "}")
 _CONDITION = re.compile(r"&&|\|\||(?:^|[;\s])(?:if|case|while|until)\s")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|\$\{[^}]*\}")
 _COMMENT = re.compile(r"""(?:^|\s)#.*$""")
+_PROGRAMS = re.compile(r"(?<![\w./$}-])(?:/[\w./@+-]+|\w[\w.@+-]*(?![\w./=@+-]))")
+_SHELL = re.compile(r"#![^\n]*sh\b")
 _MOST_OF_LINE = 4096
+_MOST_DEEP = 3  # scripts that run each other
 _MOST = 64  # values of variables in one path
 
 
@@ -70,10 +74,13 @@ def speaks_of_devices(text: str) -> bool:
     return bool(_SYS.search(text) or _TOOLS.search(text) or _MODPROBE.search(text) or _MAKES_VFS.search(text))
 
 
-def claims(text: str, place: str, *, first: int = 1, script: Script | None = None, says: str = "") -> list[Claim]:
+def claims(
+    text: str, place: str, *, first: int = 1, script: Script | None = None, says: str = "", above: tuple[str, ...] = (),
+) -> list[Claim]:
     """The Claims of a shell's text. ``place``: its path, or path and line; then ``first`` is 0.
 
-    ``script``: path -> text of a script that a line may run, or ""; ``says``: how the line reads, else the line itself.
+    ``script``: path or name -> text of a script that a line may run, or ""; ``says``: how the line reads, else the line itself;
+    ``above``: the scripts that this one is run by.
     """
     found: list[Claim] = []
     blocks: list[str] = []
@@ -89,14 +96,24 @@ def claims(text: str, place: str, *, first: int = 1, script: Script | None = Non
         if not mine and _SYS.search(line):
             mine = [Claim(where, PROGRAM, None, said, _about(line, text))]
         found += mine if is_sure else map(_as_may, mine)
-        for path in re.findall(r"(?<![\w./$}-])/[\w./@+-]+", line):
-            inner = script(path) if script else ""
-            if inner and speaks_of_devices(inner):
-                # Its own arguments are in this line.
-                found += [_as_may(one) for one in claims(inner, path)] or [
-                    Claim(where, PROGRAM, None, said, _about(line, inner))
-                ]
+        for path in _PROGRAMS.findall(line) if script else ():
+            found += _of_script(path, script, where=where, line=line, said=said, above=above)
     return found
+
+
+def _of_script(path: str, script: Script, *, where: str, line: str, said: str, above: tuple[str, ...]) -> list[Claim]:
+    """The Claims of a script that a line runs, and of those that this one runs in its turn."""
+    text = script(path)
+    if text and "/" not in path:
+        path = next(one for one in (f"{place}/{path}" for place in foreignpaths.LOCAL_PROGRAMS) if script(one))
+    if not text or path in above:
+        return []
+    is_shells = bool(_SHELL.match(text)) and len(above) < _MOST_DEEP
+    if not speaks_of_devices(text):
+        return [_as_may(one) for one in claims(text, path, script=script, above=(*above, path))] if is_shells else []
+    # Its own arguments are in this line.
+    inner = claims(text, path, script=script if is_shells else None, above=(*above, path))
+    return [_as_may(one) for one in inner] or [Claim(where, PROGRAM, None, said, _about(line, text))]
 
 
 def _is_conditional(line: str, blocks: list[str]) -> bool:

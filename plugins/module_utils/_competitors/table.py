@@ -105,11 +105,14 @@ def _nmstate(foreign: Foreign, text: str, path: str) -> list[Claim]:
 def _ifupdown(foreign: Foreign) -> list[Claim]:
     """The Claims of /etc/network/interfaces and of the files that it sources, whose names may be globs."""
     texts = {path: text for text, path in _texts(foreign, foreignpaths.IFUPDOWN)}
-    for text in list(texts.values()):
-        for verb, pattern in _SOURCE.findall(text):
+    unread = list(texts.values())
+    while unread:
+        for verb, pattern in _SOURCE.findall(unread.pop()):
             pattern = pattern if pattern.startswith("/") else f"/etc/network/{pattern}"
             for path in foreign.paths([pattern + "/*" if verb == "source-directory" else pattern]):
-                texts.setdefault(path, foreign.text(path))
+                if path not in texts:
+                    texts[path] = foreign.text(path)
+                    unread.append(texts[path])
     return [one for path, text in texts.items() for one in networks.ifupdown_claims(text, path, script=foreign.script)]
 
 
@@ -164,6 +167,15 @@ def _template(name: str) -> str:
     return re.sub(r"@.*(?=\.service)", "@", name)
 
 
+def _modules_load(foreign: Foreign) -> list[Claim]:
+    """The Claims of what is loaded by name at boot. systemd reads no /etc/modules but by a link to it."""
+    texts = _texts(foreign, foreignpaths.MODULES_LOAD)
+    if "system" not in foreign.names(foreignpaths.SYSTEMD):
+        texts.append((foreign.text(foreign.root + foreignpaths.ETC_MODULES), foreign.root + foreignpaths.ETC_MODULES))
+    # Ours has modules that are declared.
+    return [one for text, path in texts if not path.endswith("/vfio-host.conf") for one in early.modules_load_claims(text, path)]
+
+
 def _tuned(foreign: Foreign, text: str, path: str) -> list[Claim]:
     active = words(foreign.text(foreign.root + foreignpaths.ACTIVE_PROFILE))
     return attributes.tuned_claims(text, path, is_active=path.split("/")[-2] in active)
@@ -201,7 +213,7 @@ ROWS: tuple[Callable[[Foreign], list[Claim]], ...] = (
     _each(foreignpaths.NMSTATE, _nmstate),
     _each(foreignpaths.KEYFILE, lambda dummy, text, path: networks.keyfile_claims(text, path)),
     _each(foreignpaths.NM_CONF, lambda dummy, text, path: networks.device_claims(text, path)),
-    _each(foreignpaths.IFCFG, lambda dummy, text, path: networks.ifcfg_claims(text, path)),
+    _each(foreignpaths.IFCFG, lambda foreign, text, path: networks.ifcfg_claims(text, path, script=foreign.script)),
     _ifupdown,
     _each(foreignpaths.SYSFS_CONF, lambda dummy, text, path: attributes.sysfs_conf_claims(text, path)),
     _each(foreignpaths.TMPFILES, lambda dummy, text, path: attributes.tmpfiles_claims(text, path)),
@@ -214,6 +226,7 @@ ROWS: tuple[Callable[[Foreign], list[Claim]], ...] = (
     _proxmox,
     _each(foreignpaths.DRACUT, lambda dummy, text, path: early.dracut_claims(text, path)),
     _each(foreignpaths.INITRAMFS_TOOLS, lambda dummy, text, path: early.initramfs_tools_claims(text, path)),
+    _modules_load,
     _each(foreignpaths.MKINITCPIO, lambda dummy, text, path: early.mkinitcpio_claims(text, path)),
 )
 

@@ -18,11 +18,13 @@ import os
 import stat
 from typing import Dict, List, Sequence
 
+from ansible_collections.vfio.host.plugins.module_utils._host import foreignpaths
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
 
 MOST_BYTES = 1 << 20
 MOST_FILES = 2000
 
+_BEGIN = 4096  # of a program that is no text, there is a NUL in it
 _GONE = (errno.ENOENT, errno.ENOTDIR)
 _UNCHECKED = "so it is not checked for what it decides at boot"
 
@@ -101,19 +103,25 @@ class Foreign:
         return self._texts[path]
 
     def script(self, path: str) -> str:
-        """The text of a program of the host by its path there; "" where it is no script, or not to be read."""
+        """The text of a program of the host by its path there, or by a name that is no package's; "" where it is no script, or not to be read.
+
+        Whatever runs it may not need its first line, so every text counts.
+        """
+        if "/" not in path:
+            place = next((one for one in foreignpaths.LOCAL_PROGRAMS if path in self._listed(one)), None)
+            return self.script(f"{place}/{path}") if place else ""
         if not path.startswith("/") or "\0" in path or path.startswith(("/proc/", "/sys/", "/dev/")):
             return ""
         if path not in self._scripts and len(self._scripts) < MOST_FILES:
             try:
-                data = self._read(self.root + path, only=b"#!")
+                data = self._read(self.root + path, only_text=True)
             except (OSError, ValueError):
                 data = b""  # what runs it is looked at all the same, and named where it speaks of devices
             self._scripts[path] = data.decode("utf-8", "backslashreplace")
         return self._scripts.get(path, "")
 
-    def _read(self, path: str, only: bytes = b"") -> bytes:
-        """The bytes of a file; none where it does not begin with ``only``. Raises OSError, ValueError."""
+    def _read(self, path: str, *, only_text: bool = False) -> bytes:
+        """The bytes of a file; none with ``only_text`` where it begins like no text. Raises OSError, ValueError."""
         # A FIFO would block, and a link may point at one.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
@@ -122,12 +130,14 @@ class Foreign:
                 if stat.S_ISDIR(status.st_mode) or stat.S_ISCHR(status.st_mode):
                     return b""
                 raise ValueError("it is no file")
-            data = b""
+            data = os.read(handle, _BEGIN)
+            if only_text and b"\0" in data:
+                return b""
             while len(data) <= MOST_BYTES:
                 part = os.read(handle, MOST_BYTES + 1 - len(data))
                 data += part
-                if not part or not data.startswith(only[:len(data)]):
-                    return data if data.startswith(only) else b""
+                if not part:
+                    return data
         finally:
             os.close(handle)
         raise ValueError(f"it has more than {MOST_BYTES} bytes")

@@ -4,7 +4,7 @@
 
 # Private to this collection: no outside code may rely on it.
 
-"""Where other programs keep what they do at boot: globs from the host's root, by the kind of their files.
+"""Where other programs keep what they do at boot: globs from the host's root, by the kind of their files. Pure.
 
 Of kinds in MERGED only the first file of a name counts, in the order of these globs.
 """
@@ -24,7 +24,7 @@ UDEV, LINK, NETWORK, TMPFILES = "udev", "link", "network", "tmpfiles"
 NETPLAN, NMSTATE, KEYFILE, NM_CONF, IFCFG, IFUPDOWN = "netplan", "nmstate", "keyfile", "nm_conf", "ifcfg", "ifupdown"
 SYSFS_CONF, TUNED, SCRIPT, DRIVERCTL, DPDK = "sysfs_conf", "tuned", "script", "driverctl", "dpdk"
 LIBVIRT, NOVA, PROXMOX, PROXMOX_MAPPING = "libvirt", "nova", "proxmox", "proxmox_mapping"
-DRACUT, INITRAMFS_TOOLS, MKINITCPIO = "dracut", "initramfs_tools", "mkinitcpio"
+DRACUT, INITRAMFS_TOOLS, MKINITCPIO, MODULES_LOAD = "dracut", "initramfs_tools", "mkinitcpio", "modules_load"
 
 # (sources: udev(7), systemd.link(5), tmpfiles.d(5), netplan(5), NetworkManager.conf(5), nmstate.service(8), sysfs.conf(5),
 # initramfs-tools(7), dracut.conf(5), mkinitcpio.conf(5))
@@ -45,8 +45,11 @@ PATTERNS = {
     TUNED: ("/etc/tuned/*/tuned.conf", "/etc/tuned/profiles/*/tuned.conf"),
     SCRIPT: (
         "/etc/rc.local", "/etc/rc.d/rc.local", "/etc/init.d/*", "/etc/local.d/*.start", "/etc/network/if-pre-up.d/*",
-        "/etc/network/if-up.d/*", "/etc/NetworkManager/dispatcher.d/*", "/etc/networkd-dispatcher/*/*",
+        "/etc/network/if-up.d/*", "/etc/NetworkManager/dispatcher.d/*", "/etc/NetworkManager/dispatcher.d/*.d/*",
+        "/usr/lib/NetworkManager/dispatcher.d/*", "/usr/lib/NetworkManager/dispatcher.d/*.d/*", "/etc/networkd-dispatcher/*/*",
         "/etc/initramfs-tools/scripts/*/*", "/etc/initcpio/hooks/*", "/etc/libvirt/hooks/*", "/etc/libvirt/hooks/*.d/*",
+        # As the hook helper of many guides has them: guest, operation, sub-operation.
+        "/etc/libvirt/hooks/*.d/*/*/*/*", "/var/lib/cloud/scripts/per-boot/*",
     ),
     DRIVERCTL: ("/etc/driverctl.d/*",),
     DPDK: ("/etc/dpdk/interfaces",),
@@ -54,15 +57,19 @@ PATTERNS = {
     NOVA: ("/etc/nova/nova.conf", "/etc/nova/nova.conf.d/*.conf", "/etc/nova/*.conf.d/*.conf"),
     PROXMOX: ("/etc/pve/qemu-server/*.conf",),
     PROXMOX_MAPPING: ("/etc/pve/mapping/pci.cfg",),
-    DRACUT: ("/etc/dracut.conf",) + _in(("/etc", "/usr/lib"), "dracut.conf.d/*.conf"),
+    DRACUT: ("/etc/dracut.conf",) + _in(("/etc", "/usr/lib/dracut"), "dracut.conf.d/*.conf"),
     INITRAMFS_TOOLS: ("/etc/initramfs-tools/modules",),
+    MODULES_LOAD: _in(_SYSTEMD, "modules-load.d/*.conf"),
     MKINITCPIO: ("/etc/mkinitcpio.conf", "/etc/mkinitcpio.conf.d/*.conf"),
 }
-MERGED = frozenset((UDEV, LINK, NETWORK, TMPFILES, NETPLAN, KEYFILE, NM_CONF, DRACUT))
+MERGED = frozenset((UDEV, LINK, NETWORK, TMPFILES, NETPLAN, KEYFILE, NM_CONF, DRACUT, MODULES_LOAD))
 
 # Names of the profiles of tuned that are in force.
 ACTIVE_PROFILE = "/etc/tuned/active_profile"
 # Drop-ins of a .link or .network file NAME: NAME.d/*.conf.
+# Where a shell and systemd find a program that is named without a directory, and that no package brings.
+LOCAL_PROGRAMS = ("/usr/local/sbin", "/usr/local/bin")
+ETC_MODULES, SYSTEMD = "/etc/modules", "/run/systemd"
 NETWORK_PLACES = _in(_SYSTEMD, "systemd/network")
 # What the administrator has put in place; packages have theirs in /usr/lib.
 UNITS = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system")
@@ -71,4 +78,6 @@ BACKUPS = ("~", ".bak", ".orig", ".rpmsave", ".rpmorig", ".rpmnew", ".dpkg-old",
 CRONTABS = ("/etc/crontab", "/etc/cron.d/*", "/var/spool/cron/crontabs/root", "/var/spool/cron/root")
 
 
-__all__ = ("ACTIVE_PROFILE", "BACKUPS", "CRONTABS", "MERGED", "NETWORK_PLACES", "PATTERNS", "UNITS")
+__all__ = (
+    "ACTIVE_PROFILE", "BACKUPS", "CRONTABS", "ETC_MODULES", "LOCAL_PROGRAMS", "MERGED", "NETWORK_PLACES", "PATTERNS", "SYSTEMD", "UNITS",
+)

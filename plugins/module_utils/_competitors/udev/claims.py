@@ -38,6 +38,7 @@ _OF_DRIVER = re.compile(r"\[drivers/pci:(?P<driver>[^\]]+)\]/?(?P<attribute>bind
 _OF_SUBSYSTEM = re.compile(r"\[subsystem/pci\]/?drivers/(?P<driver>[^/]+)/(?P<attribute>bind|unbind|new_id)\Z")
 _ITSELF = re.compile(r"\$kernel|%k|\$name|\$env\{PCI_SLOT_NAME\}|%E\{PCI_SLOT_NAME\}")
 _OF_EVENT = re.compile(r"\b(?:DEVPATH|PCI_SLOT_NAME|INTERFACE)\b|\$[1@*]")
+_UDEVS = ("/usr/lib/udev", "/lib/udev")
 # The events of a function, and of an interface of it, that a boot has. What is no "add" comes after our rules.
 _ACTIONS = ("add", "bind", "change")
 OURS = re.compile(r"(?:59|60|61)-vfio-host-.*\.rules\Z|70-vfio-host-.*\.rules\Z")
@@ -59,7 +60,8 @@ def claims(text: str, path: str, *, name: str, script: Script, note: Note) -> li
                 note(f"{where}: the rule of udev is not understood, not checked")
             continue
         for token in rule.tokens:
-            if token.op not in MATCHING:
+            # PROGRAM and IMPORT run their program whatever their operator, which is == as a rule.
+            if token.op not in MATCHING or token.key in ("PROGRAM", "IMPORT"):
                 found += _of_token(token, rule, where, _Reach(rules, rule, name), script)
     return found
 
@@ -160,6 +162,9 @@ def _of_driver(match: re.Match[str], token: Token, where: str, says: str, reach:
 def _of_program(token: Token, where: str, reach: _Reach, script: Script) -> list[Claim]:
     """What a program does to the device of the event, or to those that it names."""
     text = _ITSELF.sub("$KERNEL_OF_EVENT", token.value)
+    # A program without a directory is one of udev's own (source: man 7 udev, PROGRAM).
+    name = text.split(" ", 1)[0]
+    text = next((f"{place}/{text}" for place in _UDEVS if "/" not in name and script(f"{place}/{name}")), text)
     scripts = [script(path) for path in re.findall(r"/[\w./@+-]+", text)]
     if not any(map(shell.speaks_of_devices, [text] + scripts)):
         return []

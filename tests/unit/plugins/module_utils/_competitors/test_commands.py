@@ -153,6 +153,40 @@ def test_a_unit_that_runs_a_script_is_told_by_what_is_in_it(host):
     assert heads(of_vfs(host, files)) == [("/usr/local/sbin/vfs:2", True)]
 
 
+@pytest.mark.parametrize(("command", "text"), [
+    ("/bin/bash /usr/local/sbin/vfs", f"{ECHO}\n"), ("/usr/local/sbin/vfs", f"{ECHO}\n"), ("vfs --now", f"#!/bin/sh\n{ECHO}\n"),
+])
+def test_a_script_needs_neither_a_first_line_nor_a_directory_to_be_run(host, command, text):
+    files = {UNIT: f"[Service]\nType=oneshot\nExecStart={command}\n", WANTED: "", "usr/local/sbin/vfs": text}
+    assert heads(of_vfs(host, files)) == [(f"/usr/local/sbin/vfs:{text.count('#!') + 1}", True)]
+
+
+@pytest.mark.parametrize("first", ["#!/bin/bash", "#!/usr/bin/env bash"])
+def test_a_script_is_found_through_those_that_run_it(host, first):
+    files = {
+        RC: Script("#!/bin/sh\n/usr/local/bin/a\n"), "usr/local/bin/a": f"{first}\nexec /opt/b\n",
+        "opt/b": "#!/bin/sh\n/usr/local/bin/a\n/opt/c\n", "opt/c": f"{ECHO}\n",
+    }
+    assert heads(of_vfs(host, files)) == [("/opt/c:1", True)]
+
+
+@pytest.mark.parametrize(("path", "text"), [("opt/a", "\x7fELF\0" + f"\n{ECHO}\n"), ("opt/a.py", "#!/usr/bin/python3\nx = '/opt/b'\n")])
+def test_what_is_no_script_of_a_shell_is_not_followed(host, path, text):
+    assert of_vfs(host, {RC: Script(f"#!/bin/sh\n/{path}\n"), path: text, "opt/b": f"{ECHO}\n"}) == []
+
+
+@pytest.mark.parametrize("path", [
+    "etc/NetworkManager/dispatcher.d/pre-up.d/10-vfs", "usr/lib/NetworkManager/dispatcher.d/10-vfs", "var/lib/cloud/scripts/per-boot/vfs",
+])
+def test_a_script_of_a_directory_that_something_runs_at_boot_is_told(host, path):
+    assert heads(of_vfs(host, {path: Script(f"#!/bin/sh\n{ECHO}\n")})) == [(f"/{path}:2", True)]
+
+
+def test_braces_leave_open_which_card_is_meant(host):
+    text = "w /sys/class/net/{enp1s0,enp2s0}/device/sriov_numvfs - - - - 4\n"
+    assert heads(of_vfs(host, {"etc/tmpfiles.d/vfs.conf": text})) == [("/etc/tmpfiles.d/vfs.conf:1", True)]
+
+
 @pytest.mark.parametrize(
     ("path", "text", "expected"),
     [

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from ansible_collections.vfio.host.tests.unit.fake.competitors import heads, of_devices, of_vfs
+from ansible_collections.vfio.host.tests.unit.fake.competitors import Script, heads, of_devices, of_vfs
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, PF, VF
 
 DOMAIN = "etc/libvirt/qemu/web.xml"
@@ -146,7 +146,14 @@ def test_a_guest_of_proxmox_binds_vfio_pci_to_what_is_declared_otherwise(host, l
     ("path", "text", "line"),
     [
         ("etc/dracut.conf.d/a.conf", '# x\nforce_drivers+=" e1000e "\n', 2),
-        ("usr/lib/dracut.conf.d/a.conf", "force_drivers+=' vfio-pci e1000e '\n", 1),
+        ("usr/lib/dracut/dracut.conf.d/a.conf", "force_drivers+=' vfio-pci e1000e '\n", 1),
+        ("etc/dracut.conf.d/a.conf", 'x=1\nexport force_drivers+=" \\\n  e1000e\n"\n', 2),
+        ("etc/dracut.conf.d/a.conf", 'kernel_cmdline="ro rd.driver.pre=igb,e1000e"\n', 1),
+        ("etc/dracut.conf.d/a.conf", 'kernel_cmdline="ro rd.driver.blacklist=e1000e"\n', None),
+        ("etc/modules-load.d/a.conf", "# x\n;y\n  e1000e\n", 3),
+        ("usr/lib/modules-load.d/a.conf", "igb\nvfio-pci\n", None),
+        ("etc/modules-load.d/vfio-host.conf", "e1000e\n", None),
+        ("etc/modules", "e1000e debug=1\n", 1),
         ("etc/dracut.conf.d/a.conf", '# force_drivers+=" e1000e "\n', None),
         ("etc/dracut.conf.d/a.conf", 'add_drivers+=" e1000e "\n', None),
         ("etc/dracut.conf.d/a.conf", 'force_drivers+=" vfio-pci "\n', None),
@@ -162,6 +169,16 @@ def test_a_guest_of_proxmox_binds_vfio_pci_to_what_is_declared_otherwise(host, l
 def test_a_native_driver_that_an_image_loads_early_is_told(host, path, text, line):
     assert heads(of_devices(host, {path: text}, NIC)) == ([] if line is None else [(f"/{path}:{line}", True)])
     assert of_devices(host, {}, NATIVE) == []
+
+
+def test_etc_modules_counts_where_no_systemd_runs(host):
+    assert of_devices(host, {"etc/modules": "e1000e\n", "run/systemd/system/x": ""}, NIC) == []
+
+
+def test_a_hook_below_the_directory_of_a_guest_is_told(host):
+    path = "etc/libvirt/hooks/qemu.d/win10/release/end/revert.sh"
+    files = {path: Script(f"#!/bin/bash\nvirsh nodedev-reattach pci_{NIC.replace(':', '_').replace('.', '_')}\n")}
+    assert heads(of_devices(host, files, NIC)) == [(f"/{path}:2", True)]
 
 
 def test_a_hook_of_mkinitcpio_that_writes_an_override_is_told(host):

@@ -140,6 +140,21 @@ def test_netplan_is_told_of_the_cards_that_it_names(host, text, expected):
     assert heads(of_vfs(host, {NETPLAN: text})) == expected
 
 
+@pytest.mark.parametrize(("match", "expected"), [
+    ("match: {name: enp1s0}", [(f"{PLAN}:5", False)]), ("match: {name: enp9s0}", []), ("match: { driver: igb, name: 'enp1*' }", [(f"{PLAN}:5", False)]),
+    ('match: {"macaddress": "52:54:00:00:02:00"}', [(f"{PLAN}:5", False)]), ("match: {macaddress: 52:54:00:00:09:00}", []),
+    ("match: *pf", [(f"{PLAN}:5", True)]), ("match: {name: {a: b}}", [(f"{PLAN}:5", True)]),
+])
+def test_a_match_of_netplan_in_one_line_is_read_or_left_open(host, match, expected):
+    assert heads(of_vfs(host, {NETPLAN: plan("pf:", f"  {match}", "  virtual-function-count: 4")})) == [
+        (where.replace(":5", ":6"), may) for where, may in expected
+    ]
+
+
+def test_a_card_of_netplan_without_settings_has_the_vfs_that_link_to_it(host):
+    assert heads(of_vfs(host, {NETPLAN: plan("enp1s0: {}", "vf1:", "  link: enp1s0")})) == [(f"{PLAN}:6", False)]
+
+
 def test_netplan_in_a_style_that_is_not_read_is_said_not_to_be_understood(host):
     assert of_vfs(host, {NETPLAN: plan("enp1s0: {virtual-function-count: 4}")}) == [f"{PLAN}:4: is not understood, not checked"]
     assert of_vfs(host, {NETPLAN: plan("enp1s0: {dhcp4: true}")}) == []
@@ -229,6 +244,21 @@ INTERFACES = "etc/network/interfaces"
 )
 def test_a_command_of_ifupdown_is_told_of_its_card(host, text, expected):
     assert heads(of_vfs(host, {INTERFACES: text})) == expected
+
+
+def test_what_a_sourced_file_sources_is_read(host):
+    text = "iface enp1s0 inet manual\n  up echo 4 > /sys/class/net/$IFACE/device/sriov_numvfs\n"
+    files = {INTERFACES: "source /etc/net/a\n", "etc/net/a": "source /etc/net/b\nsource /etc/net/a\n", "etc/net/b": text}
+    assert heads(of_vfs(host, files)) == [("/etc/net/b:2", False)]
+
+
+@pytest.mark.parametrize("name", ["PRE_UP_SCRIPT", "POST_UP_SCRIPT"])
+def test_a_script_that_wicked_runs_is_read(host, name):
+    files = {
+        "etc/sysconfig/network/ifcfg-enp1s0": f"BOOTPROTO=none\n{name}='wicked:/etc/vfs.sh'\n",
+        "etc/vfs.sh": "echo 4 > /sys/class/net/$2/device/sriov_numvfs\n",
+    }
+    assert heads(of_vfs(host, files)) == [("/etc/vfs.sh:1", True)]
 
 
 def test_what_interfaces_sources_is_read(host):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.vfio.host.tests.unit.fake.competitors import NULL, heads, of_devices, of_vfs
+from ansible_collections.vfio.host.tests.unit.fake.competitors import NULL, Script, heads, of_devices, of_vfs
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, PF, TWIN
 
 RULES = "etc/udev/rules.d/70-cards.rules"
@@ -142,6 +142,22 @@ def test_the_script_that_a_rule_runs_is_read(host):
     }
     assert heads(of_devices(host, files, NIC)) == [("/usr/local/sbin/mine:2", True)]
     assert of_devices(host, files, EDU) == []
+
+
+@pytest.mark.parametrize("key", ["PROGRAM", "IMPORT{program}"])
+@pytest.mark.parametrize("op", ["=", "=="])
+def test_a_program_that_a_rule_asks_is_run_whatever_the_operator(host, key, op):
+    rule = f'KERNEL=="{NIC}", {key}{op}"/bin/sh -c \'echo e1000e > /sys/bus/pci/devices/%k/driver_override\'"\n'
+    assert heads(of_devices(host, {RULES: rule}, NIC)) == [(f"{HERE}:1", True)]
+
+
+@pytest.mark.parametrize("place", ["usr/lib/udev", "lib/udev"])
+def test_a_program_without_a_directory_is_one_of_udev_s_own(host, place):
+    files = {
+        RULES: f'KERNEL=="{NIC}", RUN+="cards %k"\n',
+        f"{place}/cards": Script("#!/bin/sh\necho e1000e > /sys/bus/pci/devices/$1/driver_override\n"),
+    }
+    assert heads(of_devices(host, files, NIC)) == [(f"/{place}/cards:2", True)]
 
 
 def test_what_is_not_declared_or_not_for_the_boot_is_not_told(host):

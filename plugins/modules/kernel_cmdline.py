@@ -94,8 +94,8 @@ notes:
   - "proxmox-boot-tool: the module edits the first line of C(/etc/kernel/cmdline) for systemd-boot and the drop-in for GRUB, and runs one refresh. The
     partitions are not mounted, so the module reads the configuration and the tool's output. A partition that the tool leaves out is named in a
     warning. Where it leaves out all partitions, the task fails."
-  - "zipl: the module edits the C(parameters) of every section of C(/etc/zipl.conf), runs C(zipl), and reads that file. It refuses a value with C(${),
-    which zipl would replace from its environment block. Quotes stay where possible."
+  - "zipl: the module edits the C(parameters) of each section of C(/etc/zipl.conf) that has the C(root=) of the default one and is not for rescue, runs
+    C(zipl), and reads that file. It refuses a value with C(${), which zipl would replace from its environment block. Quotes stay where possible."
   - GRUB and systemd-boot are tested on virtual hosts that boot with them. All others are tested with files and with stand-ins for the tools. Most of
     these stand-ins are compared with the real tools.
   - Needs root.

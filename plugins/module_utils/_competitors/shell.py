@@ -96,8 +96,9 @@ def claims(
         if not mine and _SYS.search(line):
             mine = [Claim(where, PROGRAM, None, said, _about(line, text))]
         found += mine if is_sure else map(_as_may, mine)
-        for path in _PROGRAMS.findall(line) if script else ():
-            found += _of_script(path, script, where=where, line=line, said=said, above=above)
+        if script is not None:
+            for path in _PROGRAMS.findall(line):
+                found += _of_script(path, script, where=where, line=line, said=said, above=above)
     return found
 
 

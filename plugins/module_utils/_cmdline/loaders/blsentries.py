@@ -110,9 +110,12 @@ class Entry:
     @property
     def is_rescue(self) -> bool:
         """Whether it starts no more than a shell."""
-        words = [word.text for word in parse(self.options).words if not word.is_inits]
-        name = self.path.rpartition("/")[2]
-        return "rescue" in name.lower() or any(word in _RESCUE or _RESCUE_UNIT.match(word) for word in words)
+        return "rescue" in self.path.rpartition("/")[2].lower() or is_for_rescue(parse(self.options))
+
+
+def is_for_rescue(line: Line) -> bool:
+    """Whether a command line has systemd, or an init, start no more than a shell."""
+    return any(word.text in _RESCUE or bool(_RESCUE_UNIT.match(word.text)) for word in line.words if not word.is_inits)
 
 
 def _said(name: str, values: list[str | None]) -> str:
@@ -162,4 +165,4 @@ def with_options(text: str, options: str) -> str:
     return "".join(pieces)
 
 
-__all__ = ("Entry", "System", "parse_entry", "with_options")
+__all__ = ("Entry", "System", "is_for_rescue", "parse_entry", "with_options")

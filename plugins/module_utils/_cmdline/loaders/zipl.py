@@ -12,7 +12,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import is_for_rescue
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import parse_record
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import Wish
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import Record
 
 # Words without brackets, such as defaultauto, are no headings (source: scan_section_heading(), scan_menu_heading() in zipl/src/scan.c).
 _SECTION = re.compile(r"\s*(?:\[(?P<section>[^\]\s=#]+)\]|:(?P<menu>[^\s=#]+))\s*\Z")
@@ -40,11 +43,13 @@ class Parameters:
 
 @dataclass(frozen=True)
 class ZiplState:
-    """``default``: the section that boots, None: not said. ``raw``: (name, line) -> how it was written before us, quotes and all."""
+    """``default``: the section that boots, None: not said. ``ours``: the Parameters that are edited; ``raw``: (name, line) -> how it was
+    written before us, quotes and all.
+    """
 
     program: str
     default: str | None
-    sections: tuple[str | None, ...]
+    ours: tuple[Parameters, ...]
     raw: dict[tuple[str, str | None], str]
 
 
@@ -69,38 +74,49 @@ class Zipl(Backend[ZiplState]):
         return [path] if path and self.found() else []
 
     def read(self) -> Boot[ZiplState]:
-        """The parameters of every section, the default one's first."""
+        """The parameters of each section that starts this system, the default one's first."""
         text = self._files.read(self._paths.zipl_conf) or ""
         default = _default(text)
-        found = sorted(_parameters(text), key=lambda parameters: parameters.section != default)
+        record = parse_record(self._files.read(self.record), self.record)
+        found = sorted(self._ours(text, default, record), key=lambda parameters: parameters.section != default)
         entries = tuple((self._line(parameters.section), parameters.line) for parameters in found)
         return Boot(
             entries=entries,
             files={self._paths.zipl_conf: text},
             lines=entries,
             raw={self._line(parameters.section): parameters.quote + parameters.line + parameters.quote for parameters in found},
-            more=ZiplState(self.program("zipl"), default, tuple(parameters.section for parameters in found), self._kept()),
+            more=ZiplState(
+                self.program("zipl"), default, tuple(found),
+                {(name, kept.was): kept.raw for name, kept in record.lines.items() if kept.raw is not None},
+            ),
         )
 
-    def _kept(self) -> dict[tuple[str, str | None], str]:
-        """(name, line) -> how it was written before us, quotes and all."""
-        record = parse_record(self._files.read(self.record), self.record)
-        return {(name, kept.was): kept.raw for name, kept in record.lines.items() if kept.raw is not None}
+    def _ours(self, text: str, default: str | None, record: Record) -> list[Parameters]:
+        """The Parameters of the sections that start this system, which is that of the default one, else the one that runs; all where none
+        does. Those for rescue, of other systems and of dump tools stay as they are, but where an earlier version has changed them.
+        """
+        found = _parameters(text)
+        line = next((one.line for one in found if one.section == default), self._fs.read(f"{self._fs.proc}/cmdline") or "")
+        root = parse(line).values("root")[-1:]
+        ours = [one for one in found if parse(one.line).values("root")[-1:] == root and not is_for_rescue(parse(one.line))]
+        return [
+            one for one in found if one in ours or one.section == default or self._line(one.section) in record.lines
+        ] or found
 
     def _line(self, section: str | None) -> str:
         """The name of a section's line, for messages and for the record."""
         return f"{self._paths.zipl_conf}, section {section}"
 
     def plan(self, boot: Boot[ZiplState], goal: Goal) -> Change:
-        """zipl.conf with every section's parameters edited, then zipl."""
+        """zipl.conf with the parameters of these sections edited, then zipl."""
         path, state = self._paths.zipl_conf, boot.more
         problems, lines = self.unfit(goal.all) + _expanded(goal.all), boot.text(path).split("\n")
-        if state.default is not None and state.default not in state.sections:
+        if state.default is not None and state.default not in [parameters.section for parameters in state.ours]:
             problems.append(
                 f"{path}: the default section {state.default} has no parameters of its own (a parmfile?): "
                 "give it a parameters line"
             )
-        for parameters in _parameters(boot.text(path)):
+        for parameters in state.ours:
             name, number = self._line(parameters.section), parameters.number
             new, match = goal.edit(name, parameters.line), _SETTING.match(lines[number])
             if new == parameters.line or match is None:

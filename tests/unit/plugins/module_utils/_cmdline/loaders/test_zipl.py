@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.area import Request
@@ -51,6 +53,42 @@ def test_quotes_stay_or_give_way_and_come_back_to_the_byte(tmp_path, line, args,
     run(host, None, False)
     assert host.read(CONF) == before
     assert not (tmp_path / "var/lib/vfio-host").exists()
+
+
+OTHERS = """\
+[rescue]
+parameters = root=/dev/a single
+[other]
+parameters = "root=/dev/b ro"
+[dump]
+dumptofs = /dev/sda1
+parameters = "dump_compress=gzip"
+"""
+
+
+@pytest.mark.parametrize("head", ["[defaultboot]\ndefault = a\n", "[defaultboot]\ndefaultmenu = m\n:m\n1 = a\n2 = old\n", ""])
+def test_sections_for_rescue_of_other_systems_and_of_dump_tools_stay_as_they_are(tmp_path, head):
+    host = ZiplHost(tmp_path)
+    host.write("proc/cmdline", "root=/dev/a ro\n")
+    host.write(CONF, f"{head}[old]\nparameters = root=/dev/a ro x\n{OTHERS}[a]\nparameters = root=/dev/a ro\n")
+    before = host.read(CONF)
+    assert run(host, PLAIN)["changed"]
+    assert host.read(CONF) == f"{head}[old]\nparameters = root=/dev/a ro x iommu=pt\n{OTHERS}[a]\nparameters = root=/dev/a ro iommu=pt\n"
+    assert not run(host, PLAIN)["changed"]
+    run(host, None, False)
+    assert host.read(CONF) == before
+
+
+def test_what_an_earlier_version_has_set_in_such_a_section_is_taken_back(tmp_path):
+    host = ZiplHost(tmp_path)
+    text = "[defaultboot]\ndefault = a\n[a]\nparameters = root=/dev/a ro{}\n[rescue]\nparameters = root=/dev/a single{}\n"
+    host.write(CONF, text.format(" iommu=pt", " iommu=pt"))
+    lines = {f"{tmp_path}/{CONF}, section {name}": {"made": [f"{line} iommu=pt"], "was": line} for name, line in (
+        ("a", "root=/dev/a ro"), ("rescue", "root=/dev/a single"),
+    )}
+    host.write("var/lib/vfio-host/kernel-cmdline", json.dumps({"finished": True, "lines": lines}))
+    run(host, None, False)
+    assert host.read(CONF) == text.format("", "")
 
 
 def test_quotes_come_back_after_several_runs_too(tmp_path):

@@ -80,7 +80,8 @@ notes:
     It refuses arguments of one entry only, and arguments that the tool would change."
   - "kernelstub: the module edits the list C(kernel_options) of C(/etc/kernelstub/configuration), and the entries of kernelstub. It does not run
     kernelstub. It refuses a host where kernelstub writes the firmware's boot entries."
-  - "Unified kernel images: the module edits C(/etc/kernel/cmdline). Then it runs mkinitcpio with the presets that build a unified image, or
+  - "Unified kernel images: the module edits C(/etc/kernel/cmdline). Where that is absent, and C(/etc/cmdline.d) or C(/usr/lib/kernel/cmdline) has the
+    arguments, it is created, and removed when nothing is left to take back. Then it runs mkinitcpio with the presets that build a unified image, or
     C(kernel-install add) where C(layout=uki) is set, and reads the command line inside the images. It refuses arguments of one image only, and images
     that another tool builds."
   - "grubby: the module makes one call for all entries. Where some entries must not change (for rescue, or of another system) and do not share their

@@ -24,8 +24,9 @@ class NotUnified(Exception):
     """What is no unified kernel image; the text says where it stops being one."""
 
 
-def sections(stream: IO[bytes]) -> dict[str, tuple[int, int]]:
-    """Name -> (offset, length) of each section (source: PE Format, learn.microsoft.com). Raises NotUnified.
+def sections(stream: IO[bytes], *, is_addon: bool = False) -> dict[str, tuple[int, int]]:
+    """Name -> (offset, length) of each section (source: PE Format, learn.microsoft.com). Raises NotUnified. ``is_addon``: of a file that
+    has no kernel, and adds to a unified kernel image (source: man 7 systemd-stub).
 
     A section is padded in the file: what counts of it is the shorter of the size in memory and that in the file.
     """
@@ -45,14 +46,14 @@ def sections(stream: IO[bytes]) -> dict[str, tuple[int, int]]:
         text = name.rstrip(b"\0").decode("ascii", "replace")
         # The first of a name counts; more belong to profiles.
         found.setdefault(text, (offset, min(memory, size)))
-    if ".linux" not in found:
+    if not is_addon and ".linux" not in found:
         raise NotUnified("it has no kernel inside")
     return found
 
 
-def command_line(stream: IO[bytes]) -> str | None:
-    """What its kernel is started with; None where it has none inside. Raises NotUnified."""
-    where = sections(stream).get(".cmdline")
+def command_line(stream: IO[bytes], *, is_addon: bool = False) -> str | None:
+    """What its kernel is started with; None where it has none inside. ``is_addon``: as for sections(). Raises NotUnified."""
+    where = sections(stream, is_addon=is_addon).get(".cmdline")
     if where is None:
         return None
     data = _taken(stream, where[0], min(where[1], _LONGEST))

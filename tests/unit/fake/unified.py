@@ -74,7 +74,8 @@ class PresetHost(UnifiedHost):
         assert words == ("-p", "linux")
         if "mkinitcpio" in self.broken:
             return
-        paths = [self.root / "etc/kernel/cmdline", *sorted((self.root / "etc/cmdline.d").glob("*.conf"))]
+        first = [path for path in (self.root / "etc/kernel/cmdline", self.root / "usr/lib/kernel/cmdline") if path.exists()]
+        paths = first[:1] + sorted((self.root / "etc/cmdline.d").glob("*.conf")) or [self.root / "proc/cmdline"]
         lines = [line for path in paths for line in path.read_text("utf-8", "surrogateescape").split("\n")]
         self._build(" ".join(line for line in lines if line and not line.startswith("#")) + " \n\0")
 

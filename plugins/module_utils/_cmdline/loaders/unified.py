@@ -12,7 +12,7 @@ The image that booted says of itself that it did. Tools known here: mkinitcpio b
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.counters import is_at, uncounted
@@ -22,6 +22,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.tokens import name
 from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, against, commented, lost, made_of, made_otherwise, torn
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import parse_record
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import Record
+    from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
+    from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 _LAYOUT = re.compile(r"""^[ \t]*layout[ \t]*=[ \t]*["']?(\w*)["']?[ \t]*$""", re.MULTILINE)
 # kernel-install puts this in where it names images after the machine (source: kernel_cmdline() in 60-ukify.install of systemd).
@@ -47,13 +51,15 @@ class Built:
 @dataclass(frozen=True)
 class UnifiedState:
     """``commands``: those that build the images. ``others``: path -> line of the drop-in files that are added to /etc/kernel/cmdline;
-    ``own``: the arguments that a tool adds itself; ``is_joined``: whether one takes that file apart by white space.
+    ``own``: the arguments that a tool adds itself; ``is_joined``: whether one takes that file apart by white space; ``addons``: path -> line
+    of what systemd-stub adds to the images when it starts one.
     """
 
     commands: tuple[tuple[str, ...], ...]
     others: dict[str, str]
     own: tuple[str, ...]
     is_joined: bool
+    addons: dict[str, str]
 
 
 class Unified(Backend[UnifiedState]):
@@ -62,6 +68,10 @@ class Unified(Backend[UnifiedState]):
     name = "unified"
     looked_for = "a unified kernel image (the EFI variable StubInfo), of mkinitcpio's presets or kernel-install with layout=uki"
     edits_entries = True
+
+    def __init__(self, fs: Sysfs, files: Files, paths: BootPaths) -> None:
+        super().__init__(fs, files, paths)
+        self._is_removable = False
 
     def found(self) -> str | None:
         """Evidence, or None: systemd-stub leaves its name where it has started the running kernel."""
@@ -87,6 +97,25 @@ class Unified(Backend[UnifiedState]):
                 if path and self._fs.exists(self._paths.root + path):
                     images.append(Built(self._paths.root + path, (program, "-p", name[: -len(".preset")]), True))
         return images + self._of_kernel_install()
+
+    @property
+    def removable(self) -> frozenset[str]:
+        """As read() has found: where the tools have something else to take, they do without it."""
+        return frozenset((self._paths.kernel_cmdline,) if self._is_removable else ())
+
+    def _seed(self, built: list[Built]) -> str | None:
+        """What stands for /etc/kernel/cmdline where that is absent: the distribution's file, or nothing beside mkinitcpio's drop-in files.
+        None: then the tools would take what the running kernel was started with.
+        """
+        vendor = self._files.read(self._paths.vendor_cmdline)
+        if vendor is not None:
+            return vendor
+        return "\n" if built and all(image.of_presets for image in built) and self._dropins() else None
+
+    def _is_made(self, text: str | None) -> bool:
+        """Whether /etc/kernel/cmdline, of which this is the text, is absent, or was until a run made it."""
+        kept = parse_record(self._files.read(self.record), self.record).lines.get(self._paths.kernel_cmdline)
+        return text is None or (kept is not None and kept.was is None)
 
     def made(self) -> list[str]:
         """The images."""
@@ -147,8 +176,11 @@ class Unified(Backend[UnifiedState]):
                 f"a unified kernel image booted this host ({self.found()}), with its command line inside, and neither a preset of "
                 f"mkinitcpio nor kernel-install with layout=uki builds it: set arguments in {where}, and build it anew"
             )
-        text = self._files.read(path) or ""
-        if not text.strip():
+        text = self._files.read(path)
+        seed = self._seed(built)
+        self._is_removable = seed is not None
+        line = seed if text is None else text
+        if line is None or not (text is None or line.strip()):
             raise PlanError(
                 f"{path} is absent or empty, and the tool then takes what the running kernel was started with: write the arguments "
                 "there that the unified kernel image has, then run again"
@@ -160,46 +192,58 @@ class Unified(Backend[UnifiedState]):
         return Boot(
             entries=tuple(entries),
             files={path: text},
-            source=" ".join((_joined(text), *others.values())),
-            lines=((path, text),),
+            source=" ".join((_joined(line), *others.values())).strip(),
+            # Of a file that is made here, the image that boots says what was before.
+            lines=((tuple(entries[:1]) if self._is_made(text) else ()) + ((path, line),)),
+            new=(path,) if text is None else (),
             more=UnifiedState(
                 commands=tuple(dict.fromkeys(image.command for image in built)), others=others,
-                own=_TOOLS_OWN if is_joined else (), is_joined=is_joined,
+                own=_TOOLS_OWN if is_joined else (), is_joined=is_joined, addons=self._addons(built),
             ),
         )
+
+    def _addons(self, built: list[Built]) -> dict[str, str]:
+        """Path -> line of each addon of these images, and of all images of their partitions (source: man 7 systemd-stub)."""
+        directories = [f"{image.path}.extra.d" for image in built]
+        directories += [f"{place}/loader/addons" for place in self._paths.boots]
+        paths = [f"{directory}/{name}" for directory in directories for name in self._files.names(directory) if name.lower().endswith(".addon.efi")]
+        return {path: self._line(path, is_addon=True) for path in paths}
 
     def _booted(self, path: str) -> bool:
         """Whether this is the image that started the running kernel."""
         said = self._paths.loader_text(self._fs, "StubImageIdentifier") or self._paths.loader_text(self._fs, "LoaderImageIdentifier")
         return bool(said) and is_at(path, said or "")
 
-    def _line(self, path: str) -> str:
-        """The command line inside of an image. Raises PlanError where there is none, or it cannot be read."""
+    def _line(self, path: str, *, is_addon: bool = False) -> str:
+        """The command line inside of an image, or of an addon, which may have none. Raises PlanError where there is none, or it cannot be read."""
         try:
             with self._paths.opened(path) as stream:
-                line = command_line(stream)
+                line = command_line(stream, is_addon=is_addon)
         except (OSError, NotUnified) as error:
             raise PlanError(f"{path} cannot be read as a unified kernel image: {error}") from error
-        if line is None:
+        if line is None and not is_addon:
             raise PlanError(f"{path} has no command line inside: it takes that of the loader, which this collection does not set up")
-        return line
+        return line or ""
 
     def back(self, boot: Boot[UnifiedState], record: Record) -> tuple[Goal, list[str]]:
-        """As ever; what drop-in files say stays in the images."""
+        """As ever; what drop-in files say stays in the images, and a file that is absent stays so."""
         goal, left = super().back(boot, record)
-        path = self._paths.kernel_cmdline
-        return made_of(goal, path, line=boot.text(path), others=boot.more.others), left
+        path, lines = self._paths.kernel_cmdline, dict(boot.lines)
+        goal = replace(goal, texts={**goal.texts, **{name: lines[name] for name in boot.new}}, gone=goal.gone.difference(boot.new))
+        return made_of(goal, path, line=lines[path], others=boot.more.others), left
 
     def plan(self, boot: Boot[UnifiedState], goal: Goal) -> Change:
         """/etc/kernel/cmdline, then the tools that build the images."""
         path = self._paths.kernel_cmdline
-        before = boot.text(path)
-        text, problems = goal.edit(path, before), self.unfit(goal.all)
-        files: dict[str, str | None] = {path: text} if text != before else {}
+        before, problems = dict(boot.lines)[path], self.unfit(goal.all)
+        text = None if path in goal.gone else goal.edit(path, before)
+        is_made = path not in boot.new or text not in (None, before)
+        files: dict[str, str | None] = {path: text} if text != boot.files[path] and is_made else {}
         commands = [list(command) for command in boot.more.commands] if files or goal.again or goal.unmet(boot.entries) else []
         if commands:
             problems += commented(path, before) + self._lost(boot, [wish.name for wish in goal.all])
-            problems += against(goal.wishes, boot.more.others) + (torn(text, "kernel-install") if boot.more.is_joined else [])
+            problems += against(goal.wishes, boot.more.others) + (torn(text or "", "kernel-install") if boot.more.is_joined else [])
+        problems += against(goal.wishes, boot.more.addons, "systemd-stub") if path not in goal.texts else []
         return Change(files=files, commands=commands, problems=problems)
 
     def _lost(self, boot: Boot[UnifiedState], names: list[str]) -> list[str]:

@@ -20,6 +20,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.journal import Jou
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import PresetHost, SystemdBootHost, UkifyHost
 from ansible_collections.vfio.host.tests.unit.fake.unified import unified
+from ansible_collections.vfio.host.tests.unit.plugins.module_utils._cmdline.loaders.setting import snapshot
 
 PRESET = "etc/mkinitcpio.d/linux.preset"
 
@@ -63,6 +64,50 @@ def test_a_drop_in_that_mkinitcpio_adds_counts(tmp_path):
     host.do_mkinitcpio("-p", "linux")
     take(host)
     assert host.boots() == "root=/dev/vda2 ro quiet iommu=pt audit=1"
+
+
+@pytest.mark.parametrize("files", [
+    {"etc/cmdline.d/root.conf": "root=/dev/vda2 rw\n", "etc/cmdline.d/z.conf": "# z\nquiet\n"},
+    {"usr/lib/kernel/cmdline": "root=/dev/vda2 rw quiet\n"}, {"usr/lib/kernel/cmdline": "root=/dev/vda2 rw\n", "etc/cmdline.d/z.conf": "quiet\n"},
+])
+def test_a_host_without_the_file_gets_one_beside_what_it_has_and_loses_it_again(tmp_path, files):
+    host = PresetHost(tmp_path)
+    (tmp_path / "etc/kernel/cmdline").unlink()
+    for path, text in files.items():
+        host.write(path, text)
+    host.do_mkinitcpio("-p", "linux")
+    before = snapshot(host)
+    take(host)
+    assert set(host.boots().split()) == {"root=/dev/vda2", "rw", "quiet", "iommu=pt"} and len(host.boots().split()) == 4
+    assert not take(host)["changed"]
+    take(host, {"intel_iommu": "on"})
+    assert not take(host)["changed"]
+    assert give_back(host)["changed"]
+    assert snapshot(host) == before
+    assert not give_back(host)["changed"]
+
+
+def test_a_host_without_any_such_file_is_refused(tmp_path):
+    host = PresetHost(tmp_path)
+    (tmp_path / "etc/kernel/cmdline").unlink()
+    with pytest.raises(PlanError, match="is absent or empty, and the tool then takes what the running kernel was started with"):
+        take(host, check=True)
+
+
+@pytest.mark.parametrize("path", ["efi/EFI/Linux/arch-linux.efi.extra.d/a.addon.efi", "efi/loader/addons/A.ADDON.EFI", "boot/loader/addons/a.addon.efi"])
+def test_an_addon_against_the_wish_is_named_and_another_is_left_alone(tmp_path, path):
+    host = PresetHost(tmp_path)
+    for data in (unified(cmdline=b"iommu=off"), unified(cmdline=b"iommu=off").replace(b".linux", b".other")):
+        host.write(path, "")
+        (tmp_path / path).write_bytes(data)
+        with pytest.raises(PlanError, match=f"iommu=off is set in .*/{path}, which systemd-stub adds"):
+            take(host, check=True)
+    for data in (unified(cmdline=b"audit=1"), unified(other=b"x")):
+        (tmp_path / path).write_bytes(data)
+        assert take(host, check=True)["changed"]
+    (tmp_path / path).write_bytes(b"MZ")
+    with pytest.raises(PlanError, match="cannot be read as a unified kernel image"):
+        take(host, check=True)
 
 
 def test_a_drop_in_against_the_wish_is_named_before_anything_is_built(tmp_path):

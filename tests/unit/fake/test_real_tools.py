@@ -33,7 +33,7 @@ from ansible_collections.vfio.host.tests.unit.fake.bootloaders import (
     SystemdBootHost,
 )
 from ansible_collections.vfio.host.tests.unit.fake.images import ImageHost
-from ansible_collections.vfio.host.tests.unit.fake.unified import UkifyHost
+from ansible_collections.vfio.host.tests.unit.fake.unified import PresetHost, UkifyHost
 
 
 def _load(name, path):
@@ -367,6 +367,24 @@ class TestByReading:
             assert words in text, words
         joined = "grep -ha -- '^[^#]' \"${cmdline_files[@]}\" | tr -s '\\n' ' '"
         assert joined in text
+
+    @pytest.mark.parametrize("files", [
+        {"etc/kernel/cmdline": "root=/dev/a ro\n# x\nquiet"}, {"etc/kernel/cmdline": "root=/dev/a\n", "etc/cmdline.d/z.conf": "z\n", "etc/cmdline.d/a.conf": "a\n"},
+        {"usr/lib/kernel/cmdline": "root=/dev/a\n", "etc/cmdline.d/z.conf": "#z\nz\n"}, {"etc/cmdline.d/z.conf": "root=/dev/a z\n", "etc/cmdline.d/z.txt": "no\n"},
+        {"etc/kernel/cmdline": "root=/dev/a\n", "usr/lib/kernel/cmdline": "no\n"}, {},
+    ])
+    def test_mkinitcpio_makes_a_unified_image_s_line_of_the_same_files_as_its_fake(self, tmp_path, files):
+        text, fake = real("mkinitcpio").read_text(), PresetHost(tmp_path / "root")
+        (fake.root / "etc/kernel/cmdline").unlink()
+        for path, content in files.items():
+            fake.write(path, content)
+        fake.do_mkinitcpio("-p", "linux")
+        parts = re.search(r"if \(\( ! _optnocmdline \)\); then\n(.*?)\n    else\n", text, re.DOTALL).group(1)
+        parts = re.sub(r"\{/etc,/usr/lib\}(?=/kernel)", f"{fake.root}/{{etc,usr/lib}}", parts)
+        parts = re.sub(r"(?<=['\"])/(?=etc/|proc/)", f"{fake.root}/", parts)
+        stubs = "warning() { :; }\nquiet() { :; }\nerror() { :; }\nuki_add_section() { cat \"$2\"; }\n"
+        done = ran(["bash", "-c", f"{stubs}{function(text, 'want_file')}\nmake() {{ local cmdline=\n{parts}\n}}\nmake"], tmp_path)
+        assert done.stdout.partition("\0")[0].strip(" \n") == fake.boots(), done.stderr
 
 
 def function_of_c(text, name):

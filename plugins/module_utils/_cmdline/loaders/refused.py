@@ -57,14 +57,27 @@ _WRITERS = (
 )
 # Said only where no boot loader was found that is set up here: files of these stay on hosts that boot otherwise by now.
 _LOADERS = (
-    ("extlinux or U-Boot", ("/boot/extlinux/extlinux.conf",), "the append lines there, or U_BOOT_PARAMETERS in /etc/default/u-boot"),
+    (
+        "extlinux or U-Boot", ("/boot/extlinux/extlinux.conf", "/boot/boot.scr", "/boot/armbianEnv.txt", "/boot/uEnv.txt"),
+        "the append lines there, U_BOOT_PARAMETERS in /etc/default/u-boot, or the file that its script reads",
+    ),
     ("syslinux", ("/boot/syslinux/syslinux.cfg", "/boot/syslinux.cfg"), "the append lines there"),
-    ("Limine", ("/boot/limine.conf", "/boot/limine/limine.conf", "/boot/EFI/limine/limine.conf", "/etc/default/limine"), "the cmdline lines there"),
-    ("rEFInd", ("/boot/refind_linux.conf",), "the second column there"),
+    (
+        "Limine", (
+            "/boot/limine.conf", "/boot/limine/limine.conf", "/boot/EFI/limine/limine.conf", "/boot/efi/limine.conf", "/efi/limine.conf",
+            "/etc/default/limine",
+        ), "the cmdline lines there",
+    ),
+    (
+        "rEFInd", ("/boot/refind_linux.conf", "/boot/EFI/refind", "/boot/efi/EFI/refind", "/efi/EFI/refind"),
+        "the second column of /boot/refind_linux.conf",
+    ),
     ("ZFSBootMenu", ("/etc/zfsbootmenu/config.yaml",), "the property org.zfsbootmenu:commandline of the boot environment"),
     ("flash-kernel", ("/etc/default/flash-kernel",), "LINUX_KERNEL_CMDLINE there, then flash-kernel"),
     ("the firmware of a Raspberry Pi", ("/boot/firmware/cmdline.txt", "/boot/cmdline.txt"), "the one line there"),
     ("LILO", ("/etc/lilo.conf",), "the append lines there, then lilo"),
+    ("elilo", ("/etc/elilo.conf",), "the append lines there, then elilo"),
+    ("yaboot", ("/etc/yaboot.conf",), "the append lines there, then ybin"),
     (
         "GRUB without grub-mkconfig", ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/grub/menu.lst"),
         "the linux lines there, or the tool that made that file",
@@ -114,7 +127,10 @@ def refuse_ostree(fs: Sysfs, paths: BootPaths) -> None:
 def other_loaders(fs: Sysfs, paths: BootPaths) -> list[str]:
     """Sentences of what may boot this host, where nothing was found that is set up here."""
     loaders = [(name, _there(fs, paths, places), where) for name, places, where in _LOADERS]
-    return [f"{name} ({evidence}) is not set up by this collection: set arguments in {where}" for name, evidence, where in loaders if evidence]
+    others = [f"{name} ({evidence}) is not set up by this collection: set arguments in {where}" for name, evidence, where in loaders if evidence]
+    if not others and fs.names(f"{paths.efi}/efivars") and paths.loader_text(fs, "LoaderInfo") is None:
+        others = ["the firmware may start the kernel by itself: set arguments in its entry (efibootmgr --unicode)"]
+    return others
 
 
 def _there(fs: Sysfs, paths: BootPaths, places: Iterable[str]) -> str | None:

@@ -53,6 +53,10 @@ def test_a_system_that_is_declared_elsewhere_is_refused_whatever_boots_it(tmp_pa
     ("boot/firmware/cmdline.txt", "Raspberry Pi"),
     ("etc/zfsbootmenu/config.yaml", "org.zfsbootmenu:commandline"),
     ("boot/grub/grub.cfg", "GRUB without grub-mkconfig"),
+    ("boot/armbianEnv.txt", "extlinux or U-Boot"),
+    ("efi/EFI/refind/refind.conf", "the second column of /boot/refind_linux.conf"),
+    ("etc/elilo.conf", "then elilo"),
+    ("etc/x", "efibootmgr --unicode"),
 ])
 def test_a_loader_that_is_not_set_up_is_named_with_the_place(tmp_path, path, words):
     host = BootHost(tmp_path)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import NO_TABLE
+
 if TYPE_CHECKING:
     from typing import Iterable
 
@@ -48,6 +50,7 @@ class NotBindable(NamedTuple):
 IS_DEAD, IS_BRIDGE, NO_MODULE, NO_GROUP = "dead", "bridge", "no module", "no group"
 WITHOUT_GROUP = NotBindable(NO_GROUP, "no IOMMU group: the IOMMU is off, absent, or does not cover it")
 _WITHOUT_MODULE = NotBindable(NO_MODULE, "this kernel has no module vfio_pci")
+_WITHOUT_MODULES = NotBindable(NO_MODULE, "this kernel has no module vfio_pci" + NO_TABLE)
 
 
 def groups_of(devices: Iterable[Device]) -> dict[str, list[str]]:
@@ -68,15 +71,17 @@ def blocks_group(device: Device, *, driver: str | None, is_vfio: bool) -> bool:
     return not (driver is None or is_vfio or driver in _WITHOUT_DMA or device.is_bridge)
 
 
-def why_not_bindable(device: Device, *, has_base_module: bool, noiommu: bool) -> NotBindable | None:
-    """Why vfio-pci would refuse this function, or None (source: vfio_pci_core_register_device, vfio_pci_probe)."""
+def why_not_bindable(device: Device, *, has_base_module: bool, noiommu: bool, has_table: bool = True) -> NotBindable | None:
+    """Why vfio-pci would refuse this function, or None (source: vfio_pci_core_register_device, vfio_pci_probe). ``has_table``: as Modules
+    has it.
+    """
     if device.is_dead:
         return NotBindable(IS_DEAD, DEAD)
     if device.is_bridge:
         shown = "unknown" if device.header_type is None else device.header_type
         return NotBindable(IS_BRIDGE, f"a bridge (PCI header type {shown}): VFIO takes endpoints only")
     if not has_base_module:
-        return _WITHOUT_MODULE
+        return _WITHOUT_MODULE if has_table else _WITHOUT_MODULES
     if device.iommu_group is None and not noiommu:
         return WITHOUT_GROUP
     return None

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from dataclasses import dataclass, field, replace
@@ -132,7 +133,9 @@ def survey(
     raw = _scan(fs, ids, warnings, pids)
     vfio_drivers = _vfio_drivers(fs, modules, raw)
     noiommu = fs.read(f"{fs.modules}/vfio/parameters/enable_unsafe_noiommu_mode") == "Y"
-    base = modules.state(BASE_MODULE) != ABSENT
+    refuse = functools.partial(
+        iommu.why_not_bindable, has_base_module=modules.state(BASE_MODULE) != ABSENT, noiommu=noiommu, has_table=modules.has_table,
+    )
     choices = Choices(modules)
     groups, members = bool(fs.names(fs.iommu_groups)), iommu.groups_of(raw)
     taken = bool(pids) or any(device.driver in vfio_drivers for device in raw)
@@ -142,7 +145,7 @@ def survey(
         warnings.append("not root: who holds a device, and serial numbers in the configuration space, are not known")
     devices = {}
     for device in raw:
-        refusal = iommu.why_not_bindable(device, has_base_module=base, noiommu=noiommu)
+        refusal = refuse(device)
         devices[device.address] = device.knowing(
             vfio=choices.facts(device.modalias, refusal), not_bindable=refusal.kind if refusal else None,
             guards=UNREAD if needed is None else needed.get(device.address, []),
@@ -166,7 +169,7 @@ def survey(
         unsafe_interrupts=fs.read(f"{fs.modules}/{iommu.BACK_END}/parameters/{iommu.UNSAFE}") if remapping is False else None,
         warnings=warnings + list(stuck.values()),
         stuck=stuck,
-        woken={address: _awake(fs, choices, base, noiommu, devices[address]) for address in wakes if address in devices},
+        woken={address: _awake(fs, choices, refuse, devices[address]) for address in wakes if address in devices},
     )
 
 
@@ -336,7 +339,7 @@ def _zpci(fs: Sysfs, directory: str) -> Zpci | None:
     }
 
 
-def _awake(fs: Sysfs, choices: Choices, base: bool, noiommu: bool, device: Device) -> Device:
+def _awake(fs: Sysfs, choices: Choices, refuse: Callable[[Device], iommu.NotBindable | None], device: Device) -> Device:
     """The device with what only its configuration space says; where it is asleep it is woken for that."""
     if not device.is_asleep:
         return device
@@ -345,7 +348,7 @@ def _awake(fs: Sysfs, choices: Choices, base: bool, noiommu: bool, device: Devic
         is_asleep=False, is_dead=config.is_dead, header_type=None if config.is_dead else device.header_type,
         revision=config.revision, serial=device.serial or config.serial,
     )
-    refusal = iommu.why_not_bindable(woken, has_base_module=base, noiommu=noiommu)
+    refusal = refuse(woken)
     return woken.knowing(vfio=choices.facts(woken.modalias, refusal), not_bindable=refusal.kind if refusal else None)
 
 

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
+# Added to "has no module X" where no module is listed.
+NO_TABLE = (
+    ", and nothing lists its modules (modules.dep in /lib/modules): where its package was updated since the boot, reboot, else run depmod, "
+    "then run again"
+)
 LOADED, BUILTIN, LOADABLE, ABSENT = "loaded", "builtin", "loadable", "absent"
 
 
@@ -102,6 +107,11 @@ class Modules:
         table = alias.parse_modules_alias(alias.lines_of_modules(self._text("modules.alias"), modules), alias.NATIVE)
         blob = self._text("modules.builtin.modinfo") if builtin else b""
         return table + [one for one in alias.parse_builtin_modinfo(blob, alias.NATIVE) if one.module in builtin]
+
+    @property
+    def has_table(self) -> bool:
+        """Whether this kernel's modules are listed at all: an update of its package may have removed them since the boot."""
+        return bool(self._text("modules.dep"))
 
     def state(self, module: str) -> str:
         """'loaded', 'builtin', 'loadable' or 'absent'."""
@@ -253,4 +263,4 @@ def _decoded(fs: Sysfs, path: str) -> str:
     return (fs.read_file(path) or b"").decode("utf-8", "replace")
 
 
-__all__ = ("ABSENT", "BUILTIN", "LOADABLE", "LOADED", "Modules", "normalize_module_name", "read_configuration")
+__all__ = ("ABSENT", "BUILTIN", "LOADABLE", "LOADED", "Modules", "NO_TABLE", "normalize_module_name", "read_configuration")

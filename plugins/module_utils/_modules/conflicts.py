@@ -112,6 +112,8 @@ def _impossible(host: Host, wish: Wish) -> Iterator[Problem]:
 
 
 def _like(host: Host, name: str) -> str:
+    if not host.modules.has_table:
+        return kmod.NO_TABLE
     close = nearest(name, host.modules.all_names(), most=5, cutoff=0.5)
     return f"; there are: {', '.join(close)}" if close else ""
 

@@ -252,7 +252,7 @@ def made_otherwise(name: str, after: Boot[More], *, names: Collection[str]) -> l
     ]
 
 
-def against(wishes: Iterable[Wish], others: Mapping[str, str], who: str = "the tool") -> list[str]:
+def against(wishes: Iterable[Wish], others: Mapping[str, str], *, who: str = "the tool") -> list[str]:
     """A sentence for each word that a drop-in file sets against a wish; ``others``: path -> its line, which ``who`` adds."""
     return [
         f"{word.text} is set in {path}, which {who} adds to what is set here: remove it there, then run again"

@@ -243,7 +243,7 @@ class Unified(Backend[UnifiedState]):
         if commands:
             problems += commented(path, before) + self._lost(boot, [wish.name for wish in goal.all])
             problems += against(goal.wishes, boot.more.others) + (torn(text or "", "kernel-install") if boot.more.is_joined else [])
-        problems += against(goal.wishes, boot.more.addons, "systemd-stub") if path not in goal.texts else []
+        problems += against(goal.wishes, boot.more.addons, who="systemd-stub") if path not in goal.texts else []
         return Change(files=files, commands=commands, problems=problems)
 
     def _lost(self, boot: Boot[UnifiedState], names: list[str]) -> list[str]:

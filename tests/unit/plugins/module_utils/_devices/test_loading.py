@@ -27,6 +27,13 @@ def test_an_install_line_that_runs_a_script_is_named(host):
     assert of_devices(host, {CONF: SCRIPT}, {"match": {"address": NIC}, "driver": "native"}) == []
 
 
+def test_a_kernel_whose_modules_an_update_has_removed_is_told_from_one_without_the_module(host):
+    for path in host.tree.root.glob("lib/modules/*/modules.*"):
+        path.unlink()
+    with pytest.raises(PlanError, match="has no module vfio_pci, and nothing lists its modules .*: where its package was updated since the boot, reboot"):
+        host.take(NIC, check=True)
+
+
 @pytest.mark.parametrize(
     "line", ["install vfio* /bin/true", "alias vfio-pci off", "alias vfio_pci other", "blacklist vfio-pci", "install vfio_pci :"]
 )

@@ -50,6 +50,12 @@ def settled(host, *modules, **request):
     return made
 
 
+def test_a_kernel_whose_modules_an_update_has_removed_is_told_from_one_without_the_module(host, host_path):
+    for path in host_path.glob("lib/modules/*/modules.*"):
+        path.unlink()
+    only(problems(host, {"name": "dummy"}), "has no module dummy, and nothing lists its modules", "reboot, else run depmod")
+
+
 def test_a_module_is_loaded_with_its_options_now_and_at_boot(host):
     made, dummy = host.apply(VFIO_PCI)
     assert host.parameter("vfio_pci", "disable_vga") == "Y"

@@ -135,8 +135,8 @@ def _scripts(foreign: Foreign) -> list[Claim]:
 
 
 def _units(foreign: Foreign) -> list[Claim]:
-    """The Claims of services that the administrator has put in place, and of drop-ins there for any service; of a template for each of its
-    instances that something wants.
+    """The Claims of services that the administrator has put in place or enabled, and of drop-ins there for any service; of a template for
+    each of its instances that something wants.
     """
     names = {name for place in foreignpaths.UNITS for name in foreign.names(place)}
     wanted = {
@@ -145,7 +145,7 @@ def _units(foreign: Foreign) -> list[Claim]:
     }
     services = {name for name in names if name.endswith(".service")}
     services |= {name[:-2] for name in names if name.endswith(".service.d")}
-    services |= {one for one in wanted if _template(one) in services}
+    services |= {one for one in wanted if one.endswith(".service") and _template(one) not in foreignpaths.TOLD_ELSEWHERE}
     found: list[Claim] = []
     for name in sorted(services):
         template = _template(name)
@@ -153,6 +153,9 @@ def _units(foreign: Foreign) -> list[Claim]:
         files = foreign.paths([f"{place}/{one}" for one in own for place in foreignpaths.UNITS], is_merged=True)
         if own and not files:
             continue  # masked
+        if not own and name in wanted:
+            for one in dict.fromkeys((name, template)):
+                files = files or foreign.paths([f"{place}/{one}" for place in foreignpaths.PACKAGED_UNITS], is_merged=True)
         of_dropins = [f"{place}/{one}.d/*.conf" for one in dict.fromkeys((name, template)) for place in foreignpaths.UNITS]
         parts = [(foreign.text(path), path) for path in files + foreign.paths(of_dropins, is_merged=True)]
         if name == template and "@" in name and any(_template(one) == name for one in services - {name}):

@@ -72,6 +72,9 @@ LOCAL_PROGRAMS = ("/usr/local/sbin", "/usr/local/bin")
 ETC_MODULES, SYSTEMD = "/etc/modules", "/run/systemd"
 NETWORK_PLACES = _in(_SYSTEMD, "systemd/network")
 # What the administrator has put in place; packages have theirs in /usr/lib.
+# Of services of packages, those count that somebody has enabled; what some of them do is read from their configuration.
+PACKAGED_UNITS = ("/usr/lib/systemd/system", "/lib/systemd/system")
+TOLD_ELSEWHERE = ("dpdk.service", "driverctl@.service", "sysfsutils.service")
 UNITS = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system")
 # What has these names is not run, or not read, by any of the programs above.
 BACKUPS = ("~", ".bak", ".orig", ".rpmsave", ".rpmorig", ".rpmnew", ".dpkg-old", ".dpkg-new", ".dpkg-dist", ".swp")
@@ -79,5 +82,6 @@ CRONTABS = ("/etc/crontab", "/etc/cron.d/*", "/var/spool/cron/crontabs/root", "/
 
 
 __all__ = (
-    "ACTIVE_PROFILE", "BACKUPS", "CRONTABS", "ETC_MODULES", "LOCAL_PROGRAMS", "MERGED", "NETWORK_PLACES", "PATTERNS", "SYSTEMD", "UNITS",
+    "ACTIVE_PROFILE", "BACKUPS", "CRONTABS", "ETC_MODULES", "LOCAL_PROGRAMS", "MERGED", "NETWORK_PLACES", "PACKAGED_UNITS", "PATTERNS",
+    "SYSTEMD", "TOLD_ELSEWHERE", "UNITS",
 )

@@ -369,8 +369,10 @@ class TestByReading:
         assert joined in text
 
     @pytest.mark.parametrize("files", [
-        {"etc/kernel/cmdline": "root=/dev/a ro\n# x\nquiet"}, {"etc/kernel/cmdline": "root=/dev/a\n", "etc/cmdline.d/z.conf": "z\n", "etc/cmdline.d/a.conf": "a\n"},
-        {"usr/lib/kernel/cmdline": "root=/dev/a\n", "etc/cmdline.d/z.conf": "#z\nz\n"}, {"etc/cmdline.d/z.conf": "root=/dev/a z\n", "etc/cmdline.d/z.txt": "no\n"},
+        {"etc/kernel/cmdline": "root=/dev/a ro\n# x\nquiet"},
+        {"etc/kernel/cmdline": "root=/dev/a\n", "etc/cmdline.d/z.conf": "z\n", "etc/cmdline.d/a.conf": "a\n"},
+        {"usr/lib/kernel/cmdline": "root=/dev/a\n", "etc/cmdline.d/z.conf": "#z\nz\n"},
+        {"etc/cmdline.d/z.conf": "root=/dev/a z\n", "etc/cmdline.d/z.txt": "no\n"},
         {"etc/kernel/cmdline": "root=/dev/a\n", "usr/lib/kernel/cmdline": "no\n"}, {},
     ])
     def test_mkinitcpio_makes_a_unified_image_s_line_of_the_same_files_as_its_fake(self, tmp_path, files):

@@ -153,6 +153,28 @@ def test_a_unit_that_runs_a_script_is_told_by_what_is_in_it(host):
     assert heads(of_vfs(host, files)) == [("/usr/local/sbin/vfs:2", True)]
 
 
+@pytest.mark.parametrize("place", ["usr/lib/systemd/system", "lib/systemd/system"])
+def test_a_unit_of_a_package_is_told_where_somebody_has_enabled_it(host, place):
+    text = f"[Service]\nExecStart=/bin/sh -c '{ECHO}'\n"
+    assert of_vfs(host, {f"{place}/vfs.service": text}) == []
+    assert heads(of_vfs(host, {WANTED: ""})) == [(f"/{place}/vfs.service:2", False)]
+    assert of_vfs(host, {f"{UNIT}.d/a.conf": "[Service]\nExecStart=\n"}) == []
+    assert heads(of_vfs(host, {f"{UNIT}.d/a.conf": "[Service]\nExecStartPre=/bin/true\n"})) == [(f"/{place}/vfs.service:2", False)]
+    assert of_vfs(host, {UNIT: NULL}) == []
+
+
+def test_a_template_of_a_package_is_told_of_the_instances_that_are_enabled(host):
+    files = {"usr/lib/systemd/system/vfs@.service": f"[Service]\nExecStart=/bin/sh -c '{ECHO.replace('enp1s0', '%i')}'\n"}
+    wants = "etc/systemd/system/multi-user.target.wants"
+    assert of_vfs(host, {**files, f"{wants}/vfs@enp9s0.service": ""}) == []
+    assert heads(of_vfs(host, {f"{wants}/vfs@enp1s0.service": ""})) == [("/usr/lib/systemd/system/vfs@.service:2", False)]
+
+
+def test_the_service_of_dpdk_is_told_by_its_configuration_alone(host):
+    files = {"usr/lib/systemd/system/dpdk.service": f"[Service]\nExecStart=/bin/sh -c '{ECHO}'\n"}
+    assert of_vfs(host, {**files, "etc/systemd/system/multi-user.target.wants/dpdk.service": ""}) == []
+
+
 @pytest.mark.parametrize(("command", "text"), [
     ("/bin/bash /usr/local/sbin/vfs", f"{ECHO}\n"), ("/usr/local/sbin/vfs", f"{ECHO}\n"), ("vfs --now", f"#!/bin/sh\n{ECHO}\n"),
 ])

@@ -64,6 +64,7 @@ _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|\$\{[^}]*\}")
 _COMMENT = re.compile(r"""(?:^|\s)#.*$""")
 _PROGRAMS = re.compile(r"(?<![\w./$}-])(?:/[\w./@+-]+|\w[\w.@+-]*(?![\w./=@+-]))")
 _SHELL = re.compile(r"#![^\n]*sh\b")
+_COMMENTS = re.compile(r"^\s*#.*$", re.MULTILINE)
 _MOST_OF_LINE = 4096
 _MOST_DEEP = 3  # scripts that run each other
 _MOST = 64  # values of variables in one path
@@ -111,7 +112,10 @@ def _of_script(path: str, script: Script, *, where: str, line: str, said: str, a
         return []
     is_shells = bool(_SHELL.match(text)) and len(above) < _MOST_DEEP
     if not speaks_of_devices(text):
-        return [_as_may(one) for one in claims(text, path, script=script, above=(*above, path))] if is_shells else []
+        names = dict.fromkeys(_PROGRAMS.findall(_COMMENTS.sub("", text))) if is_shells else ()
+        return [
+            claim for one in names for claim in _of_script(one, script, where=where, line=line, said=said, above=(*above, path))
+        ]
     # Its own arguments are in this line.
     inner = claims(text, path, script=script if is_shells else None, above=(*above, path))
     return [_as_may(one) for one in inner] or [Claim(where, PROGRAM, None, said, _about(line, text))]

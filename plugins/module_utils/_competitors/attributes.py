@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors import ini
-from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import OVERRIDE, Claim
+from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import CLOSED, OVERRIDE, Claim
 from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import addresses_in, write
 from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed
 from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
@@ -55,6 +55,18 @@ def tmpfiles_claims(text: str, path: str) -> list[Claim]:
     return claims
 
 
+def sysctl_claims(text: str, path: str) -> list[Claim]:
+    """``kernel.modules_disabled = 1``: systemd-sysctl sets it while udev handles the devices (source: sysctl.d(5), linux
+    Documentation/admin-guide/sysctl/kernel.rst).
+    """
+    claims = []
+    for number, line in enumerate(text.split("\n"), 1):
+        name, dummy, value = trimmed(line).lstrip("-").partition("=")
+        if trimmed(name).replace("/", ".") == "kernel.modules_disabled" and trimmed(value) == "1":
+            claims.append(Claim(f"{path}:{number}", CLOSED, None, f"'{trimmed(line)}'", lambda target: True, is_sure=False))
+    return claims
+
+
 def tuned_claims(text: str, path: str, *, is_active: bool) -> list[Claim]:
     """``/sys/class/net/eth0/device/sriov_numvfs=4`` in a section of the kind sysfs. A path may be a glob, or hold a variable."""
     settings = ini.parse(text, path)
@@ -89,4 +101,4 @@ def _is_one_of(addresses: set[str]) -> Fits:
     return lambda target: target.address in addresses
 
 
-__all__ = ("dpdk_claims", "driverctl_claims", "sysfs_conf_claims", "tmpfiles_claims", "tuned_claims")
+__all__ = ("dpdk_claims", "driverctl_claims", "sysctl_claims", "sysfs_conf_claims", "tmpfiles_claims", "tuned_claims")

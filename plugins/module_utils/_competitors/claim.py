@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 # What a claim is about. OVERRIDE: a driver, "" for none; NUMBER: how many VFs; AT_MOST: how many VFs there can be; AUTOPROBE:
 # "0" or "1"; UNBIND, BIND, NEW_ID: a driver's name, "" for whatever it has; EARLY: a module that is loaded before the rules;
-# BARRED: a module that does not load; REMOVE, PROGRAM, MANAGED: no value; INDEX: the number of a VF that has to be there.
+# BARRED: a module that does not load; REMOVE, PROGRAM, MANAGED, CLOSED (no module loads any more): no value; INDEX: the number of a VF that has to be there.
 OVERRIDE, NUMBER, AT_MOST, AUTOPROBE, UNBIND, BIND, NEW_ID = (
     "override", "number", "at_most", "autoprobe", "unbind", "bind", "new_id",
 )
-EARLY, BARRED, REMOVE, PROGRAM, MANAGED, INDEX = "early", "barred", "remove", "program", "managed", "index"
+EARLY, BARRED, REMOVE, PROGRAM, MANAGED, INDEX, CLOSED = "early", "barred", "remove", "program", "managed", "index", "closed"
 
 _WORDS = {
     OVERRIDE: ("gives {value} to {subjects}", "may give {value} to {subjects}"),
@@ -49,6 +49,7 @@ _WORDS = {
     REMOVE: ("removes from the bus {subjects}", "may remove from the bus {subjects}"),
     PROGRAM: ("changes drivers or VFs of {subjects}", "may change drivers or VFs of {subjects}"),
     MANAGED: ("rebinds {subjects}", "may rebind to another driver, now and then, {subjects}"),
+    CLOSED: ("lets no module be loaded from then on, also none for {subjects}", "lets no module be loaded from then on: it may come before {subjects}"),
     INDEX: ("needs VF number {value} of {subjects}", "may need VF number {value} of {subjects}"),
 }
 _MOST_DIGITS = 9
@@ -223,6 +224,7 @@ _OF_DEVICES: dict[str, Callable[[Optional[str], Target], Optional[bool]]] = {
     OVERRIDE: _override, BIND: _override, UNBIND: _unbind, NEW_ID: _new_id, EARLY: _early,
     REMOVE: lambda *dummy: True, PROGRAM: lambda *dummy: None, MANAGED: lambda *dummy: None,
     BARRED: lambda value, target: target.is_native and value in target.natives,
+    CLOSED: lambda dummy, target: None if target.module is not None else False,
 }
 _OF_VFS: dict[str, Callable[[Optional[str], Target], Optional[bool]]] = {
     NUMBER: _number, AT_MOST: _at_most, AUTOPROBE: _autoprobe, OVERRIDE: _pf_override, BIND: _pf_override,
@@ -314,7 +316,7 @@ def by_driver(target: Target, patterns: Iterable[str]) -> bool | None:
 
 
 __all__ = (
-    "AT_MOST", "AUTOPROBE", "BARRED", "BIND", "Claim", "EARLY", "INDEX", "MANAGED", "NEW_ID", "NUMBER", "OVERRIDE", "PROGRAM",
+    "AT_MOST", "AUTOPROBE", "BARRED", "BIND", "CLOSED", "Claim", "EARLY", "INDEX", "MANAGED", "NEW_ID", "NUMBER", "OVERRIDE", "PROGRAM",
     "REMOVE", "Target", "UNBIND", "all_of", "any_of", "by_driver", "by_interface", "by_mac", "by_pf_interface", "contradicts",
     "fits_pattern", "sentences", "whole",
 )

@@ -219,6 +219,7 @@ ROWS: tuple[Callable[[Foreign], list[Claim]], ...] = (
     _each(foreignpaths.IFCFG, lambda foreign, text, path: networks.ifcfg_claims(text, path, script=foreign.script)),
     _ifupdown,
     _each(foreignpaths.SYSFS_CONF, lambda dummy, text, path: attributes.sysfs_conf_claims(text, path)),
+    _each(foreignpaths.SYSCTL, lambda dummy, text, path: attributes.sysctl_claims(text, path)),
     _each(foreignpaths.TMPFILES, lambda dummy, text, path: attributes.tmpfiles_claims(text, path)),
     _each(foreignpaths.TUNED, _tuned),
     _scripts,

@@ -38,6 +38,11 @@ def unloadable(modules: Modules, resolution: Resolution) -> tuple[list[str], lis
         if modules.state(module) == BUILTIN:
             continue
         is_there = driver is not None and modules.is_registered(driver)
+        if modules.is_closed and not is_there:
+            problems.append(
+                f"module {module} cannot be loaded: kernel.modules_disabled is 1, which holds until the next boot: take that setting away, "
+                "reboot, and run again"
+            )
         for said in _kept_out(modules, module):
             if is_there:
                 warnings.append(f"{said}: after the next boot devices that are declared for {driver} have no driver; remove that line")

@@ -22,7 +22,7 @@ def _in(places: Sequence[str], rest: str) -> Tuple[str, ...]:
 
 UDEV, LINK, NETWORK, TMPFILES = "udev", "link", "network", "tmpfiles"
 NETPLAN, NMSTATE, KEYFILE, NM_CONF, IFCFG, IFUPDOWN = "netplan", "nmstate", "keyfile", "nm_conf", "ifcfg", "ifupdown"
-SYSFS_CONF, TUNED, SCRIPT, DRIVERCTL, DPDK = "sysfs_conf", "tuned", "script", "driverctl", "dpdk"
+SYSFS_CONF, SYSCTL, TUNED, SCRIPT, DRIVERCTL, DPDK = "sysfs_conf", "sysctl", "tuned", "script", "driverctl", "dpdk"
 LIBVIRT, NOVA, PROXMOX, PROXMOX_MAPPING = "libvirt", "nova", "proxmox", "proxmox_mapping"
 DRACUT, INITRAMFS_TOOLS, MKINITCPIO, MODULES_LOAD = "dracut", "initramfs_tools", "mkinitcpio", "modules_load"
 
@@ -42,6 +42,7 @@ PATTERNS = {
     IFCFG: ("/etc/sysconfig/network-scripts/ifcfg-*", "/etc/sysconfig/network/ifcfg-*"),
     IFUPDOWN: ("/etc/network/interfaces", "/etc/network/interfaces.d/*"),
     SYSFS_CONF: ("/etc/sysfs.conf", "/etc/sysfs.d/*.conf"),
+    SYSCTL: _in(_SYSTEMD, "sysctl.d/*.conf") + ("/etc/sysctl.conf",),
     TUNED: ("/etc/tuned/*/tuned.conf", "/etc/tuned/profiles/*/tuned.conf"),
     SCRIPT: (
         "/etc/rc.local", "/etc/rc.d/rc.local", "/etc/init.d/*", "/etc/local.d/*.start", "/etc/network/if-pre-up.d/*",
@@ -62,7 +63,7 @@ PATTERNS = {
     MODULES_LOAD: _in(_SYSTEMD, "modules-load.d/*.conf"),
     MKINITCPIO: ("/etc/mkinitcpio.conf", "/etc/mkinitcpio.conf.d/*.conf"),
 }
-MERGED = frozenset((UDEV, LINK, NETWORK, TMPFILES, NETPLAN, KEYFILE, NM_CONF, DRACUT, MODULES_LOAD))
+MERGED = frozenset((UDEV, LINK, NETWORK, TMPFILES, NETPLAN, KEYFILE, NM_CONF, DRACUT, MODULES_LOAD, SYSCTL))
 
 # Names of the profiles of tuned that are in force.
 ACTIVE_PROFILE = "/etc/tuned/active_profile"

@@ -44,6 +44,8 @@ class Modules:
 
     def __init__(self, fs: Sysfs, *, with_loaded: bool = True) -> None:
         self._texts = {name: fs.read_file(f"{fs.module_tree}/{name}") or b"" for name in _TABLES}
+        # Once it is set, nothing takes it back but a boot (source: linux kernel/sysctl.c).
+        self.is_closed = fs.read(f"{fs.proc}/sys/kernel/modules_disabled") == "1"
         self._there = frozenset(fs.names(fs.modules))
         initstates = (name for name in self._there if fs.exists(f"{fs.modules}/{name}/initstate"))
         self._loaded = frozenset(initstates) if with_loaded else None

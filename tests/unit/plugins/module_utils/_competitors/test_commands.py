@@ -67,6 +67,11 @@ def test_a_line_of_a_script_is_told_of_the_devices_that_it_is_about(host, line, 
     assert heads(of_devices(host, {RC: Script("#!/bin/sh\n" + line + "\n")}, NIC)) == expected
 
 
+@pytest.mark.parametrize("line", ["cp /etc/bind/named.conf $(mktemp)", "ls -l /etc/bind", "mount -o bind $(pwd) /srv/bind.d"])
+def test_a_line_about_a_name_server_or_a_mount_is_not_told(host, line):
+    assert of_devices(host, {RC: Script(f"#!/bin/sh\n{line}\n")}, NIC) == []
+
+
 def test_new_id_is_told_of_a_device_that_is_declared_native(host):
     line = Script("#!/bin/sh\necho 8086 10d3 > /sys/bus/pci/drivers/vfio-pci/new_id\n")
     assert heads(of_devices(host, {RC: line}, {"match": {"address": NIC}, "driver": "native"})) == SURE

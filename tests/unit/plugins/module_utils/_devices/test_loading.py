@@ -34,6 +34,32 @@ def test_a_kernel_whose_modules_an_update_has_removed_is_told_from_one_without_t
         host.take(NIC, check=True)
 
 
+@pytest.mark.parametrize(("path", "line", "told"), [
+    ("etc/sysctl.d/hard.conf", "kernel.modules_disabled = 1", True), ("usr/lib/sysctl.d/a.conf", "-kernel/modules_disabled=1", True),
+    ("etc/sysctl.conf", "kernel.modules_disabled=1", True), ("etc/sysctl.d/a.conf", "#kernel.modules_disabled=1", False),
+    ("etc/sysctl.d/a.conf", "kernel.modules_disabled=0", False), ("etc/sysctl.d/a", "kernel.modules_disabled=1", False),
+])
+def test_a_setting_that_lets_no_module_be_loaded_is_named(host, path, line, told):
+    found = of_devices(host, {path: line + "\n"}, NIC)
+    assert [one.partition(" (")[0] for one in found] == [
+        f"/{path}:1: '{line}' lets no module be loaded from then on: it may come before {NIC}"
+    ] * told
+    assert of_devices(host, {}, {"match": {"address": NIC}, "driver": "native"}) == []
+
+
+def test_a_kernel_that_loads_no_module_any_more_does_for_what_is_loaded(host):
+    host.tree.put(host.tree.root / "proc/sys/kernel/modules_disabled", "0\n")
+    host.take(NIC)
+    host.tree.put(host.tree.root / "proc/sys/kernel/modules_disabled", "1\n")
+    assert not host.take(NIC)["changed"]
+
+
+def test_a_kernel_that_loads_no_module_any_more_is_refused(host):
+    host.tree.put(host.tree.root / "proc/sys/kernel/modules_disabled", "1\n")
+    with pytest.raises(PlanError, match="module vfio_pci cannot be loaded: kernel.modules_disabled is 1, which holds until the next boot"):
+        host.take(NIC, check=True)
+
+
 @pytest.mark.parametrize(
     "line", ["install vfio* /bin/true", "alias vfio-pci off", "alias vfio_pci other", "blacklist vfio-pci", "install vfio_pci :"]
 )

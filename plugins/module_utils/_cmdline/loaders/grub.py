@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     Source = tuple[str, str]
 
 _READS_DROPINS = re.compile(r"^[^#\n]*default/grub\.d", re.MULTILINE)
+# Source: util/grub.d/20_linux_xen.in of GRUB.
+_XENS = "/20_linux_xen"
+_XENS_OWN = re.compile(r"""[ \t]*(?:export[ \t]+)?GRUB_CMDLINE_LINUX_XEN_REPLACE=(?!(?:""|'')?[ \t]*(?:#|\Z))""")
 _BLS = re.compile(r"^\s*blscfg\b", re.MULTILINE)
 
 
@@ -153,13 +156,19 @@ class Grub(Backend[GrubState]):
             )
         return ((f"{self._cfg}, entry {entry.title!r}", entry.line),)
 
-    def _fixed(self) -> str | None:
-        """Why what is set does not reach the entry that will boot: none of GRUB's own files has written it. None where it does, or nothing
-        says who has.
+    def _fixed(self, settings: Iterable[tuple[str, int, str]]) -> str | None:
+        """Why what is set does not reach the entry that will boot: none of GRUB's own files has written it, or it is Xen's, whose kernel has
+        a variable of its own in ``settings``. None where it does, or nothing says who has.
         """
         entry = self._default_entry(self._cfg)
         if entry is None or not entry.part:
             return None
+        own = [f"{path}:{number}" for path, number, line in settings if _XENS_OWN.match(line)]
+        if own and entry.part.endswith(_XENS):
+            return (
+                f"{self._cfg} boots the entry {entry.title!r} by default, and {own[-1]} sets GRUB_CMDLINE_LINUX_XEN_REPLACE, which takes the place of "
+                "GRUB_CMDLINE_LINUX for Xen's kernel: set the arguments there, then run again"
+            )
         path = entry.part if entry.part.startswith(self._paths.root + "/") else self._paths.root + entry.part
         text = self._files.read(path)
         if text is None or "GRUB_CMDLINE_LINUX" in text:
@@ -187,11 +196,12 @@ class Grub(Backend[GrubState]):
             raise PlanError(
                 f"{self._paths.grub_defaults} and the files in {self._paths.grub_dropins} end the shell that reads them"
             )
+        lines_of = self._settings(mine, early + late)
         return Boot(
             entries=self.entries(),
             files={mine.path: mine.text},
             source=settings.with_ours(mine.left_out, mine.ours),
-            more=GrubState(mine, settings, self._settings(mine, early + late), self.commands(), self._fixed()),
+            more=GrubState(mine, settings, lines_of, self.commands(), self._fixed(lines_of)),
         )
 
     def _refuse_elsewhere(self) -> None:

@@ -251,6 +251,25 @@ def test_an_entry_of_custom_cfg_is_refused_as_the_default_likewise(tmp_path):
         run(host, {"iommu": "pt"})
 
 
+@pytest.mark.parametrize("line, is_refused", [
+    ('GRUB_CMDLINE_LINUX_XEN_REPLACE="root=/dev/x"', True), ("export GRUB_CMDLINE_LINUX_XEN_REPLACE=quiet", True),
+    ('GRUB_CMDLINE_LINUX_XEN_REPLACE="" # none', False), ("GRUB_CMDLINE_LINUX_XEN_REPLACE=", False),
+    ('#GRUB_CMDLINE_LINUX_XEN_REPLACE="x"', False), ('GRUB_CMDLINE_LINUX_XEN_REPLACE_DEFAULT="x"', False),
+])
+def test_a_line_that_xen_s_kernel_has_of_its_own_is_named(tmp_path, line, is_refused):
+    class Host(ByPartsHost):
+        """Xen's entry is the default."""
+
+        mine = "20_linux_xen"
+
+    host = Host(tmp_path)
+    host.write("etc/grub.d/20_linux_xen", "${GRUB_CMDLINE_LINUX}\n")
+    host.write("etc/default/grub", host.read("etc/default/grub") + line + "\n")
+    wanted = (PlanError, "etc/default/grub:4 sets GRUB_CMDLINE_LINUX_XEN_REPLACE") if is_refused else (ApplyError, "does not boot as wished")
+    with pytest.raises(wanted[0], match=wanted[1]):
+        run(host, {"iommu": "pt"})
+
+
 @pytest.mark.parametrize("mine", ["10_linux", "11_gone"])
 def test_an_entry_of_a_file_that_takes_the_variable_or_that_nobody_can_read_is_asked_as_ever(tmp_path, mine):
     class Host(ByPartsHost):

@@ -17,6 +17,7 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors.table impor
 from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._devices import clients, hotplug_rules, rules
 from ansible_collections.vfio.host.plugins.module_utils._devices.holders import InUse, Usage
+from ansible_collections.vfio.host.plugins.module_utils._devices.lines import check_head
 from ansible_collections.vfio.host.plugins.module_utils._devices.members import others_in
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import UNREAD, GuardsUnread
 from ansible_collections.vfio.host.plugins.module_utils._devices.plan import Draft, Plan, Request, make_draft, make_plan
@@ -119,6 +120,7 @@ class Scan:
                 known = {record.place for record in policies.get(policy, ())}
                 policies.setdefault(policy, []).extend(record for record in rules.parse(text, path) if record.place not in known)
                 standings.setdefault(policy, []).extend(hotplug_rules.parse(text, path))
+                check_head(text, path)
         found = survey(self._fs, self.usage, with_guards=False, wakes=addresses)
         policies = {name: [one.located(found.devices) for one in records] for name, records in policies.items()}
         return Host(found, policies, standings, texts, self._files.boot_rules, self._files.volatile_rules, self._saved())

@@ -27,8 +27,11 @@ MAX_LINE = 16384
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 # A record is a comment: a word for its kind, and a JSON object. A line that only begins so is a damaged one.
 _RECORD = re.compile(r"# ([a-z.-]+) (\{.*)")
+# What the head of every rules file of ours says.
+_WRITER = "the Ansible collection vfio.host"
 DEVICE, RELEASE, STANDING, PF, VF, NODES, _FILE = "device", "release", "standing", "pf", "vf", "nodes", "vfio.host"
 _KINDS = (DEVICE, RELEASE, STANDING, PF, VF, NODES, _FILE)
+GIVES_BACK = "which gives its devices back"
 
 
 def size(line: str) -> int:
@@ -54,9 +57,21 @@ def joined(lines: list[str], *, whose: str, remedy: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def check_head(text: str | None, path: str, *, effect: str = GIVES_BACK) -> None:
+    """Raise PlanError where a rules file that is there does not begin as ours do: a file that was emptied, or overwritten, says nothing of
+    what its records were. To be called when these are read: a newer version may begin a file otherwise. ``text``: None for no file;
+    ``effect``: what removing the file does.
+    """
+    if text is not None and not (text.startswith("# ") and _WRITER in text.split("\n", 1)[0]):
+        raise PlanError(
+            f"{path} does not begin as a run of this collection wrote it, so its records may be missing; restore the file, or remove it "
+            f"and reboot, {effect}"
+        )
+
+
 def read_records(
     text: str, path: str, *, kinds: Collection[str], make: Callable[[str, dict[str, Any]], _Kept],
-    effect: str = "which gives its devices back",
+    effect: str = GIVES_BACK,
 ) -> list[_Kept]:
     """What ``make(kind, kept)`` makes of each record of ``kinds``. Raises PlanError; ``effect``: what removing the file does.
 
@@ -95,5 +110,6 @@ def checked(shape: re.Pattern[str], value: object) -> str:
 
 
 __all__ = (
-    "DEVICE", "MAX_LINE", "NAME", "NODES", "PF", "RELEASE", "STANDING", "VF", "checked", "fits", "joined", "read_records", "size",
+    "DEVICE", "GIVES_BACK", "MAX_LINE", "NAME", "NODES", "PF", "RELEASE", "STANDING", "VF", "check_head", "checked", "fits", "joined",
+    "read_records", "size",
 )

@@ -48,6 +48,7 @@ def owners(files: Files, devices: dict[str, Device]) -> tuple[dict[str, Owner], 
 def _read(files: Files, path: str, name: str, devices: dict[str, Device], found: Dict[str, Owner], policies: Set[str]) -> None:
     """Add the policy of one rules file, and the owners that it names. Raises PlanError."""
     from ansible_collections.vfio.host.plugins.module_utils._devices import hotplug_rules, rules
+    from ansible_collections.vfio.host.plugins.module_utils._devices.lines import check_head
 
     policy = rules.policy_of(name)
     if policy is None:
@@ -56,7 +57,9 @@ def _read(files: Files, path: str, name: str, devices: dict[str, Device], found:
     text = files.read(path)
     if text is None:
         return
-    for record in rules.parse(text, path):
+    records = rules.parse(text, path)
+    check_head(text, path)
+    for record in records:
         record = record.located(devices)
         if not record.released and record.is_of(devices.get(record.address)):
             found[record.address] = {"policy": policy, "was": {**record.was}}

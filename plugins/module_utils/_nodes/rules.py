@@ -23,7 +23,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.lines import NODES, checked, joined, read_records
+from ansible_collections.vfio.host.plugins.module_utils._devices.lines import NODES, check_head, checked, joined, read_records
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, IDENTITY
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import beside
 from ansible_collections.vfio.host.plugins.module_utils._nodes.spec import Wish
@@ -158,7 +158,9 @@ def place_now(device: Device, devices: Mapping[str, Device]) -> Optional[str]:
 
 def parse(text: Optional[str], path: str) -> Dict[Optional[str], Entry]:
     """The entries of the file's text. Raises PlanError naming ``path`` and the line that no run of ours wrote."""
-    found = read_records(text or "", path, kinds=(NODES,), make=lambda dummy, kept: _entry(kept), effect="which leaves the nodes to root")
+    effect = "which leaves the nodes to root"
+    found = read_records(text or "", path, kinds=(NODES,), make=lambda dummy, kept: _entry(kept), effect=effect)
+    check_head(text, path, effect=effect)
     return {entry.wish.policy: entry for entry in found}
 
 

@@ -77,7 +77,7 @@ class NumberArea:
         }
         records: dict[str, rules.PfRecord] = {}
         for path in (volatile[0], boot[0]):
-            found = [one.located(host.survey.devices, layouts) for one in rules.parse(texts[path] or "", path)]
+            found = [one.located(host.survey.devices, layouts) for one in rules.parse(texts[path], path)]
             records.update({one.address: one for one in found})
         links = {address: read_link(self._fs, host.survey.devices[address]) for address in layouts}
         programs = tuple(self._fs.program(name) for name in rules.Programs._fields)

@@ -206,7 +206,7 @@ def _files(
     """Path -> text or None, for each file that changes. What gains a record is written before what loses one."""
     volatile = {
         record.located(state.host.survey.devices, state.layouts).address
-        for record in rules.parse(state.files.get(state.volatile[0]) or "", state.volatile[0])
+        for record in rules.parse(state.files.get(state.volatile[0]), state.volatile[0])
     }
     boot = [one for one in kept if one.address not in volatile]
     short = [one for one in kept if one.address in volatile]

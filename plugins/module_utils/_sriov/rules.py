@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Iterable, Mapping, NamedTuple
 
 from ansible_collections.vfio.host.plugins.module_utils._devices import vf_rules
-from ansible_collections.vfio.host.plugins.module_utils._devices.lines import PF, VF, checked, joined, read_records
+from ansible_collections.vfio.host.plugins.module_utils._devices.lines import PF, VF, check_head, checked, joined, read_records
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, IDENTITY
 from ansible_collections.vfio.host.plugins.module_utils._devices.place import DEVPATH
 from ansible_collections.vfio.host.plugins.module_utils._devices.record import HEX_ID
@@ -202,8 +202,8 @@ def _sent_rules() -> list[str]:
     ]
 
 
-def parse(text: str, path: str) -> list[PfRecord]:
-    """The records in a rules file's text. Raises PlanError naming ``path`` and the line that no run of ours wrote."""
+def parse(text: str | None, path: str) -> list[PfRecord]:
+    """The records in a rules file's text; none of a file that is not there. Raises PlanError naming ``path`` and the line that no run of ours wrote."""
     records: list[PfRecord] = []
 
     def make(kind: str, kept: dict[str, Any]) -> None:
@@ -212,7 +212,9 @@ def parse(text: str, path: str) -> list[PfRecord]:
         else:
             _add_vf(records, kept)
 
-    read_records(text, path, kinds=(PF, VF), make=make, effect="which leaves no VFs")
+    effect = "which leaves no VFs"
+    read_records(text or "", path, kinds=(PF, VF), make=make, effect=effect)
+    check_head(text, path, effect=effect)
     return records
 
 

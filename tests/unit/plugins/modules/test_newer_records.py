@@ -88,3 +88,24 @@ def test_a_record_that_is_cut_off_is_no_record_that_is_absent(run_module, host):
     result = run_module(host, "driver_override", **OTHER)
     assert "line 4: this record cannot be read" in result["msg"]
     assert host.driver(NVME) == "nvme"
+
+
+ALL = {
+    "devices": {"p": WISH["devices"]}, "sriov": [{"match": {"address": PF}, "numvfs": 2}], "nodes": {"p": {"owner": "root"}}, "initramfs": False,
+}
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# device\n", "\ufeff# Policy \"p\" of the Ansible collection vfio.host.\n"])
+@pytest.mark.parametrize("name", ["59-vfio-host-sriov.rules", "60-vfio-host-p.rules", "70-vfio-host-nodes.rules"])
+def test_a_rules_file_that_was_emptied_does_not_say_that_nothing_was_taken(run_module, host, name, text):
+    assert not run_module(host, "passthrough", **ALL).get("failed")
+    path = f"{host.files.boot_rules}/{name}"
+    os.unlink(path)
+    host.tree.put(path, text)
+    before = host.snapshot()
+    for options in (ALL, {"state": "absent", "initramfs": False}):
+        for check in (True, False):
+            result = run_module(host, "passthrough", check=check, **options)
+            assert f"{path} does not begin as a run of this collection wrote it" in result["msg"]
+    assert ("60-" in name) == (path in str(run_module(host, "pci_facts", owners=True).get("warnings")))
+    assert host.snapshot() == before

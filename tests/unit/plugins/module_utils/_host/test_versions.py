@@ -29,6 +29,7 @@ DEVICE = {
     "was": {"driver": "e1000e", "net": [{"name": "enp2s0", "mac": "52:54:00:00:02:01"}], "serial": None},
 }
 LINE = CmdlineRecord({"/etc/kernel/cmdline": Kept("ro quiet\n", ("ro quiet iommu=pt\n",))}).render()
+HEAD = "# Written by the Ansible collection vfio.host.\n"
 JOURNAL = {"v": 1, "task": "vfio.host.x", "time": "2026-11-29 14:02:11 +0000", "resources": [["Option", {"path": "/x", "value": "1"}]]}
 
 
@@ -56,7 +57,7 @@ FORMATS = {
         lambda text, dummy: hotplug_rules.parse(text, "/x"), "# standing {}\n",
         {"driver": "vfio-pci", "module": "vfio_pci", "patterns": {"vendor": ["8086"]}},
     ),
-    "pf": (lambda text, dummy: rules.parse(text, "/x"), "# pf {}\n", {
+    "pf": (lambda text, dummy: rules.parse(text, "/x"), HEAD + "# pf {}\n", {
         "address": "0000:01:00.0", "ids": IDS, "vfs": ["0000:01:10.0"], "autoprobe": False, "was": {"numvfs": 0, "autoprobe": True},
     }),
     "kernel-cmdline": (lambda text, dummy: parse_record(text, "/x"), "{}", json.loads(LINE)),

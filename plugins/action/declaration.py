@@ -12,7 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.vfio.host.plugins.plugin_utils import _declared, _fleet, _problems
+from ansible_collections.vfio.host.plugins.plugin_utils import _declared, _fleet, _problems, _templates
 
 
 class ActionModule(ActionBase):
@@ -32,8 +32,9 @@ class ActionModule(ActionBase):
         if entry not in points:
             raise AnsibleActionFail(f"{self._task.action}: say entry_point, one of {', '.join(points)}")
         options = points[entry]["options"]
-        values = {name: self._templar.template(variables[name]) for name in options if name in variables}
-        problems = _declared.problems_of(entry, values, variables=variables)
+        values, problems = _templates.resolved(self._templar.template, variables, names=options)
+        # What is not known is not looked at, nor what may depend on it.
+        problems = problems or _declared.problems_of(entry, values, variables=variables)
         if problems:
             return _problems.failed(result, problems)
         result["run"] = str(uuid.uuid4())

@@ -14,7 +14,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.vfio.host.plugins.module_utils._core.diff import piece
-from ansible_collections.vfio.host.plugins.plugin_utils import _declared, _draft, _screen, _survey
+from ansible_collections.vfio.host.plugins.plugin_utils import _declared, _draft, _screen, _survey, _templates
 from ansible_collections.vfio.host.plugins.plugin_utils._report.record import record
 
 FACTS = "vfio.host.pci_facts"
@@ -49,8 +49,9 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         host = variables["inventory_hostname"]
         lines = _survey.lines(facts, host=host, width=_screen.width(), verbose=_screen.verbosity() > 0)
-        if self._variable(variables, "passthrough_undeclared") != "ignore":
-            declared = self._variable(variables, "passthrough_devices")
+        values, problems = _templates.resolved(self._templar.template, variables, names=("passthrough_undeclared", "passthrough_devices"))
+        if values.get("passthrough_undeclared") != "ignore" and not problems:
+            declared = values.get("passthrough_devices")
             lines += _survey.undeclared(facts, declared if isinstance(declared, dict) else (), width=_screen.width())
         _screen.show(lines)
         result["lines"] = [line.text for line in lines]
@@ -58,14 +59,10 @@ class ActionModule(ActionBase):
         result["_ansible_verbose_override"] = _screen.verbosity() < 2
         result["changed"] = False
         known = {name for point in _declared.specs().values() for name in point["options"]}
-        result["warnings"] = list(result.get("warnings") or ()) + _declared.unknown_variables(variables, known)
+        result["warnings"] = list(result.get("warnings") or ()) + problems + _declared.unknown_variables(variables, known)
         if draft:
             self._write(draft, facts, host, result)
         return result
-
-    def _variable(self, task_vars: dict[str, Any], name: str) -> object:
-        """The value of a variable of the role; None where nobody has set it."""
-        return self._templar.template(task_vars[name]) if name in task_vars else None
 
     def _write(self, draft: str, facts: dict[str, Any], host: str, result: dict[str, Any]) -> None:
         """Have the draft on the controller. Raises AnsibleActionFail where somebody else's file is in the way."""

@@ -14,7 +14,7 @@ from ansible import constants
 from ansible.utils.color import stringc
 from ansible.utils.display import Display
 
-from ansible_collections.vfio.host.plugins.plugin_utils._text import ADD, BAD, CHANGE, GOOD, HEAD, REMOVE, Line
+from ansible_collections.vfio.host.plugins.plugin_utils._text import ADD, BAD, CHANGE, GOOD, HEAD, REMOVE, Line, clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +39,9 @@ def verbosity() -> int:
 def show(lines: Sequence[Line]) -> None:
     """Print Lines in one piece, so that those of several hosts do not mix. A log file gets them without colours.
 
-    A callback that writes JSON has standard output for itself: there the lines go to standard error.
+    Names of a host do not control the terminal. A callback that writes JSON has standard output for itself: there the lines go to standard error.
     """
+    lines = [Line(clean(line.text), line.style) for line in lines]
     coloured = "\n".join(
         stringc(line.text, getattr(constants, _COLOURS[line.style])) if line.text and line.style in _COLOURS else line.text
         for line in lines

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +43,30 @@ def short(address: str) -> str:
     return address[len(_DOMAIN):] if address.startswith(_DOMAIN) else address
 
 
+def clean(text: str) -> str:
+    """A text of a host without what would be no UTF-8, controls a terminal, or turns the direction of what stands beside it."""
+    if text.isprintable():
+        return text
+    return "".join(one if one == "\n" or one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes: characters of East Asian scripts take two, and what is put over another one none."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def _columns(character: str) -> int:
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 0 if unicodedata.combining(character) else 1
+
+
 def cut(text: str, width: int) -> str:
     """The text in so many columns at most; what does not fit is an ellipsis."""
-    return text if len(text) <= width else text[:max(width - 1, 0)].rstrip() + "…"
+    if columns(text) <= width:
+        return text
+    end = min(len(text), max(width - 1, 0))
+    while columns(text[:end]) >= max(width, 1):
+        end -= 1
+    return text[:end].rstrip() + "…"
 
 
 def name_of(ids: Mapping[str, Any], *, vendor_name: str | None, device_name: str | None) -> str:
@@ -68,14 +90,16 @@ def fill(fragments: Sequence[str], width: int, *, indent: int, first: int = 0) -
     room = width - first
     for number, fragment in enumerate(fragments):
         text = fragment + ("," if number + 1 < len(fragments) else "")
-        if lines[-1] and len(lines[-1]) + 1 + len(text) <= room:
+        if lines[-1] and columns(lines[-1]) + 1 + columns(text) <= room:
             lines[-1] += " " + text
             continue
-        if lines[-1] or len(text) > room:
+        if lines[-1] or columns(text) > room:
             if lines[-1] or len(lines) > 1 or first:
                 lines.append("")
             room = width - indent
-        pieces = textwrap.wrap(text, max(room, 20), break_on_hyphens=False, break_long_words=False) or [""]
+        # Where some characters take two columns, as many as if all did.
+        most = room if columns(text) <= len(text) else room // 2
+        pieces = textwrap.wrap(text, max(most, 20), break_on_hyphens=False, break_long_words=False) or [""]
         lines[-1] = pieces[0]
         lines += pieces[1:]
     return lines[:1] + [" " * indent + line for line in lines[1:]]
@@ -87,5 +111,6 @@ def counted(number: int, singular: str, *, plural: str = "") -> str:
 
 
 __all__ = (
-    "ADD", "BAD", "CHANGE", "GOOD", "HEAD", "Line", "PLAIN", "REMOVE", "counted", "cut", "fill", "kind_of", "name_of", "short",
+    "ADD", "BAD", "CHANGE", "GOOD", "HEAD", "Line", "PLAIN", "REMOVE", "clean", "columns", "counted", "cut", "fill", "kind_of", "name_of",
+    "short",
 )

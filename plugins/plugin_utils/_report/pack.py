@@ -12,6 +12,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.vfio.host.plugins.plugin_utils._text import clean
+
 # What devices of a model have in common, in the order in which the page's script reads it.
 _COMMON = ("ids", "kind", "name", "driver", "state", "policy")
 _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
@@ -55,16 +57,4 @@ class Packed:
         return json.dumps(data, separators=(",", ":"), ensure_ascii=False).translate(_ESCAPES)
 
 
-def clean(text: str) -> str:
-    """A text of a host without what would be no UTF-8, controls a terminal, or turns the direction of what stands beside it."""
-    if text.isprintable():
-        return text
-    return "".join(one if one == "\n" or _is_plain(one) else f"\\x{ord(one):02x}" for one in text)
-
-
-def _is_plain(character: str) -> bool:
-    code = ord(character)
-    return not (code < 0x20 or 0x7f <= code < 0xa0 or 0xd800 <= code < 0xe000 or 0x202a <= code <= 0x202e or 0x2066 <= code <= 0x2069)
-
-
-__all__ = ("Packed", "clean")
+__all__ = ("Packed",)

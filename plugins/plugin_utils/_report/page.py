@@ -19,10 +19,10 @@ import jinja2
 from markupsafe import Markup
 
 from ansible_collections.vfio.host.plugins.plugin_utils import _fleet, _outcome
-from ansible_collections.vfio.host.plugins.plugin_utils._report.pack import Packed, clean
+from ansible_collections.vfio.host.plugins.plugin_utils._report.pack import Packed
 from ansible_collections.vfio.host.plugins.plugin_utils._report.record import STATES
 from ansible_collections.vfio.host.plugins.plugin_utils._rows import CHANGE, DEVICES, GIVE, NONE, TAKE, Row
-from ansible_collections.vfio.host.plugins.plugin_utils._text import counted, short
+from ansible_collections.vfio.host.plugins.plugin_utils._text import clean, counted, short
 
 # By this a later run knows a file that it may replace.
 MARK = '<meta name="generator" content="vfio.host report">'

@@ -141,6 +141,42 @@ def test_a_misspelt_variable_fails_before_the_host_is_asked(play, planned, playb
     assert "argument_spec_data" not in shown
 
 
+BROKEN = """\
+passthrough_devices: {p: [{match: {address: "{{ nosuch }}"}}]}
+passthrough_timeout: "{{ 1 / 0 }}"
+passthrough_confirm: "{{ unset | default(omit) }}"
+"""
+
+
+def test_every_template_that_cannot_be_resolved_is_told_with_its_variable_before_the_host_is_asked(play, planned):
+    played = play("converge", BROKEN, [planned])
+    assert played.status != 0 and played.asked == []
+    for name, why in (("devices", "'nosuch' is undefined"), ("timeout", "division by zero"), ("confirm", "mit")):
+        assert any(f"passthrough_{name} cannot be resolved: " in line and why in line for line in played.screen.splitlines())
+
+
+def test_what_is_omitted_in_a_mapping_is_not_there(play, planned):
+    text = "passthrough_devices: {p: [{match: {net: enp2s0}, count: '{{ unset | default(omit) }}'}]}\n"
+    played = play("converge", text, [planned])
+    assert played.status == 0, played.screen
+    assert played.asked[0]["devices"] == {"p": [{"match": {"net": "enp2s0"}}]}
+
+
+def test_a_survey_does_not_need_what_is_declared(play, result_of, host):
+    facts = result_of(host, "pci_facts", owners=True)
+    played = play("survey", BROKEN, [facts])
+    assert played.status == 0 and "FREE" in played.screen
+    assert "passthrough_devices cannot be resolved" in played.errors + played.screen
+
+
+def test_no_name_of_a_host_controls_the_terminal(play, result_of, host):
+    facts = result_of(host, "pci_facts", owners=True)
+    facts["ansible_facts"]["vfio_host"]["devices"][NIC]["net"][0]["name"] = "\x1b[2J\u202een\x9b"
+    played = play("survey", "", [facts])
+    assert r"\x1b[2J\u202een\x9b mac" in played.screen
+    assert not {"\x1b", "\u202e", "\x9b"}.intersection(played.screen)
+
+
 def test_an_error_of_the_module_is_told_in_the_inventorys_words_one_a_line(play):
     failed = {"failed": True, "msg": "policy guests, devices[1]: no\nsay force: [network]"}
     played = play("converge", DECLARED, [failed])

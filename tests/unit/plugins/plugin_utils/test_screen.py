@@ -10,7 +10,7 @@ import pytest
 from ansible import constants
 
 from ansible_collections.vfio.host.plugins.plugin_utils import _screen
-from ansible_collections.vfio.host.plugins.plugin_utils._text import ADD, Line, cut, fill, short
+from ansible_collections.vfio.host.plugins.plugin_utils._text import ADD, Line, columns, cut, fill, short
 
 
 @pytest.mark.parametrize("callback, stream", [("default", "out"), ("minimal", "out"), ("ansible.posix.json", "err"), ("ansible.posix.jsonl", "err")])
@@ -41,3 +41,17 @@ def test_fragments_are_broken_between_them_and_within_only_where_a_line_is_too_s
     assert fill(["aaaa", "bbbb", "cc"], 11, indent=2) == ["aaaa, bbbb,", "  cc"]
     assert fill(["a b c d e f g h i j k l m n"], 24, indent=2, first=20) == ["", "  a b c d e f g h i j k", "  l m n"]
     assert fill([], 20, indent=2) == [""]
+
+
+@pytest.mark.parametrize("width", range(1, 20))
+def test_characters_of_two_columns_take_two(width):
+    text = "ネットe\u0301ワーク0"
+    assert columns(text) == 14
+    assert columns(cut(text, width)) <= width
+    assert cut(text, 14) == text
+
+
+def test_a_line_of_characters_of_two_columns_is_no_wider_than_the_screen():
+    lines = fill(["/srv/" + "仮想 マシン " * 12, "mounted"], 40, indent=4)
+    assert max(map(columns, lines)) <= 40
+    assert "".join(lines).replace(" ", "") == "/srv/" + "仮想マシン" * 12 + ",mounted"

@@ -38,10 +38,14 @@ class NodeArea:
         self._accounts = Accounts(fs)
 
     def read(self, request: Request) -> State:
-        """The nodes as they are now, with the accounts that a request names, and who else is on VFIO in the groups of its devices."""
-        wishes = [wish for wish in request.wishes.values() if wish is not None]
-        names = {one for wish in wishes for one in (("owner", wish.owner), ("group", wish.group))}
+        """The nodes as they are now, with the accounts that a request names, or entries that it leaves as they are, and who else is on VFIO
+        in the groups of its devices.
+        """
         state = self.scan()
+        wishes = [wish for wish in request.wishes.values() if wish is not None]
+        if not request.gives_all:
+            wishes += [entry.wish for name, entry in state.entries.items() if name not in request.wishes]
+        names = {one for wish in wishes for one in (("owner", wish.owner), ("group", wish.group))}
         return replace(
             state, accounts={(key, name): self._accounts.find(_KINDS[key], name) for key, name in names},
             strangers=self._strangers(state, request),
@@ -72,7 +76,7 @@ class NodeArea:
         if access is None:
             return None
         owner, group = self._accounts.name(USER, access.uid), self._accounts.name(GROUP, access.gid)
-        return Found(path, owner, group, access.mode, frozenset(links.get(path, ())))
+        return Found(path, owner, group, access.mode, (access.uid, access.gid), frozenset(links.get(path, ())))
 
     def _links(self) -> Dict[str, Set[str]]:
         """Path of a node -> the stable links of ours to it, all from the host's root."""

@@ -27,12 +27,15 @@ IOMMU = "/dev/iommu"
 
 
 class Found(NamedTuple):
-    """A node that is there: ``path`` from the host's root; who has it, by name; ``links``: those of ours to it, from the root."""
+    """A node that is there: ``path`` from the host's root; who has it, by name, as far as the host's own files know it, and by ``numbers``,
+    of user and group; ``links``: those of ours to it, from the root.
+    """
 
     path: str
     owner: str
     group: str
     mode: int
+    numbers: Tuple[int, int]
     links: FrozenSet[str] = frozenset()
 
     @property
@@ -45,7 +48,7 @@ class Found(NamedTuple):
 class State:
     """What is on the host. ``groups``: number of an IOMMU group -> the node; ``cdevs``: address -> the node; ``entries``: of the rules
     files there; ``texts``: path -> text of these files, of every boot and of this one; ``accounts``: ("owner" or "group", name) -> the
-    user or group that a request names, None where there is none; ``strangers``: number of an IOMMU group -> {name: driver} of its members
+    user or group that a request, or what it leaves, names, None where there is none; ``strangers``: number of an IOMMU group -> {name: driver} of its members
     that VFIO has and no policy does.
     """
 
@@ -305,7 +308,7 @@ def _row(state: State, request: Request, wish: Wish, address: str) -> Row:
     number = device.iommu_group
     group, cdev = state.groups.get(number or ""), state.cdevs.get(address)
     links = tuple(f"/dev/{link(wish.policy or '', device, kind=kind)}" for kind in ("group", "cdev")) if wish.symlink else ()
-    changes = _changes(group, wish, links[:1]) + _changes(cdev, wish, links[1:])
+    changes = _changes(state, group, wish=wish, links=links[:1]) + _changes(state, cdev, wish=wish, links=links[1:])
     is_coming = address in request.coming and group is None
     if is_coming and number is not None:
         changes += ((f"/dev/vfio/{number}", _NOTHING, _ending(wish, links[:1])),)
@@ -318,11 +321,14 @@ def _row(state: State, request: Request, wish: Wish, address: str) -> Row:
     return Row(wish, address, number, node, cdev.path if cdev else None, links if has_cdev else links[:1], status, changes)
 
 
-def _changes(node: Optional[Found], wish: Wish, links: Tuple[str, ...]) -> Tuple[Tuple[str, str, str], ...]:
+def _changes(state: State, node: Optional[Found], *, wish: Wish, links: Tuple[str, ...]) -> Tuple[Tuple[str, str, str], ...]:
     if node is None:
         return ()
     kept = tuple(one for one in links if one in node.links)
-    before, after = _ending(node, kept), _ending(wish, links)
+    # A number may have several names, or one that no file of the host has.
+    accounts = state.accounts.get(("owner", wish.owner)), state.accounts.get(("group", wish.group))
+    is_whose = node.mode == wish.mode and node.numbers == tuple(one and one.number for one in accounts)
+    before, after = _ending(wish if is_whose else node, kept), _ending(wish, links)
     return () if before == after else ((node.path, before, after),)
 
 
@@ -331,7 +337,7 @@ def _ending(node: Union[Found, Wish], links: Tuple[str, ...]) -> str:
 
 
 def _iommu_row(state: State, request: Request, wish: Wish) -> Row:
-    changes = _changes(state.iommu, wish, ())
+    changes = _changes(state, state.iommu, wish=wish, links=())
     status = UNCHANGED if not changes else CHANGED if request.now else PENDING
     return Row(wish, None, None, IOMMU if state.iommu else None, None, (), status, changes)
 

@@ -291,6 +291,26 @@ def test_a_name_that_only_the_network_knows_is_warned_of(run_module, make_host):
     assert host.node(NODE) == "0:500 0660"
 
 
+@pytest.mark.parametrize("change", [
+    {"name_service": {("group", "staff"): 500, ("passwd", "worker"): 70000}}, {"group": "root:x:0:\nkvm:x:500:\nstaff:x:500:\n"},
+])
+def test_a_node_that_is_as_declared_is_known_by_numbers(run_module, make_host, change):
+    change = dict({"name_service": {}}, **change)
+    local, owner = change.pop("group", None), "worker" if change["name_service"] else "root"
+    host = make_host(hosts.x86(**change))
+    if local:
+        host.tree.put(host.tree.root / "etc/group", local)
+    wish = dict(WISH, nodes={"guests": {"group": "staff", "owner": owner}})
+    run_module(host, "passthrough", **wish)
+    assert host.node(NODE) == f"{70000 if owner == 'worker' else 0}:500 0660"
+    for dummy in range(2):
+        again = run_module(host, "passthrough", **wish)
+        assert (again["changed"], again["diff"], row(again)["status"]) == (False, [], "unchanged")
+        host.reboot()
+    # Nor is it changed by who declares something else.
+    assert not run_module(host, "passthrough", devices=GUESTS, initramfs=False)["changed"]
+
+
 # Giving back.
 
 

@@ -50,7 +50,7 @@ def later_dropins(foreign: Foreign, unit: str, *, limit: Limit) -> List[str]:
     them sets the same again.
     """
     found: Dict[str, str] = {}
-    for name in _dropin_names(unit):
+    for name in dict.fromkeys(name for one in _names_of(foreign, unit) for name in _dropin_names(one)):
         for place in _PLACES:
             for file in foreign.names(f"{place}/{name}.d"):
                 if file.endswith(".conf"):
@@ -63,6 +63,28 @@ def later_dropins(foreign: Foreign, unit: str, *, limit: Limit) -> List[str]:
     if not settings or set_by(settings[-1].value) == wanted:
         return []
     return [f"{one.where} says {one.value or 'nothing'}, {_LATER}" for one in settings if set_by(one.value) != wanted]
+
+
+def _names_of(foreign: Foreign, unit: str) -> List[str]:
+    """All names of a service, which are links to its file or to each other: systemd reads the drop-ins of each (source: systemd.unit(5);
+    src/shared/unit-file.c unit_file_build_name_map()).
+    """
+    links: Dict[str, str] = {}
+    for place in _PLACES:
+        for name in foreign.names(place):
+            if name.endswith(".service") and name not in links:
+                path = f"{foreign.root}{place}/{name}"
+                links[name] = os.path.basename(os.readlink(path)) if os.path.islink(path) else name
+
+    def last(name: str) -> str:
+        for dummy in range(len(links)):
+            # What is masked, a link to /dev/null, is no name of another service.
+            if not links.get(name, name).endswith(".service") or links.get(name, name) == name:
+                break
+            name = links[name]
+        return name
+
+    return [unit] + [name for name in sorted(links) if name != unit and last(name) == last(unit)]
 
 
 def set_by(value: str) -> Optional[Tuple[Limit, Limit]]:

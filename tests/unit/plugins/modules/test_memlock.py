@@ -138,6 +138,22 @@ def test_a_drop_in_that_is_read_later_is_named_with_its_line(run_module, host, p
     assert text(host, DROPIN) is None
 
 
+@pytest.mark.parametrize("declared, other, is_one", [
+    ("dpdk.service", "testpmd.service", True), ("testpmd.service", "dpdk.service", True), ("testpmd.service", "pktgen.service", True),
+    ("dpdk.service", "masked.service", False), ("masked.service", "gone.service", False),
+])
+def test_a_later_drop_in_of_another_name_of_the_service_is_named(run_module, host, declared, other, is_one):
+    units = host.tree.root / "etc/systemd/system"
+    for name, target in (
+        ("testpmd", "/etc/systemd/system/dpdk.service"), ("pktgen", "testpmd.service"), ("masked", "/dev/null"), ("gone", "/dev/null"),
+        ("loop", "loop.service"),
+    ):
+        (units / f"{name}.service").symlink_to(target)
+    put(host, f"/etc/systemd/system/{other}.d/95-mine.conf", "[Service]\nLimitMEMLOCK=8M\n")
+    result = run_module(host, "passthrough", memlock={"units": {declared: "64G"}}, initramfs=False)
+    assert (f"/etc/systemd/system/{other}.d/95-mine.conf:2 says 8M, which is read after ours" in result.get("msg", "")) == is_one
+
+
 @pytest.mark.parametrize("path, content", [
     (f"/etc/systemd/system/{QEMU}.d/80-mine.conf", "[Service]\nLimitMEMLOCK=8M\n"),
     (f"/etc/systemd/system/{QEMU}.d/95-mine.conf", "[Service]\nLimitMEMLOCK=64G\n"),

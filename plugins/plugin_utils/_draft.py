@@ -17,7 +17,7 @@ from typing import Any
 
 from ansible_collections.vfio.host.plugins.plugin_utils._put import put
 from ansible_collections.vfio.host.plugins.plugin_utils._survey import FREE, REFUSED, fragments, numbered, partners, state_of
-from ansible_collections.vfio.host.plugins.plugin_utils._text import Line, fill
+from ansible_collections.vfio.host.plugins.plugin_utils._text import Line, clean, fill
 
 _WIDTH = 100
 _INDENT = 4
@@ -61,7 +61,9 @@ def _policies(free: list[dict[str, Any]], facts: dict[str, Any]) -> str:
         if device["address"] in seen:
             continue
         others = partners(device, facts)
-        told = fill([device["address"], *fragments(device, facts)], _WIDTH - 8, indent=0)
+        # A comment ends with its line, and YAML takes no character that controls a terminal, not even there.
+        words = [clean(one).replace("\n", " ") for one in fragments(device, facts)]
+        told = fill([device["address"], *words], _WIDTH - 8, indent=0)
         lines += [f"#     # {line}" for line in told]
         if others and not names.issuperset(others):
             lines.append("#     # Not all of its IOMMU group is free: vfio.host.survey says what needs the others.")

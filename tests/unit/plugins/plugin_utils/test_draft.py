@@ -84,6 +84,16 @@ def test_a_serial_number_that_two_devices_have_identifies_none():
     assert _draft.identity(device, shared) == {"address": NIC, "vendor": "8086", "device": "0010"}
 
 
+@pytest.mark.parametrize("hostile", ["x\npassthrough_devices: {}", "\x1b[2J", "\x85a: b", "\u2028a: b", "\ufeff", "\0", "\udce9"])
+def test_no_text_of_a_device_ends_a_comment_or_is_no_yaml(facts, hostile):
+    for device in facts["devices"].values():
+        device.update(serial=hostile, device_name=hostile, path=hostile)
+        for card in device["net"]:
+            card["name"] = hostile
+    text = _draft.text(facts, host="node1")
+    assert text.encode() and yaml.safe_load(text) is None
+
+
 def test_a_draft_is_written_into_a_directory_that_is_made_for_it_and_read_again(facts, tmp_path):
     path, text = str(tmp_path / "host_vars" / "node1.yml"), _draft.text(facts, host="node1")
     assert _draft.before(path, host="node1") is None

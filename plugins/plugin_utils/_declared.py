@@ -46,6 +46,7 @@ PLAYBOOKS = (
 
 _SPECS = os.path.join(os.path.dirname(__file__), "..", "..", "roles", "passthrough", "meta", "argument_specs.yml")
 _SHARE = re.compile(r"(100|[0-9]{1,2})(\.[0-9]+)?\Z")
+_LONGEST_PATH = 255  # that is shown as it is
 _TASK_FILES = ("passthrough_before_reboot", "passthrough_after_reboot")
 _BOOLEANS = {"true", "yes", "on", "1", "y", "t", "1.0", "false", "no", "off", "0", "n", "f", "0.0"}
 # What platforms need, of which the shape can be told -> what refuses it.
@@ -119,6 +120,11 @@ def problems_of(entry_point: str, values: Mapping[str, Any], *, variables: Mappi
     problems += [misfit for of_one in wrong.values() for misfit in of_one]
     problems += _unmeant_share(variables)
     right = {name: value for name, value in values.items() if not wrong[name]}
+    # A misspelt key hides nothing else that is wrong.
+    for name in [name for name, told in wrong.items() if told and not too_long(name, values[name])]:
+        meant = _as_meant(options[name], values[name])
+        if not misfits(options, {name: meant}, variables=variables):
+            right[name] = meant
     if wrong.get("passthrough_devices"):
         right.pop("passthrough_consumers", None)  # which policies there are is not known
     return problems + unmeant(right, variables)
@@ -176,6 +182,21 @@ def _check_keys(
     ]
 
 
+def _as_meant(option: dict[str, Any], value: Any) -> Any:
+    """The value with the key that was meant for each unknown one; without those that are like none."""
+    options = option.get("options")
+    if options and isinstance(value, Mapping):
+        known = {key: item for key, item in value.items() if key in options}
+        for key in value:
+            near = None if key in options else nearest(str(key), options)
+            if near is not None:
+                known.setdefault(near, value[key])
+        return {key: _as_meant(options[key], item) for key, item in known.items()}
+    if options and isinstance(value, (list, tuple)):
+        return [_as_meant({"options": options}, item) for item in value]
+    return value
+
+
 def _is(kind: str, value: object) -> bool:
     """Whether a value is of a type of argument specs, as far as Ansible converts it."""
     if kind == "dict":
@@ -212,7 +233,7 @@ def unmeant(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str
         if path is not None and not isinstance(path, str):
             problems.append(f"{name} must be the path of a file of tasks, and is {shown(path)}{at(of_name(name, variables))}")
         elif path and ("\0" in path or not os.path.isfile(os.path.expanduser(path))):
-            told = path if path.isprintable() else shown(path)
+            told = path if path.isprintable() and path.strip() == path and len(path) <= _LONGEST_PATH else shown(path)
             problems.append(f"{name}: the controller has no file {told}; name a file of tasks there{at(of_name(name, variables))}")
     present = values.get("passthrough_state", "present") == "present"
     devices, sriov = values.get("passthrough_devices"), values.get("passthrough_sriov")

@@ -145,6 +145,24 @@ def test_what_is_wrong_with_one_variable_does_not_hide_the_others():
     assert [one.split(":")[0] for one in found] == ["passthrough_nwo", "passthrough_force[0]", "passthrough_devices.gpus[0]"]
 
 
+def test_a_misspelt_key_hides_nothing_else_that_is_wrong():
+    values = {
+        "passthrough_sriov": [
+            {"match": {"adress": "0000:01:00.0"}, "numvf": "many", "vfs": [{"vf": 0, "mak": "01:00:00:00:00:00"}]},
+            {"match": {"address": "0000:01:00.1"}, "numvfs": 2, "vfs": [{"vf": "3-1", "trust": True}], "zz": 1},
+        ],
+        "passthrough_modules": [{"nam": "vfio/pci"}],
+    }
+    found = _declared.problems_of("main", values, variables=values)
+    for words in (
+        ("unknown key 'numvf'", "numvfs"), ("unknown key 'mak'", "mac"), ("unknown key 'zz'",), ("'adress' is no field", "address"),
+        ("numvfs 'many' must be",), ("multicast",), ("vf: '3-1' is no range",), ("modules[0]: unknown key 'nam'", "name"),
+    ):
+        assert sum(all(word in one for word in words) for one in found) == 1, words
+    # What is missing for want of its key is not said again.
+    assert not [one for one in found if "say how many" in one]
+
+
 def test_variables_of_another_entry_point_are_known():
     assert _declared.problems_of("release", {}, variables={"passthrough_confirm": 30, "passthrough_devices": {}}) == []
 

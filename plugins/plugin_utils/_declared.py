@@ -21,6 +21,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core.options import wro
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import parse_declarations
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import is_whole, shown, too_long
+from ansible_collections.vfio.host.plugins.module_utils._kconfig.spec import parse_wanted
 from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import parse as parse_memlock
 from ansible_collections.vfio.host.plugins.module_utils._modules.spec import parse_wishes as parse_modules
 from ansible_collections.vfio.host.plugins.module_utils._nodes.spec import parse as parse_nodes
@@ -51,6 +52,7 @@ _TASK_FILES = ("passthrough_before_reboot", "passthrough_after_reboot")
 _BOOLEANS = {"true", "yes", "on", "1", "y", "t", "1.0", "false", "no", "off", "0", "n", "f", "0.0"}
 # What platforms need, of which the shape can be told -> what refuses it.
 _NEEDS: dict[str, Callable[[Any], object]] = {
+    "kernel_config": lambda value: parse_wanted(value or {}, "kernel_config"),
     "modules": lambda value: parse_modules(value or []),
     "kernel_cmdline": lambda value: parse_arguments(value or {}, True),
 }
@@ -244,6 +246,8 @@ def unmeant(values: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str
     if sriov:
         checks.append(lambda: parse_entries(sriov, "sriov", present=present))
     modules, arguments = values.get("passthrough_modules"), values.get("passthrough_kernel_cmdline")
+    if present:
+        checks.append(lambda: parse_wanted(values.get("passthrough_kernel_config") or {}, "kernel_config"))
     if modules and present:
         checks.append(lambda: parse_modules(modules))
     if arguments:

@@ -28,7 +28,8 @@ AREAS = {"_cmdline", "_devices", "_initramfs", "_kconfig", "_memlock", "_modules
 # What areas import of each other: numbers of VFs, nodes and the proof stand on devices; modules and configuration are one area, with one pair of
 # files; which images boot is in the boot loader's entries.
 BETWEEN_AREAS = {
-    ("_sriov", "_devices"), ("_nodes", "_devices"), ("_prove", "_devices"), ("_modules.area", "_kconfig.state"), ("_modules.area", "_kconfig.verdict"),
+    ("_sriov", "_devices"), ("_nodes", "_devices"), ("_prove", "_devices"),
+    ("_modules.area", "_kconfig.spec"), ("_modules.area", "_kconfig.state"), ("_modules.area", "_kconfig.verdict"),
     ("_kconfig.verdict", "_modules.records"), ("_kconfig.verdict", "_modules.spec"),
     ("_initramfs.area", "_cmdline.loaders.entries"),
     ("_initramfs.area", "_cmdline.loaders.grub"),

@@ -14,22 +14,15 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
-from ansible_collections.vfio.host.plugins.module_utils._host.numbers import check_lengths, shown
 from ansible_collections.vfio.host.plugins.module_utils._kconfig import table
 from ansible_collections.vfio.host.plugins.module_utils._kernel import kmod
 
 if TYPE_CHECKING:
-    from typing import Mapping
-
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 UNKNOWN = "unknown"
 
 _LINE = re.compile(r"^(?:CONFIG_(\w+)=(.*)|# CONFIG_(\w+) is not set)$", re.MULTILINE | re.ASCII)
-_SYMBOL = re.compile(r"\w{1,128}\Z", re.ASCII)
-_PREFIX = "CONFIG_"
-_WORDS = {"true": "y", "yes": "y", "on": "y", "false": "n", "no": "n", "off": "n", "module": "m"}
 
 
 @dataclass(frozen=True)
@@ -48,34 +41,6 @@ class Value:
 def parse_config(text: str) -> dict[str, str]:
     """Symbol without CONFIG_ -> value, of the text of a .config (source: linux scripts/kconfig/confdata.c)."""
     return {line.group(1) or line.group(3): line.group(2) or "n" for line in _LINE.finditer(text)}
-
-
-def parse_wanted(options: Mapping[object, object]) -> dict[str, tuple[str, ...]]:
-    """Symbol without CONFIG_ -> tuple of accepted values, from the user's mapping. Raises InputError."""
-    check_lengths("options", options)
-    problems: list[str] = []
-    wanted: dict[str, tuple[str, ...]] = {}
-    for name, value in options.items():
-        symbol = name[len(_PREFIX):] if isinstance(name, str) and name.startswith(_PREFIX) else name
-        if not isinstance(symbol, str) or not _SYMBOL.match(symbol):
-            problems.append(f"options: {shown(name)} is no Kconfig symbol: letters, digits and '_' only, such as VFIO_PCI")
-            continue
-        if symbol in wanted:
-            problems.append(f"options: {symbol} is declared twice, with and without {_PREFIX}")
-        values = [_value(word) for word in (value if isinstance(value, (list, tuple)) else [value])]
-        if not values or None in values:
-            problems.append(f"options: {name}: {shown(value)} must be y, m or n, or a list of them")
-        wanted[symbol] = tuple(word for word in values if word is not None)
-    if problems:
-        raise InputError(*problems)
-    return wanted
-
-
-def _value(value: object) -> str | None:
-    """'y', 'm' or 'n' of a value as YAML, a template or a user writes it; None for any other value."""
-    text = str(value).strip().lower()
-    text = _WORDS.get(text, text)
-    return text if text in ("y", "m", "n") and isinstance(value, (str, bool)) else None
 
 
 class Config:
@@ -155,4 +120,4 @@ def _read(fs: Sysfs) -> tuple[str | None, dict[str, str]]:
     return None, {}
 
 
-__all__ = ("Config", "UNKNOWN", "Value", "parse_config", "parse_wanted")
+__all__ = ("Config", "UNKNOWN", "Value", "parse_config")

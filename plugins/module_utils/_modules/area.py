@@ -15,7 +15,8 @@ from ansible_collections.vfio.host.plugins.module_utils._core.area import requir
 from ansible_collections.vfio.host.plugins.module_utils._core.force import how_to_force
 from ansible_collections.vfio.host.plugins.module_utils._core.undeclared import MOVES, RELEASE, REPORT, remedy
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
-from ansible_collections.vfio.host.plugins.module_utils._kconfig.state import Config, parse_wanted
+from ansible_collections.vfio.host.plugins.module_utils._kconfig.spec import parse_wanted
+from ansible_collections.vfio.host.plugins.module_utils._kconfig.state import Config
 from ansible_collections.vfio.host.plugins.module_utils._kconfig.verdict import CMDLINE, Kernel, arguments_of, asks, judge
 from ansible_collections.vfio.host.plugins.module_utils._kernel.control import ModuleControl
 from ansible_collections.vfio.host.plugins.module_utils._kernel.kmod import ABSENT as ABSENT_MODULE
@@ -343,7 +344,7 @@ def _parse(request: Request, declared: object) -> tuple[list[Wish], dict[str, tu
     except InputError as error:
         problems += error.messages
     try:
-        wanted = parse_wanted(request.config or {})
+        wanted = parse_wanted(request.config or {}, request.config_key)
     except InputError as error:
         problems += error.messages
     absent = [one for one in wishes if one.state != ABSENT and not (one.at_boot or request.now)]

@@ -137,6 +137,8 @@ def test_several_things_that_cannot_be_met_at_once(run_module, host):
         ("passthrough", {"devices": [NIC_ENTRY]}, "devices"),
         ("passthrough", {"devices": {"p": "all"}}, "policy p"),
         ("passthrough", {"devices": {}, "sysfs": "/x"}, "sysfs"),
+        ("passthrough", {"kernel_config": {"VFIO_PCI": "maybe"}}, "kernel_config: VFIO_PCI: 'maybe' must be y, m or n"),
+        ("kernel_config", {"options": {"VFIO_PCI": "maybe"}}, "options: VFIO_PCI: 'maybe' must be y, m or n"),
     ],
 )
 def test_a_bad_option_is_named(run_module, host, module, options, word):

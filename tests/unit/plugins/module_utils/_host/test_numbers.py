@@ -12,7 +12,7 @@ from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments impor
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import parse_declarations, parse_matches
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import check_lengths, shown
-from ansible_collections.vfio.host.plugins.module_utils._kconfig.state import parse_wanted
+from ansible_collections.vfio.host.plugins.module_utils._kconfig.spec import parse_wanted
 from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import parse as parse_memlock
 from ansible_collections.vfio.host.plugins.module_utils._modules.spec import parse_wishes
 from ansible_collections.vfio.host.plugins.module_utils._nodes.spec import parse as parse_nodes

@@ -10,7 +10,8 @@ import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 from ansible_collections.vfio.host.plugins.module_utils._kconfig import table
-from ansible_collections.vfio.host.plugins.module_utils._kconfig.state import parse_config, parse_wanted
+from ansible_collections.vfio.host.plugins.module_utils._kconfig.spec import parse_wanted
+from ansible_collections.vfio.host.plugins.module_utils._kconfig.state import parse_config
 from ansible_collections.vfio.host.tests.unit.fake.kernel_modules import RELEASE, ModuleHost, words_of
 
 CONF, LOAD = "etc/modprobe.d/vfio-host.conf", "etc/modules-load.d/vfio-host.conf"

@@ -36,7 +36,7 @@ class ActionModule(ActionBase):
         # What is not known is not looked at, nor what may depend on it.
         problems = problems or _declared.problems_of(entry, values, variables=variables)
         if problems:
-            return _problems.failed(result, problems)
+            return _problems.failed(result, problems, is_hidden=self._task.no_log)
         result["run"] = str(uuid.uuid4())
         result["_ansible_verbose_override"] = True
         return result

@@ -47,7 +47,7 @@ class ActionModule(ActionBase):
             verbose=_screen.verbosity() > 0, hint=given.get("hint") or "", gives_back=release,
         )
         if not only_changes or _screen.verbosity() > 0 or waits or not rows or any(row.is_told for row in rows):
-            _screen.show(lines)
+            _screen.show(lines, is_hidden=self._task.no_log)
         done.update(changed=False, lines=[line.text for line in lines], _ansible_verbose_override=True)
         differs = verify and (result.get("changed") or result.get("reboot_required"))
         told = [_refusal(host, rows, waits)] if differs else [f"{host} has what nothing declares"] if undeclared else []

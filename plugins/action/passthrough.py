@@ -32,7 +32,7 @@ class ActionModule(Normal):
                 # From 2.19 on it holds the module's own message, which Ansible would print instead of this one.
                 result.pop("exception", None)
                 result["msg"] = told
-            _problems.show(told)
+            _problems.show(told, is_hidden=self._task.no_log)
             for one in result.get("refusals") or ():
                 one.update({key: in_inventory(one[key], task_vars or {}) for key in ("message", "remedy") if one.get(key)})
         if isinstance(result.get("diff"), list) and _screen.verbosity() == 0:

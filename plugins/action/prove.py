@@ -20,7 +20,8 @@ class ActionModule(Normal):
         """The module's result."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         if isinstance(result.get("proof"), list):
-            _screen.show(_proof.lines(result["proof"], host=(task_vars or {}).get("inventory_hostname", ""), width=_screen.width()))
+            lines = _proof.lines(result["proof"], host=(task_vars or {}).get("inventory_hostname", ""), width=_screen.width())
+            _screen.show(lines, is_hidden=self._task.no_log)
             # The lines say the same; -vv prints all of it.
             result["_ansible_verbose_override"] = _screen.verbosity() < 2 and not result.get("failed")
         return result

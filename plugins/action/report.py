@@ -61,5 +61,5 @@ class ActionModule(ActionBase):
         trouble = any(one.state in (_fleet.FAILED, _fleet.UNREACHABLE, _fleet.REFUSED) for one in standings)
         _screen.show(_summary.lines(standings, width=_screen.width(), playbook=_fleet.REPORTED) + [
             Line(f"The report of them {told}: {target}", BAD if trouble else GOOD)
-        ])
+        ], is_hidden=self._task.no_log)
         return result

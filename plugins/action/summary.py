@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
         if len(standings) > 1:
             words = _fleet.REPORTED if of == _fleet.CONVERGED and self._task.check_mode else of
             lines = _summary.lines(standings, width=_screen.width(), playbook=words)
-            _screen.show(lines)
+            _screen.show(lines, is_hidden=self._task.no_log)
             result["lines"] = [line.text for line in lines]
         return self._stopped(result, standings, variables)
 

@@ -53,7 +53,7 @@ class ActionModule(ActionBase):
         if values.get("passthrough_undeclared") != "ignore" and not problems:
             declared = values.get("passthrough_devices")
             lines += _survey.undeclared(facts, declared if isinstance(declared, dict) else (), width=_screen.width())
-        _screen.show(lines)
+        _screen.show(lines, is_hidden=self._task.no_log)
         result["lines"] = [line.text for line in lines]
         # Thousands of characters that the lines say as well; -vv prints them.
         result["_ansible_verbose_override"] = _screen.verbosity() < 2
@@ -77,4 +77,5 @@ class ActionModule(ActionBase):
         except _draft.Refused as error:
             raise AnsibleActionFail(str(error)) from error
         result["draft"] = path
-        _screen.show(_draft.told(draft, is_new=before != text, checking=self._task.check_mode, width=_screen.width()))
+        lines = _draft.told(draft, is_new=before != text, checking=self._task.check_mode, width=_screen.width())
+        _screen.show(lines, is_hidden=self._task.no_log)

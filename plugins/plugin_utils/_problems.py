@@ -19,18 +19,18 @@ from ansible_collections.vfio.host.plugins.plugin_utils._text import BAD, Line
 _PRINTS = (2, 19)
 
 
-def failed(result: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-    """The result of a task that fails with these problems."""
+def failed(result: dict[str, Any], problems: list[str], *, is_hidden: bool = False) -> dict[str, Any]:
+    """The result of a task that fails with these problems. ``is_hidden``: the task says no_log."""
     told = "\n".join(problems)
     result.update(failed=True, changed=False, msg=told)
-    show(told)
+    show(told, is_hidden=is_hidden)
     return result
 
 
-def show(message: str) -> None:
-    """Print a message of several lines where Ansible itself would not."""
+def show(message: str, *, is_hidden: bool = False) -> None:
+    """Print a message of several lines where Ansible itself would not. ``is_hidden``: the task says no_log."""
     if "\n" in message and tuple(int(part) for part in core.split(".")[:2]) < _PRINTS:
-        _screen.show([Line(line, BAD) for line in message.splitlines()])
+        _screen.show([Line(line, BAD) for line in message.splitlines()], is_hidden=is_hidden)
 
 
 __all__ = ("failed", "show")

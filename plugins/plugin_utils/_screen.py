@@ -36,11 +36,14 @@ def verbosity() -> int:
     return int(Display().verbosity)
 
 
-def show(lines: Sequence[Line]) -> None:
-    """Print Lines in one piece, so that those of several hosts do not mix. A log file gets them without colours.
+def show(lines: Sequence[Line], *, is_hidden: bool = False) -> None:
+    """Print Lines in one piece, so that those of several hosts do not mix. A log file gets them without colours. ``is_hidden``: the task
+    says no_log, and nothing is printed.
 
     Names of a host do not control the terminal. A callback that writes JSON has standard output for itself: there the lines go to standard error.
     """
+    if is_hidden:
+        return
     lines = [Line(clean(line.text), line.style) for line in lines]
     coloured = "\n".join(
         stringc(line.text, getattr(constants, _COLOURS[line.style])) if line.text and line.style in _COLOURS else line.text

@@ -169,6 +169,13 @@ def test_a_survey_does_not_need_what_is_declared(play, result_of, host):
     assert "passthrough_devices cannot be resolved" in played.errors + played.screen
 
 
+def test_a_play_that_says_no_log_prints_nothing_of_a_host(play, planned, tmp_path):
+    (tmp_path / "hidden.yml").write_text("- hosts: all\n  gather_facts: false\n  no_log: true\n  roles: [vfio.host.passthrough]\n")
+    played = play("hidden.yml", DECLARED, [planned], "--check")
+    assert played.status == 0, played.screen
+    assert NIC not in played.screen and "02:00.0" not in played.screen and "guests" not in played.screen
+
+
 def test_no_name_of_a_host_controls_the_terminal(play, result_of, host):
     facts = result_of(host, "pci_facts", owners=True)
     facts["ansible_facts"]["vfio_host"]["devices"][NIC]["net"][0]["name"] = "\x1b[2J\u202een\x9b"

@@ -31,6 +31,7 @@ _DEFAULTS = {"vlan": 0, "qos": 0, "vlan_protocol": "802.1Q", "min_tx_rate": 0, "
 _MAC, _GUID = (re.compile(rf"[0-9a-f]{{2}}([:-][0-9a-f]{{2}}){{{more}}}\Z") for more in (5, 7))
 _MOST = {"vlan": 4094, "qos": 7, "min_tx_rate": 4294967295, "max_tx_rate": 4294967295}  # of what the kernel's fields hold
 _DIGITS = 10
+_MOST_NAMED = 4  # VFs, in a message
 _LAST_OF_VENDOR = 0xFFFFFF
 # What iproute2 calls them.
 _WORDS = {
@@ -92,22 +93,29 @@ def resolve_settings(settings: Iterable[Setting], number: int, *, problems: List
     completed = {index: _completed(values) for index, values in sorted(found.items())}
     for index, values in completed.items():
         problems += [f"{origin[index, _first(GROUPS[group], origin, index)]}: VF {index}: {why}" for group, why in _contradictions(values)]
-    problems += same_addresses({("", index): values for index, values in completed.items()}, lambda key: f"VF {key[1]}")
+    problems += [
+        f"{origin[index, attribute]}: {told}" for attribute, index, told in same_addresses(completed, "VF {}".format)
+    ]
     return completed
 
 
-def same_addresses(values: Mapping[Any, Dict[str, Any]], name: Callable[[Any], str]) -> List[str]:
-    """A sentence for each MAC address or GUID that several VFs would have; ``name``: what a key of ``values`` is called."""
-    found = []
+def same_addresses(values: Mapping[Any, Dict[str, Any]], name: Callable[[Any], str]) -> List[Tuple[str, Any, str]]:
+    """(attribute, first key, a sentence) for each MAC address or GUID that several VFs would have; ``name``: what a key of ``values`` is
+    called.
+    """
+    found: List[Tuple[str, Any, str]] = []
     for attribute in ("mac", "node_guid", "port_guid"):
         owners: Dict[str, List[Any]] = {}
         for key, one in values.items():
             if one.get(attribute) and any(byte != "00" for byte in one[attribute].split(":")):
                 owners.setdefault(one[attribute], []).append(key)
-        found += [
-            f"{attribute} {value} is declared for {' and '.join(name(key) for key in keys)}; each needs its own, which "
-            f"{f'{BASE} gives' if attribute == 'mac' else 'an item each gives'} to the VFs of one PF" for value, keys in owners.items() if len(keys) > 1
-        ]
+        for value, keys in owners.items():
+            if len(keys) > 1:
+                told = [name(key) for key in keys[:_MOST_NAMED]] + ([f"{len(keys) - _MOST_NAMED} more"] if len(keys) > _MOST_NAMED else [])
+                found.append((attribute, keys[0], (
+                    f"{attribute} {value} is declared for {' and '.join(told)}; each needs its own, which "
+                    f"{f'{BASE} gives' if attribute == 'mac' else 'an item each gives'} to the VFs of one PF"
+                )))
     return found
 
 

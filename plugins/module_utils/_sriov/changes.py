@@ -148,7 +148,8 @@ def missing_programs(state: State, pfs: Sequence[Tuple[Device, AttributePlan]], 
 def shared_addresses(survey: Survey, pfs: Sequence[Tuple[Device, AttributePlan]], *, links: Mapping[str, Optional[Link]]) -> List[str]:
     """Addresses that VFs of several PFs would have, or that others on this host have."""
     wanted = {(pf.address, index): values for pf, plan in pfs for index, values in plan.wanted.items()}
-    across = same_addresses(wanted, lambda key: f"VF {key[1]} of {key[0]}") if len({key[0] for key in wanted}) > 1 else []
+    same = same_addresses(wanted, lambda key: f"VF {key[1]} of {key[0]}") if len({key[0] for key in wanted}) > 1 else []
+    across = [told for dummy, dummy, told in same]
     others: Dict[str, str] = {}
     for device in survey.devices.values():
         if device.physfn is None:

@@ -357,7 +357,7 @@ BAD = {
     "index": ({"vf": 3, "trust": True}, "there is no VF 3: its VFs are 0 to 2"),
     "range": ({"vf": "2-4", "trust": True}, "there is no VF 3, 4"),
     "nothing": ({"vf": 1}, "says nothing of its VFs"),
-    "one address": ({"vf": "0-1", "mac": BASE}, "is declared for VF 0 and VF 1; each needs its own"),
+    "one address": ({"vf": "0-1", "mac": BASE}, f"devices[0].vfs[0]: mac {BASE} is declared for VF 0 and VF 1; each needs its own"),
     "vendor": ({"mac_base": "52:54:00:ff:ff:fe"}, "has another vendor's first three bytes"),
     "guid": ({"vf": 0, "node_guid": BASE}, "is no address"),
     "no mapping": ("mac", "must be a mapping of attributes"),
@@ -370,9 +370,14 @@ def test_a_wrong_attribute_is_one_error_that_names_the_item(run_module, small, n
     result = run_module(small, "sriov_vfs", devices=declared(setting))
     assert result["failed"]
     assert message in result["msg"]
-    assert "devices[0].vfs[0]" in result["msg"] or name == "one address"
+    assert "devices[0].vfs[0]" in result["msg"]
     assert len(result["msg"].splitlines()) == 1
     assert small.faults.log == []
+
+
+def test_of_many_vfs_with_one_address_the_first_are_named(run_module, small):
+    message = run_module(small, "sriov_vfs", devices=declared({"mac": BASE}, number=7))["msg"]
+    assert "is declared for VF 0 and VF 1 and VF 2 and VF 3 and 3 more; each" in message
 
 
 def test_all_wrong_attributes_are_told_at_once(run_module, small):

@@ -14,6 +14,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.vfio.host.plugins.module_utils._core.diff import piece
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
 from ansible_collections.vfio.host.plugins.plugin_utils import _declared, _draft, _screen, _survey, _templates
 from ansible_collections.vfio.host.plugins.plugin_utils._report.record import record
 
@@ -30,8 +31,8 @@ class ActionModule(ActionBase):
         """The facts, as the module returns them, and the lines that were printed."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         draft = self._task.args.get("draft")
-        if draft is not None and not isinstance(draft, str):
-            raise AnsibleActionFail(f"draft must be the path of a file on the controller, not {draft!r}")
+        if draft is not None and not (isinstance(draft, str) and draft.isprintable()):
+            raise AnsibleActionFail(f"draft must be the path of a file on the controller, not {shown(draft)}")
         try:
             recording = boolean(self._task.args.get("record") or False, strict=True)
         except TypeError as error:

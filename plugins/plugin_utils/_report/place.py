@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
 from ansible_collections.vfio.host.plugins.plugin_utils._report.page import MARK
 
 _HEAD = 4096  # characters within which a report says that it is one
@@ -21,8 +22,8 @@ class Refused(Exception):
 
 def place(path: object) -> str:
     """The absolute path of what is written. Raises Refused where nothing could be."""
-    if not isinstance(path, str) or not path.strip():
-        told = "nothing" if path is None else repr(path)
+    if not isinstance(path, str) or not path.strip() or not path.isprintable():
+        told = "nothing" if path is None else shown(path)
         raise Refused(f"passthrough_report is {told}: say where the report goes, a file on the controller: -e passthrough_report=report.html")
     target = os.path.realpath(os.path.expanduser(path))
     directory = os.path.dirname(target)

@@ -240,6 +240,13 @@ def test_a_draft_is_written_once_and_never_over_what_was_edited(play, result_of,
     assert path.read_text().endswith("x: y\n")
 
 
+def test_a_draft_whose_name_no_file_can_have_is_one_error(play, result_of, host):
+    facts = result_of(host, "pci_facts", owners=True)
+    played = play("survey", 'passthrough_draft: "a\\0b"\n', [facts])
+    assert played.status != 0 and played.asked == []
+    assert "draft must be the path of a file on the controller, not 'a\\x00b'" in played.screen.replace("\\\\", "\\")
+
+
 def test_the_facts_of_a_survey_are_there_for_later_plays(play, result_of, host, tmp_path):
     (tmp_path / "both.yml").write_text(json.dumps([
         {"ansible.builtin.import_playbook": "vfio.host.survey"},

@@ -118,7 +118,8 @@ class Reader:
 
     def on_vfio(self, address: str) -> bool:
         """Whether a VFIO driver has the device."""
-        return self._drivers.get(address) in self._vfio
+        driver = self._drivers.get(address)
+        return isinstance(driver, str) and driver in self._vfio
 
     def device(self, entry: dict[str, Any]) -> Device | None:
         """The device of one entry; None, with a problem, where it cannot be handed over."""
@@ -180,23 +181,24 @@ class Reader:
 
     def _mac(self, address: str, facts: Mapping[str, Any]) -> str | None:
         """The MAC address where it has one interface; which one of several is meant nobody can tell."""
-        net = facts.get("net") or []
+        net = facts["net"] if isinstance(facts.get("net"), list) else []
         macs = {str(interface.get("mac")).lower() for interface in net if isinstance(interface, Mapping) and interface.get("mac")}
         if any(not MAC.fullmatch(mac) for mac in macs):
             return None  # an InfiniBand port's has 20 bytes
-        return macs.pop() if len(macs) == 1 else None
+        # A VF that nobody gave an address may have zeros, which no interface of a guest can have.
+        return macs.pop() if len(macs) == 1 and any(mac.strip("0:") for mac in macs) else None
 
     def blocked(self, devices: Iterable[Device]) -> list[str]:
         """A sentence for each member of the devices' IOMMU groups that keeps VFIO from opening them, by the facts."""
         groups = {device.iommu_group for device in devices if device.iommu_group}
         sentences = []
         for address, facts in sorted(self._facts.items()):
-            driver = self._drivers.get(address)
-            if facts.get("iommu_group") not in groups or driver is None:
+            driver, group = self._drivers.get(address), facts.get("iommu_group")
+            if not isinstance(group, str) or group not in groups or driver is None:
                 continue
             if not self.on_vfio(address) and driver not in WITHOUT_DMA and not facts.get("header_type"):
                 sentences.append(
-                    f"IOMMU group {facts['iommu_group']} also has {address}, on {driver}, so nothing of it can be opened: declare "
+                    f"IOMMU group {group} also has {address}, on {driver}, so nothing of it can be opened: declare "
                     "that device too (iommu_group: extend), or gather the facts again where they are of before the run"
                 )
         return sentences

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import random
 
 import pytest
+from ansible.errors import AnsibleFilterError
 from jinja2 import StrictUndefined, UndefinedError
 
 from ansible_collections.vfio.host.plugins.plugin_utils._handover.consumers import CONSUMERS
@@ -232,6 +234,20 @@ def test_facts_of_another_device_are_refused():
 
 def test_rows_are_no_facts():
     assert "option 'facts': these are rows" in refused([row(DISK)], "qemu", facts={"devices": [row(DISK)]})
+
+
+@pytest.mark.parametrize("value", [None, 5, True, "", "x\ny", [], [None], [{}], [{"mac": 5}], {}, {"a": []}])
+@pytest.mark.parametrize("options", [{}, {"only_vfio": True}, {"facts": by_address(AUDIO)}])
+def test_a_field_of_whatever_kind_is_no_error_that_nobody_foresaw(value, options):
+    for device in (GPU, row(GPU)):
+        for key in device:
+            with contextlib.suppress(AnsibleFilterError):
+                handover([{**device, key: value}, AUDIO], "libvirt", **options)
+
+
+def test_zeros_are_no_address_of_a_vf():
+    vf = {**VF, "net": [{"name": "x", "mac": "00:00:00:00:00:00"}]}
+    assert "<hostdev" in handover([vf], "libvirt") and "mac" not in handover([vf], "libvirt")
 
 
 def test_all_problems_are_reported_at_once():

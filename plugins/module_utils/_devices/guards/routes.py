@@ -125,12 +125,15 @@ class Tables:
             (str(length), show_address((number >> (32 - length) << (32 - length)).to_bytes(4, "big"))) in self._networks for length in range(33)
         )
 
-    def network_of(self, address: bytes) -> Tuple[int, bytes]:
-        """What addresses have in common that are reached by the same routes: (length of the network, network)."""
+    def network_of(self, address: bytes) -> Tuple[int, bytes, bool]:
+        """What addresses have in common that are reached by the same routes: (length of the network, network, whether another table may
+        have a route to it).
+        """
         try:
-            return self._longest(address)[:2]
+            length, network, dummy = self._longest(address)
         except ValueError:
-            return 8 * len(address), address
+            length, network = 8 * len(address), address
+        return length, network, self._may_be_in_another(address)
 
     def _best(self, address: bytes, is_own: bool = False) -> List[Route]:
         """The routes of the longest network that an address is in; of networks of this host's own, where asked for these."""

@@ -354,6 +354,12 @@ def test_a_neighbour_that_another_table_has_a_route_to_may_be_reached_by_that(ma
     assert sorted(guarded(host)) == EVERY_NIC
 
 
+def test_of_connections_over_the_default_route_the_one_that_another_table_knows_counts(make_host):
+    lines = [tcp("01020304", peer, 5) for peer in ("04080808", "08080808", "08080809")]  # 8.8.8.4, 8.8.8.8, 9.8.8.8
+    host = connected(make_host, *lines, inodes=(), files={"proc/net/fib_trie": LEAF.format(table=7, network="8.8.8.8", length=32, kind="UNICAST")})
+    assert sorted(guarded(host)) == EVERY_NIC
+
+
 @pytest.mark.parametrize("network, length, kind", [
     ("100.64.0.0", 10, "UNICAST"), ("8.8.8.16", 29, "UNICAST tos=0x10"), ("0.0.0.0", 0, "LOCAL"), ("0.0.0.0", 0, "UNREACHABLE"), ("8.0.0.0", 8, "THROW"),
 ])

@@ -67,7 +67,6 @@ _PROGRAMS = re.compile(r"(?<![\w./$}-])(?:/[\w./@+-]+|\w[\w.@+-]*(?![\w./=@+-]))
 _SHELL = re.compile(r"#![^\n]*sh\b")
 _COMMENTS = re.compile(r"^\s*#.*$", re.MULTILINE)
 _MOST_OF_LINE = 4096
-_MOST_DEEP = 3  # scripts that run each other
 _MOST = 64  # values of variables in one path
 
 
@@ -77,12 +76,12 @@ def speaks_of_devices(text: str) -> bool:
 
 
 def claims(
-    text: str, place: str, *, first: int = 1, script: Script | None = None, says: str = "", above: tuple[str, ...] = (),
+    text: str, place: str, *, first: int = 1, script: Script | None = None, says: str = "", seen: set[str] | None = None,
 ) -> list[Claim]:
     """The Claims of a shell's text. ``place``: its path, or path and line; then ``first`` is 0.
 
     ``script``: path or name -> text of a script that a line may run, or ""; ``says``: how the line reads, else the line itself;
-    ``above``: the scripts that this one is run by.
+    ``seen``: the scripts that were read on the way to this one; of one that a line runs again nothing new is told.
     """
     found: list[Claim] = []
     blocks: list[str] = []
@@ -100,25 +99,24 @@ def claims(
         found += mine if is_sure else map(_as_may, mine)
         if script is not None:
             for path in _PROGRAMS.findall(line):
-                found += _of_script(path, script, where=where, line=line, said=said, above=above)
+                found += _of_script(path, script, where=where, line=line, said=said, seen=set() if seen is None else seen)
     return found
 
 
-def _of_script(path: str, script: Script, *, where: str, line: str, said: str, above: tuple[str, ...]) -> list[Claim]:
+def _of_script(path: str, script: Script, *, where: str, line: str, said: str, seen: set[str]) -> list[Claim]:
     """The Claims of a script that a line runs, and of those that this one runs in its turn."""
     text = script(path)
     if text and "/" not in path:
-        path = next(one for one in (f"{place}/{path}" for place in foreignpaths.LOCAL_PROGRAMS) if script(one))
-    if not text or path in above:
+        path = next((one for one in (f"{place}/{path}" for place in foreignpaths.LOCAL_PROGRAMS) if script(one)), path)
+    if not text or path in seen:
         return []
-    is_shells = bool(_SHELL.match(text)) and len(above) < _MOST_DEEP
+    seen.add(path)
+    is_shells = bool(_SHELL.match(text))
     if not speaks_of_devices(text):
         names = dict.fromkeys(_PROGRAMS.findall(_COMMENTS.sub("", text))) if is_shells else ()
-        return [
-            claim for one in names for claim in _of_script(one, script, where=where, line=line, said=said, above=(*above, path))
-        ]
+        return [claim for one in names for claim in _of_script(one, script, where=where, line=line, said=said, seen=seen)]
     # Its own arguments are in this line.
-    inner = claims(text, path, script=script if is_shells else None, above=(*above, path))
+    inner = claims(text, path, script=script if is_shells else None, seen=seen)
     return [_as_may(one) for one in inner] or [Claim(where, PROGRAM, None, said, _about(line, text))]
 
 

@@ -127,10 +127,14 @@ def refuse_ostree(fs: Sysfs, paths: BootPaths) -> None:
 def other_loaders(fs: Sysfs, paths: BootPaths) -> list[str]:
     """Sentences of what may boot this host, where nothing was found that is set up here."""
     loaders = [(name, _there(fs, paths, places), where) for name, places, where in _LOADERS]
-    others = [f"{name} ({evidence}) is not set up by this collection: set arguments in {where}" for name, evidence, where in loaders if evidence]
-    if not others and fs.names(f"{paths.efi}/efivars") and paths.loader_text(fs, "LoaderInfo") is None:
-        others = ["the firmware may start the kernel by itself: set arguments in its entry (efibootmgr --unicode)"]
-    return others
+    return [f"{name} ({evidence}) is not set up by this collection: set arguments in {where}" for name, evidence, where in loaders if evidence]
+
+
+def own_entries(fs: Sysfs, paths: BootPaths) -> list[str]:
+    """A sentence where the firmware may have booted this host without a loader, which would say its name."""
+    if not fs.names(f"{paths.efi}/efivars") or paths.loader_text(fs, "LoaderInfo") is not None:
+        return []
+    return ["the firmware may start the kernel by itself: then set arguments in its entry (efibootmgr --unicode)"]
 
 
 def _there(fs: Sysfs, paths: BootPaths, places: Iterable[str]) -> str | None:
@@ -145,4 +149,4 @@ def _named(files: Files, paths: BootPaths, ids: Collection[str]) -> str | None:
     return f"ID={match.group(1)} in os-release" if match and match.group(1) in ids else None
 
 
-__all__ = ("other_loaders", "refuse_ostree", "refuse_system", "refuse_writer")
+__all__ = ("other_loaders", "own_entries", "refuse_ostree", "refuse_system", "refuse_writer")

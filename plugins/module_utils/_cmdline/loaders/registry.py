@@ -16,7 +16,12 @@ from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.kernel_
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.kernelstub import Kernelstub
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.ostree import RpmOstree
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.proxmox import Proxmox
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.refused import other_loaders, refuse_ostree, refuse_system
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.refused import (
+    other_loaders,
+    own_entries,
+    refuse_ostree,
+    refuse_system,
+)
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.sdbootutil import Sdbootutil
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.systemd_boot import SystemdBoot
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.unified import Unified
@@ -60,6 +65,7 @@ def find(edges: Edges) -> AnyBackend:
     if not backends:
         wanted = "; ".join(kind.looked_for for kind in (*_OWNERS, *(kind for kind, dummy in _LOADERS)))
         others = other_loaders(fs, paths) or [
+            *own_entries(fs, paths),
             "declare no arguments for this host, and set them where they come from, such as a PXE server or what starts a virtual machine"
         ]
         hint = [f"the firmware says that {info} booted this host{_unmounted(info, paths)}"] if info else []

@@ -22,7 +22,9 @@ USER, GROUP = "passwd", "group"
 
 
 class Account(NamedTuple):
-    """A user or a group. ``is_local``: the host's own files have it, so it is known before there is a network."""
+    """A user or a group. ``name``: as the name service has it, which may find it by another one, too. ``is_local``: the host's own files
+    have it, so it is known before there is a network.
+    """
 
     name: str
     number: int
@@ -50,8 +52,9 @@ class Accounts:
         # 2: nobody knows the name (source: getent(1)). Any other, and that of a getent that is not there, says nothing of the name.
         if status not in (0, _UNKNOWN):
             raise PlanError(f"whether the {kind} database has {name} is not known: getent says: {last_words(out, err)}")
-        number = _number(out.split("\n")[0]) if status == 0 else None
-        return None if number is None else Account(name, number, False)
+        line = out.split("\n")[0]
+        number = _number(line) if status == 0 else None
+        return None if number is None else Account(line.split(":")[0], number, False)
 
     def name(self, kind: str, number: int) -> str:
         """What the host's own files call a user or a group; its number where they do not have it."""

@@ -57,6 +57,9 @@ class MemlockArea:
             account = accounts.find(kind, user.lstrip("@"))
             if account is None:
                 absent.append(f"memlock.users.{user}: there is no {word} {user.lstrip('@')} on this host: make it first, or correct the name")
+            elif kind == USER and account.name != user:
+                # (source: Linux-PAM modules/pam_limits/pam_limits.c pam_sm_open_session(), which takes pw_name)
+                absent.append(f"memlock.users.{user}: this host calls that user {account.name}, and its limits are looked up by that name: say that")
             found[f"memlock.users.{user}"] = rivals.overruling_lines(
                 foreign, self._files.limits, user=user, number=account.number if account else None, limit=limit,
             )

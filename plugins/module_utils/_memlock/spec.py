@@ -18,7 +18,8 @@ from ansible_collections.vfio.host.plugins.module_utils._host.numbers import sho
 # A service's name as systemd takes it (source: systemd src/basic/unit-name.c, VALID_CHARS and UNIT_NAME_MAX).
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\-]*)?\.service\Z")
 _LONGEST = 255
-_USER = re.compile(r"@?[A-Za-z_][A-Za-z0-9_.-]{0,30}\Z")
+# One word in a line, that is no number and no range: of directories also 'vm@example.org', 'CORP\\vm' and 'vm$' (source: limits.conf(5)).
+_USER = re.compile(r"@?[A-Za-z_][A-Za-z0-9_.@+$\\-]{0,254}\Z")
 _SIZE = re.compile(r"([0-9]{1,20})([KMGTPE]?)\Z")
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 _INFINITY = "infinity"

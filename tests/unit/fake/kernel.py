@@ -151,8 +151,10 @@ class FakeKernel(Drivers):
             self.on_settle()
             return 0, "", ""
         if words[0] == "getent":
-            number = self.spec.name_service.get((words[1], words[2]))
-            return (2, "", "") if number is None else (0, f"{words[2]}:x:{number}:\n", "")
+            found = self.spec.name_service.get((words[1], words[2]))
+            # A directory may find an account by another name than its own.
+            name, number = found if isinstance(found, tuple) else (words[2], found)
+            return (2, "", "") if number is None else (0, f"{name}:x:{number}:\n", "")
         if words == ["systemctl", "daemon-reload"]:
             self.told_systemd += 1
             return 0, "", ""

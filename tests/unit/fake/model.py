@@ -167,7 +167,7 @@ class Spec:
     programs: tuple = ("usr/sbin/ip", "usr/bin/ls")
     cdev: bool = False  # the kernel has VFIO_DEVICE_CDEV
     strict_udev: bool = False  # udev 258 or 259, which passes over a rule that names a user or group not of the system
-    name_service: dict = field(default_factory=dict)  # ("passwd" or "group", name) -> number, of a directory in the network
+    name_service: dict = field(default_factory=dict)  # ("passwd" or "group", name) -> number, or (own name, number), in a directory
     services: dict = field(default_factory=dict)  # unit -> (pid, soft and hard limit of locked memory)
     files: dict = field(default_factory=dict)
     links: dict = field(default_factory=dict)

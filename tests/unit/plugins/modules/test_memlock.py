@@ -116,6 +116,16 @@ def test_what_is_no_limit_is_an_error(run_module, host, value):
     assert host.snapshot("/run/vfio-host") == before
 
 
+@pytest.mark.parametrize("name", ["jo.doe@corp.example", "CORP\\jo", "jo$", "j" * 64])
+def test_a_user_of_a_directory_gets_a_limit_by_the_name_that_the_directory_has(run_module, make_served, name):
+    host = make_served(name_service={("passwd", name): 70000, ("passwd", "other"): (name, 70000)})
+    assert run_module(host, "passthrough", memlock={"users": {name: "1G"}}, initramfs=False)["changed"]
+    assert text(host, LIMITS).splitlines()[1:] == [f"{name} - memlock {GIB // 1024}"]
+    assert not run_module(host, "passthrough", memlock={"users": {name: "1G"}}, initramfs=False)["changed"]
+    result = run_module(host, "passthrough", memlock={"users": {"other": "1G"}}, initramfs=False)
+    assert f"memlock.users.other: this host calls that user {name}, and its limits are looked up by that name" in result["msg"]
+
+
 def test_every_name_that_is_wrong_is_said_at_once(run_module, host):
     result = run_module(host, "passthrough", initramfs=False, memlock={
         "units": {"qemu": "1G", "../x.service": "1G", "none.service": "1G"}, "users": {"v m": "1G", "ghost": "1G", "@ghosts": "1G"}, "unit": {},

@@ -33,10 +33,13 @@ class NoRoot:
 
 @dataclass(frozen=True)
 class Table:
-    """What a plan asks of Modules, from values. ``drivers_of``: loaded module -> its drivers; ``loadable``: other modules."""
+    """What a plan asks of Modules, from values. ``drivers_of``: loaded module -> its drivers; ``loadable``: other modules; ``is_closed``: none
+    loads any more.
+    """
 
     drivers_of: dict = field(default_factory=lambda: {"e1000e": ["e1000e"]})
     loadable: frozenset = frozenset(("vfio_pci",))
+    is_closed: bool = False
     table: tuple = (
         Alias("vfio_pci:v*d*sv*sd*bc*sc*i*", "vfio_pci", "modules.alias"),
         Alias("pci:v00008086d000010D3sv*sd*bc*sc*i*", "e1000e", "modules.alias"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import ADDRESS, Device
 
 if TYPE_CHECKING:
-    from typing import Callable, Collection, Iterable
+    from typing import Callable, Collection, Iterable, Iterator
 
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
@@ -55,7 +55,7 @@ def obstacles(fs: Sysfs, devices: Collection[Device], *, is_vfio: Callable[[str 
     """Address -> {one of OBSTACLES: detail}, of what the host shows now. ``is_vfio``: whether a driver of a name is VFIO's."""
     found: dict[str, dict[str, str]] = {}
     direct = {group: _direct(fs, group) for group in {one.iommu_group for one in devices} if group is not None}
-    framebuffers, inside = claimed(fs)
+    framebuffers, inside = _claimed(fs)
     for device in devices:
         mine: dict[str, str] = {}
         directory, regions = fs.device_directory(device.address), direct.get(device.iommu_group or "")
@@ -96,26 +96,37 @@ def _direct(fs: Sysfs, group: str) -> str:
     return ", ".join(f"{one[0]}-{one[1]}" for one in regions if len(one) == 3 and one[2] == _DIRECT_TYPE)
 
 
-def claimed(fs: Sysfs) -> tuple[list[tuple[int, int, str]], dict[str, list[str]]]:
-    """([(start, end, name)] of the firmware's framebuffers; address -> names of what is claimed inside its BARs).
+def ranges(fs: Sysfs) -> Iterator[tuple[int, int, str, list[str]]]:
+    """(start, end, name, the names of the ranges that it is in, from the outermost) of each line of /proc/iomem.
 
-    Without root all addresses are 0 (source: kernel/resource.c r_show()), and nothing is told.
+    Without root all addresses are 0 (source: kernel/resource.c r_show()).
     """
-    framebuffers: list[tuple[int, int, str]] = []
-    inside: dict[str, list[str]] = {}
     above: list[tuple[int, str]] = []
     for line in (fs.read_file(f"{fs.proc}/iomem") or b"").decode("utf-8", "replace").split("\n"):
         found = _LINE.match(line)
-        if found is None or not int(found.group(3), 16):
+        if found is None:
             continue
         depth, name = len(found.group(1)), found.group(4).strip()
         above = [one for one in above if one[0] < depth]
+        yield int(found.group(2), 16), int(found.group(3), 16), name, [text for dummy, text in above]
+        above.append((depth, name))
+
+
+def _claimed(fs: Sysfs) -> tuple[list[tuple[int, int, str]], dict[str, list[str]]]:
+    """([(start, end, name)] of the firmware's framebuffers; address -> names of what is claimed inside its BARs).
+
+    Without root nothing is told.
+    """
+    framebuffers: list[tuple[int, int, str]] = []
+    inside: dict[str, list[str]] = {}
+    for start, end, name, above in ranges(fs):
+        if not end:
+            continue
         if FRAMEBUFFERS.match(name):
-            framebuffers.append((int(found.group(2), 16), int(found.group(3), 16), name))
-        owner = above[-1][1] if above else ""
+            framebuffers.append((start, end, name))
+        owner = above[-1] if above else ""
         if ADDRESS.match(owner) and not (ADDRESS.match(name) or name.startswith(("PCI ", "vfio"))):
             inside.setdefault(owner, []).append(name)
-        above.append((depth, name))
     return framebuffers, inside
 
 
@@ -131,4 +142,4 @@ def framebuffers_in(fs: Sysfs, directory: str, *, framebuffers: list[tuple[int, 
     })
 
 
-__all__ = ("FRAMEBUFFERS", "OBSTACLES", "claimed", "framebuffers_in", "obstacles", "warnings")
+__all__ = ("FRAMEBUFFERS", "OBSTACLES", "framebuffers_in", "obstacles", "ranges", "warnings")

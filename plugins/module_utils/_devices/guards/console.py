@@ -12,7 +12,7 @@ import errno
 import re
 from typing import TYPE_CHECKING, Iterable, Iterator, List, NamedTuple
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.clients import FRAMEBUFFERS, claimed, framebuffers_in
+from ansible_collections.vfio.host.plugins.module_utils._devices.clients import FRAMEBUFFERS, framebuffers_in, ranges
 from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import arguments
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device, addresses_in, last_address
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
@@ -111,19 +111,14 @@ def _behind_firmwares(fs: Sysfs, devices: Iterable[Device]) -> Iterator[list[str
     /proc/iomem has a line for each range, and below it, further in, those that are in it. One over several BARs is in none; where it
     is, root alone may see.
     """
-    framebuffers = claimed(fs)[0]
+    found = [one for one in ranges(fs) if FRAMEBUFFERS.match(one[2])]
+    framebuffers = [(start, end, name) for start, end, name, dummy in found if end]
     for device in devices if framebuffers else ():
         directory = fs.device_directory(device.address)
         if not device.is_bridge and framebuffers_in(fs, directory, framebuffers=framebuffers):
             yield addresses_in(directory)
-    above: list[tuple[int, str]] = []
-    for line in (fs.read_file(fs.proc + "/iomem") or b"").decode("utf-8", "replace").split("\n"):
-        depth = len(line) - len(line.lstrip(" "))
-        name = line.partition(" : ")[2]
-        above = [one for one in above if one[0] < depth]
-        if FRAMEBUFFERS.match(name):
-            yield [one for dummy, text in above for one in addresses_in(text)][-1:]
-        above.append((depth, name))
+    for dummy, dummy, dummy, above in found:
+        yield [one for text in above for one in addresses_in(text)][-1:]
 
 
 def _kernels_consoles(fs: Sysfs, unread: list[str]) -> Iterator[Console]:

@@ -117,8 +117,8 @@ def _behind_firmwares(fs: Sysfs, devices: Iterable[Device]) -> Iterator[list[str
         directory = fs.device_directory(device.address)
         if not device.is_bridge and framebuffers_in(fs, directory, framebuffers=framebuffers):
             yield addresses_in(directory)
-    for dummy, dummy, dummy, above in found:
-        yield [one for text in above for one in addresses_in(text)][-1:]
+    for one in found:
+        yield [address for above in one[3] for address in addresses_in(above)][-1:]
 
 
 def _kernels_consoles(fs: Sysfs, unread: list[str]) -> Iterator[Console]:

@@ -55,4 +55,4 @@ def test_what_is_omitted_goes_as_ansible_takes_it_from_the_arguments_of_a_task()
 
 def test_a_vaulted_text_of_older_releases_is_a_text():
     values, problems = resolved(same, {"x": {"a": UserString("s")}}, names=["x"])
-    assert (problems, values) == ([], {"x": {"a": "s"}}) and type(values["x"]["a"]) is str
+    assert (problems, values) == ([], {"x": {"a": "s"}}) and isinstance(values["x"]["a"], str)

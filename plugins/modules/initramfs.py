@@ -41,6 +41,8 @@ notes:
   - dracut gets C(/etc/dracut.conf.d/vfio-host.conf), with C(hostonly) on or off. With C(uefi=yes) its images are rebuilt as images;
     its unified kernel images are looked at, and not rebuilt.
   - mkinitcpio gets C(/etc/mkinitcpio.conf.d/vfio-host.conf). mkinitcpio reads it for presets without a configuration file of their own.
+  - With sdbootutil (openSUSE), dracut's file is the same, and C(sdbootutil mkinitrd) makes the images, of all kernels of the running snapshot. What
+    it would change in an entry beside that is an error before. Entries of other snapshots load the images that they had.
   - A kernel is installed where it has a directory below C(/lib/modules). Rescue images are not touched. Deployments of rpm-ostree are refused.
   - The module reads which images the boot entries of this system load, where their partition is mounted. A copy of an image is replaced together
     with the image. The task fails where the host boots from an image that lacks the files and that no known tool builds.
@@ -88,7 +90,7 @@ refusals:
   type: list
   elements: dict
 tool:
-  description: The tool that makes this host's images, V(initramfs-tools), V(dracut) or V(mkinitcpio); V(null) for none.
+  description: The tool that makes this host's images, V(initramfs-tools), V(dracut), V(mkinitcpio) or V(sdbootutil); V(null) for none.
   returned: success
   type: str
   sample: initramfs-tools

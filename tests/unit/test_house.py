@@ -34,6 +34,8 @@ BETWEEN_AREAS = {
     ("_initramfs.area", "_cmdline.loaders.entries"),
     ("_initramfs.area", "_cmdline.loaders.grub"),
     ("_initramfs.area", "_cmdline.loaders.zipl"),
+    ("_initramfs.tools.sdbootutil", "_cmdline.loaders.entries"),
+    ("_initramfs.tools.sdbootutil", "_cmdline.loaders.sdbootutil"),
 }
 # What reads or writes outside of values.
 TOUCHING = {"os", "io", "pathlib", "shutil", "socket", "subprocess", "tempfile", "time"}

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line
-from ansible_collections.vfio.host.plugins.module_utils._core.resources import Image
+from ansible_collections.vfio.host.plugins.module_utils._core.resources import Commands, Image
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text, last_words
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.image import Unreadable, findings, is_unified, read_image
 
@@ -40,6 +40,9 @@ class Builder:
             self._files.put(self._tool.config_path, plan.config, mode=self._tool.config_mode)
         if plan.rebuilt:
             self._make_room()
+        if plan.rebuilt and self._tool.remake():
+            self._remake(plan, journal)
+            return
         built = [(image.file, self._build(plan, image.file)) for image in plan.rebuilt]
         for image, output in built:
             self._switch(plan, image, output, journal)
@@ -50,6 +53,23 @@ class Builder:
             self._paths.drop_spools()
         except OSError as error:
             raise ApplyError(f"what a run that was killed has left in /var/tmp cannot be removed: {errno_text(error.errno)}") from error
+
+    def _remake(self, plan: ImagePlan, journal: Journal) -> None:
+        """Have the tool make all images anew, by its own ways, and read them. Raises ApplyError."""
+        commands = self._tool.remake()
+        journal.remember(Commands(commands))
+        for words in commands:
+            self._run(words, "the images were not rebuilt")
+        made = self._tool.images(self._paths.kernels())
+        problems = [
+            f"{image.file.path} was not rebuilt: {self._tool.name} has left no image that an entry of {image.file.kernel} loads"
+            for image in plan.rebuilt if image.file.kernel not in [one.kernel for one in made]
+        ]
+        for image in made:
+            faults = self._faults(plan, image.path)
+            problems += [f"{image.path}, read back, {'; '.join(faults)}; look at what its builder is configured to leave out"] if faults else []
+        if problems:
+            raise ApplyError(*problems)
 
     def _build(self, plan: ImagePlan, image: ImageFile) -> str:
         """A new image in the spool, read and found good: its path."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import glob
 import gzip
+import hashlib
 import os
+import re
 
 from ansible_collections.vfio.host.plugins.module_utils._core.area import report, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
@@ -39,7 +41,7 @@ def cpio(members, mode=0o100644, last=True):
 def image(members):
     """An image as the tools make it: microcode first, uncompressed, then everything else."""
     early = cpio({"kernel/x86/microcode/GenuineIntel.bin": b"\1" * 5})
-    return early + gzip.compress(cpio(dict({"init": b"#!"}, **members)))
+    return early + gzip.compress(cpio(dict({"init": b"#!"}, **members)), mtime=0)
 
 
 class _Root(Sysfs):
@@ -50,7 +52,7 @@ class ImageHost:
     """A host with a tool.
 
     ``complaints``: a program's name -> what it says when it fails, or a function of its words that gives its result;
-    ``hostonly``, ``uefi``: these settings of dracut's configuration;
+    ``hostonly``, ``uefi``: these settings of dracut's configuration; ``snapshot``: what entries have that sdbootutil makes anew;
     ``log``: the commands that were run; ``reads``: how often the last task opened an image.
     """
 
@@ -64,6 +66,7 @@ class ImageHost:
         self.paths.opened = self._opened
         self.hostonly = True
         self.uefi = False
+        self.snapshot = "rootflags=subvol=@/.snapshots/2/snapshot"
         for directory in ("/boot", "/var/tmp", "/run", "/usr/bin", "/etc"):
             os.makedirs(self.root + directory)
         if tool == "initramfs-tools":
@@ -131,6 +134,9 @@ class ImageHost:
                 stream.write(unified(cmdline=line, initrd=inside))
         elif name == "mkinitcpio":
             self._build(words[words.index("-g") + 1], self._of_mkinitcpio())
+        elif name == "sdbootutil":
+            assert words[1:] == ["mkinitrd"]
+            self._mkinitrd()
         return 0, "", ""
 
     def _build(self, output, members, is_unified=False):
@@ -161,6 +167,28 @@ class ImageHost:
         if self.get("/etc/mkinitcpio.conf.d/vfio-host.conf") is None:
             return self._copies("/etc/modprobe.d/*.conf")
         return dict(self._copies("/etc/udev/rules.d/*-vfio-host-*.rules"), **self._copies("/etc/modprobe.d/*.conf"))
+
+    def _mkinitrd(self):
+        """Of openSUSE's sdbootutil, for the entries of a snapshot (source: install_kernel() there; "bootctl cleanup" removes what no entry loads)."""
+        kernels = os.listdir(f"{self.root}/lib/modules")
+        place, directory = "/boot/efi", "/boot/efi/loader/entries"
+        for name in os.listdir(self.root + directory):
+            text = self.get(f"{directory}/{name}").decode()
+            kernel = re.search(r"^version .*@(.*)$", text, re.MULTILINE).group(1)
+            if kernel not in kernels or self.snapshot not in text:
+                continue
+            ready = self.get(f"/lib/modules/{kernel}/initrd")
+            data = image(self._of_dracut()) if ready is None else ready
+            path = f"/token/{kernel}/initrd-{hashlib.sha1(data).hexdigest()}"
+            if self.get(place + path) is None:
+                self.put(place + path, data)
+            line = " ".join(self.get("/etc/kernel/cmdline").decode().split())
+            text = re.sub(r"(?m)^options .*$", f"options    {line}", text)
+            self.put(f"{directory}/{name}", re.sub(r"(?m)^initrd .*$", f"initrd     {path}", text))
+        texts = [self.get(f"{directory}/{name}").decode() for name in os.listdir(self.root + directory)]
+        for path in glob.glob(f"{self.root}{place}/token/*/initrd-*"):
+            if not any(path[len(self.root + place):] in text for text in texts):
+                os.unlink(path)
 
     def area(self):
         """A new area, as each task has one."""

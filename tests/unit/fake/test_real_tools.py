@@ -200,6 +200,45 @@ class TestSdbootutil:
         assert parse_entry(entry.read_text()) == parse_entry(host.entries()[host.ours])
 
 
+    def test_it_makes_the_same_image(self, tmp_path):
+        """mkinitrd of the fake in fake/images.py beside install_kernel()."""
+        version = "6.13.4-1-default"
+        hosts = [ImageHost(tmp_path / name, "dracut") for name in ("fake", "real")]
+        for host in hosts:
+            host.put(f"/lib/modules/{version}/vmlinuz", "")
+            host.put("/etc/kernel/cmdline", f"root=UUID=1 quiet {host.snapshot}\n")
+            host.put("/etc/udev/rules.d/60-vfio-host-p.rules", "rules\n")
+            host.put(
+                f"/boot/efi/loader/entries/token-{version}-2.conf",
+                f"version    2@{version}\noptions    root=UUID=1 quiet {host.snapshot}\nlinux      /l\ninitrd     /token/{version}/initrd-0\n",
+            )
+        fake, other = hosts
+        script = on_root("sdbootutil", other.root, tmp_path / "sdbootutil").read_text()
+        names = ("create_boot_options", "sedrootflags", "install_kernel", "calc_chksum", "reuse_initrd", "install_with_rollback", "entry_conf_file")
+        shell = "\n".join(function(script, name) for name in names).replace("/lib/modules", f"{other.root}/lib/modules")
+        other._build(str(tmp_path / "built"), other._of_dracut())
+        program(tmp_path / "tools", "dracut", f'cp {tmp_path}/built "${{@: -2:1}}"')
+        program(tmp_path / "tools", "bootctl", "exit 0")
+        (tmp_path / "work").mkdir()
+        done = ran(["bash", "-c", f"""
+            dbg() {{ :; }}; dbg_var() {{ :; }}; dbg_cat() {{ :; }}; info() {{ :; }}; err() {{ echo "$@" >&2; exit 1; }}; reset_rollback() {{ :; }}
+            settle_entry_token() {{ entry_token=token; }}; find_conf_file() {{ return 1; }}; resolve_devicetree_source() {{ :; }}
+            make_free_space_for_kernel() {{ :; }}; add_version_to_title() {{ :; }}; is_transactional() {{ return 1; }}
+            subvol_is_ro() {{ return 1; }}; is_grub2_bls() {{ return 1; }}; get_rootfs() {{ echo UUID=1; }}
+            machine_id=0123 image=vmlinuz arg_no_reuse_initrd=1 boot_root={other.root}/boot/efi tmpdir={tmp_path}/work rollback=()
+            shopt -s nullglob
+            {shell}
+            install_kernel 2 {version}"""], tmp_path / "tools")
+        assert done.returncode == 0, done.stderr
+        fake._mkinitrd()
+        made = [sorted(path.name for path in (Path(host.root) / f"boot/efi/token/{version}").glob("initrd-*")) for host in hosts]
+        assert made[0] == made[1] and len(made[0]) == 1
+        entries = [parse_entry(host.get(f"/boot/efi/loader/entries/token-{version}-2.conf").decode()) for host in hosts]
+        assert [{key: one[key] for key in ("version", "options", "initrd")} for one in entries][0] == {
+            key: entries[1][key] for key in ("version", "options", "initrd")
+        }
+
+
 class TestKernelstub:
     """KernelstubHost of fake/entries.py beside kernelstub's modules."""
 

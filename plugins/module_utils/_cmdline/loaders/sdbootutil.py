@@ -126,6 +126,13 @@ class Sdbootutil(EntryFiles[SdbootutilState]):
             "single blanks, and without | & \\ and what it sets itself (root=), or remove it, then run again" for text in changed
         ]
 
+    def losses(self) -> list[str]:
+        """Sentences of what the tool would not write into the entries as it is, whatever it makes them anew for."""
+        try:
+            return self._lost(self.read(), [])
+        except PlanError as error:
+            return list(error.messages)
+
     def foreign_lost(self, before: Boot[SdbootutilState], after: Boot[SdbootutilState], *, names: Collection[str]) -> list[str]:
         """The entries are made anew of files, which may say more than they had."""
         return made_otherwise(self.name, after, names=[*names, *_TOOLS_OWN])

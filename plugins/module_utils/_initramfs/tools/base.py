@@ -8,8 +8,8 @@
 
 A tool has ``name``; ``found()``; ``config_path``, ``config_mode`` and ``config()``, the text of the one file of ours
 that it needs, None where it needs none; ``images(kernels)``; ``problems(images)``, phrases why it could not build as
-configured; ``build(image, output)``, the command that makes a new image in a file of its own; and ``finish(image)``,
-the commands that the tool or its distribution runs once an image has changed.
+configured; ``build(image, output)``, the command that makes a new image in a file of its own; ``finish(image)``, the
+commands that the tool or its distribution runs once an image has changed; and ``remake()``, in the place of both.
 """
 
 from __future__ import annotations
@@ -133,6 +133,10 @@ class Tool:
 
     def problems(self, images: Sequence[ImageFile]) -> list[str]:
         """Why the tool could not build these images with our configuration."""
+        return []
+
+    def remake(self) -> list[list[str]]:
+        """The commands that make all images anew, of a tool that alone can put them in their places; of any other none."""
         return []
 
     def finish(self, image: ImageFile) -> list[list[str]]:

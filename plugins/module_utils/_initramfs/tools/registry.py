@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.dracut import Dracut
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.initramfs_tools import InitramfsTools
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.mkinitcpio import Mkinitcpio
+from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.sdbootutil import Sdbootutil
 
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import Tool
 
-# In the order of asking: a distribution's own tool first.
-TOOLS: tuple[type[Tool], ...] = (InitramfsTools, Mkinitcpio, Dracut)
+# In the order of asking: a distribution's own tool first, and what has another one build before that.
+TOOLS: tuple[type[Tool], ...] = (InitramfsTools, Mkinitcpio, Sdbootutil, Dracut)
 
 
 __all__ = ("TOOLS",)

@@ -176,7 +176,8 @@ def _modules_load(foreign: Foreign) -> list[Claim]:
     if "system" not in foreign.names(foreignpaths.SYSTEMD):
         texts.append((foreign.text(foreign.root + foreignpaths.ETC_MODULES), foreign.root + foreignpaths.ETC_MODULES))
     # Ours has modules that are declared.
-    return [one for text, path in texts if not path.endswith("/vfio-host.conf") for one in early.modules_load_claims(text, path)]
+    ours = foreign.root + foreignpaths.OUR_MODULES_LOAD
+    return [one for text, path in texts if path != ours for one in early.modules_load_claims(text, path)]
 
 
 def _tuned(foreign: Foreign, text: str, path: str) -> list[Claim]:

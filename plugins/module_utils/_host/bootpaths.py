@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import os
-from typing import IO, TYPE_CHECKING, Optional
+from typing import IO, TYPE_CHECKING, List, Optional
 
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
@@ -56,6 +56,15 @@ class BootPaths:
         data = fs.read_bytes(f"{self.efi}/efivars/{name}-{_LOADER}")
         # Four bytes of attributes, then UTF-16 with its end.
         return None if data is None else data[4:].decode("utf-16-le", "replace").rstrip("\0")
+
+    def is_file(self, path: str) -> bool:
+        """Whether there is a file of this name, or a link to one."""
+        return os.path.isfile(path)
+
+    def below(self, directory: str) -> List[str]:
+        """The paths of the files in a directory and in the directories in it, but for those that are links to directories."""
+        found = [f"{place}/{name}" for place, dummy, names in os.walk(directory) for name in names]
+        return sorted(path for path in found if os.path.isfile(path))
 
     def opened(self, path: str) -> IO[bytes]:
         """A file's bytes, as a stream that can be sought in. Raises OSError."""

@@ -16,6 +16,7 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._host import signals
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, errno_text
+from ansible_collections.vfio.host.plugins.module_utils._host.foreignpaths import OUR_MODULES_LOAD
 
 _LABEL = "security.selinux"
 _UNFINISHED = ".vfio-host-tmp-"
@@ -54,7 +55,7 @@ class Files:
         self.boot_rules = self.root + "/etc/udev/rules.d"
         self.volatile_rules = self.root + "/run/udev/rules.d"
         self.modprobe_conf = self.root + "/etc/modprobe.d/vfio-host.conf"
-        self.modules_load_conf = self.root + "/etc/modules-load.d/vfio-host.conf"
+        self.modules_load_conf = self.root + OUR_MODULES_LOAD
         self.units = self.root + "/etc/systemd/system"
         self.volatile_units = self.root + "/run/systemd/system"
         self.limits = self.root + "/etc/security/limits.d/90-vfio-host.conf"

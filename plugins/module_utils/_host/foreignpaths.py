@@ -70,6 +70,7 @@ ACTIVE_PROFILE = "/etc/tuned/active_profile"
 # Drop-ins of a .link or .network file NAME: NAME.d/*.conf.
 # Where a shell and systemd find a program that is named without a directory, and that no package brings.
 LOCAL_PROGRAMS = ("/usr/local/sbin", "/usr/local/bin")
+OUR_MODULES_LOAD = "/etc/modules-load.d/vfio-host.conf"
 ETC_MODULES, SYSTEMD = "/etc/modules", "/run/systemd"
 NETWORK_PLACES = _in(_SYSTEMD, "systemd/network")
 # What the administrator has put in place; packages have theirs in /usr/lib.
@@ -83,6 +84,6 @@ CRONTABS = ("/etc/crontab", "/etc/cron.d/*", "/var/spool/cron/crontabs/root", "/
 
 
 __all__ = (
-    "ACTIVE_PROFILE", "BACKUPS", "CRONTABS", "ETC_MODULES", "LOCAL_PROGRAMS", "MERGED", "NETWORK_PLACES", "PACKAGED_UNITS", "PATTERNS",
+    "ACTIVE_PROFILE", "BACKUPS", "CRONTABS", "ETC_MODULES", "LOCAL_PROGRAMS", "MERGED", "NETWORK_PLACES", "OUR_MODULES_LOAD", "PACKAGED_UNITS", "PATTERNS",
     "SYSTEMD", "TOLD_ELSEWHERE", "UNITS",
 )

@@ -82,9 +82,8 @@ class SdbootutilHost(EntriesHost):
         assert words == ("update-all-entries",)
         if "sdbootutil" in self.broken:
             return
-        etc = sorted((self.root / "etc/kernel/cmdline.d").glob("*"))
-        usr = [path for path in sorted((self.root / "usr/kernel/cmdline.d").glob("*")) if path.name not in [one.name for one in etc]]
-        paths = [self.root / "etc/kernel/cmdline", *usr, *etc]
+        etc, usr = ([one for one in sorted((self.root / place).glob("[!.]*")) if one.is_file()] for place in ("etc/kernel/cmdline.d", "usr/kernel/cmdline.d"))
+        paths = [self.root / "etc/kernel/cmdline", *(path for path in usr if path.name not in [one.name for one in etc]), *etc]
         lines = [line.strip() for path in paths for line in path.read_text("utf-8", "surrogateescape").split("\n")]
         options = re.sub("[ \t]+", " ", " ".join(line for line in lines if line and not line.startswith("#")))
         options = re.sub(r"^.*((?:initrd|BOOT_IMAGE)=[^ ]*)\s*", r"\1 ", options)

@@ -412,6 +412,7 @@ class TestByReading:
         {"etc/kernel/cmdline": "root=/dev/a\n", "etc/cmdline.d/z.conf": "z\n", "etc/cmdline.d/a.conf": "a\n"},
         {"usr/lib/kernel/cmdline": "root=/dev/a\n", "etc/cmdline.d/z.conf": "#z\nz\n"},
         {"etc/cmdline.d/z.conf": "root=/dev/a z\n", "etc/cmdline.d/z.txt": "no\n"},
+        {"etc/cmdline.d/10-z.conf": "z\n", "etc/cmdline.d/9-a.conf": "root=/dev/a\n", "etc/cmdline.d/d.d/e/f.conf": "f\n", "etc/cmdline.d/.h.conf": "h\n"},
         {"etc/kernel/cmdline": "root=/dev/a\n", "usr/lib/kernel/cmdline": "no\n"}, {},
     ])
     def test_mkinitcpio_makes_a_unified_image_s_line_of_the_same_files_as_its_fake(self, tmp_path, files):

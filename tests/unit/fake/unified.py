@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.unified import command_line
 from ansible_collections.vfio.host.tests.unit.fake.boothost import KERNEL, BootHost
@@ -75,9 +76,19 @@ class PresetHost(UnifiedHost):
         if "mkinitcpio" in self.broken:
             return
         first = [path for path in (self.root / "etc/kernel/cmdline", self.root / "usr/lib/kernel/cmdline") if path.exists()]
-        paths = first[:1] + sorted((self.root / "etc/cmdline.d").glob("*.conf")) or [self.root / "proc/cmdline"]
+        paths = first[:1] + self._dropins() or [self.root / "proc/cmdline"]
         lines = [line for path in paths for line in path.read_text("utf-8", "surrogateescape").split("\n")]
         self._build(" ".join(line for line in lines if line and not line.startswith("#")) + " \n\0")
+
+    def _dropins(self):
+        """By the programs that mkinitcpio has find and sort them."""
+        if not (self.root / "etc/cmdline.d").is_dir():
+            return []
+        found = subprocess.run(
+            "find etc/cmdline.d -xtype f -name '*.conf' -print0 | sort -zVu", shell=True, cwd=self.root, check=True, capture_output=True, text=True,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+        )
+        return [self.root / path for path in found.stdout.split("\0") if path]
 
 
 class UkifyHost(UnifiedHost):

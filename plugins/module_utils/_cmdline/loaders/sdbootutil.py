@@ -80,8 +80,10 @@ class Sdbootutil(EntryFiles[SdbootutilState]):
     def _dropins(self) -> dict[str, str]:
         """Path -> line of the drop-in files; one of /etc takes the place of its namesake (source: create_boot_options() in sdbootutil)."""
         etc, usr = self._paths.cmdline_dropins
-        names = self._files.names(etc)
-        paths = [f"{usr}/{name}" for name in self._files.names(usr) if name not in names] + [f"{etc}/{name}" for name in names]
+        # A shell's wildcard, which fits nothing hidden; of a directory the shell reads nothing.
+        shown = {place: [name for name in self._files.names(place) if not name.startswith(".")] for place in (etc, usr)}
+        paths = [f"{usr}/{name}" for name in shown[usr] if name not in shown[etc]] + [f"{etc}/{name}" for name in shown[etc]]
+        paths = [path for path in paths if self._paths.is_file(path)]
         return {path: _joined(self._files.read(path) or "") for path in paths}
 
     def back(self, boot: Boot[SdbootutilState], record: Record) -> tuple[Goal, list[str]]:

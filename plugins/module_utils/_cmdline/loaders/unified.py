@@ -20,6 +20,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.presets import par
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
 from ansible_collections.vfio.host.plugins.module_utils._boot.tokens import named_token, usual_tokens
 from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line
+from ansible_collections.vfio.host.plugins.module_utils._boot.versionsort import version_sorted
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, against, commented, lost, made_of, made_otherwise, torn
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import parse_record
@@ -123,9 +124,8 @@ class Unified(Backend[UnifiedState]):
 
     def _dropins(self) -> dict[str, str]:
         """Path -> line of the drop-in files that mkinitcpio adds to /etc/kernel/cmdline (source: build_uki() in mkinitcpio)."""
-        place = self._paths.mkinitcpio_dropins
-        paths = [f"{place}/{name}" for name in self._files.names(place) if name.endswith(".conf")]
-        return {path: _joined(self._files.read(path) or "") for path in paths}
+        paths = [path for path in self._paths.below(self._paths.mkinitcpio_dropins) if path.endswith(".conf")]
+        return {path: _joined(self._files.read(path) or "") for path in version_sorted(paths)}
 
     def _of_kernel_install(self) -> list[Built]:
         """The images that kernel-install builds, with layout=uki."""

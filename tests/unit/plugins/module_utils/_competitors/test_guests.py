@@ -153,6 +153,7 @@ def test_a_guest_of_proxmox_binds_vfio_pci_to_what_is_declared_otherwise(host, l
         ("etc/modules-load.d/a.conf", "# x\n;y\n  e1000e\n", 3),
         ("usr/lib/modules-load.d/a.conf", "igb\nvfio-pci\n", None),
         ("etc/modules-load.d/vfio-host.conf", "e1000e\n", None),
+        ("usr/lib/modules-load.d/vfio-host.conf", "e1000e\n", 1),
         ("etc/modules", "e1000e debug=1\n", 1),
         ("etc/dracut.conf.d/a.conf", '# force_drivers+=" e1000e "\n', None),
         ("etc/dracut.conf.d/a.conf", 'add_drivers+=" e1000e "\n', None),

@@ -209,6 +209,13 @@ class TestSdbootutil:
         with pytest.raises(PlanError, match="iommu=off is set in"):
             take(host, check=True)
 
+    def test_what_the_tool_s_wildcard_and_its_shell_leave_out_does_not_count(self, tmp_path):
+        host = SdbootutilHost(tmp_path)
+        host.write("etc/kernel/cmdline.d/.a.conf.swp", "iommu=off\n")
+        host.write("etc/kernel/cmdline.d/sub/a.conf", "iommu=off\n")
+        assert take(host)["changed"]
+        assert "iommu=off" not in host.boots()
+
     def test_what_a_drop_in_says_too_stays_when_ours_is_taken_back(self, tmp_path):
         host = SdbootutilHost(tmp_path)
         host.write("etc/kernel/cmdline.d/a.conf", "iommu=pt\n")

@@ -121,6 +121,21 @@ def test_a_drop_in_against_the_wish_is_named_before_anything_is_built(tmp_path):
     assert len(host.calls) == calls
 
 
+def test_drop_ins_count_in_the_tool_s_order_and_in_directories_too(tmp_path):
+    host = PresetHost(tmp_path)
+    for name, text in {"10-b.conf": "b", "9-a.conf": "a", "sub/deep/c.conf": "c", ".h.conf": "h"}.items():
+        host.write(f"etc/cmdline.d/{name}", text + "\n")
+    host.do_mkinitcpio("-p", "linux")
+    before = host.boots()
+    take(host)
+    assert host.boots() == "root=/dev/vda2 ro quiet iommu=pt h a b c"
+    assert give_back(host)["changed"] and host.boots() == before
+    host.write("etc/cmdline.d/sub/deep/c.conf", "iommu=off\n")
+    host.do_mkinitcpio("-p", "linux")
+    with pytest.raises(PlanError, match="iommu=off is set in .*/etc/cmdline.d/sub/deep/c.conf"):
+        take(host, check=True)
+
+
 def test_what_a_drop_in_says_too_stays_when_ours_is_taken_back(tmp_path):
     host = PresetHost(tmp_path)
     host.write("etc/cmdline.d/a.conf", "iommu=pt\n")

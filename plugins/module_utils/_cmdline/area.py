@@ -23,6 +23,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import B
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 
 if TYPE_CHECKING:
+    from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.registry import AnyBackend
     from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
     from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
@@ -71,9 +72,14 @@ class CmdlineArea:
         boot = backend.read()
         paths = [*boot.files, backend.record, *backend.made()]
         return replace(
-            state, backend=backend, boot=boot, record=backend.record, kept=self._files.read(backend.record),
+            state, backend=backend, boot=boot, is_elsewhere=self._is_elsewhere(backend, state), record=backend.record, kept=self._files.read(backend.record),
             read_only=tuple(path for path in dict.fromkeys(paths) if self._files.is_read_only(path)),
         )
+
+    def _is_elsewhere(self, backend: AnyBackend, state: State) -> bool:
+        """Whether the running kernel lacks the word that its loader gives to each: Xen's has it for Xen, and on POWER Petitboot reads GRUB's menu."""
+        is_plain = self._fs.machine in ("x86_64", "aarch64") and not self._fs.exists(f"{self._fs.proc}/xen")
+        return bool(backend.word) and is_plain and not state.running.named(backend.word)
 
     def apply(self, plan: CmdlinePlan, journal: Journal) -> CmdlinePlan:
         """The plan as carried out, what boots next read again. Raises ApplyError."""

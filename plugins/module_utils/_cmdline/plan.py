@@ -69,7 +69,7 @@ class State:
 
     The rest comes with a plan that needs it. ``backend``, ``boot``: of the boot loader, and its state; ``record``, ``kept``: path and text
     of the file that keeps what was set, None: it is absent. ``refused``: why there is no boot loader to ask, sentences. ``read_only``: of the
-    files that a change or a tool may write, those that cannot be.
+    files that a change or a tool may write, those that cannot be. ``is_elsewhere``: the running kernel lacks the word that this loader gives.
     """
 
     running: Line
@@ -81,6 +81,7 @@ class State:
     kept: str | None = None
     refused: tuple[str, ...] = ()
     read_only: tuple[str, ...] = ()
+    is_elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,12 @@ class CmdlinePlan:
         """What the tools will bring along that no task asked for."""
         said = [*self.change.warnings, *(argument["reason"] for argument in self.undeclared), *self.unread]
         said += [warning for warning in self.noticed if warning not in said]
+        backend = self.state.backend
+        if self.state.is_elsewhere and backend is not None and self._pending():
+            said.append(
+                f"the running kernel has no {backend.word}=, which GRUB gives to each kernel that it starts: where something else boots this host "
+                "(the firmware by an entry of its own, a hypervisor with a kernel of its own), what is set here has no effect: set it there"
+            )
         boot = self.state.boot
         if not self.change.commands or not boot.source:
             return said

@@ -46,10 +46,23 @@ class BootPaths:
         self.ostree_booted = self.root + "/run/ostree-booted"
         self.machine_id = etc + "/machine-id"
         # Where the EFI system partition and the boot partition are mounted, by custom.
-        self.boots = [self.root + place for place in ("/efi", "/boot/efi", "/boot")]
+        self.boot_places = [self.root + place for place in ("/efi", "/boot/efi", "/boot")]
         self.boot = boot
         self.cmdline_record = self.root + "/var/lib/vfio-host/kernel-cmdline"
         self.modules = self.root + "/lib/modules"
+
+    @property
+    def boots(self) -> List[str]:
+        """Those of them that are not another one again, by a link or a mount of the same."""
+        found = {}
+        for place in self.boot_places:
+            try:
+                status = os.stat(place)
+            except OSError:
+                found[place] = place  # nothing is read there
+            else:
+                found.setdefault(f"{status.st_dev} {status.st_ino}", place)
+        return list(found.values())
 
     def loader_text(self, fs: Sysfs, name: str) -> Optional[str]:
         """The text of a variable of the Boot Loader Interface; None where the loader or stub of this boot left none."""

@@ -52,6 +52,8 @@ class Backend(Generic[More]):
 
     name = ""
     looked_for = ""
+    # The name of an argument that the loader gives to each kernel that it starts; empty: it gives none.
+    word = ""
     # Characters that the tool or the loader would not carry to the kernel as they are:
     # (characters, whether inside quotes too, who would not).
     forbidden: tuple[tuple[str, bool, str], ...] = ()

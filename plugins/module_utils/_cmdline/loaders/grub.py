@@ -61,6 +61,7 @@ class Grub(Backend[GrubState]):
     """GRUB with update-grub, grub-mkconfig or grub2-mkconfig."""
 
     name = "grub"
+    word = "BOOT_IMAGE"
     looked_for = (
         "GRUB (grub-mkconfig and /boot/grub/grub.cfg, or grub2-mkconfig and /boot/grub2/grub.cfg, without blscfg)"
     )

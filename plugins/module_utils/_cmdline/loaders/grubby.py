@@ -61,6 +61,7 @@ class Grubby(Backend[GrubbyState]):
     """grubby."""
 
     name = "grubby"
+    word = "BOOT_IMAGE"
     looked_for = "grubby with entries below /boot/loader/entries"
     forbidden = (("$`\\'*?[]^&|;(){}<>!\"", True, "grubby, a shell script around sed,"),)
     edits_entries = True

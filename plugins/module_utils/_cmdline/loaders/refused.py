@@ -64,9 +64,12 @@ _LOADERS = (
     ("syslinux", ("/boot/syslinux/syslinux.cfg", "/boot/syslinux.cfg"), "the append lines there"),
     (
         "Limine", (
-            "/boot/limine.conf", "/boot/limine/limine.conf", "/boot/EFI/limine/limine.conf", "/boot/efi/limine.conf", "/efi/limine.conf",
-            "/etc/default/limine",
-        ), "the cmdline lines there",
+            "/etc/default/limine", "/boot/limine.conf", "/boot/limine/limine.conf",
+            *(
+                f"{place}/{way}limine.conf"
+                for place in ("/efi", "/boot/efi", "/boot") for way in ("", "limine/", "EFI/limine/", "EFI/BOOT/", "EFI/arch-limine/")
+            ),
+        ), "the cmdline lines there, or KERNEL_CMDLINE in /etc/default/limine where limine-mkinitcpio or another tool writes them",
     ),
     (
         "rEFInd", ("/boot/refind_linux.conf", "/boot/EFI/refind", "/boot/efi/EFI/refind", "/efi/EFI/refind"),
@@ -130,6 +133,12 @@ def other_loaders(fs: Sysfs, paths: BootPaths) -> list[str]:
     return [f"{name} ({evidence}) is not set up by this collection: set arguments in {where}" for name, evidence, where in loaders if evidence]
 
 
+def told_loader(info: str | None) -> list[str]:
+    """A sentence of where the loader takes arguments that calls itself ``info``; none of one that is not known."""
+    said = (info or "").lower()
+    return [f"set arguments in {where}" for name, dummy, where in _LOADERS if said.startswith(name.lower())]
+
+
 def own_entries(fs: Sysfs, paths: BootPaths) -> list[str]:
     """A sentence where the firmware may have booted this host without a loader, which would say its name."""
     if not fs.names(f"{paths.efi}/efivars") or paths.loader_text(fs, "LoaderInfo") is not None:
@@ -149,4 +158,4 @@ def _named(files: Files, paths: BootPaths, ids: Collection[str]) -> str | None:
     return f"ID={match.group(1)} in os-release" if match and match.group(1) in ids else None
 
 
-__all__ = ("other_loaders", "own_entries", "refuse_ostree", "refuse_system", "refuse_writer")
+__all__ = ("other_loaders", "own_entries", "refuse_ostree", "refuse_system", "refuse_writer", "told_loader")

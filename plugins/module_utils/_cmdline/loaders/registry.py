@@ -21,6 +21,7 @@ from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.refused
     own_entries,
     refuse_ostree,
     refuse_system,
+    told_loader,
 )
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.sdbootutil import Sdbootutil
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.systemd_boot import SystemdBoot
@@ -68,7 +69,7 @@ def find(edges: Edges) -> AnyBackend:
             *own_entries(fs, paths),
             "declare no arguments for this host, and set them where they come from, such as a PXE server or what starts a virtual machine"
         ]
-        hint = [f"the firmware says that {info} booted this host{_unmounted(info, paths)}"] if info else []
+        hint = [f"the firmware says that {info} booted this host{_unmounted(info, paths)}", *told_loader(info)] if info else []
         raise PlanError("; ".join(["no boot loader found that this module knows", *hint, *others, f"looked for: {wanted}"]))
     fitting = [backend for backend, said, dummy in backends if _may_have_booted(said, info, fs, paths)]
     if len(fitting) == 1:
@@ -77,7 +78,7 @@ def find(edges: Edges) -> AnyBackend:
     if not fitting:
         raise PlanError(
             f"found {seen}, but the firmware says that {info or 'another loader'} booted this host, which is not "
-            f"set up here{_unmounted(info, paths)}"
+            f"set up here{_unmounted(info, paths)}" + "".join(f"; {where}" for where in [*told_loader(info), *own_entries(fs, paths)])
         )
     raise PlanError(
         f"more than one boot loader found, and nothing says which one boots: {seen}; remove what is not used"
@@ -88,7 +89,7 @@ def _unmounted(info: str | None, paths: BootPaths) -> str:
     """What to do where the loader is one that is known here: its partition may not be mounted."""
     if not any(said is not None and (info or "").startswith(said) for dummy, said in _LOADERS):
         return ""
-    return f": where its partition is not mounted, mount it at {', '.join(place[len(paths.root):] for place in paths.boots[:-1])} or /boot"
+    return f": where its partition is not mounted, mount it at {', '.join(place[len(paths.root):] for place in paths.boot_places[:-1])} or /boot"
 
 
 def _may_have_booted(said: str | None, info: str | None, fs: Sysfs, paths: BootPaths) -> bool:

@@ -17,6 +17,7 @@ from ansible_collections.vfio.host.tests.unit.fake.bootloaders import (
     GrubbyHost,
     GrubHost,
     OstreeHost,
+    SystemdBootHost,
 )
 
 
@@ -49,6 +50,8 @@ def test_a_system_that_is_declared_elsewhere_is_refused_whatever_boots_it(tmp_pa
     ("boot/extlinux/extlinux.conf", "extlinux or U-Boot"),
     ("boot/syslinux/syslinux.cfg", "syslinux"),
     ("boot/limine.conf", "Limine"),
+    ("efi/EFI/BOOT/limine.conf", "Limine"),
+    ("boot/efi/limine/limine.conf", "Limine"),
     ("boot/refind_linux.conf", "rEFInd"),
     ("boot/firmware/cmdline.txt", "Raspberry Pi"),
     ("etc/zfsbootmenu/config.yaml", "org.zfsbootmenu:commandline"),
@@ -103,3 +106,23 @@ def test_grub_is_not_set_up_where_another_loader_booted(tmp_path, said):
     host.write("sys/firmware/efi/efivars/x", "")
     host.loader_variable("LoaderInfo", said)
     assert f"the firmware says that {said} booted this host" in refusal(host)
+
+
+@pytest.mark.parametrize("kind", [BootHost, GrubHost])
+@pytest.mark.parametrize("info, words", [
+    ("rEFInd 0.14.0.2", "the second column of /boot/refind_linux.conf"), ("Limine 9.2.0", "the cmdline lines there"),
+])
+def test_a_loader_that_says_its_name_is_refused_with_the_place_of_its_arguments(tmp_path, kind, info, words):
+    class Host(kind):
+        efi = True
+        loader_info = info
+
+    said = refusal(Host(tmp_path))
+    assert f"the firmware says that {info} booted this host" in said and words in said
+
+
+def test_a_loader_that_is_left_where_the_firmware_starts_the_kernel_is_refused_with_the_place_of_its_arguments(tmp_path):
+    class Host(SystemdBootHost):
+        loader_info = None
+
+    assert "efibootmgr --unicode" in refusal(Host(tmp_path))

@@ -95,6 +95,27 @@ def test_a_partition_that_is_not_mounted_is_told_to_be(tmp_path, kind):
     assert "where its partition is not mounted, mount it at /efi, /boot/efi or /boot" in str(caught.value)
 
 
+@pytest.mark.parametrize("line, warned", [
+    ("root=/dev/vda2 ro quiet", True), ("root=/dev/vda2 ro quiet iommu=pt", False), ("BOOT_IMAGE=/boot/vmlinuz root=/dev/vda2 ro quiet", False),
+])
+@pytest.mark.parametrize("kind", [GrubHost, GrubbyHost])
+def test_a_kernel_that_grub_has_not_started_is_told_until_it_has_the_arguments(tmp_path, kind, line, warned):
+    host = kind(tmp_path)
+    host.write("proc/cmdline", line + "\n")
+    for dummy in range(2):
+        assert any("no BOOT_IMAGE=" in one for one in run(host).warnings) == warned
+    (tmp_path / "proc/xen").mkdir()
+    assert not any("no BOOT_IMAGE=" in one for one in run(host).warnings)
+
+
+def test_two_ways_to_one_partition_are_one(tmp_path):
+    host = SystemdBootHost(tmp_path)
+    (tmp_path / "efi").symlink_to("boot/efi")
+    assert [name for name, dummy in run(host).state.boot.entries] == [
+        f"{tmp_path}/efi/loader/entries/lab-{version}.conf" for version in sorted(host.versions)
+    ]
+
+
 def test_a_grub_that_takes_its_entries_from_files_is_not_grub_mkconfigs(tmp_path):
     host = GrubHost(tmp_path)
     host.write("boot/grub/grub.cfg", "insmod blscfg\nblscfg\n")

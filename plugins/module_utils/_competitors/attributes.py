@@ -78,6 +78,20 @@ def tuned_claims(text: str, path: str, *, is_active: bool) -> list[Claim]:
     return [claim if is_active else replace(claim, is_sure=False) for claim in found if claim is not None]
 
 
+def tuned_scripts(text: str, path: str) -> list[tuple[str, str]]:
+    """(path of the file and line, path of the script) of each script of a profile, which is below the profile where it is no absolute path
+    (source: tuned/plugins/plugin_script.py).
+    """
+    settings = ini.parse(text, path)
+    kinds = {one.number: one.value for one in settings if one.name == "type"}
+    place = path.rpartition("/")[0]
+    values = [
+        (one.where, one.value.replace("${i:PROFILE_DIR}", place))
+        for one in settings if one.name == "script" and kinds.get(one.number, one.section) == "script" and one.value
+    ]
+    return [(where, value if value.startswith("/") else f"{place}/{value}") for where, value in values]
+
+
 def driverctl_claims(text: str, path: str, *, name: str) -> list[Claim]:
     """A file with the driver of a device. Its ``name`` is the device's address, in newer versions with the bus before it."""
     driver, address = trimmed(text), name[len("pci-"):] if name.startswith("pci-") else name
@@ -101,4 +115,4 @@ def _is_one_of(addresses: set[str]) -> Fits:
     return lambda target: target.address in addresses
 
 
-__all__ = ("dpdk_claims", "driverctl_claims", "sysctl_claims", "sysfs_conf_claims", "tmpfiles_claims", "tuned_claims")
+__all__ = ("dpdk_claims", "driverctl_claims", "sysctl_claims", "sysfs_conf_claims", "tmpfiles_claims", "tuned_claims", "tuned_scripts")

@@ -30,6 +30,7 @@ _DRACUT = re.compile(
     r"""^[ \t]*(?:export[ \t]+)?(force_drivers|kernel_cmdline)[ \t]*\+?=[ \t]*("[^"]*"|'[^']*'|[^\s]*)""", re.MULTILINE
 )
 _PRELOADED = "rd.driver.pre="
+_OPENRC = re.compile(r"""^[ \t]*(modules(?:_\d\w*)?)=("[^"]*"|'[^']*'|\S*)""", re.MULTILINE)
 _ARRAY = re.compile(r"""^\s*MODULES\s*\+?=\s*(\([^)]*\)|"[^"]*"|'[^']*')""", re.MULTILINE)
 
 
@@ -56,7 +57,7 @@ def modules_load_claims(text: str, path: str) -> list[Claim]:
 
 
 def initramfs_tools_claims(text: str, path: str) -> list[Claim]:
-    """/etc/initramfs-tools/modules: a module a line, with its options."""
+    """/etc/initramfs-tools/modules and files of packages like it: a module a line, with its options."""
     claims: list[Claim] = []
     for number, line in enumerate(text.split("\n"), 1):
         words = words_of(line.partition("#")[0])
@@ -69,6 +70,16 @@ def initramfs_tools_claims(text: str, path: str) -> list[Claim]:
                 named = ids_in(option[len("ids="):].replace(",", " , "))
                 claims.append(Claim(where, NEW_ID, "vfio-pci", f"'{' '.join(words)}'", _named(named)))
     return claims
+
+
+def openrc_claims(text: str, path: str) -> list[Claim]:
+    """``modules="e1000e"`` and ``modules_6_12="e1000e"``: OpenRC loads these before udev handles all devices, or after (source: its
+    conf.d/modules).
+    """
+    return [
+        claim for one in _OPENRC.finditer(text)
+        for claim in _modules(f"{path}:{text.count(chr(10), 0, one.start(1)) + 1}", words_of(one.group(2).strip("\"'")), one.group(1))
+    ]
 
 
 def mkinitcpio_claims(text: str, path: str) -> list[Claim]:
@@ -93,4 +104,4 @@ def _named(ids: set[tuple[str, str]]) -> Fits:
     return lambda target: (target.ids["vendor"], target.ids["device"]) in ids
 
 
-__all__ = ("dracut_claims", "initramfs_tools_claims", "mkinitcpio_claims", "modules_load_claims")
+__all__ = ("dracut_claims", "initramfs_tools_claims", "mkinitcpio_claims", "modules_load_claims", "openrc_claims")

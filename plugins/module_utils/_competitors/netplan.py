@@ -151,8 +151,24 @@ def nmstate_claims(text: str, path: str, *, note: Note) -> list[Claim]:
     return claims
 
 
+def vf_list_claims(text: str, path: str) -> list[Claim]:
+    """The Claims of a list of interfaces with their numbers of VFs: ``numvfs`` of the ``name`` above it, or ``num_vfs`` below the interface
+    (source: sriov_config.py of os-net-config; README of sriov-netplan-shim).
+    """
+    claims: list[Claim] = []
+    above = ""
+    for number, indent, key, value in _lines(text):
+        if indent is not None and key == "name":
+            above = value
+        elif indent is not None and key in ("numvfs", "num_vfs"):
+            claims.append(Claim(f"{path}:{number}", NUMBER, value, f"{key}: {value}", _of_interface(above), _SAME, is_sure=False))
+        elif indent is not None and not value:
+            above = key
+    return claims
+
+
 def _of_interface(name: str | None) -> Fits:
     return lambda target: by_interface(target, [name]) if name else None
 
 
-__all__ = ("netplan_claims", "nmstate_claims")
+__all__ = ("netplan_claims", "nmstate_claims", "vf_list_claims")

@@ -182,7 +182,19 @@ def _modules_load(foreign: Foreign) -> list[Claim]:
 
 def _tuned(foreign: Foreign, text: str, path: str) -> list[Claim]:
     active = words(foreign.text(foreign.root + foreignpaths.ACTIVE_PROFILE))
-    return attributes.tuned_claims(text, path, is_active=path.split("/")[-2] in active)
+    is_active = path.split("/")[-2] in active
+    found = attributes.tuned_claims(text, path, is_active=is_active)
+    for where, name in attributes.tuned_scripts(text, path):
+        script = name[len(foreign.root):] if foreign.root and name.startswith(foreign.root + "/") else name
+        claims = shell.claims(f"{script} start", where, first=0, script=foreign.script)
+        found += claims if is_active else [replace(one, is_sure=False) for one in claims]
+    return found
+
+
+def _vf_list(text: str, path: str) -> list[Claim]:
+    from ansible_collections.vfio.host.plugins.module_utils._competitors import netplan
+
+    return netplan.vf_list_claims(text, path)
 
 
 def _libvirt(foreign: Foreign, text: str, path: str) -> list[Claim]:
@@ -215,6 +227,7 @@ ROWS: tuple[Callable[[Foreign], list[Claim]], ...] = (
     lambda foreign: networkd.network_claims(_with_dropins(foreign, foreignpaths.NETWORK)),
     _netplan,
     _each(foreignpaths.NMSTATE, _nmstate),
+    _each(foreignpaths.VF_LISTS, lambda dummy, text, path: _vf_list(text, path)),
     _each(foreignpaths.KEYFILE, lambda dummy, text, path: networks.keyfile_claims(text, path)),
     _each(foreignpaths.NM_CONF, lambda dummy, text, path: networks.device_claims(text, path)),
     _each(foreignpaths.IFCFG, lambda foreign, text, path: networks.ifcfg_claims(text, path, script=foreign.script)),
@@ -232,6 +245,7 @@ ROWS: tuple[Callable[[Foreign], list[Claim]], ...] = (
     _each(foreignpaths.DRACUT, lambda dummy, text, path: early.dracut_claims(text, path)),
     _each(foreignpaths.INITRAMFS_TOOLS, lambda dummy, text, path: early.initramfs_tools_claims(text, path)),
     _modules_load,
+    _each(foreignpaths.OPENRC, lambda dummy, text, path: early.openrc_claims(text, path)),
     _each(foreignpaths.MKINITCPIO, lambda dummy, text, path: early.mkinitcpio_claims(text, path)),
 )
 

@@ -25,6 +25,7 @@ NETPLAN, NMSTATE, KEYFILE, NM_CONF, IFCFG, IFUPDOWN = "netplan", "nmstate", "key
 SYSFS_CONF, SYSCTL, TUNED, SCRIPT, DRIVERCTL, DPDK = "sysfs_conf", "sysctl", "tuned", "script", "driverctl", "dpdk"
 LIBVIRT, NOVA, PROXMOX, PROXMOX_MAPPING = "libvirt", "nova", "proxmox", "proxmox_mapping"
 DRACUT, INITRAMFS_TOOLS, MKINITCPIO, MODULES_LOAD = "dracut", "initramfs_tools", "mkinitcpio", "modules_load"
+OPENRC, VF_LISTS = "openrc", "vf_lists"
 
 # (sources: udev(7), systemd.link(5), tmpfiles.d(5), netplan(5), NetworkManager.conf(5), nmstate.service(8), sysfs.conf(5),
 # initramfs-tools(7), dracut.conf(5), mkinitcpio.conf(5))
@@ -52,6 +53,8 @@ PATTERNS = {
         # As the hook helper of many guides has them: guest, operation, sub-operation.
         "/etc/libvirt/hooks/*.d/*/*/*/*", "/var/lib/cloud/scripts/per-boot/*",
     ),
+    # Of TripleO's os-net-config and of the OpenStack charms, each with a service that reads it at boot.
+    VF_LISTS: ("/var/lib/os-net-config/sriov_config.yaml", "/etc/sriov-netplan-shim/interfaces.yaml"),
     DRIVERCTL: ("/etc/driverctl.d/*",),
     DPDK: ("/etc/dpdk/interfaces",),
     LIBVIRT: tuple(f"/etc/libvirt/{kind}/*.xml" for kind in ("qemu", "qemu/networks", "libxl", "ch")),
@@ -59,7 +62,9 @@ PATTERNS = {
     PROXMOX: ("/etc/pve/qemu-server/*.conf",),
     PROXMOX_MAPPING: ("/etc/pve/mapping/pci.cfg",),
     DRACUT: ("/etc/dracut.conf",) + _in(("/etc", "/usr/lib/dracut"), "dracut.conf.d/*.conf"),
-    INITRAMFS_TOOLS: ("/etc/initramfs-tools/modules",),
+    # As mkinitramfs reads them (source: the loop over CONFDIR/modules there).
+    INITRAMFS_TOOLS: ("/etc/initramfs-tools/modules", "/usr/share/initramfs-tools/modules.d/*"),
+    OPENRC: ("/etc/conf.d/modules",),
     MODULES_LOAD: _in(_SYSTEMD, "modules-load.d/*.conf"),
     MKINITCPIO: ("/etc/mkinitcpio.conf", "/etc/mkinitcpio.conf.d/*.conf"),
 }

@@ -319,3 +319,13 @@ def test_a_profile_of_tuned_is_told_of_its_cards_and_may_be_out_of_force(host, s
     assert heads(of_vfs(host, {path: text.format(4)})) == ([(f"/{path}:{line}", True)] if told else [])
     assert heads(of_vfs(host, {"etc/tuned/active_profile": "balanced vfs\n"})) == ([(f"/{path}:{line}", False)] if told else [])
     assert of_vfs(host, {path: text.format(7)}) == []
+
+
+@pytest.mark.parametrize("name", ["script.sh", "${i:PROFILE_DIR}/script.sh", "/etc/tuned/vfs/script.sh"])
+@pytest.mark.parametrize("active", ["vfs", "balanced"])
+def test_a_script_of_a_profile_of_tuned_is_told(host, name, active):
+    files = {
+        "etc/tuned/vfs/tuned.conf": f"[main]\nsummary=x\n[script]\nscript={name}\n", "etc/tuned/active_profile": f"{active}\n",
+        "etc/tuned/vfs/script.sh": Script("#!/bin/bash\necho 4 > /sys/class/net/enp1s0/device/sriov_numvfs\n"),
+    }
+    assert heads(of_vfs(host, files)) == [("/etc/tuned/vfs/script.sh:2", True)]

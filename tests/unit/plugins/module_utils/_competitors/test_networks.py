@@ -265,3 +265,14 @@ def test_what_interfaces_sources_is_read(host):
     text = "iface enp1s0 inet manual\n  up echo 4 > /sys/bus/pci/devices/0000:01:00.0/sriov_numvfs\n"
     files = {INTERFACES: "source /etc/net/*.cfg\n", "etc/net/a.cfg": text, "etc/network/interfaces.d/b": text}
     assert heads(of_vfs(host, files)) == [("/etc/network/interfaces.d/b:2", False), ("/etc/net/a.cfg:2", False)]
+
+
+@pytest.mark.parametrize(("path", "text", "expected"), [
+    ("var/lib/os-net-config/sriov_config.yaml", "- device_type: pf\n  link_mode: legacy\n  name: enp1s0\n  numvfs: 4\n", [4]),
+    ("var/lib/os-net-config/sriov_config.yaml", "- device_type: pf\n  name: enp9s0\n  numvfs: 4\n", []),
+    ("var/lib/os-net-config/sriov_config.yaml", "- device_type: pf\n  name: enp1s0\n  numvfs: 7\n", []),
+    ("etc/sriov-netplan-shim/interfaces.yaml", "interfaces:\n    enp9s0:\n        num_vfs: 2\n    enp1s0:\n        num_vfs: 64\n", [5]),
+    ("etc/sriov-netplan-shim/interfaces.yaml", "interfaces: {}\n", []),
+])
+def test_a_list_of_numbers_that_a_service_sets_at_boot_is_told(host, path, text, expected):
+    assert heads(of_vfs(host, {path: text})) == [(f"/{path}:{line}", True) for line in expected]

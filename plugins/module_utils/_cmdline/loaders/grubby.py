@@ -301,6 +301,9 @@ def _damaged(boot: Boot[GrubbyState], goal: Goal, remove: list[str], add: list[s
             for word in wish.unwanted(parse(entry.beside or ""))
         ]
         line = entry.line or ""
+        if add and any(word.text == "--" for word in parse(line).words):
+            problems.append(f"{place} has a bare --, behind which grubby adds arguments, and what follows that is init's: remove it, then run again")
+            continue
         left = foreign(edited(line, remove=remove, add=add), names)
         torn = [
             text for text in foreign(line, names) if text not in left or (entry.text is not None and set("&\\") & set(text))

@@ -278,3 +278,11 @@ def test_entries_for_rescue_and_of_others_stay_to_the_byte_whatever_fails(tmp_pa
     assert [call[1] for call in host.calls if call[0] == "grubby"][-2:] == ["--update-kernel=1", "--update-kernel=2"]
     run(host, None, False)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("line", ["ro -- x", "ro quiet --", "ro iommu=off -- quiet"])
+def test_a_line_on_which_what_is_added_would_be_inits_is_refused_before(kind, tmp_path, line):
+    host = kind(tmp_path, line)
+    with pytest.raises(PlanError, match="has a bare --, behind which grubby adds arguments"):
+        take(host, check=True)
+    assert host.calls == []

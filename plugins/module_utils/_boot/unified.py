@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _COFF = struct.Struct("<HHIIIHH")
 _SECTION = struct.Struct("<8sIIIIIIHHI")
+# Of the two kinds of programs: where the place and the size of their signatures are.
+_CERTIFICATES = {0x10B: 96 + 4 * 8, 0x20B: 112 + 4 * 8}
 _MANY = 96
 _LONGEST = 1 << 16
 
@@ -60,6 +62,17 @@ def command_line(stream: IO[bytes], *, is_addon: bool = False) -> str | None:
     return data.split(b"\0")[0].decode("utf-8", "surrogateescape").strip(" \n\t")
 
 
+def is_signed(stream: IO[bytes]) -> bool:
+    """Whether a program for the firmware has a signature, which firmware with Secure Boot asks for (source: PE Format, Certificate Table).
+    Raises NotUnified.
+    """
+    (start,) = struct.unpack("<I", _taken(stream, 0x3C, 4))
+    length = _COFF.unpack(_taken(stream, start + 4, _COFF.size))[5]
+    optional = _taken(stream, start + 4 + _COFF.size, length)
+    place = _CERTIFICATES.get(int.from_bytes(optional[:2], "little"))
+    return place is not None and any(optional[place + 4:place + 8])
+
+
 def _taken(stream: IO[bytes], offset: int, length: int) -> bytes:
     """``length`` bytes from ``offset`` on. Raises NotUnified where the file ends before."""
     stream.seek(offset)
@@ -69,4 +82,4 @@ def _taken(stream: IO[bytes], offset: int, length: int) -> bytes:
     return data
 
 
-__all__ = ("NotUnified", "command_line", "sections")
+__all__ = ("NotUnified", "command_line", "is_signed", "sections")

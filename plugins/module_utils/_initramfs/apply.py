@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line
+from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line, is_signed
 from ansible_collections.vfio.host.plugins.module_utils._core.resources import Commands, Image
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text, last_words
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.image import Unreadable, findings, is_unified, read_image
@@ -107,6 +107,17 @@ class Builder:
                 return [f"cannot be read: {error}"]
         return [] if lines[0] == lines[1] else [f"has the command line {lines[1]!r} inside, and the one before has {lines[0]!r}"]
 
+    def _unsigned(self, old: str, new: str) -> list[str]:
+        """Why firmware would not start a unified kernel image any more: phrases. Only hooks that follow a build sign it."""
+        signed = []
+        for path in (old, new):
+            try:
+                with self._paths.opened(path) as stream:
+                    signed.append(is_signed(stream))
+            except (OSError, NotUnified):
+                return []  # what cannot be read is told elsewhere, or is replaced for that
+        return ["has no signature, and the one before has: have a hook in /etc/initcpio/post sign it"] if signed == [True, False] else []
+
     def _faults(self, plan: ImagePlan, path: str) -> list[str]:
         """Why an image is not good: phrases."""
         try:
@@ -127,7 +138,7 @@ class Builder:
             self._paths.replace(path, output)
         self._finish(image)
         for path in (image.path,) + image.copies:
-            faults = self._faults(plan, path)
+            faults = self._faults(plan, path) + (self._unsigned(olds[path], path) if image.is_unified else [])
             if faults:
                 raise ApplyError(f"{path}, read back, {'; '.join(faults)}")
         self._paths.drop_old(image.path)

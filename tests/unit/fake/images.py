@@ -53,7 +53,7 @@ class ImageHost:
 
     ``complaints``: a program's name -> what it says when it fails, or a function of its words that gives its result;
     ``hostonly``, ``uefi``: these settings of dracut's configuration; ``snapshot``: what entries have that sdbootutil makes anew;
-    ``log``: the commands that were run; ``reads``: how often the last task opened an image.
+    ``log``: the commands that were run; ``environment``: what the last one of "env" was given; ``reads``: how often the last task opened an image.
     """
 
     def __init__(self, root, tool="initramfs-tools"):
@@ -66,6 +66,7 @@ class ImageHost:
         self.paths.opened = self._opened
         self.hostonly = True
         self.uefi = False
+        self.environment = []
         self.snapshot = "rootflags=subvol=@/.snapshots/2/snapshot"
         for directory in ("/boot", "/var/tmp", "/run", "/usr/bin", "/etc"):
             os.makedirs(self.root + directory)
@@ -115,7 +116,8 @@ class ImageHost:
     def _run(self, words):
         words = list(words)
         if words[0] == "env":
-            words = words[2:]
+            self.environment = [word for word in words[1:] if re.match(r"\w+=", word)]
+            words = words[1 + len(self.environment):]
         name = os.path.basename(words[0])
         if words[1:] == ["--help"]:
             return 0, "--nopost", ""

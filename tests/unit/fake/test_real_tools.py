@@ -23,6 +23,8 @@ from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentr
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubbytext import parse_info
 from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.image import is_unified
+from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import ImageFile
+from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.mkinitcpio import Mkinitcpio
 from ansible_collections.vfio.host.tests.unit.fake.bootloaders import (
     KERNEL,
     GrubbyHost,
@@ -427,6 +429,27 @@ class TestByReading:
         stubs = "warning() { :; }\nquiet() { :; }\nerror() { :; }\nuki_add_section() { cat \"$2\"; }\n"
         done = ran(["bash", "-c", f"{stubs}{function(text, 'want_file')}\nmake() {{ local cmdline=\n{parts}\n}}\nmake"], tmp_path)
         assert done.stdout.partition("\0")[0].strip(" \n") == fake.boots(), done.stderr
+
+
+    def test_mkinitcpio_runs_the_same_hooks_with_the_same_words(self, tmp_path):
+        host, text = ImageHost(tmp_path / "root", "mkinitcpio"), real("mkinitcpio").read_text()
+        host.put(f"/lib/modules/{KERNEL}/pkgbase", "linux\n")
+        for place, name, mode in (
+            ("/etc/initcpio/post", "z", 0o755), ("/etc/initcpio/post", "masked", 0o644), ("/etc/initcpio/post", "both", 0o755),
+            ("/usr/lib/initcpio/post", "a", 0o755), ("/usr/lib/initcpio/post", "masked", 0o755), ("/usr/lib/initcpio/post", "both", 0o755),
+        ):
+            host.put(f"{place}/{name}", '#!/bin/sh\necho "KERNELDESTINATION=$KERNELDESTINATION KERNELVERSION=$KERNELVERSION $0" "$@"\n')
+            os.chmod(f"{host.root}{place}/{name}", mode)
+        finish = Mkinitcpio(host.fs, host.files, host.paths).finish(ImageFile(f"{host.root}/boot/x.img", "/boot/vmlinuz-linux"))
+        done = ran(["bash", "-c", f"""
+            msg() {{ :; }}; msg2() {{ :; }}; in_array() {{ local one=$1 other; shift; for other; do [[ $one = $other ]] && return; done; return 1; }}
+            {function(text, "run_post_hooks")}
+            _d_post={host.root}/etc/initcpio/post:{host.root}/usr/lib/initcpio/post
+            KERNELIMAGE=/boot/vmlinuz-linux KERNELDESTINATION=/boot/vmlinuz-linux KERNELVERSION={KERNEL}
+            run_post_hooks /boot/x.img"""], tmp_path / "tools")
+        assert [" ".join(words[1:]) for words in finish] == done.stdout.replace(host.root, "").splitlines(), done.stderr
+        for words in ("if [[ -n \"$_optuki\" && -z \"$_optgenimg\" ]]; then", '_generated+=("$_optgenimg")', '_generated+=("$_optuki")'):
+            assert words in text, words
 
 
 def function_of_c(text, name):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 
@@ -15,10 +16,10 @@ from ansible_collections.vfio.host.tests.unit.fake.boothost import KERNEL, BootH
 ALIGNMENT = 512
 
 
-def unified(**parts):
-    """A PE program with a section for each of ``parts``, name without its dot -> bytes, padded in the file."""
+def unified(*, signature=b"", **parts):
+    """A PE program with a section for each of ``parts``, name without its dot -> bytes, padded in the file. Its ``signature`` is at its end."""
     parts = dict({"text": b"stub", "linux": b"MZ kernel"}, **parts)
-    optional = b"\0" * 240
+    optional = struct.pack("<H", 0x20B) + b"\0" * 142 + struct.pack("<II", 1 << 20 if signature else 0, len(signature)) + b"\0" * 88
     start = 0x80
     at = start + 24 + len(optional) + 40 * len(parts)
     headers, body = b"", b""
@@ -32,7 +33,7 @@ def unified(**parts):
     head = b"MZ" + b"\0" * (0x3C - 2) + struct.pack("<I", start)
     head += b"\0" * (start - len(head)) + b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, len(parts), 0, 0, 0, len(optional), 0)
     head += optional + headers
-    return head + b"\0" * (first - len(head)) + body
+    return head + b"\0" * (first - len(head)) + body + signature
 
 
 class UnifiedHost(BootHost):
@@ -84,11 +85,11 @@ class PresetHost(UnifiedHost):
         """By the programs that mkinitcpio has find and sort them."""
         if not (self.root / "etc/cmdline.d").is_dir():
             return []
-        found = subprocess.run(
-            "find etc/cmdline.d -xtype f -name '*.conf' -print0 | sort -zVu", shell=True, cwd=self.root, check=True, capture_output=True, text=True,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
-        )
-        return [self.root / path for path in found.stdout.split("\0") if path]
+        out = ""
+        for words in (["find", "etc/cmdline.d", "-xtype", "f", "-name", "*.conf", "-print0"], ["sort", "-zVu"]):
+            env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+            out = subprocess.run(words, input=out, cwd=self.root, check=True, capture_output=True, text=True, env=env).stdout
+        return [self.root / path for path in out.split("\0") if path]
 
 
 class UkifyHost(UnifiedHost):

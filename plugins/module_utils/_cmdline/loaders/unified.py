@@ -12,6 +12,7 @@ The image that booted says of itself that it did. Tools known here: mkinitcpio b
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.counters import is
 from ansible_collections.vfio.host.plugins.module_utils._boot.presets import parse_preset
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
 from ansible_collections.vfio.host.plugins.module_utils._boot.tokens import named_token, usual_tokens
-from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line
+from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line, is_signed
 from ansible_collections.vfio.host.plugins.module_utils._boot.versionsort import version_sorted
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, against, commented, lost, made_of, made_otherwise, torn
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
@@ -53,7 +54,7 @@ class Built:
 class UnifiedState:
     """``commands``: those that build the images. ``others``: path -> line of the drop-in files that are added to /etc/kernel/cmdline;
     ``own``: the arguments that a tool adds itself; ``is_joined``: whether one takes that file apart by white space; ``addons``: path -> line
-    of what systemd-stub adds to the images when it starts one.
+    of what systemd-stub adds to the images when it starts one; ``signed``: the paths of the images that have a signature.
     """
 
     commands: tuple[tuple[str, ...], ...]
@@ -61,6 +62,7 @@ class UnifiedState:
     own: tuple[str, ...]
     is_joined: bool
     addons: dict[str, str]
+    signed: frozenset[str]
 
 
 class Unified(Backend[UnifiedState]):
@@ -199,6 +201,7 @@ class Unified(Backend[UnifiedState]):
             more=UnifiedState(
                 commands=tuple(dict.fromkeys(image.command for image in built)), others=others,
                 own=_TOOLS_OWN if is_joined else (), is_joined=is_joined, addons=self._addons(built),
+                signed=frozenset(image.path for image in built if self._is_signed(image.path)),
             ),
         )
 
@@ -224,6 +227,21 @@ class Unified(Backend[UnifiedState]):
         if line is None and not is_addon:
             raise PlanError(f"{path} has no command line inside: it takes that of the loader, which this collection does not set up")
         return line or ""
+
+    def _is_signed(self, path: str) -> bool:
+        """Whether an image has a signature; one that cannot be read is told where its line is read."""
+        with suppress(OSError, NotUnified), self._paths.opened(path) as stream:
+            return is_signed(stream)
+        return False
+
+    def prove(self, before: Boot[UnifiedState], goal: Goal) -> Boot[UnifiedState]:
+        """As ever; a signature that the tool has not given again is told, since building anew would not bring it back either."""
+        after = super().prove(before, goal)
+        self.noticed += [
+            f"{path} was signed, and was built anew without a signature: sign it before the next boot, which fails with Secure Boot (sbctl sign-all)"
+            for path in sorted(before.more.signed - after.more.signed)
+        ]
+        return after
 
     def back(self, boot: Boot[UnifiedState], record: Record) -> tuple[Goal, list[str]]:
         """As ever; what drop-in files say stays in the images, and a file that is absent stays so."""

@@ -78,16 +78,31 @@ class Mkinitcpio(Tool):
         return [program, "-n", "-k", image.kernel, what, output] + nopost + list(image.more)
 
     def finish(self, image: ImageFile) -> list[list[str]]:
-        """The hooks that mkinitcpio runs after a build (source: run_post_hooks in mkinitcpio)."""
-        kernel = image.kernel
-        if not kernel.startswith("/"):
-            kernel = f"{self._paths.inner(self._paths.boot)}/vmlinuz-{kernel}"
-        hooks: dict[str, str] = {}
+        """The hooks that mkinitcpio runs after a build, which sign kernels and images (source: run_post_hooks in mkinitcpio; man 8
+        mkinitcpio, about post hooks): with the kernel, the image, and a unified one behind these.
+        """
+        kernel, settings = self._kernel(image.kernel)
+        path = self._paths.inner(image.path)
+        # What is inside of a unified image is nowhere else by now.
+        words = [kernel, "", path] if image.is_unified else [kernel, path]
+        hooks: dict[str, str | None] = {}
         for place in self._paths.mkinitcpio_post:
             for name in self._files.names(place):
-                if self._files.is_executable(f"{place}/{name}"):
-                    hooks.setdefault(name, self._paths.inner(f"{place}/{name}"))
-        return [[hooks[name], kernel, self._paths.inner(image.path)] for name in sorted(hooks)]
+                # One that cannot be run keeps its namesake from running.
+                runs = self._files.is_executable(f"{place}/{name}")
+                hooks.setdefault(name, self._paths.inner(f"{place}/{name}") if runs else None)
+        return [["env", *settings, hook, *words] for hook in hooks.values() if hook is not None]
+
+    def _kernel(self, named: str) -> tuple[str, list[str]]:
+        """(the kernel's file, what hooks have in their environment) of a kernel that a preset names by its path or its version."""
+        modules, boot = self._paths.modules, f"{self._paths.inner(self._paths.boot)}/vmlinuz-"
+        bases = {version: (self._files.read(f"{modules}/{version}/pkgbase") or "").strip() for version in self._paths.kernels()}
+        if named.startswith("/"):
+            version = next((version for version, base in bases.items() if base and named == boot + base), None)
+            return named, [f"KERNELDESTINATION={named}", *([f"KERNELVERSION={version}"] if version else [])]
+        path = f"{modules}/{named}/vmlinuz"
+        kernel = self._paths.inner(path) if self._fs.exists(path) else boot + named
+        return kernel, [f"KERNELDESTINATION={boot}{bases.get(named) or named}", f"KERNELVERSION={named}"]
 
 
 __all__ = ("Mkinitcpio",)

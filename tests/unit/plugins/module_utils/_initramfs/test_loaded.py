@@ -61,6 +61,35 @@ def test_the_image_inside_of_a_preset_s_unified_one_is_rebuilt_with_the_same_com
     assert os.listdir(os.path.dirname(arch.root + UKI)) == ["arch-linux.efi"]
 
 
+def signing(host, signs):
+    """A hook that signs as sbctl's does: the third word's file, else the first one's; where it ``signs``."""
+    host.put("/usr/lib/initcpio/post/sbctl", "")
+    os.chmod(f"{host.root}/usr/lib/initcpio/post/sbctl", 0o755)
+
+    def answer(words):
+        if signs and len(words) > 3:
+            host.put(words[3], unified(cmdline=b"root=UUID=1 rw \n\0", initrd=image({RULES[1:]: b"rules\n"}), signature=b"signed"))
+        return 0, "", ""
+
+    host.complaints["sbctl"] = answer
+    host.put(UKI, unified(cmdline=b"root=UUID=1 rw \n\0", initrd=image({}), signature=b"signed"))
+
+
+def test_a_hook_is_told_of_a_unified_image_as_mkinitcpio_tells_it(arch):
+    signing(arch, True)
+    assert arch.statuses() == {UKI: "rebuilt"}
+    assert arch.log[-1] == ["sbctl", "/boot/vmlinuz-linux", "", UKI]
+    assert arch.get(UKI).endswith(b"signed")
+
+
+def test_a_unified_image_that_has_lost_its_signature_is_put_back(arch):
+    signing(arch, False)
+    before = arch.get(UKI)
+    with pytest.raises(ApplyError, match="has no signature, and the one before has"):
+        arch.run()
+    assert arch.get(UKI) == before
+
+
 def test_a_unified_image_whose_command_line_would_change_is_not_replaced(arch):
     before = arch.get(UKI)
     arch.put("/etc/kernel/cmdline", "root=UUID=1 rw iommu=off\n")

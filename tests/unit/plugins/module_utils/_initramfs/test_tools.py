@@ -200,6 +200,25 @@ class TestMkinitcpio:
         arch.put("/etc/initcpio/post/README", "")
         arch.run()
         assert arch.log[-1] == ["sign", "/boot/vmlinuz-linux", "/boot/initramfs-linux-fallback.img"]
+        assert arch.environment == ["KERNELDESTINATION=/boot/vmlinuz-linux"]
+
+    @pytest.mark.parametrize("named", ["/boot/vmlinuz-linux", KERNEL])
+    def test_post_hooks_are_told_of_the_kernel(self, arch, named):
+        arch.put("/etc/mkinitcpio.d/linux.preset", PRESET.replace("/boot/vmlinuz-linux", named))
+        for name in ("pkgbase", "vmlinuz"):
+            arch.put(f"/lib/modules/{KERNEL}/{name}", "linux\n")
+        arch.put("/etc/initcpio/post/sign", "")
+        os.chmod(arch.root + "/etc/initcpio/post/sign", 0o755)
+        arch.run()
+        assert arch.log[-1][1] == (named if named.startswith("/") else f"/lib/modules/{KERNEL}/vmlinuz")
+        assert arch.environment == ["KERNELDESTINATION=/boot/vmlinuz-linux", f"KERNELVERSION={KERNEL}"]
+
+    def test_a_post_hook_of_a_package_is_masked_by_one_that_cannot_be_run(self, arch):
+        arch.put("/usr/lib/initcpio/post/sign", "")
+        os.chmod(arch.root + "/usr/lib/initcpio/post/sign", 0o755)
+        arch.put("/etc/initcpio/post/sign", "")
+        arch.run()
+        assert "sign" not in [words[0] for words in arch.log]
 
     def test_its_presets_come_before_a_dracut_that_is_installed_beside_it(self, arch):
         arch.install("dracut")

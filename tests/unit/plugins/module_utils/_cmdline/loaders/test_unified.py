@@ -268,3 +268,10 @@ def test_any_bytes_are_read_or_refused(data):
     for image in (data, unified(cmdline=data), unified(cmdline=b"x")[: len(data)] + data):
         with suppress(NotUnified):
             assert isinstance(command_line(io.BytesIO(image)), (str, type(None)))
+
+
+@pytest.mark.parametrize("signature", [b"", b"signed"])
+def test_an_image_that_is_built_anew_without_its_signature_is_told(tmp_path, signature):
+    host = PresetHost(tmp_path)
+    (tmp_path / host.image).write_bytes(unified(cmdline=host.boots().encode(), signature=signature))
+    assert any("was signed, and was built anew without a signature" in one for one in take(host)["warnings"]) == bool(signature)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, against
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import is_for_rescue
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import parse_record
@@ -44,13 +44,14 @@ class Parameters:
 @dataclass(frozen=True)
 class ZiplState:
     """``default``: the section that boots, None: not said. ``ours``: the Parameters that are edited; ``raw``: (name, line) -> how it was
-    written before us, quotes and all.
+    written before us, quotes and all; ``parmfiles``: path -> text of the files that sections of ``ours`` take arguments from as well.
     """
 
     program: str
     default: str | None
     ours: tuple[Parameters, ...]
     raw: dict[tuple[str, str | None], str]
+    parmfiles: dict[str, str]
 
 
 class Zipl(Backend[ZiplState]):
@@ -88,8 +89,15 @@ class Zipl(Backend[ZiplState]):
             more=ZiplState(
                 self.program("zipl"), default, tuple(found),
                 {(name, kept.was): kept.raw for name, kept in record.lines.items() if kept.raw is not None},
+                self._parmfiles(text, found),
             ),
         )
+
+    def _parmfiles(self, text: str, ours: Iterable[Parameters]) -> dict[str, str]:
+        """Path -> text of the files to which zipl appends the parameters of these sections (source: get_parmline() in zipl/src/job.c)."""
+        named = _named(text)
+        names = [named.get((one.section, False), {}).get("parmfile", "").partition(",")[0] for one in ours]
+        return {name: self._files.read(self._paths.root + name) or "" for name in names if name.startswith("/")}
 
     def _ours(self, text: str, default: str | None, record: Record) -> list[Parameters]:
         """The Parameters of the sections that start this system, which is that of the default one, else the one that runs; all where none
@@ -111,6 +119,11 @@ class Zipl(Backend[ZiplState]):
         """zipl.conf with the parameters of these sections edited, then zipl."""
         path, state = self._paths.zipl_conf, boot.more
         problems, lines = self.unfit(goal.all) + _expanded(goal.all), boot.text(path).split("\n")
+        if not goal.texts:
+            problems += against(goal.wishes, state.parmfiles, who="zipl") + [
+                f"{name} has a bare --, and zipl appends what is set here behind it, where it is init's: remove it there, then run again"
+                for name, line in state.parmfiles.items() if any(word.text == "--" for word in parse(line).words)
+            ]
         if state.default is not None and state.default not in [parameters.section for parameters in state.ours]:
             problems.append(
                 f"{path}: the default section {state.default} has no parameters of its own (a parmfile?): "

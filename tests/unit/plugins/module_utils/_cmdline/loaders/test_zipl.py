@@ -160,3 +160,21 @@ def test_a_word_without_brackets_begins_no_section(tmp_path):
     host.write(CONF, 'defaultauto\n[defaultboot]\ndefaultauto\ndefault=a\n[a]\nimage=/boot/vmlinuz\nparmfile=/p\n[b]\nparameters="x"\n')
     with pytest.raises(PlanError, match="the default section a has no parameters of its own"):
         run(host, PLAIN, check=True)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("ro iommu=off\n", "iommu=off is set in /boot/parm, which zipl adds"), ("ro\n-- x\n", "/boot/parm has a bare --"), ("ro iommu=pt\n", None), (None, None),
+])
+def test_a_parmfile_beside_the_parameters_counts(tmp_path, text, message):
+    host = make(tmp_path, 'parmfile = /boot/parm,0x1000\nparameters = "root=LABEL=root ro"')
+    if text is not None:
+        host.write("boot/parm", text)
+    before = host.read(CONF)
+    if message is None:
+        assert run(host, PLAIN)["changed"]
+        host.write("boot/parm", "iommu=off")
+        run(host, None, False)
+        assert host.read(CONF) == before
+        return
+    with pytest.raises(PlanError, match=message):
+        run(host, PLAIN, check=True)

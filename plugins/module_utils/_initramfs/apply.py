@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line, is_signed
+from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line, is_signed, sections
 from ansible_collections.vfio.host.plugins.module_utils._core.resources import Commands, Image
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text, last_words
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.image import Unreadable, findings, is_unified, read_image
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
     from ansible_collections.vfio.host.plugins.module_utils._initramfs.plan import ImagePlan
     from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import ImageFile, Tool
+
+
+# Of a unified kernel image, what is put into its stub, whose own sections change with its version (source: man 7 systemd-stub).
+_PARTS = frozenset((
+    ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".dtbauto", ".efifw", ".hwids", ".uname", ".sbat", ".pcrsig", ".pcrpkey", ".profile",
+))
 
 
 class Builder:
@@ -97,15 +103,18 @@ class Builder:
         return [] if was == now else [f"is {kinds[now]}, and the one before is {kinds[was]}"]
 
     def _other_line(self, image: ImageFile, output: str) -> list[str]:
-        """Why the command line inside of a unified kernel image is not that of the one before: phrases."""
-        lines = []
+        """Why a unified kernel image has not inside what the one before has: phrases. What is added to its stub counts."""
+        lines, parts = [], []
         for path in (image.path, output):
             try:
                 with self._paths.opened(path) as stream:
                     lines.append(command_line(stream))
+                    parts.append(sections(stream))
             except (OSError, NotUnified) as error:
                 return [f"cannot be read: {error}"]
-        return [] if lines[0] == lines[1] else [f"has the command line {lines[1]!r} inside, and the one before has {lines[0]!r}"]
+        lost = [name for name in parts[0] if name in _PARTS and name not in parts[1]]
+        problems = [f"lacks {' '.join(lost)}, which the one before has inside: where {self._tool.name} builds it so, too, run that first"] if lost else []
+        return problems + ([] if lines[0] == lines[1] else [f"has the command line {lines[1]!r} inside, and the one before has {lines[0]!r}"])
 
     def _unsigned(self, old: str, new: str) -> list[str]:
         """Why firmware would not start a unified kernel image any more: phrases. Only hooks that follow a build sign it."""

@@ -61,6 +61,14 @@ def test_the_image_inside_of_a_preset_s_unified_one_is_rebuilt_with_the_same_com
     assert os.listdir(os.path.dirname(arch.root + UKI)) == ["arch-linux.efi"]
 
 
+def test_a_unified_image_that_would_lose_a_part_is_not_replaced(arch):
+    arch.put(UKI, unified(cmdline=b"root=UUID=1 rw \n\0", initrd=image({}), dtb=b"tree", profile=b"ID=x"))
+    before = arch.get(UKI)
+    with pytest.raises(ApplyError, match="lacks .dtb .profile, which the one before has inside: where mkinitcpio builds it so, too, run that first"):
+        arch.run()
+    assert arch.get(UKI) == before
+
+
 def signing(host, signs):
     """A hook that signs as sbctl's does: the third word's file, else the first one's; where it ``signs``."""
     host.put("/usr/lib/initcpio/post/sbctl", "")

@@ -41,8 +41,8 @@ _ECHO = re.compile(
     r"""(?:echo|printf)\s+(?:-[neE]+\s+)*(?P<value>"[^"]*"|'[^']*'|[^\n;|&>"']*?)\s*"""
     r"""(?:\|\s*(?:sudo\s+)?(?:/\S*/)?tee\s+(?:-a\s+|--append\s+)?|>>?\|?\s*)(?P<path>(?:"[^"]*"|'[^']*'|[^\s;|&"')])+)"""
 )
-# /etc/bind is a name server's.
-_SYS = re.compile(r"driver_override|sriov_numvfs|sriov_drivers_autoprobe|(?<!/etc)/(?:un)?bind(?![\w/.-])|/new_id\b|/remove_id\b|/sys/\S*/remove\b")
+# /etc/bind is a name server's; /sys%p and /sys$devpath are udev's, and /sys$DEVPATH a script's that it runs.
+_SYS = re.compile(r"driver_override|sriov_numvfs|sriov_drivers_autoprobe|(?<!/etc)/(?:un)?bind(?![\w/.-])|/new_id\b|/remove_id\b|/sys[/%$]\S*/remove\b")
 _TOOLS = re.compile(
     r"(?<![\w.-])(?:driverctl|dpdk-devbind(?:\.py)?|vfio-manage|vfio-pci-bind(?:\.sh)?|vfio-pci-override\S*|sriov-manage|"
     r"virsh\s+nodedev-(?:detach|dettach|reattach)|spdk\S*/setup\.sh|scripts/setup\.sh|mlnx_sriov\S*|vfio-bind\S*)(?![\w-])"

@@ -205,3 +205,18 @@ def test_a_card_that_shall_have_no_vfs_is_told_of_a_rule_that_makes_some(host):
         f'{HERE}:1: a rule of udev with ATTR{{sriov_numvfs}}="4" makes 4 VFs of {PF} (Intel Corporation 82576 Gigabit Network '
         "Connection), which is declared to have 0 VFs; remove it there"
     )
+
+
+@pytest.mark.parametrize("program", ["PROGRAM=", "RUN+=", "IMPORT{program}="])
+@pytest.mark.parametrize("path", ["/sys%p", "/sys$devpath", "/sys/$devpath", "/sys$env{DEVPATH}"])
+def test_a_program_that_removes_the_device_of_the_event_is_told(host, program, path):
+    rule = f'ACTION=="add", SUBSYSTEM=="pci", ATTR{{vendor}}=="0x8086", {program}"/bin/sh -c \'echo 1 > {path}/remove\'"\n'
+    assert heads(of_devices(host, {RULES: rule}, NIC)) == MAY
+
+
+def test_a_script_that_removes_the_device_of_the_event_is_told(host):
+    files = {
+        RULES: 'ACTION=="add", SUBSYSTEM=="pci", ATTR{vendor}=="0x8086", RUN+="/usr/local/bin/gone"\n',
+        "usr/local/bin/gone": Script("#!/bin/sh\necho 1 > /sys$DEVPATH/remove\n"),
+    }
+    assert heads(of_devices(host, files, NIC)) == [("/usr/local/bin/gone:2", True)]

@@ -13,7 +13,7 @@ with "may".
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -115,6 +115,21 @@ class Claim:
     fits: Fits
     remedy: str = "remove it there"
     is_sure: bool = True
+
+
+@dataclass(frozen=True)
+class Competition:
+    """What other programs of a host decide at boot. ``claims``: of all rows; ``installs``: of the "install" lines of modprobe.d;
+    ``overrides``: of driverctl: for devices of policies, _devices/competitors.py has messages of its own; ``above``: address -> the
+    names of what is above that function in sysfs, the nearest first: functions, and the root bus last; ``notes``: what could not be
+    checked, in sentences.
+    """
+
+    claims: tuple[Claim, ...] = ()
+    installs: tuple[Claim, ...] = ()
+    overrides: tuple[Claim, ...] = ()
+    above: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def all_of(answers: Iterable[bool | None]) -> bool | None:
@@ -316,7 +331,7 @@ def by_driver(target: Target, patterns: Iterable[str]) -> bool | None:
 
 
 __all__ = (
-    "AT_MOST", "AUTOPROBE", "BARRED", "BIND", "CLOSED", "Claim", "EARLY", "INDEX", "MANAGED", "NEW_ID", "NUMBER", "OVERRIDE", "PROGRAM",
-    "REMOVE", "Target", "UNBIND", "all_of", "any_of", "by_driver", "by_interface", "by_mac", "by_pf_interface", "contradicts",
+    "AT_MOST", "AUTOPROBE", "BARRED", "BIND", "CLOSED", "Claim", "Competition", "EARLY", "INDEX", "MANAGED", "NEW_ID", "NUMBER", "OVERRIDE",
+    "PROGRAM", "REMOVE", "Target", "UNBIND", "all_of", "any_of", "by_driver", "by_interface", "by_mac", "by_pf_interface", "contradicts",
     "fits_pattern", "sentences", "whole",
 )

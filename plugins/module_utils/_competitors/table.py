@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors import (
@@ -25,13 +25,14 @@ from ansible_collections.vfio.host.plugins.module_utils._competitors import (
     shell,
     units,
 )
+from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Competition
 from ansible_collections.vfio.host.plugins.module_utils._competitors.udev import claims as udev
 from ansible_collections.vfio.host.plugins.module_utils._host import foreignpaths
 from ansible_collections.vfio.host.plugins.module_utils._host.foreign import Foreign
 from ansible_collections.vfio.host.plugins.module_utils._host.words import words
 
 if TYPE_CHECKING:
-    from typing import Callable, Iterable, Mapping, Protocol
+    from typing import Callable, Iterable, Protocol
 
     from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Claim, Text
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
@@ -250,21 +251,6 @@ ROWS: tuple[Callable[[Foreign], list[Claim]], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Competition:
-    """What other programs of a host decide at boot. ``claims``: of all rows; ``installs``: of the "install" lines of modprobe.d;
-    ``overrides``: of driverctl: for devices of policies, _devices/competitors.py has messages of its own; ``above``: address -> the
-    names of what is above that function in sysfs, the nearest first: functions, and the root bus last; ``notes``: what could not be
-    checked, in sentences.
-    """
-
-    claims: tuple[Claim, ...] = ()
-    installs: tuple[Claim, ...] = ()
-    overrides: tuple[Claim, ...] = ()
-    above: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-
 def competition(fs: Sysfs, directives: Iterable[Directive] = (), *, addresses: Iterable[str] = ()) -> Competition:
     """The Competition on a host. ``directives``: the lines of modprobe.d; ``addresses``: of the functions of which it is asked."""
     foreign = Foreign(fs.root)
@@ -289,4 +275,4 @@ def _install(foreign: Foreign, line: Directive) -> list[Claim]:
     return shell.claims(line.rest, line.where, first=0, script=foreign.script, says=f"'install {line.module} {line.rest.strip()}'")
 
 
-__all__ = ("Competition", "ROWS", "competition")
+__all__ = ("ROWS", "competition")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ansible_collections.vfio.host.plugins.module_utils._competitors.table import Competition, competition
+from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Competition
 from ansible_collections.vfio.host.plugins.module_utils._core.area import require_root
 from ansible_collections.vfio.host.plugins.module_utils._devices import clients, hotplug_rules, rules
 from ansible_collections.vfio.host.plugins.module_utils._devices.holders import InUse, Usage
@@ -29,7 +29,6 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.steps import UN
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_name
 from ansible_collections.vfio.host.plugins.module_utils._host.udevd import settle
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER
-from ansible_collections.vfio.host.plugins.module_utils._kernel.control import ModuleControl
 
 if TYPE_CHECKING:
     from typing import Collection, Mapping
@@ -184,6 +183,9 @@ def asked(fs: Sysfs, host: Host, *, usage: Usage, request: Request, draft: Draft
     }
     if not (request.at_boot and targets):
         return replace(host, uses=uses)
+    # Compiled on the host each time, so only where something is declared.
+    from ansible_collections.vfio.host.plugins.module_utils._competitors.table import competition
+
     return replace(host, uses=uses, competition=competition(
         fs, host.survey.modules.configured().directives, addresses={one.device.physfn or one.device.address for one in targets.values()},
     ))
@@ -245,6 +247,7 @@ class DeviceArea:
 
     def _applier(self, plan: Plan) -> Applier:
         from ansible_collections.vfio.host.plugins.module_utils._devices.apply import Applier
+        from ansible_collections.vfio.host.plugins.module_utils._kernel.control import ModuleControl
         survey_ = plan.host.survey
         return Applier(self._fs, self._files, modules=ModuleControl(self._fs), is_vfio=survey_.is_vfio, timeout=plan.request.timeout)
 
@@ -269,6 +272,7 @@ class DeviceArea:
             plan = self.ready(self._planned(replace(plan.request, prediction=plan.request.prediction.when_there())))
         if not plan.unresolved:
             return plan
+        from ansible_collections.vfio.host.plugins.module_utils._kernel.control import ModuleControl
         # For the next boot as well: no rule can name a driver whose name nobody knows.
         for module in plan.unresolved:
             try:

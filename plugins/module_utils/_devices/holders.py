@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from ansible_collections.vfio.host.plugins.module_utils._devices.algorithms import algorithms_in_use
 from ansible_collections.vfio.host.plugins.module_utils._devices.below import Below, Place, VfioNodes, below, vfio_nodes
 from ansible_collections.vfio.host.plugins.module_utils._devices.channels import channels_in_use
-from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import parse_mountinfo
 from ansible_collections.vfio.host.plugins.module_utils._devices.processes import Processes, printable, views
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name, errno_text
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK
@@ -159,6 +158,9 @@ class Usage:
 
     def _mounts(self, found: Below) -> list[str]:
         """Where a device's disks, or what is built on them, are mounted, in any mount namespace."""
+        # Compiled on the host each time, so only where disks may be taken.
+        from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import parse_mountinfo
+
         fs, texts, seen = self._fs, [], set()
         numbers = {node.number: place for node, place in found.nodes.items() if node.kind == BLOCK}
         for pid, directory in [("self", f"{fs.proc}/self"), *views(fs)]:

@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Iterable
 
-from ansible_collections.vfio.host.plugins.module_utils._competitors.table import competition
 from ansible_collections.vfio.host.plugins.module_utils._devices.area import Scan
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import GuardsUnread
 from ansible_collections.vfio.host.plugins.module_utils._sriov import plan as planning
@@ -51,6 +50,9 @@ class NumberArea:
             for address, with_disks in concerned(state, draft[0], request=request).items()
         }
         if draft[0] and request.present and request.at_boot:
+            # Compiled on the host each time, so only where VFs are declared.
+            from ansible_collections.vfio.host.plugins.module_utils._competitors.table import competition
+
             directives, addresses = survey.modules.configured().directives, [one.device.address for one in draft[0]]
             state = replace(state, host=replace(state.host, competition=competition(self._fs, directives, addresses=addresses)))
         return replace(state, uses=uses), draft

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.vfio.host.plugins.module_utils._competitors.table import Competition
+from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import Competition
 from ansible_collections.vfio.host.plugins.module_utils._devices.area import Host
 from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import Choices
 from ansible_collections.vfio.host.plugins.module_utils._devices.holders import InUse

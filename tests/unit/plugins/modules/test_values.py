@@ -10,6 +10,7 @@ import os
 
 import pytest
 
+from ansible_collections.vfio.host.plugins.module_utils._competitors import table
 from ansible_collections.vfio.host.plugins.module_utils._devices import area as devices_area
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards import registry
 from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
@@ -103,7 +104,7 @@ def test_a_task_without_symbols_does_not_read_the_kernels_configuration(run_modu
 
 
 def test_competitors_are_not_read_for_a_task_that_is_not_for_the_next_boot(run_module, host, monkeypatch):
-    reads = counted(monkeypatch, devices_area, "competition")
+    reads = counted(monkeypatch, table, "competition")
     wish = {"policy": "p", "devices": [{"match": {"address": NIC}}], "check": True}
     run_module(host, "driver_override", at_boot=False, **wish)
     assert reads == []

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Callable, ContextManager, Dict, Iterable,
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told
 from ansible_collections.vfio.host.plugins.module_utils._core.objection import marked
 from ansible_collections.vfio.host.plugins.module_utils._host import signals
+from ansible_collections.vfio.host.plugins.module_utils._host.disk import no_place
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, InputError, PlanError, RolledBack
-from ansible_collections.vfio.host.plugins.module_utils._host.files import no_place
 
 if TYPE_CHECKING:
     from typing import Protocol

@@ -9,9 +9,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, List
+from typing import Any, Callable, Iterable, List
 
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError, errno_text
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, VfioHostError, errno_text
 
 # All that can end a run whose process lives on.
 ENDINGS = (Exception, KeyboardInterrupt, SystemExit)
@@ -24,6 +24,13 @@ def tried(call: Callable[..., Any], *arguments: Any) -> List[str]:
     except ENDINGS as error:
         return told(error)
     return []
+
+
+def raise_any(problems: Iterable[str]) -> None:
+    """Raise ApplyError with the problems, where there are any."""
+    problems = list(problems)
+    if problems:
+        raise ApplyError(*problems)
 
 
 def told(error: BaseException, doing: str = "") -> List[str]:
@@ -49,4 +56,4 @@ def _place(error: BaseException) -> str:
     return "" if trace is None else f" (in {os.path.basename(trace.tb_frame.f_code.co_filename)}, line {trace.tb_lineno})"
 
 
-__all__ = ("ENDINGS", "told", "tried")
+__all__ = ("ENDINGS", "raise_any", "told", "tried")

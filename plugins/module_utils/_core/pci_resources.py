@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
-from ansible_collections.vfio.host.plugins.module_utils._core.endings import tried
+from ansible_collections.vfio.host.plugins.module_utils._core.endings import raise_any, tried
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, last_words
 from ansible_collections.vfio.host.plugins.module_utils._host.vfattributes import GROUPS
 
@@ -41,7 +41,7 @@ class VfAttributes:
 
     def restore(self, host: Edges) -> None:
         if not host.bus.is_gone(self.address):
-            _raise_any(message for messages in self.failures(host).values() for message in messages)
+            raise_any(message for messages in self.failures(host).values() for message in messages)
 
     def failures(self, host: Edges) -> Dict[int, List[str]]:
         """Restore them as far as they can be: index of a VF -> sentences about what could not be, where there are any."""
@@ -110,7 +110,7 @@ class Vfs:
             if index not in failed:
                 problems += [f"{address}: {message}" for message in tried(_bind_vf, host, address, driver, override)]
         problems += tried(bus.set_autoprobe, self.address, self.autoprobe)
-        _raise_any(problems)
+        raise_any(problems)
 
     def _are_there(self, bus: PciBus) -> bool:
         """Whether these VFs are there, and not only as many."""
@@ -181,13 +181,6 @@ class Autoprobe:
 def _process(pid: int) -> str:
     """A process that waits, by its number; 0 where that is not known."""
     return f"process {pid}" if pid else "a process"
-
-
-def _raise_any(problems: Iterable[str]) -> None:
-    """Raise ApplyError with the problems, where there are any."""
-    problems = list(problems)
-    if problems:
-        raise ApplyError(*problems)
 
 
 def _bind_vf(host: Edges, address: str, driver: Optional[str], override: Optional[str]) -> None:

@@ -17,14 +17,16 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple, Type, Union
 
+from ansible_collections.vfio.host.plugins.module_utils._core.endings import raise_any, tried
 from ansible_collections.vfio.host.plugins.module_utils._core.pci_resources import Autoprobe, Binding, VfAttributes, Vfs
+from ansible_collections.vfio.host.plugins.module_utils._host.disk import real
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, last_words
-from ansible_collections.vfio.host.plugins.module_utils._host.files import real
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import Access
 from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import PciBus
 
 if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
+    from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 
@@ -228,8 +230,7 @@ class Commands:
     def restore(self, host: Edges) -> None:
         if self.ask is not None and _run(host.fs, self.ask).strip("\n") == self.answer:
             return
-        for words in self.commands:
-            _run(host.fs, words)
+        raise_any(_run_all(host.fs, self.commands))
 
 
 @dataclass(frozen=True)
@@ -249,16 +250,9 @@ class Image:
         from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
 
         images = ImageFiles(host.files.root)
-        for path, old in self.olds.items():
-            images.drop_new(path)
-            try:
-                is_same = images.is_same(path, old)
-            except FileNotFoundError:
-                is_same = False
-            if not is_same:
-                images.replace(path, old)
-        for words in self.commands:
-            _run(host.fs, words)
+        problems = [problem for path, old in self.olds.items() for problem in tried(_have_image, images, path, old)]
+        # Of whatever is there now: some boot loaders know an image by the blocks that it is in.
+        raise_any(problems + _run_all(host.fs, self.commands))
         images.drop_old(self.path)
 
 
@@ -274,6 +268,22 @@ def _run(fs: Sysfs, words: List[str]) -> str:
     if status:
         raise ApplyError(f"{words[0].rsplit('/', 1)[-1]} failed with status {status}: {last_words(out, err)}")
     return out
+
+
+def _run_all(fs: Sysfs, commands: List[List[str]]) -> List[str]:
+    """Run programs, whatever becomes of those before; a sentence for each that failed."""
+    return [problem for words in commands for problem in tried(_run, fs, words)]
+
+
+def _have_image(images: ImageFiles, path: str, old: str) -> None:
+    """Make an image what its copy ``old`` is, where it is not. Raises ApplyError, OSError."""
+    images.drop_new(path)
+    try:
+        is_same = images.is_same(path, old)
+    except FileNotFoundError:
+        is_same = False
+    if not is_same:
+        images.replace(path, old)
 
 
 def _directory(fs: Sysfs, module: str) -> str:

@@ -15,12 +15,20 @@ from contextlib import contextmanager, suppress
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._host import signals
+from ansible_collections.vfio.host.plugins.module_utils._host.disk import (
+    LABEL,
+    absent_above,
+    copy_label,
+    kind,
+    move,
+    real,
+    sync_directory,
+    this_boot,
+)
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError, errno_text
 from ansible_collections.vfio.host.plugins.module_utils._host.foreignpaths import OUR_MODULES_LOAD
 
-_LABEL = "security.selinux"
 _UNFINISHED = ".vfio-host-tmp-"
-_MOST_LINKS = 40  # that a path goes through (source: include/linux/namei.h MAXSYMLINKS)
 _NOT_OURS = "{} is not a directory that only root can write to: remove it, and run again"
 
 
@@ -106,14 +114,14 @@ class Files:
         try:
             link = os.readlink(path) if stat.S_ISLNK(kind(path)) else None
             if text is None:
-                above = _absent_above(os.path.dirname(path))
+                above = absent_above(os.path.dirname(path))
                 return FileState(None, 0o644, None, None, above is None, link, above or 0)
             status = os.stat(path)
         except OSError as error:
             raise PlanError(f"{path} cannot be read: {errno_text(error.errno)}") from error
         label: Optional[str] = None
         with suppress(OSError):
-            label = os.getxattr(path, _LABEL).decode("ascii", "surrogateescape")
+            label = os.getxattr(path, LABEL).decode("ascii", "surrogateescape")
         return FileState(text, stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid), label, True, link)
 
     def put(
@@ -243,7 +251,7 @@ class Files:
                 if label is None:
                     copy_label(path, handle)
                 else:
-                    os.setxattr(handle, _LABEL, label.encode("ascii", "surrogateescape"))
+                    os.setxattr(handle, LABEL, label.encode("ascii", "surrogateescape"))
                 os.fsync(handle)
             finally:
                 os.close(handle)
@@ -303,25 +311,6 @@ def _sentences(what: str, error: OSError) -> List[str]:
     return [f"{what}: {errno_text(error.errno)}"] + ([error.stays] if isinstance(error, _LeftBehind) else [])
 
 
-def kind(path: str) -> int:
-    """The mode of what is at ``path``, a link not followed; 0 where nothing is. Raises OSError where that cannot be told, which
-    os.path.lexists() and its like take for absence.
-    """
-    try:
-        return os.lstat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
-
-
-def real(path: str) -> str:
-    """Where the links at ``path`` lead; the directories on the way are as they are written. Raises OSError."""
-    for dummy in range(_MOST_LINKS):
-        if not stat.S_ISLNK(kind(path)):
-            return path
-        path = os.path.join(os.path.dirname(path), os.readlink(path))
-    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-
-
 def _at_once(path: str, flags: int) -> int:
     """As os.open(); of a FIFO it would wait for a writer."""
     return os.open(path, flags | os.O_NONBLOCK)
@@ -330,19 +319,6 @@ def _at_once(path: str, flags: int) -> int:
 def _is_file(status: os.stat_result) -> bool:
     """Whether something has a text that ends: a file, or /dev/null, which masks one."""
     return stat.S_ISREG(status.st_mode) or (stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3))
-
-
-def _absent_above(directory: str) -> Optional[int]:
-    """How many directories above one that is not there are not there either; None where it is there. Raises OSError."""
-    try:
-        if stat.S_ISDIR(os.stat(directory).st_mode):
-            return None
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    above, count = os.path.dirname(directory), 0
-    while above and not kind(above):
-        above, count = os.path.dirname(above), count + 1
-    return count
 
 
 def _is_ours_alone(status: os.stat_result) -> bool:
@@ -359,66 +335,4 @@ def _make_like(path: str, handle: int) -> None:
     copy_label(path, handle)
 
 
-def no_place(path: str) -> Optional[str]:
-    """Why no file can be put at ``path``: something on the way to it is no directory, such as a link that leads nowhere. None where one can."""
-    directory = os.path.dirname(path)
-    try:
-        while directory and not kind(directory):
-            directory = os.path.dirname(directory)
-        if os.path.isdir(directory or "/"):
-            return None
-        what = "is a link that leads to no directory" if stat.S_ISLNK(kind(directory)) else "is no directory"
-    except OSError as error:
-        return f"{path} cannot be written: {directory}: {errno_text(error.errno)}"
-    return f"{path} cannot be written: {directory} {what}: mend that, then run again"
-
-
-def move(source: str, path: str) -> None:
-    """Rename ``source``, whose content is on disk, to ``path``, and sync that. Raises OSError.
-
-    On FAT a renamed file's place is written with the file and not with the directory, and the old file's blocks are free as
-    soon as nobody has it open: so the old one is held, and both are synced, the directory first, before it goes.
-    """
-    handles = [os.open(source, os.O_RDONLY | os.O_NOFOLLOW)]
-    try:
-        with suppress(OSError):
-            handles.append(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK))
-        os.rename(source, path)
-        sync_directory(os.path.dirname(path))
-        os.fsync(handles[0])
-    finally:
-        for handle in handles:
-            os.close(handle)
-
-
-def copy_label(path: str, handle: int) -> None:
-    """Give an open file the SELinux label of ``path``; where that is absent, the file keeps its directory's. Raises OSError."""
-    try:
-        os.setxattr(handle, _LABEL, os.getxattr(path, _LABEL, follow_symlinks=False))
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENODATA, errno.EOPNOTSUPP):
-            raise
-
-
-def this_boot(root: str) -> str:
-    """'1a2b3c4d-', for names that no other boot of this host makes; "" where the kernel has no such thing."""
-    try:
-        handle = os.open(root + "/proc/sys/kernel/random/boot_id", os.O_RDONLY)
-    except FileNotFoundError:
-        return ""
-    try:
-        return os.read(handle, 8).decode("ascii") + "-"
-    finally:
-        os.close(handle)
-
-
-def sync_directory(directory: str) -> None:
-    """Write a directory's names to disk. Raises OSError."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-__all__ = ("FileState", "Files", "copy_label", "kind", "move", "no_place", "real", "sync_directory", "this_boot")
+__all__ = ("FileState", "Files")

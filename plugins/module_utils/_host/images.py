@@ -24,13 +24,13 @@ from contextlib import contextmanager, suppress
 from typing import IO, Dict, Iterator, List, Optional, Sequence, Tuple, cast
 
 from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text
-from ansible_collections.vfio.host.plugins.module_utils._host.files import (
+from ansible_collections.vfio.host.plugins.module_utils._host.disk import (
     copy_label,
     move,
     sync_directory,
     this_boot,
 )
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, errno_text
 
 _NEW, _OLD, _SPOOL = ".vfio-host-new-", ".vfio-host-old-", "vfio-host-"
 _CHUNK = 1 << 20
@@ -168,8 +168,8 @@ class ImageFiles(BootPaths):
                 if name.startswith(_SPOOL) and not name.startswith(mine) and os.lstat(path).st_uid == os.geteuid():
                     shutil.rmtree(path, ignore_errors=True)
             self._spool = tempfile.mkdtemp(prefix=mine, dir=self.root + "/var/tmp")
-            # It is removed with this object, at the end of the process at the latest: until then all can be restored.
-            weakref.finalize(self, shutil.rmtree, self._spool, ignore_errors=True)
+            # With this object, at the end of the process at the latest: until then all can be restored.
+            weakref.finalize(self, _drop_spool, self._spool, f"{self.root}/run/vfio-host/journal")
         return self._spool
 
     def drop_spools(self) -> None:
@@ -258,6 +258,12 @@ class ImageFiles(BootPaths):
         """Remove a file of ours, if it is there. Raises OSError."""
         with suppress(FileNotFoundError):
             os.unlink(path)
+
+
+def _drop_spool(spool: str, journal: str) -> None:
+    """Remove a run's spool, unless the run has left a journal: the next run restores from the copies that it names."""
+    if not os.path.lexists(journal):
+        shutil.rmtree(spool, ignore_errors=True)
 
 
 def _names(directory: str) -> List[str]:

@@ -208,6 +208,41 @@ def test_a_record_that_knows_both_states_is_written_first_and_restored_last(host
     assert (seen, host.files.read(path)) == (["both\n"], "before\n")
 
 
+def test_a_command_that_fails_keeps_no_other_from_being_run(host, journal):
+    ran = []
+    host.kernel.run = lambda words: ran.append(words[0]) or (int(words[0] == "zipl"), "", "no space")
+    journal.remember(Commands([["zipl"], ["proxmox-boot-tool"]]))
+    assert journal.restore() == ["what the boot loader boots was not put back: zipl failed with status 1: no space"]
+    assert ran == ["zipl", "proxmox-boot-tool"]
+
+
+def test_a_tool_that_does_not_say_what_it_has_is_told_nothing(host, journal):
+    ran = []
+    host.kernel.run = lambda words: ran.append(words) or (1, "", "busy")
+    journal.remember(Commands([["rpm-ostree", "kargs", "--append=quiet"]], ["rpm-ostree", "kargs"], "quiet"))
+    assert journal.restore() == ["what the boot loader boots was not put back: rpm-ostree failed with status 1: busy"]
+    assert ran == [["rpm-ostree", "kargs"]]
+
+
+def test_a_copy_of_an_image_that_cannot_be_put_back_keeps_no_other(host, journal):
+    for path, text in (("/boot/image", "new"), ("/boot/efi/image", "new"), ("/var/tmp/0", "before"), ("/var/tmp/1", "before")):
+        host.tree.put(host.root + path, text)
+    os.makedirs(host.root + "/boot/.vfio-host-new-image")  # nothing can be written beside it
+    os.link(host.root + "/boot/image", host.root + "/boot/.vfio-host-old-image")
+    olds = {host.root + "/boot/image": host.root + "/var/tmp/0", host.root + "/boot/efi/image": host.root + "/var/tmp/1"}
+    journal.remember(Image(host.root + "/boot/image", olds, [["zipl"]]))
+    ran = []
+    host.kernel.run = lambda words: ran.append(words) or (0, "", "")
+    (problem,) = journal.restore()
+    assert problem.startswith(f"{host.root}/boot/image was not put back: ")
+    assert host.files.read(host.root + "/boot/efi/image") == "before" and ran == [["zipl"]]
+    assert os.path.exists(host.root + "/boot/.vfio-host-old-image")
+    os.rmdir(host.root + "/boot/.vfio-host-new-image")
+    assert journal.restore() == []
+    assert host.files.read(host.root + "/boot/image") == "before"
+    assert not os.path.exists(host.root + "/boot/.vfio-host-old-image")
+
+
 def test_what_is_restored_since_a_mark_can_be_remembered_again(host, journal):
     path = host.root + "/etc/a"
     journal.remember(files=[host.root + "/etc/b"])

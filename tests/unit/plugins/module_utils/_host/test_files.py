@@ -290,21 +290,6 @@ def test_a_directory_of_ours_that_cannot_be_looked_at_is_an_error(files, tmp_pat
         files.drop_tree(str(tmp_path / "a"))
 
 
-def test_links_are_followed_to_their_end_and_no_further(tmp_path):
-    (tmp_path / "d").mkdir()
-    os.symlink("d/two", tmp_path / "one")
-    os.symlink("../file", tmp_path / "d/two")
-    os.symlink("round", tmp_path / "round")
-    assert os.path.realpath(module.real(str(tmp_path / "one"))) == str(tmp_path / "file")
-    with pytest.raises(OSError, match="symbolic links"):
-        module.real(str(tmp_path / "round"))
-
-
-def test_a_place_that_cannot_be_looked_at_is_said_to_be_none(tmp_path, monkeypatch):
-    refusing(monkeypatch, "lstat", errno.EIO, "/a")
-    assert "EIO" in module.no_place(str(tmp_path / "a/c.conf"))
-
-
 def test_a_place_on_a_read_only_file_system_is_known_before_it_is_there(tmp_path, monkeypatch):
     (tmp_path / "boot").mkdir()
     real = os.statvfs

@@ -99,6 +99,16 @@ def test_the_spool_is_root_s_alone_and_goes_with_its_owner(images, tmp_path):
     assert not os.path.exists(place) and os.path.exists(spool)
 
 
+def test_the_spool_stays_where_its_run_has_left_a_journal(tmp_path):
+    os.makedirs(tmp_path / "var/tmp")
+    images = ImageFiles(str(tmp_path))
+    place = images.spool()
+    os.makedirs(tmp_path / "run/vfio-host/journal")
+    del images
+    gc.collect()
+    assert os.path.exists(place)
+
+
 def test_kernels_are_those_with_modules(images, tmp_path):
     (tmp_path / "lib/modules/6.1").mkdir(parents=True)
     (tmp_path / "lib/modules/README").touch()

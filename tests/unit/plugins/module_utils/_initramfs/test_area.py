@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import os
+import weakref
 from contextlib import suppress
 
 import pytest
@@ -387,6 +389,39 @@ def test_the_spool_of_a_run_that_was_killed_in_the_middle_of_building_goes_with_
     host.put("/var/tmp/vfio-host-left/0-new", "half")
     host.run()
     assert not os.path.exists(host.root + "/var/tmp/vfio-host-left")
+
+
+def test_an_image_that_a_run_could_not_put_back_the_next_run_puts_back(make, monkeypatch):
+    host = make()
+    before, real = host.get(IMAGE), os.rename
+
+    def run():
+        def rename(old, new):
+            # The second one of the image is that of the way back; what the boot loader then says ends the run.
+            if new == host.root + IMAGE and renamed:
+                raise OSError(28, "No space left on device")
+            renamed.append(new) if new == host.root + IMAGE else None
+            real(old, new)
+
+        renamed = []
+        with monkeypatch.context() as patch, pytest.raises(ApplyError, match="was not put back: .* ENOSPC") as caught:
+            patch.setattr(os, "rename", rename)
+            patch.setattr("ansible_collections.vfio.host.plugins.module_utils._initramfs.apply.Builder._finish", fail)
+            host.run()
+        assert "the next run tries once more to put that back" in caught.value.messages
+
+    def fail(*dummy):
+        raise ApplyError("the boot loader was not told")
+
+    run()
+    assert host.get(IMAGE) != before
+    # The end of the process.
+    ended = weakref.ref(host.paths)
+    host.paths = host._open = None
+    gc.collect()
+    assert ended() is None
+    assert recover(host.fs, host.files).problems == []
+    assert host.get(IMAGE) == before and host.left_over() == []
 
 
 def test_while_an_image_cannot_be_put_back_its_copies_stay(host, monkeypatch):

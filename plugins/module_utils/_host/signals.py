@@ -7,7 +7,8 @@
 """Signals that end a run: while it changes the host, they end it between two steps, so that everything is restored.
 
 SIGHUP comes where ssh loses its terminal, SIGINT where a user presses Ctrl-C and the module runs in the terminal's process
-group, SIGTERM where somebody or systemd stops the run.
+group, SIGTERM where somebody or systemd stops the run. Any other that would end the process ends it in the same way: SIGQUIT of a
+terminal, SIGXCPU of a limit.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ from typing import Iterator, List
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import VfioHostError
 
-SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+_OTHERS = (
+    "SIGKILL", "SIGSTOP",  # nobody can catch them
+    "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP",  # faults of the process's own: no step comes after them
+    "SIGPIPE", "SIGXFSZ",  # which Python makes an errno
+    "SIGCHLD", "SIGCLD", "SIGCONT", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGWINCH",  # end no process (source: signal(7))
+)
+SIGNALS = tuple(one for one in signal.Signals if one.name not in _OTHERS)
 
 _pending: List[str] = []  # names of the signals that came since the last check
 _masks: List[bool] = []  # not empty: check() raises nothing

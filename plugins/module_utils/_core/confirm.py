@@ -29,10 +29,13 @@ if TYPE_CHECKING:
 _UNIT = "vfio-host-confirm"
 # What the timer stands on: these rooms import from no other.
 _CORE, _HOST = (module.__name__.rpartition(".")[0] for module in (revert, commands))
-_START = f"""from {_CORE} import revert
+_START = f"""import sys
+from {_CORE} import revert
 from {_HOST} import commands, files, sysfs
-revert.main(sysfs.Sysfs(run=commands.run), files.Files())
+if sys.argv[1:] != ["check"]:
+    revert.main(sysfs.Sysfs(run=commands.run), files.Files())
 """
+_LONGEST = 60  # seconds that the check of it may take
 
 
 class Confirmation:
@@ -149,13 +152,29 @@ class Confirmation:
                 loader: Any = module.__spec__.loader if module.__spec__ else None
                 self._files.put(path, loader.get_source(name), mode=0o600)
         self._files.put(revert.start(self._files), _START, mode=0o600)
+        program = [sys.executable, "-B", "-E", "-s", revert.start(self._files)]
+        self._check_program(program)
         status, dummy, complaint = self._fs.run([
             "systemd-run", "--quiet", "--collect", f"--unit={_UNIT}", f"--on-active={record.seconds}",
-            "--timer-property=AccuracySec=100ms", "--description=Takes back a change of vfio.host that nobody confirmed",
-            sys.executable, "-B", "-E", "-s", revert.start(self._files),
+            "--timer-property=AccuracySec=100ms", "--description=Takes back a change of vfio.host that nobody confirmed", *program,
         ])
         if status:
             raise ApplyError(f"the timer that would take the change back does not start: systemd-run says: {complaint.strip()}")
+
+    def _check_program(self, program: List[str]) -> None:
+        """Have systemd run what the timer will, which looks then whether its code is whole, and ends. What this run can start, systemd
+        may not: SELinux keeps it from an interpreter in a home directory, and an interpreter may need an environment. Raises ApplyError.
+        """
+        status, dummy, complaint = self._fs.run([
+            "systemd-run", "--quiet", "--collect", "--wait", f"--property=RuntimeMaxSec={_LONGEST}",
+            "--description=Checks what would take back a change of vfio.host", *program, "check",
+        ])
+        if status:
+            raise ApplyError(
+                f"systemd cannot run what would take the change back: {' '.join(program)} ended with status {status}"
+                f"{': ' + complaint.strip() if complaint.strip() else ''}; the log of the system says why. Have Ansible use an interpreter that "
+                "systemd can run (ansible_python_interpreter), or run without confirm"
+            )
 
     def _stopped(self) -> List[str]:
         """Stop the timer where nothing is left to take back; sentences for what did not work."""

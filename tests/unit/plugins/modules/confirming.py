@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import time
 from contextlib import redirect_stderr
 
@@ -26,10 +27,14 @@ class Systemd:
         self.started = []
         self.is_armed = False
         self.refuses = False
+        self.runs = None  # a function that runs what is to be checked; without one it is well
         self._others, host.kernel.run = host.kernel.run, self._run
         host.tree.put(host.tree.root / "run/systemd/system/keep")
 
     def _run(self, words):
+        if words[0] == "systemd-run" and "--wait" in words:
+            self.host.faults.step("timer", "checked")
+            return (self.runs(words[words.index(sys.executable):]) if self.runs else 0), "", ""
         if words[0] == "systemd-run":
             self.host.faults.step("timer", "armed")
             if self.refuses:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -61,7 +62,7 @@ def test_a_confirmation_that_comes_too_late_is_an_error(run_module, host, system
 def test_the_way_back_is_there_before_the_first_write(run_module, host, systemd):
     run_module(host, "driver_override", confirm=30, **WISH)
     steps = [step for step in host.faults.log if "/run/vfio-host/" not in step[1]]
-    assert steps[0] == ("timer", "armed")
+    assert steps[:2] == [("timer", "checked"), ("timer", "armed")]
     assert len(steps) > 4
 
 
@@ -102,6 +103,28 @@ def test_a_timer_that_does_not_start_stops_the_run_before_anything_is_touched(ru
     result = run_module(host, "driver_override", confirm=30, **WISH)
     assert "systemd-run says: Failed to start transient timer unit" in result["msg"]
     assert state(host) == before
+
+
+def test_what_systemd_cannot_run_stops_the_run_before_anything_is_touched(run_module, host, systemd):
+    before, systemd.runs = state(host), lambda words: 203  # source: systemd src/shared/exit-status.h EXIT_EXEC
+    result = run_module(host, "driver_override", confirm=30, **WISH)
+    assert "systemd cannot run what would take the change back: " in result["msg"] and "ended with status 203; " in result["msg"]
+    assert (state(host), systemd.started) == (before, [])
+
+
+@pytest.mark.parametrize("missing, is_well", [("", True), ("_host/udevd.py", False)])
+def test_what_the_timer_runs_is_run_once_to_see_whether_its_code_is_whole(run_module, host, systemd, missing, is_well):
+    def run(words):
+        code = os.path.dirname(words[-2])
+        if missing:
+            os.unlink(f"{code}/ansible_collections/vfio/host/plugins/module_utils/{missing}")
+        return subprocess.run(words, cwd="/", env={}, stderr=subprocess.DEVNULL, check=False).returncode
+
+    systemd.runs = run
+    result = run_module(host, "driver_override", confirm=30, **WISH)
+    assert result.get("awaits_confirmation", False) == is_well
+    assert bool(systemd.started) == is_well
+    assert host.driver(NIC) == ("vfio-pci" if is_well else "e1000e")
 
 
 def test_a_negative_time_is_an_error(run_module, host, systemd):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optiona
 
 from ansible_collections.vfio.host.plugins.module_utils._core import journal
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told, tried
+from ansible_collections.vfio.host.plugins.module_utils._host import signals
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError, VfioHostError
 from ansible_collections.vfio.host.plugins.module_utils._host.lock import Busy, one_at_a_time
 from ansible_collections.vfio.host.plugins.module_utils._host.versions import parsed, seconds, words
@@ -74,13 +75,20 @@ class Outcome(NamedTuple):
 
 
 def wait_and_revert(fs: Sysfs, files: Files) -> None:
-    """Restore when the time is over, as often as it takes; nothing where the change was confirmed meanwhile."""
+    """Restore when the time is over, as often as it takes; nothing where the change was confirmed meanwhile. Raises SystemExit where a
+    signal came while it restored, as when the host shuts down: half of a change is what no boot should find.
+    """
     left: Optional[float] = 0
     while left is not None:
         time.sleep(left)
         try:
-            with one_at_a_time(files.lock, NAME, timeout=_PATIENCE):
-                left = revert_if_due(fs, files)
+            with one_at_a_time(files.lock, NAME, timeout=_PATIENCE), signals.held_back():
+                with signals.masked():
+                    left = revert_if_due(fs, files)
+                if left is not None:
+                    signals.check()
+        except signals.Interrupted as error:
+            raise SystemExit(f"{NAME}: {error}, and what is not as it was is left to the next run") from error
         except Busy:
             left = 0  # a run goes on, and with its end the time begins again
         except InputError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -191,3 +192,54 @@ def test_the_timer_goes_on_where_nobody_takes_its_log(host, monkeypatch):
         patch.setattr(revert, "sys", SimpleNamespace(stderr=SimpleNamespace(write=no_log)))
         revert.wait_and_revert(host.kernel, host.files)
     assert waits == [0, revert.AGAIN]
+
+
+class Ended(BaseException):
+    """What SIGTERM does to a process that has no handler for it: nothing of it goes on."""
+
+
+@pytest.fixture
+def ends_by_sigterm():
+    def end(*dummy):
+        raise Ended
+
+    before = signal.signal(signal.SIGTERM, end)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def stopped_at(host, path):
+    """SIGTERM, at the first write to ``path``."""
+    real = host.kernel.write_watched
+
+    def write_watched(name, value, **how):
+        if name.endswith(path):
+            host.kernel.write_watched = real
+            os.kill(os.getpid(), signal.SIGTERM)
+        real(name, value, **how)
+
+    host.kernel.write_watched = write_watched
+
+
+def test_a_host_that_shuts_down_while_a_change_is_taken_back_has_all_of_it_back(run_module, host, systemd, monkeypatch, ends_by_sigterm):
+    before = but_run(host)
+    run_module(host, "driver_override", confirm=30, **WISH)
+    time_passes(monkeypatch)
+    stopped_at(host, "/driver_override")
+    revert.wait_and_revert(host.kernel, host.files)
+    assert but_run(host) == before
+
+
+def test_a_timer_that_is_stopped_leaves_what_it_could_not_put_back_to_the_next_run(run_module, host, systemd, monkeypatch, capsys, ends_by_sigterm):
+    before = but_run(host)
+    run_module(host, "driver_override", confirm=30, **WISH)
+    time_passes(monkeypatch)
+    stopped_at(host, "/driver_override")
+    host.kernel.refusals["nvme", NVME] = errno.EIO
+    with pytest.raises(SystemExit, match=r"the run was interrupted \(SIGTERM\), and what is not as it was is left to the next run"):
+        revert.wait_and_revert(host.kernel, host.files)
+    assert f"{NVME} could not be put back" in capsys.readouterr().err
+    assert host.driver(NIC) == "e1000e" and host.driver(NVME) != "nvme"
+    del host.kernel.refusals["nvme", NVME]
+    run_module(host, "driver_override", policy="none", state="absent")
+    assert but_run(host) == before

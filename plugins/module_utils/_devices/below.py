@@ -111,11 +111,12 @@ class VfioNodes:
         return paths
 
 
-def below(fs: Sysfs, address: str) -> Below:
+def below(fs: Sysfs, address: str, backing: Backing | None = None) -> Below:
     """The Below of the function at ``address``: with PCI functions, auxiliary and mediated devices that hang from it, with functions
     that the kernel unbinds together with it, and with what is built on its disks (device mapper, md, bcache, loop devices).
+    ``backing``: of the same host, which will be asked more.
     """
-    found, backing = Below(), _Backing(fs)
+    found, backing = Below(), backing or Backing(fs)
     directory = fs.device_directory(address)
     with fs.refused() as refused:
         seen, todo = set(), [(directory, True)] + [(one, True) for one in _subsystems(fs, directory)]
@@ -138,10 +139,11 @@ def _unread(fs: Sysfs, refused: dict[str, int]) -> list[str]:
     return [f"{path[len(fs.root):]} ({errno_name(number)})" for path, number in sorted(refused.items())]
 
 
-def _node(fs: Sysfs, path: str, names: list[str], is_own: bool, found: Below, backing: _Backing) -> Iterator[str]:
+def _node(fs: Sysfs, path: str, names: list[str], is_own: bool, found: Below, backing: Backing) -> Iterator[str]:
     """Take in what one directory of sysfs is, and yield those of what is built on it."""
     if "iommu_group" in names:
-        found.nodes.update(vfio_nodes(fs, path, group=fs.link(f"{path}/iommu_group")))
+        # What it has as vfio-dev/NAME comes by itself.
+        found.nodes.update(_nodes_at(fs, [f"{fs.vfio_groups}/{name}" for name in _group_names(fs.link(f"{path}/iommu_group"))]))
     if "mdev_type" in names:
         found.mediated.append(os.path.basename(path))
     for name in names:
@@ -207,7 +209,7 @@ def _vendors(fs: Sysfs, address: str) -> dict[Node, Place]:
     return {Node(CHARACTER, number): Place(f"nvidia{minor.group(1)}", "nvidia", "")}
 
 
-class _Backing:
+class Backing:
     """What the kernel has open by a path, of which it is no exclusive user: read once, where there is a node to look for."""
 
     def __init__(self, fs: Sysfs) -> None:
@@ -288,4 +290,4 @@ class _Backing:
                 yield f"{base}/{two}"
 
 
-__all__ = ("Below", "Place", "VfioNodes", "below", "vfio_nodes")
+__all__ = ("Backing", "Below", "Place", "VfioNodes", "below", "vfio_nodes")

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.algorithms import algorithms_in_use
-from ansible_collections.vfio.host.plugins.module_utils._devices.below import Below, Place, VfioNodes, below, vfio_nodes
+from ansible_collections.vfio.host.plugins.module_utils._devices.below import Backing, Below, Place, VfioNodes, below, vfio_nodes
 from ansible_collections.vfio.host.plugins.module_utils._devices.channels import channels_in_use
 from ansible_collections.vfio.host.plugins.module_utils._devices.processes import Processes, printable, views
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name, errno_text
@@ -64,6 +64,7 @@ class Usage:
         self._fs = fs
         self._processes = Processes(fs)
         self._below: dict[str, Below] = {}
+        self._backing = Backing(fs)
         self._is_settled = False
 
     @cached_property
@@ -86,7 +87,7 @@ class Usage:
     def below(self, device: Device) -> Below:
         """The Below of a device."""
         if device.address not in self._below:
-            self._below[device.address] = below(self._fs, device.address)
+            self._below[device.address] = below(self._fs, device.address, self._backing)
         return self._below[device.address]
 
     def of(self, device: Device, is_vfio: bool, *, with_disks: bool = True) -> InUse:

@@ -308,7 +308,8 @@ def _write(
 def _in_safe_order(files: dict[str, str | None], before: dict[str, str | None]) -> dict[str, str | None]:
     """Files that lose a device come last: a run that is killed between two of them leaves every device recorded."""
     def loses(path: str) -> bool:
-        return not _places(before.get(path)) <= _places(files[path])
+        places = _places(before.get(path))
+        return bool(places) and not places <= _places(files[path])
 
     return {path: files[path] for path in sorted(files, key=loses)}
 

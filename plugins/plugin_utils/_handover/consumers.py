@@ -76,7 +76,7 @@ def _devices(data: Any, chosen: Mapping[str, Any]) -> tuple[reading.Reader, tupl
     rows = [entry for entry in entries if reading.is_row(entry)]
     facts = {entry["address"]: entry for entry in entries if not reading.is_row(entry)}
     facts.update(reading.facts_by_address(chosen["facts"]) if "facts" in chosen else {})
-    reader = reading.Reader(entries, facts)
+    reader = reading.Reader(entries, facts, reading.set_by_run(data))
     if "policy" in chosen:
         if len(rows) < len(entries):
             raise Problem("option 'policy': facts do not tell of policies; hand over the result of a run")

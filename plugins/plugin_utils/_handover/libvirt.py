@@ -5,6 +5,9 @@
 # Private to this collection: no outside code may rely on it.
 """libvirt: elements for <devices> of a domain, one after another. Always managed='no': the driver is the policy's business.
 
+A VF whose PF keeps an address or a VLAN for it is a <hostdev>, which has both. As an <interface> without <vlan> it would be on no VLAN
+from the start of the guest on (source: src/util/virnetdev.c, virNetDevSetNetConfig: "Assure any existing vlan tag is reset").
+
 With managed='yes' libvirt binds a driver of its own choice and gives the device to the native one afterwards
 (source: libvirt NEWS of 10.0.0; src/hypervisor/virhostdev.c).
 """
@@ -59,13 +62,21 @@ def _check(wanted: Wanted) -> None:
         elif devices[address].is_vf is False:
             # (source: src/hypervisor/virhostdev.c, virHostdevSaveNetConfig)
             problems.append(f"option 'macs': {address} is no virtual function, and libvirt sets MAC addresses of these only")
+        elif devices[address].kept:
+            problems.append(
+                f"option 'macs': {address} has {' and '.join(devices[address].kept)} by its PF, and libvirt would set another address and "
+                "no VLAN when the guest starts: leave it out here, or vfs out of passthrough_sriov"
+            )
+        elif devices[address].pf_has_interface is False:
+            # (source: src/util/virpci.c, virPCIGetVirtualFunctionInfo)
+            problems.append(f"option 'macs': the PF of {address} has no interface, by which libvirt would set a MAC address")
     if problems:
         raise Problem(*problems)
 
 
 def _element(wanted: Wanted, device: Device) -> ElementTree.Element:
     mac = wanted.options.get("macs", {}).get(device.address)
-    if mac is None and device.is_vf and device.is_of(NETWORK):
+    if mac is None and device.is_vf and device.is_of(NETWORK) and not device.kept and device.pf_has_interface is not False:
         mac = device.mac
     if mac is None:
         element = ElementTree.Element("hostdev", mode="subsystem", type="pci", managed="no")

@@ -34,6 +34,8 @@ class Device:
     ``address``: dddd:bb:dd.f in lower case. ``ids``: four hex digits each, in lower case. ``pci_class``: six.
     ``iommu_group``: its number as a text; "" for none. ``is_vf``, ``has_vfs``: whether it is a virtual function, and whether it
     has the SR-IOV capability. ``needs_token``: its PF is on a VFIO driver, so the kernel asks who opens it for a VF token.
+    ``kept``: the address and the VLAN that its PF keeps for it, in words, where somebody has set them there. ``pf_has_interface``:
+    whether its PF has one by which they can be set.
     """
 
     address: str
@@ -48,6 +50,8 @@ class Device:
     has_vfs: bool | None = None
     mac: str | None = None
     needs_token: bool = False
+    kept: tuple[str, ...] = ()
+    pf_has_interface: bool | None = None
 
     @property
     def parts(self) -> tuple[str, str, str, str]:

@@ -31,8 +31,9 @@ def write(wanted: Wanted) -> str:
 
 
 def _value(value: Any) -> str:
-    # What begins with a $ is another option's value to oslo.config, and $$ is a $.
-    return json.dumps(value).replace("$", "$$")
+    # To oslo.config a $ begins another option's name, \$ and $$ are a $, and a \ may be half of one of JSON's
+    # (source: oslo_config/cfg.py, ConfigOpts._substitute).
+    return json.dumps(value).replace("$", r"\u0024")
 
 
 def _aliases(wanted: Wanted) -> list[dict[str, str]]:

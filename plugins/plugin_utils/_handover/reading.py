@@ -28,6 +28,7 @@ SHAPES = {
     "class": r"[0-9a-f]{6}",
     "iommu_group": r"[0-9]{1,10}",
 }
+LEAVE_OUT = ": leave it out by policy=NAME, the policy of what is to be handed over, or only_vfio=true"
 WHAT_COMES_IN = (
     "the input must be the result of passthrough or driver_override, its 'devices', the facts 'vfio_host', "
     "or devices of these facts"
@@ -81,6 +82,25 @@ def is_row(entry: Mapping[str, Any]) -> bool:
     return isinstance(entry.get("identity"), Mapping)
 
 
+def set_by_run(data: Any) -> dict[str, dict[str, Any]]:
+    """VF -> the attributes that a run has set by its PF, where the input is a whole result."""
+    found: dict[str, dict[str, Any]] = {}
+    if not isinstance(data, Mapping):
+        return found
+    for result in data["results"] if isinstance(data.get("results"), list) else ():
+        found.update(set_by_run(result))
+    for one in data["sriov"] if isinstance(data.get("sriov"), list) else ():
+        if not isinstance(one, Mapping) or one.get("status") in ("pending", "released"):
+            continue
+        vfs, attributes = (one[name] if isinstance(one.get(name), list) else [] for name in ("vfs", "attributes"))
+        addresses = {index: normal(address) for index, address in enumerate(vfs)}
+        for values in attributes:
+            address = addresses.get(values["vf"]) if isinstance(values, Mapping) and isinstance(values.get("vf"), int) else None
+            if address is not None:
+                found[address] = dict(values)
+    return found
+
+
 def facts_by_address(facts: Any) -> dict[str, dict[str, Any]]:
     """The devices of facts by address. Raises Problem where rows of a result came instead."""
     try:
@@ -108,8 +128,12 @@ def vfio_drivers(rows: Iterable[Mapping[str, Any]]) -> set[str]:
 class Reader:
     """Makes devices of entries, beside the facts of the host. Collects what is wrong in ``problems``."""
 
-    def __init__(self, rows: list[dict[str, Any]], facts: dict[str, dict[str, Any]]) -> None:
+    def __init__(
+        self, rows: list[dict[str, Any]], facts: dict[str, dict[str, Any]], attributes: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """``attributes``: those of VFs that the run has set."""
         self._facts = facts
+        self._attributes = attributes or {}
         # What a row says of a driver is newer than facts, which may be of before the run.
         self._drivers = {address: row.get("driver") for address, row in facts.items()}
         self._drivers.update({row["address"]: row.get("driver") for row in rows if is_row(row)})
@@ -147,12 +171,16 @@ class Reader:
             has_vfs=bool(facts["sriov"]) if "sriov" in facts else None,
             mac=self._mac(address, facts),
             needs_token=self.on_vfio(normal(facts.get("physfn")) or ""),
+            kept=self._kept(address, facts),
+            pf_has_interface=self._pf_has_interface(facts),
         )
 
     def _is_on_vfio(self, entry: Mapping[str, Any]) -> None:
         address, driver, status = entry["address"], entry.get("driver"), entry.get("status")
         if status == "released":
-            self.problems.append(f"{address} was released by this run and is the host's")
+            self.problems.append(f"{address} was released by this run and is the host's{LEAVE_OUT}")
+        elif is_row(entry) and isinstance(entry.get("choice"), Mapping) and entry["choice"].get("source") == "native":
+            self.problems.append(f"{address} is declared for its native driver, so it is the host's{LEAVE_OUT}")
         elif status == "pending":
             self.problems.append(f"{address} waits for the next boot (status pending): reboot, run again, and hand it over then")
         elif driver is None:
@@ -180,13 +208,29 @@ class Reader:
         return bool(facts["is_vf"]) if "is_vf" in facts else None
 
     def _mac(self, address: str, facts: Mapping[str, Any]) -> str | None:
-        """The MAC address where it has one interface; which one of several is meant nobody can tell."""
+        """The MAC address that its PF keeps for it, else where it has one interface that one's; which one of several is meant nobody can tell."""
+        for values in (self._attributes.get(address), facts.get("vf_attributes")):
+            kept = _set_mac(values)
+            if kept is not None:
+                return kept
         net = facts["net"] if isinstance(facts.get("net"), list) else []
         macs = {str(interface.get("mac")).lower() for interface in net if isinstance(interface, Mapping) and interface.get("mac")}
         if any(not MAC.fullmatch(mac) for mac in macs):
             return None  # an InfiniBand port's has 20 bytes
         # A VF that nobody gave an address may have zeros, which no interface of a guest can have.
         return macs.pop() if len(macs) == 1 and any(mac.strip("0:") for mac in macs) else None
+
+    def _kept(self, address: str, facts: Mapping[str, Any]) -> tuple[str, ...]:
+        """What the run has set, or by the facts the VLAN, which a user of the VF may not lose: it is what keeps it from other networks."""
+        values = self._attributes.get(address)
+        mac = _set_mac(values)
+        vlan = (values if values is not None else facts["vf_attributes"] if isinstance(facts.get("vf_attributes"), Mapping) else {}).get("vlan")
+        has_vlan = isinstance(vlan, int) and not isinstance(vlan, bool) and vlan > 0
+        return (*([f"mac {mac}"] if mac is not None else []), *([f"vlan {vlan}"] if has_vlan else []))
+
+    def _pf_has_interface(self, facts: Mapping[str, Any]) -> bool | None:
+        pf = self._facts.get(normal(facts.get("physfn")) or "", {})
+        return bool(pf["net"]) if isinstance(pf.get("net"), list) else None
 
     def blocked(self, devices: Iterable[Device]) -> list[str]:
         """A sentence for each member of the devices' IOMMU groups that keeps VFIO from opening them, by the facts."""
@@ -210,6 +254,13 @@ class Reader:
             slot = address.rpartition(".")[0]
             functions[slot] = (*functions.get(slot, ()), address)
         return functions
+
+
+def _set_mac(values: Any) -> str | None:
+    """The MAC address among attributes of a VF; None where there is none, as zeros say, too."""
+    mac = values.get("mac") if isinstance(values, Mapping) else None
+    text = mac.lower() if isinstance(mac, str) else ""
+    return text if MAC.fullmatch(text) and text.strip("0:") else None
 
 
 def units(devices: Iterable[Device]) -> tuple[tuple[Device, ...], ...]:
@@ -236,4 +287,4 @@ def _go_together(lead: Device, device: Device) -> bool:
     return (lead.vendor, lead.device) != (device.vendor, device.device)
 
 
-__all__ = ("MAC", "Reader", "entries", "facts_by_address", "is_row", "normal", "units")
+__all__ = ("MAC", "Reader", "entries", "facts_by_address", "is_row", "normal", "set_by_run", "units")

@@ -16,6 +16,7 @@ from jinja2 import StrictUndefined, UndefinedError
 
 from ansible_collections.vfio.host.plugins.plugin_utils._handover.consumers import CONSUMERS
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, NVME
+from ansible_collections.vfio.host.tests.unit.fake.sriov import FOR_GUESTS, SMALL, pfs
 from ansible_collections.vfio.host.tests.unit.plugins.filter.handed import (
     AUDIO,
     DISK,
@@ -71,6 +72,18 @@ def test_a_real_result_and_real_facts_are_taken_as_they_are(run_module, host):
     assert handover(result, to="dpdk", policy="guests") == f"-a {NIC}"
     assert f"path={NVME}" in handover(result, to="proxmox", policy="disks", name="disk", node="n1", facts=found)
     assert handover(found, to="dpdk", only_vfio=True).split() == ["-a", min(NIC, NVME), "-a", max(NIC, NVME)]
+
+
+def test_a_real_result_tells_what_it_has_set_of_vfs(run_module, make_host):
+    small = make_host(SMALL)
+    facts_of_before = run_module(small, "pci_facts")["ansible_facts"]["vfio_host"]
+    vfs = [{"vf": 1, "mac": "52:54:00:aa:00:01", "vlan": 42}]
+    for dummy in range(2):
+        result = run_module(small, "passthrough", devices={"guests": [FOR_GUESTS]}, sriov=pfs(vfs=vfs))
+        known = [one["address"] for one in result["devices"]]
+        told = refused(result, "libvirt", facts=facts_of_before, macs=dict.fromkeys(known, "52:54:00:bb:00:00"))
+        assert f"{known[1]} has mac 52:54:00:aa:00:01 and vlan 42 by its PF" in told
+        assert "by its PF" not in told.replace(f"{known[1]} has mac 52:54:00:aa:00:01 and vlan 42 by its PF", "")
 
 
 def test_a_row_counts_for_the_driver_and_facts_of_before_the_run_for_the_rest():
@@ -135,6 +148,14 @@ def test_a_value_without_the_form_of_the_facts_gets_nowhere(name, hostile):
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
+
+
+def test_a_device_that_is_declared_for_its_native_driver_is_told_as_such():
+    native = row(PF, policy="host", status="unchanged", choice={"module": "igb", "driver": "igb", "source": "native", "alias": None})
+    told = refused([row(VF), native], "qemu")
+    assert f"{PF['address']} is declared for its native driver, so it is the host's: leave it out by policy=NAME" in told
+    assert "converge" not in told
+    assert handover([row(VF), native], to="qemu", policy="guests") == handover([row(VF), native], to="qemu", only_vfio=True)
 
 
 @pytest.mark.parametrize("to", list(CONSUMERS))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import string
 import subprocess
 from xml.etree import ElementTree
 
@@ -74,6 +75,56 @@ def test_libvirt_gets_a_vf_with_a_mac_address_as_an_interface():
     assert handover([VF], to="libvirt") == text
     assert handover([row(VF)], to="libvirt", facts=by_address(VF)) == text
     assert handover([row(VF)], to="libvirt", macs={"02:10.0": "52:54:00:12:34:56"}) == text
+
+
+def with_attributes(*attributes, status="unchanged"):
+    """The whole result of a run that has made the two VFs and set these attributes of them."""
+    sriov = [{"address": PF["address"], "vfs": [VF["address"], VF2["address"]], "attributes": list(attributes), "status": status}]
+    return {"changed": True, "devices": [row(VF), row(VF2)], "sriov": sriov}
+
+
+def elements(text):
+    return [(one.tag, None if one.find("mac") is None else one.find("mac").get("address")) for one in ElementTree.fromstring(f"<all>{text}</all>")]
+
+
+def test_libvirt_does_not_get_to_set_what_the_pf_keeps_for_a_vf():
+    """As an interface the VF would have the address of before the run, and no VLAN (source: src/util/virnetdev.c, virNetDevSetNetConfig)."""
+    for values in ({"mac": "52:54:00:aa:00:00"}, {"vlan": 42, "qos": 0, "vlan_protocol": "802.1Q"}):
+        data = with_attributes({"vf": 0, **values})
+        for shape in (data, {"results": [data]}):
+            assert elements(handover(shape, to="libvirt", facts=by_address(VF, VF2))) == [("hostdev", None), ("hostdev", None)]
+        told = refused(data, "libvirt", facts=by_address(VF, VF2), macs={VF["address"]: "52:54:00:bb:00:00"})
+        assert f"{VF['address']} has {'mac 52:54:00:aa:00:00' if 'mac' in values else 'vlan 42'} by its PF" in told
+
+
+@pytest.mark.parametrize("values", [{"vlan": 0}, {"mac": "00:00:00:00:00:00"}, {"trust": True}, {"vf": 7, "mac": "52:54:00:aa:00:07"}])
+def test_libvirt_gets_an_interface_where_its_pf_keeps_neither_address_nor_vlan(values):
+    data = with_attributes({"vf": 0, **values})
+    assert elements(handover(data, to="libvirt", facts=by_address(VF, VF2))) == [("interface", "52:54:00:12:34:56"), ("hostdev", None)]
+
+
+@pytest.mark.parametrize("status", ["pending", "released"])
+def test_attributes_that_no_vf_has_count_for_nothing(status):
+    data = with_attributes({"vf": 0, "mac": "52:54:00:aa:00:00"}, status=status)
+    assert elements(handover(data, to="libvirt", facts=by_address(VF)))[0] == ("interface", "52:54:00:12:34:56")
+
+
+def test_libvirt_gets_what_the_facts_say_of_the_address_and_the_vlan_of_a_vf():
+    kept = {"mac": "52:54:00:AA:00:00", "vlan": 0, "trust": None}
+    assert elements(handover([{**VF, "vf_attributes": kept}], to="libvirt")) == [("interface", "52:54:00:aa:00:00")]
+    assert elements(handover([{**VF2, "vf_attributes": kept}], to="libvirt")) == [("interface", "52:54:00:aa:00:00")]
+    assert elements(handover([{**VF, "vf_attributes": {**kept, "mac": "00:00:00:00:00:00"}}], to="libvirt")) == [("interface", "52:54:00:12:34:56")]
+    assert elements(handover([{**VF, "vf_attributes": {**kept, "vlan": 42}}], to="libvirt")) == [("hostdev", None)]
+
+
+def test_libvirt_gets_no_interface_of_a_vf_whose_pf_has_none():
+    """(source: src/util/virpci.c, virPCIGetVirtualFunctionInfo: "The PF device for VF %s has no network device name")"""
+    found = by_address({**PF, "driver": "pci-pf-stub"}, VF)
+    assert elements(handover([row(VF)], to="libvirt", facts=found)) == [("hostdev", None)]
+    told = refused([row(VF)], "libvirt", facts=found, macs={VF["address"]: "52:54:00:bb:00:00"})
+    assert f"the PF of {VF['address']} has no interface" in told
+    up = by_address({**PF, "net": [{"name": "enp2s0", "mac": "52:54:00:00:00:01"}]}, VF)
+    assert elements(handover([row(VF)], to="libvirt", facts=up)) == [("interface", "52:54:00:12:34:56")]
 
 
 @pytest.mark.parametrize(
@@ -260,11 +311,16 @@ def test_nova_gets_no_alias_of_two_types():
     assert "one device type" in refused([VF, DISK], "nova", name="x")
 
 
-def test_nothing_in_a_tag_leaves_its_line_or_is_another_option_to_nova():
-    hostile = 'a$b"\n[DEFAULT]\ndebug = true'
+def substituted(value):
+    """What oslo.config makes of a value (source: oslo_config/cfg.py, ConfigOpts._substitute)."""
+    return string.Template(value.replace("\\$", "$$")).safe_substitute({"b": "another option"})
+
+
+@pytest.mark.parametrize("hostile", ['a$b"\n[DEFAULT]\ndebug = true', "a\\$b", "a\\\\$b$$b", "$"])
+def test_nothing_in_a_tag_leaves_its_line_or_is_another_option_to_nova(hostile):
     lines = handover([DISK], to="nova", tags={"traits": hostile}).splitlines()
     assert len(lines) == 2
-    assert json.loads(lines[1].partition(" = ")[2].replace("$$", "$"))["traits"] == hostile
+    assert json.loads(substituted(lines[1].partition(" = ")[2]))["traits"] == hostile
 
 
 def test_proxmox_gets_a_whole_card_or_a_function_and_the_warning(warned):

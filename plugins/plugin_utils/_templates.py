@@ -17,6 +17,8 @@ from ansible_collections.vfio.host.plugins.plugin_utils._text import cut
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+OMITTED = "it is omit, which is no value: leave the variable out, or give default() a value"
+_OMITTED_ERROR = "AnsibleValueOmittedError"  # of ansible-core 2.19 and later (source: lib/ansible/errors/__init__.py)
 _LONGEST = 300  # characters of what Ansible says: a template that means itself is told once for each time that it was resolved
 
 
@@ -33,13 +35,13 @@ def resolved(
             continue
         try:
             value = _whole(template(variables[name]), omit)
+            told = OMITTED if _is_omit(value, omit) else None
         except Exception as error:  # whatever a filter, a lookup or a vault raises
-            problems.append(f"{name} cannot be resolved: {_said(error)}{at(of_name(name, variables))}")
-            continue
-        if _is_omit(value, omit):
-            problems.append(f"{name} cannot be resolved: it is omit, which is no value: leave the variable out{at(of_name(name, variables))}")
-        else:
+            told = OMITTED if type(error).__name__ == _OMITTED_ERROR else _said(error)
+        if told is None:
             values[name] = value
+        else:
+            problems.append(f"{name} cannot be resolved: {told}{at(of_name(name, variables))}")
     return values, problems
 
 

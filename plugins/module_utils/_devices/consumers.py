@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._core.options import did_you_mean
-from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import named, shown
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import BASE_DRIVER, BASE_MODULE, Choice
 
 # The option that names the consumers of policies.
@@ -69,9 +69,9 @@ def parse_of_policies(
     """
     found: Dict[str, str] = {}
     for policy, value in (consumers or {}).items():
-        where = f"{key}.{policy}" if key == OF_POLICIES else key
+        where = f"{key}.{named(policy)}" if key == OF_POLICIES else key
         if policy not in policies:
-            known = [str(name) for name in policies]
+            known = [named(name) for name in policies]
             there = f"; there are: {', '.join(known)}" if known else ""
             problems.append(f"{where}: no policy {shown(policy)} is declared{did_you_mean(str(policy), known) or there}")
         name = parse_consumer(value, f"{where}:", problems=problems)

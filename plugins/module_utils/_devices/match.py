@@ -16,7 +16,7 @@ from ansible_collections.vfio.host.plugins.module_utils._core import globs
 from ansible_collections.vfio.host.plugins.module_utils._core.options import did_you_mean, truth_of
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import IDENTITY, Device, normalize_address
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
-from ansible_collections.vfio.host.plugins.module_utils._host.numbers import shown
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import named, shown
 from ansible_collections.vfio.host.plugins.module_utils._host.words import nearest
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ _MAGIC = re.compile(r"[*?\[]")
 # Six bytes on Ethernet, twenty on InfiniBand (source: include/linux/netdevice.h MAX_ADDR_LEN), as sysfs prints them.
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5,31}\Z")
 _MAC_OF_WORDS = re.compile(r"[0-9a-f]{4}(\.?)[0-9a-f]{4}\1[0-9a-f]{4}\Z")
+_LONGEST = 1000  # of a match in a message
 _REGEX = re.compile(r"\.\*|\.\+|[\\^$|(]")
 _CHARACTERS = re.compile(r"\[[^\]]*\]")  # one of a glob
 # Fields whose values YAML reads as numbers where they are not quoted, and other ones than were written.
@@ -92,6 +93,11 @@ class Match:
     wanted: dict[str, tuple[str, ...]]
     text: str
     pfs: tuple[Match, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """``text`` for a message."""
+        return named(self.text, longest=_LONGEST)
 
     @property
     def path(self) -> str | None:
@@ -300,7 +306,7 @@ class Selector:
             addresses = sorted(self._pfs_of(pf_match))
             problems += self.unclear(pf_match, where=f"{where}: physfn", addresses=[pf for pf in addresses if pf in self._devices])
             if len(match.pfs) > 1 and not _MAGIC.search(pf_match.text):
-                named.setdefault(pf_match.text, set()).update(addresses)
+                named.setdefault(pf_match.words, set()).update(addresses)
         return problems or [
             f"{where}: physfn {text} is a name of {len(pfs)} PFs: {', '.join(sorted(pfs))}; write it as a mapping, such as "
             f"physfn: {{net: {text}}}" for text, pfs in named.items() if len(pfs) > 1

@@ -209,7 +209,7 @@ def _claim(
         return
     if entry.count is not None and len(addresses) != entry.count:
         problems.append(
-            f"{entry.where}: count is {entry.count}, but {entry.match.text} matches {len(addresses)}"
+            f"{entry.where}: count is {entry.count}, but {entry.match.words} matches {len(addresses)}"
             f"{': ' + ', '.join(addresses) if addresses else ''}"
             f"{'; count: 0 says that no device may match' if entry.count == 0 else ''}"
             f"{_unseen(survey, selector, entry, forgotten, memory) if len(addresses) < entry.count else ''}"
@@ -221,7 +221,7 @@ def _claim(
         was_there = any(record.was_taken_by(entry.match.text) for record in memory.rules.values())
         remedy = ("" if was_there else selector.nearest(entry.match)) or "say optional: true where that is right"
         problems.append(
-            Objection(f"{entry.where}: {entry.match.text} matches no device of this host; {remedy}{hint}", UNMATCHED, remedy=remedy + hint)
+            Objection(f"{entry.where}: {entry.match.words} matches no device of this host; {remedy}{hint}", UNMATCHED, remedy=remedy + hint)
         )
     for address in addresses:
         device = survey.devices[address]
@@ -262,7 +262,7 @@ def _no_pf(selector: Selector, entry: Entry) -> str:
     pfs = entry.match.pfs
     if not pfs or selector.pfs(entry.match):
         return ""
-    return f"; no PF of this host is {' or '.join(sorted({pf_match.text for pf_match in pfs}))}"
+    return f"; no PF of this host is {' or '.join(sorted({pf_match.words for pf_match in pfs}))}"
 
 
 def _add(survey: Survey, targets: dict[str, Target], problems: list[str], device: Device, entry: Entry, via: str | None = None) -> None:

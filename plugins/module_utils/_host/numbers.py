@@ -36,6 +36,11 @@ def shown(value: object) -> str:
     return text if len(text) <= 200 else text[:200] + "..."
 
 
+def named(value: object, *, longest: int = 200) -> str:
+    """A name that a user gave, for a message, which is of lines, and goes to a terminal that obeys some characters."""
+    return value if isinstance(value, str) and value.isprintable() and len(value) <= longest else shown(value)
+
+
 def too_long(where: str, value: object) -> List[str]:
     """A sentence, with the way to it, where a number that nothing can write is anywhere in a value of YAML, else []: it can be written
     into no message, and into no file. Hexadecimal ones (0xfff...) pass YAML at any length.
@@ -59,10 +64,10 @@ def _too_long(where: str, value: object, above: List[object]) -> Iterator[str]:
         if isinstance(value, dict):
             for key in value:
                 yield from _too_long(where, key, above + [value])
-                yield from _too_long(f"{where}.{key if isinstance(key, str) else shown(key)}", value[key], above + [value])
+                yield from _too_long(f"{where}.{named(key)}", value[key], above + [value])
         else:
             for index, one in enumerate(value):
                 yield from _too_long(f"{where}[{index}]", one, above + [value])
 
 
-__all__ = ("check_lengths", "is_whole", "shown", "too_long")
+__all__ = ("check_lengths", "is_whole", "named", "shown", "too_long")

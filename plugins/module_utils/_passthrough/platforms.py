@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
-from ansible_collections.vfio.host.plugins.module_utils._host.numbers import check_lengths, shown
+from ansible_collections.vfio.host.plugins.module_utils._host.numbers import check_lengths, named, shown
 
 if TYPE_CHECKING:
     from typing import Any, Callable, Collection, Mapping
@@ -31,7 +31,7 @@ def check(platforms: Mapping[object, object], known: Collection[str]) -> None:
             problems.append(f"platforms: {name}: must be a mapping of {', '.join(sorted(_KINDS))}, not {shown(needs)}")
         else:
             problems += [
-                f"platforms: {name}: {key} is unknown; there are: {', '.join(sorted(_KINDS))}" for key in needs if key not in _KINDS
+                f"platforms: {name}: {named(key)} is unknown; there are: {', '.join(sorted(_KINDS))}" for key in needs if key not in _KINDS
             ]
             problems += [
                 f"platforms: {name}: {key} must be a {'mapping' if kind is dict else 'list of mappings'}"

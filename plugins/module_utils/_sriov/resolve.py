@@ -195,7 +195,7 @@ def _select(state: State, selector: Selector, entry: Entry, problems: list[str])
     if not capable:
         others = ", ".join(f"{one.address} ({one.name})" for one in devices)
         why = f"only what cannot have VFs: {others}" if others else "no device of this host"
-        problems.append(f"{entry.where}: {entry.match.text} matches {why}")
+        problems.append(f"{entry.where}: {entry.match.words} matches {why}")
     shared = selector.unclear(entry.match, where=entry.where, addresses=[one.address for one in capable])
     shared += [message for one in capable for message in _moved_away(state, entry, one)]
     problems += shared

@@ -31,6 +31,7 @@ BAD = {
     "driver with quotes": ("p", [dict(NIC_ENTRY, driver='x", RUN+="/bin/sh')], ["devices[0]", "RUN"]),
     "driver with a newline": ("p", [dict(NIC_ENTRY, driver="vfio-pci\n")], ["devices[0]", "vfio-pci\\n"]),
     "driver that is a path": ("p", [dict(NIC_ENTRY, driver="../../e1000e")], ["devices[0]", "../../e1000e"]),
+    "id with a line end": ("p", [{"match": {"vendor": "10de\n", "net": "x\x1b[31m"}}], ["devices[0]", "vendor=10de\\n", "matches no device"]),
     "no match": ("p", [{"driver": "auto"}], ["devices[0]", "match"]),
     "empty match": ("p", [{"match": {}}], ["devices[0]", "match"]),
     "no devices": ("p", [], ["policy p", "state: absent"]),

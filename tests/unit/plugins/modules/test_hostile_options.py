@@ -39,7 +39,7 @@ def mapping(**keys):
 
 
 MATCHES = st.just({"address": NIC}) | st.just({"address": EDU}) | mapping(
-    address=st.just(PF), vendor=st.just("8086"), net=st.just("enp2s0"), serial=st.just("NV01"), physfn=st.just(PF),
+    address=st.just(PF), vendor=st.just("8086"), net=st.just("enp2s0") | HARM, serial=st.just("NV01") | HARM, physfn=st.just(PF),
 )
 ENTRIES = mapping(match=MATCHES, driver=HARM, fallback=HARM, count=st.just(1), optional=st.booleans(), iommu_group=st.just("extend"))
 POLICIES = st.dictionaries(st.just("p") | HARM, st.lists(ENTRIES, max_size=2) | VALUES, max_size=2)
@@ -99,6 +99,7 @@ def test_whatever_is_declared_is_planned_or_refused(host_path):
             check_plans(run_areas(Declaration(options).wishes(host.kernel, host.files), True))
         except VfioHostError as error:
             assert not any("was not foreseen" in message for message in error.messages), error.messages
+            assert all("\n" not in message for message in error.messages), error.messages
 
     one()
     assert host.snapshot() == before

@@ -10,7 +10,15 @@ from collections import UserString
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.plugin_utils._templates import resolved
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+from ansible_collections.vfio.host.plugins.plugin_utils._templates import OMITTED, resolved
+
+try:
+    from ansible.template import trust_as_template as trusted
+except ImportError:  # before 2.19 every text is a template
+    trusted = str
 
 OMIT = "__omit_place_holder__1"
 
@@ -50,7 +58,14 @@ def test_what_is_omitted_goes_as_ansible_takes_it_from_the_arguments_of_a_task()
     written = {"omit": OMIT, "x": {"a": OMIT, "b": [{"c": OMIT, "d": 1}, OMIT]}, "y": OMIT}
     values, problems = resolved(same, written, names=["x", "y"])
     assert values == {"x": {"b": [{"d": 1}, OMIT]}}
-    assert problems == ["y cannot be resolved: it is omit, which is no value: leave the variable out"]
+    assert problems == [f"y cannot be resolved: {OMITTED}"]
+
+
+def test_a_variable_that_is_omitted_is_told_so_by_every_release():
+    templar = Templar(DataLoader())
+    templar.available_variables = {"omit": OMIT}
+    values, problems = resolved(templar.template, {"omit": OMIT, "y": trusted("{{ x | default(omit) }}")}, names=["y"])
+    assert (values, problems) == ({}, [f"y cannot be resolved: {OMITTED}"])
 
 
 def test_a_vaulted_text_of_older_releases_is_a_text():

@@ -30,6 +30,7 @@ _PLACES = tuple(f"{place}/systemd/{kind}" for place, kind in (
     ("/etc", "system.attached"), ("/run", "system"), ("/run", "system.attached"), ("/run", "generator"), ("/usr/local/lib", "system"),
     ("/usr/lib", "system"), ("/lib", "system"), ("/run", "generator.late"),
 ))
+_ALL, _ANY = "service", "*"  # a '*' is in no name of a unit
 # Of distributions that leave /etc to the host (source: Linux-PAM modules/pam_limits/pam_limits.c VENDOR_LIMITS_CONF_GLOB).
 _VENDORS = "/usr/etc/security"
 _LATER = "which is read after ours"
@@ -50,11 +51,13 @@ def later_dropins(foreign: Foreign, unit: str, *, limit: Limit) -> List[str]:
     them sets the same again.
     """
     found: Dict[str, str] = {}
-    for name in dict.fromkeys(name for one in _names_of(foreign, unit) for name in _dropin_names(one)):
-        for place in _PLACES:
-            for file in foreign.names(f"{place}/{name}.d"):
+    # Of files of one name the first counts: in each place all directories, in the order of their names, then the next place
+    # (source: src/shared/dropin.c unit_file_find_dropin_paths()).
+    for names in [dropin_names(one) for one in _names_of(foreign, unit)] + [[_ALL]]:
+        for directory in [f"{place}/{name}.d" for place in _PLACES for name in names]:
+            for file in foreign.names(directory):
                 if file.endswith(".conf"):
-                    found.setdefault(file, f"{place}/{name}.d/{file}")
+                    found.setdefault(file, f"{directory}/{file}")
     settings = [
         one for file, path in sorted(found.items()) if file > DROPIN for one in parse(foreign.text(foreign.root + path), path)
         if (one.section, one.name) == ("Service", "LimitMEMLOCK")
@@ -115,19 +118,32 @@ def _size(text: str) -> Optional[Limit]:
     return Limit(size) if text.strip() else None
 
 
-def _dropin_names(unit: str) -> List[str]:
-    """The names whose directories of drop-ins count for a service: its own, its template's, the beginnings of it that end in '-', and that of
-    all services.
+def dropin_names(unit: str) -> List[str]:
+    """The names whose directories of drop-ins count for a service, beside that of all services: its own, its template's, and the beginnings
+    of these that end in '-', with its instance and without. Of a template, those that count for all of its instances.
+
+    (source: systemd src/shared/dropin.c unit_file_find_dirs())
     """
-    stem = unit[:-len(".service")]
-    names = [unit]
-    if "@" in stem:
-        names.append(stem.split("@")[0] + "@.service")
-    prefix = stem.split("@")[0]
-    while "-" in prefix.rstrip("-"):
-        prefix = prefix.rstrip("-").rsplit("-", 1)[0] + "-"
-        names.append(prefix + ".service")
-    return [*names, "service"]
+    prefix, at, instance = unit[:-len(".service")].partition("@")
+    names: List[str] = []
+    _add_names(prefix, (instance or _ANY) if at else None, names)
+    return [name for name in dict.fromkeys(names) if _ANY not in name]
+
+
+def _add_names(prefix: str, instance: Optional[str], names: List[str]) -> None:
+    """Add what counts for a service of this name. ``instance``: "" for a template, None for what is neither that nor one of its instances."""
+    names.append(f"{prefix}.service" if instance is None else f"{prefix}@{instance}.service")
+    if instance:
+        _add_names(prefix, "", names)
+    beginning = _beginning(prefix)
+    if beginning:
+        _add_names(beginning, instance or None, names)
+
+
+def _beginning(prefix: str) -> str:
+    """The longest part before it that ends in '-'; "" for none. A '-' at its end is passed over once."""
+    end = prefix.rfind("-", 0, len(prefix) - 1) if prefix.endswith("-") else prefix.rfind("-")
+    return prefix[:end + 1] if end > 0 else ""
 
 
 def overruling_lines(foreign: Foreign, own: str, *, user: str, number: Optional[int], limit: Limit) -> List[str]:
@@ -184,4 +200,4 @@ def _value(text: str) -> str:
     return "unlimited" if value in ("-1", "unlimited", "infinity") else value
 
 
-__all__ = ("is_unit", "later_dropins", "overruling_lines", "set_by")
+__all__ = ("dropin_names", "is_unit", "later_dropins", "overruling_lines", "set_by")

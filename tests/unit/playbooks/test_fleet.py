@@ -51,6 +51,15 @@ def test_the_summary_is_there_where_every_host_was_refused(play_fleet, answers):
     assert "2 hosts: 2 refused" in played.lines and "  refused, needed by the host (storage): one two" in played.lines
 
 
+@pytest.mark.parametrize("strategy", ["free", "ansible.builtin.host_pinned", "ansible.builtin.linear"])
+def test_hosts_are_summed_up_once_whatever_strategy_is_the_default(play_fleet, answers, strategy):
+    hosts = hosts_of(one=answers["declared"], two=[REFUSED], three=answers["declared"])
+    played = play_fleet("converge", hosts, variables=DECLARED, ANSIBLE_STRATEGY=strategy)
+    assert [line for line in played.lines if line.startswith("3 hosts: ")] == ["3 hosts: 2 as declared, 1 refused"]
+    played = play_fleet("release", hosts, ANSIBLE_STRATEGY=strategy)
+    assert played.asked == [] and "This would give back everything on 3 hosts" in played.screen + played.errors
+
+
 def test_a_single_host_has_no_summary(play_fleet, answers):
     played = play_fleet("converge", hosts_of(one=answers["declared"]), variables=DECLARED)
     assert not [line for line in played.lines if line.startswith("1 host")]

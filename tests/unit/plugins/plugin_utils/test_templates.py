@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import UserString
 
 import pytest
-
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 

@@ -27,8 +27,9 @@ _VF_INFO, _VLAN_LIST, _VLAN_INFO = 1, 12, 1
 _HEADER, _INTERFACE, _ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=BxHiII"), struct.Struct("=HH")
 _TWO, _THREE, _MAC = struct.Struct("=II"), struct.Struct("=III"), struct.Struct("=I32s")
 _VLAN, _GUID = struct.Struct("=III2sxx"), struct.Struct("=I4xQ")
+_KIND = 0x3FFF  # NLA_TYPE_MASK
 _UNKNOWN = 0xFFFFFFFF  # what a driver that does not tell leaves (source: net/core/rtnetlink.c rtnl_fill_vfinfo())
-_LONGEST, _SECONDS = 1 << 18, 5
+_LONGEST, _SECONDS = 1 << 20, 5
 
 
 class Interface(NamedTuple):
@@ -81,7 +82,7 @@ def parse(answer: bytes) -> Optional[Interface]:
     if kind != _NEWLINK:
         return None
     name, vfs = "", {}
-    for number, value in _attributes(answer[_HEADER.size + _INTERFACE.size:length]):
+    for number, value in _attributes(answer[_HEADER.size + _INTERFACE.size:length], of_interface=True):
         if number == _IFNAME:
             name = value.rstrip(b"\0").decode()
         elif number == _VFINFO_LIST:
@@ -163,14 +164,29 @@ def _attribute(kind: int, value: bytes) -> bytes:
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + b"\0" * (-len(value) % 4)
 
 
-def _attributes(data: bytes) -> List[Tuple[int, bytes]]:
-    """(number, value) of each attribute, without the flags of the number (NLA_TYPE_MASK)."""
+def _length_of_list(data: bytes, at: int) -> int:
+    """The length of the list of VFs at ``at``. Its field has 16 bits, and of more than some 300 VFs the kernel drops the rest (source:
+    include/net/netlink.h nla_nest_end()), so the VFs themselves tell. What follows the list is of another kind.
+    """
+    end = at + _ATTRIBUTE.size
+    while end + _ATTRIBUTE.size <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, end)
+        if kind & _KIND != _VF_INFO or length < _ATTRIBUTE.size:
+            break
+        end += (length + 3) & ~3
+    return end - at
+
+
+def _attributes(data: bytes, *, of_interface: bool = False) -> List[Tuple[int, bytes]]:
+    """(number, value) of each attribute, without the flags of the number. ``of_interface``: they are those of an interface."""
     found, at = [], 0
     while at + _ATTRIBUTE.size <= len(data):
         length, kind = _ATTRIBUTE.unpack_from(data, at)
+        if kind & _KIND == _VFINFO_LIST and of_interface:
+            length = _length_of_list(data, at)
         if length < _ATTRIBUTE.size:
             raise ValueError(f"an attribute of {length} bytes")
-        found.append((kind & 0x3FFF, data[at + _ATTRIBUTE.size:at + length]))
+        found.append((kind & _KIND, data[at + _ATTRIBUTE.size:at + length]))
         at += (length + 3) & ~3
     return found
 

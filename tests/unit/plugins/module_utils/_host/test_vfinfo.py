@@ -34,7 +34,8 @@ PACKED = {
 
 
 def attribute(kind, value):
-    return struct.pack("=HH", 4 + len(value), kind) + value + b"\0" * (-len(value) % 4)
+    # (source: include/net/netlink.h nla_nest_end(), whose nla_len has 16 bits)
+    return struct.pack("=HH", (4 + len(value)) & 0xFFFF, kind) + value + b"\0" * (-len(value) % 4)
 
 
 def test_every_attribute_is_of_one_group_and_has_its_wire():
@@ -61,6 +62,19 @@ def test_an_answer_tells_the_name_and_of_each_vf_what_its_driver_tells():
     mac = struct.pack("=I32s", 3, bytes.fromhex("525400aa0003"))
     told = vfinfo.parse(answer_of([(1, mac), (4, unknown), (9, struct.pack("=II", 3, 1)), (99, b"later")]))
     assert told == ("enp1s0", {3: {"mac": "52:54:00:aa:00:03", "trust": True}})
+
+
+@pytest.mark.parametrize("number", [1, 300, 400, 1000])
+def test_vfs_whose_list_is_longer_than_its_field_can_say_are_all_told(number):
+    def one(index):
+        mac = struct.pack("=I32s", index, bytes.fromhex("525400aa") + struct.pack(">H", index))
+        return [(1, mac), (12, vfinfo.WIRES["vlan"].pack(index, {"vlan": 1, "qos": 0, "vlan_protocol": "802.1Q"})), (99, b"x" * 88)]
+
+    answer = answer_of(*(one(index) for index in range(number)))
+    body = answer[16:] + attribute(43, b"\0" * 8)
+    told = vfinfo.parse(struct.pack("=IHHII", 16 + len(body), 16, 0, 1, 0) + body)
+    assert told.name == "enp1s0" and list(told.vfs) == list(range(number))
+    assert told.vfs[number - 1]["mac"] == ":".join(["52:54:00:aa", *(f"{byte:02x}" for byte in struct.pack(">H", number - 1))])
 
 
 def test_a_protocol_that_nobody_names_is_not_told():

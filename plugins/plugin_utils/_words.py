@@ -24,9 +24,12 @@ _POLICY = re.compile(r"^policy ([a-z0-9-]+): ")
 _LISTED = re.compile(r"(?<![\w.])(sriov|modules)\[(\d+)\]")
 # An option of the module, where a message says what to write. Keys of entries have the same shape and other values.
 _ADVICE = re.compile(
-    r"(?<![\w.])(force: \[|state: (?:absent|present)\b|(?:now|at_boot|initramfs): (?:true|false)\b|confirm: \d|timeout: \d)"
+    r"(?<![\w.])(force: \[(?!\w+\] in this entry)|state: (?:absent|present)\b|(?:now|at_boot|initramfs): (?:true|false)\b|confirm: \d|timeout: \d)"
 )
 # A key of an option that is a mapping, up to its end: 'nodes.guests', 'memlock.units.qemu@a.service'.
+# An entry has a key of its own beside the variable for all.
+_WHOLE_TASK = "for the whole task (the role's passthrough_force)"
+_IN_ENTRY = re.compile(rf"force: \[(\w+)\] in this entry of (.+?) \(the role's passthrough_\w+\), or {re.escape(_WHOLE_TASK)}")
 _KEYED = re.compile(r"^(nodes|memlock|consumers)((?:\.[A-Za-z0-9@_\\:-][A-Za-z0-9@_.\\:-]*)?)(?=: | is | must )")
 _SUBJECT = re.compile(
     r"^(force|timeout|confirm|platforms|kernel_cmdline|kernel_config|modules|sriov|devices|nodes|memlock|iommu_node|consumers)(?=: | is | must )"
@@ -66,6 +69,8 @@ def _line(line: str, variables: Mapping[str, Any]) -> str:
         return f"{PREFIX}{found[1]}"
 
     line = _ADVICE.sub(rf"{PREFIX}\1", line)
+    line = _IN_ENTRY.sub(rf"force: [\1] in this entry of \2, or {PREFIX}force: [\1] for the whole host", line)
+    line = line.replace(f"] {_WHOLE_TASK}", "] for the whole host")
     line = _BOTH.sub(f"{PREFIX}now and {PREFIX}at_boot are both false", line)
     line = _NOW.sub(f"{PREFIX}now is false", line)
     line = _NOTHING.sub(lambda found: re.sub(r"\b(devices|sriov|modules|kernel_config|kernel_cmdline|nodes|memlock)\b", rf"{PREFIX}\1", found[0]), line)

@@ -19,7 +19,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.numbers import sho
 
 ROOT = "root"
 # One word in a rule, without a substitution (source: useradd(8), systemd src/basic/user-util.c valid_user_group_name()).
-_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}\Z")
+_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\Z")  # (source: useradd(8), groupadd(8): up to 32 characters)
 _MODE = re.compile(r"0[0-7]{3}\Z")
 _OTHERS = 0o007
 _KEYS = ("owner", "group", "mode", "symlink")

@@ -29,7 +29,8 @@ OPTIONS = ("vf", BASE) + NAMES
 
 _DEFAULTS = {"vlan": 0, "qos": 0, "vlan_protocol": "802.1Q", "min_tx_rate": 0, "max_tx_rate": 0}
 _MAC, _GUID = (re.compile(rf"[0-9a-f]{{2}}([:-][0-9a-f]{{2}}){{{more}}}\Z") for more in (5, 7))
-_MOST = {"vlan": 4094, "qos": 7, "min_tx_rate": 4294967295, "max_tx_rate": 4294967295}  # of what the kernel's fields hold
+# Of rates, what drivers are given: an int (source: include/linux/netdevice.h ndo_set_vf_rate()).
+_MOST = {"vlan": 4094, "qos": 7, "min_tx_rate": 2147483647, "max_tx_rate": 2147483647}
 _DIGITS = 10
 _MOST_NAMED = 4  # VFs, in a message
 _LAST_OF_VENDOR = 0xFFFFFF

@@ -234,6 +234,8 @@ def test_a_host_without_iommufd_says_so(run_module, host):
     ({"symlink": "maybe"}, ["symlink must be true or false"]),
     ({"groupe": "kvm"}, ["nodes.guests: unknown option 'groupe'; there are: owner, group, mode, symlink; did you mean group?"]),
     ("kvm", ["nodes.guests must be a mapping of owner, group, mode, symlink, and is 'kvm'"]),
+    ({"group": "g" * 32}, [f"group: there is no group {'g' * 32} on this host"]),
+    ({"group": "g" * 33}, [f"group must be the name of a group, and is '{'g' * 33}'"]),
     ({"owner": "nobodyhere", "group": "noone"}, [
         "owner: there is no user nobodyhere on this host", "group: there is no group noone on this host",
     ]),

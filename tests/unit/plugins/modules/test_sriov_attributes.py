@@ -352,6 +352,7 @@ BAD = {
     "protocol of none": ({"vf": 0, "vlan": 0, "vlan_protocol": "802.1ad"}, "is that of no VLAN"),
     "rates": ({"vf": 0, "min_tx_rate": 5, "max_tx_rate": 4}, "min_tx_rate 5 is more than max_tx_rate 4"),
     "negative": ({"max_tx_rate": -1}, "must be a whole number from 0"),
+    "more than an int": ({"max_tx_rate": 2**31}, "max_tx_rate 2147483648 must be a whole number from 0 to 2147483647"),
     "flag": ({"trust": "maybe"}, "must be true or false"),
     "state": ({"link_state": "up"}, "must be one of auto, enable, disable"),
     "index": ({"vf": 3, "trust": True}, "there is no VF 3: its VFs are 0 to 2"),

@@ -30,6 +30,10 @@ class Written(dict):
     ("sriov[0]: numvfs 'x' must be", "passthrough_sriov[0]: numvfs 'x' must be"),
     ("modules[1] vfio_pci: module vfio_pci has no option x", "passthrough_modules[1] vfio_pci: module vfio_pci has no option x"),
     ("... all the same, say force: [network]", "... all the same, say passthrough_force: [network]"),
+    ("to give it up all the same, say force: [network] for the whole task (the role's passthrough_force)",
+     "to give it up all the same, say passthrough_force: [network] for the whole host"),
+    ("say force: [storage] in this entry of modules[0] nvme (the role's passthrough_modules), or for the whole task (the role's passthrough_force)",
+     "say force: [storage] in this entry of passthrough_modules[0] nvme, or passthrough_force: [storage] for the whole host"),
     ("force: fun cannot be forced", "passthrough_force: fun cannot be forced"),
     ("to give back what it took, say state: absent", "to give back what it took, say passthrough_state: absent"),
     ("remove it there, or say state: disabled", "remove it there, or say state: disabled"),
@@ -70,6 +74,10 @@ def test_where_nothing_tells_the_place_none_is_said(variables):
 
 def test_what_the_real_module_advises_can_be_written_into_an_inventory(run_module, host):
     result = run_module(host, "passthrough", devices={"g": [{"match": {"address": UPLINK}}]})
-    assert "say passthrough_force: [network]" in in_inventory(result["msg"], {})
+    assert (
+        "say force: [network] in this entry of passthrough_devices.g[0], or passthrough_force: [network] for the whole host"
+    ) in in_inventory(result["msg"], {})
+    entry = {"match": {"address": UPLINK}, "force": ["network"]}
+    assert not run_module(host, "passthrough", devices={"g": [entry]}, check=True).get("failed")
     result = run_module(host, "passthrough", devices={"g": [{"match": {"address": NIC}}]}, now=False, at_boot=False)
     assert in_inventory(result["msg"], {}).startswith("passthrough_now and passthrough_at_boot are both false")

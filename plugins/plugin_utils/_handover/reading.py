@@ -125,6 +125,14 @@ def vfio_drivers(rows: Iterable[Mapping[str, Any]]) -> set[str]:
     return drivers
 
 
+def vfio_module(row: Mapping[str, Any]) -> str | None:
+    """The module that a run chose by the kernel's table of VFIO aliases; None for what is no row, or has none."""
+    chosen = row.get("choice")
+    if not isinstance(chosen, Mapping) or not str(chosen.get("alias") or "").startswith("vfio_pci:"):
+        return None
+    return str(chosen["module"]) if chosen.get("module") else None
+
+
 class Reader:
     """Makes devices of entries, beside the facts of the host. Collects what is wrong in ``problems``."""
 
@@ -183,6 +191,11 @@ class Reader:
             self.problems.append(f"{address} is declared for its native driver, so it is the host's{LEAVE_OUT}")
         elif status == "pending":
             self.problems.append(f"{address} waits for the next boot (status pending): reboot, run again, and hand it over then")
+        elif driver is None and vfio_module(entry):
+            self.problems.append(
+                f"{address}: the name of its driver is known when the module {vfio_module(entry)} is loaded, which check mode does not do: hand it over "
+                "in a run, by a task with 'when: not ansible_check_mode'"
+            )
         elif driver is None:
             self.problems.append(f"{address} has no driver: declare it in a policy, converge, and hand it over then")
         elif not isinstance(driver, str) or not DRIVER.fullmatch(driver):

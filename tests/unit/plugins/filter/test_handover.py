@@ -150,6 +150,12 @@ def test_a_value_without_the_form_of_the_facts_gets_nowhere(name, hostile):
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
+def test_a_variant_whose_name_check_mode_does_not_know_is_told_as_such():
+    told = refused([row(VARIANT, driver=None, override=None)], "qemu")
+    assert "0000:3b:00.2: the name of its driver is known when the module mlx5_vfio_pci is loaded, which check mode does not do" in told
+    assert "has no driver: declare it" in refused([row(VARIANT, driver=None, choice={"module": None, "alias": None})], "qemu")
+
+
 def test_a_device_that_is_declared_for_its_native_driver_is_told_as_such():
     native = row(PF, policy="host", status="unchanged", choice={"module": "igb", "driver": "igb", "source": "native", "alias": None})
     told = refused([row(VF), native], "qemu")

@@ -114,10 +114,10 @@ def parse_match(value: object, where: str) -> Match:
     pfs: tuple[Match, ...] = ()
     problems: list[str] = []
     for key in sorted(value, key=str):
-        if key not in FIELDS:
-            problems.append(
-                f"{where}: {shown(key)} is no field of a device; there are: {', '.join(sorted(FIELDS))}{did_you_mean(str(key), FIELDS)}"
-            )
+        inner = _fields_within(value[key]) if key != "physfn" else ""
+        if inner or key not in FIELDS:
+            hint = inner or f"there are: {', '.join(sorted(FIELDS))}{did_you_mean(str(key), FIELDS)}"
+            problems.append(f"{where}: {shown(key)} is {'a mapping' if inner and key in FIELDS else 'no field of a device'}; {hint}")
             continue
         given = value[key] if isinstance(value[key], list) else [value[key]]
         if not given:
@@ -134,6 +134,13 @@ def parse_match(value: object, where: str) -> Match:
     if problems:
         raise InputError(*problems)
     return Match(wanted, " ".join(f"{key}={_show(value[key])}" for key in sorted(value)), pfs)
+
+
+def _fields_within(value: object) -> str:
+    """What to say instead of a mapping of fields, as the facts have some; "" for what is none."""
+    items = value if isinstance(value, list) else [value]
+    known = dict.fromkeys(str(name) for item in items if isinstance(item, dict) for name in item if name in FIELDS)
+    return f"say {' and '.join(f'{name}: ...' for name in known)} beside the other fields" if known else ""
 
 
 def _patterns(key: str, value: object) -> list[str]:

@@ -32,6 +32,12 @@ BAD = {
     "driver with a newline": ("p", [dict(NIC_ENTRY, driver="vfio-pci\n")], ["devices[0]", "vfio-pci\\n"]),
     "driver that is a path": ("p", [dict(NIC_ENTRY, driver="../../e1000e")], ["devices[0]", "../../e1000e"]),
     "id with a line end": ("p", [{"match": {"vendor": "10de\n", "net": "x\x1b[31m"}}], ["devices[0]", "vendor=10de\\n", "matches no device"]),
+    "interface as the facts have it": (
+        "p", [{"match": {"net": [{"name": "enp2s0", "mac": "52:54:00:12:34:56"}]}}], ["'net' is a mapping; say mac: ... beside the other fields"],
+    ),
+    "part of the facts of s390": (
+        "p", [{"match": {"zpci": {"uid": "0x12", "pchid": "0x1"}}}], ["'zpci' is no field of a device; say uid: ... and pchid: ... beside"],
+    ),
     "no match": ("p", [{"driver": "auto"}], ["devices[0]", "match"]),
     "empty match": ("p", [{"match": {}}], ["devices[0]", "match"]),
     "no devices": ("p", [], ["policy p", "state: absent"]),

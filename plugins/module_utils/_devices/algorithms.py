@@ -37,7 +37,7 @@ def algorithms_in_use(fs: Sysfs, directory: str, *, pci_class: str) -> List[str]
 def _used(fs: Sysfs) -> Dict[str, Set[str]]:
     """Module -> the names of its algorithms that are in use."""
     used: Dict[str, Set[str]] = {}
-    for block in (fs.read_file(fs.proc + "/crypto") or b"").decode("utf-8", "replace").split("\n\n"):
+    for block in fs.text(fs.proc + "/crypto", "replace").split("\n\n"):
         pairs = [line.partition(":") for line in block.split("\n")]
         told = {key.strip(): value.strip() for key, dummy, value in pairs}
         count = told.get("refcnt", "")

@@ -102,7 +102,7 @@ def ranges(fs: Sysfs) -> Iterator[tuple[int, int, str, list[str]]]:
     Without root all addresses are 0 (source: kernel/resource.c r_show()).
     """
     above: list[tuple[int, str]] = []
-    for line in (fs.read_file(f"{fs.proc}/iomem") or b"").decode("utf-8", "replace").split("\n"):
+    for line in fs.text(f"{fs.proc}/iomem", "replace").split("\n"):
         found = _LINE.match(line)
         if found is None:
             continue

@@ -169,8 +169,7 @@ class Usage:
             if namespace in seen and namespace is not None:
                 continue
             seen.add(namespace)
-            text = (fs.read_file(f"{directory}/mountinfo") or b"").decode("utf-8", "surrogateescape")
-            for mount in parse_mountinfo(text):
+            for mount in parse_mountinfo(fs.text(f"{directory}/mountinfo")):
                 if mount.number in numbers:
                     where = "" if pid == "self" else f" of process {pid} ({self._processes.holder(int(pid))['command']})"
                     texts.append(f"/dev/{numbers[mount.number].name} is mounted at {printable(mount.point)}{where}")

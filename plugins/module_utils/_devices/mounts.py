@@ -185,17 +185,17 @@ def arguments(command_line: str) -> list[tuple[str, str]]:
     return [(key, value) for key, dummy, value in pairs]
 
 
-def parse_mapped(text: str) -> list[tuple[str, str]]:
-    """(what, name) of the devices in each line for a mapped device that a boot sets up: the device, and what keys, hashes and options
-    are on (source: crypttab(5), veritytab(5), integritytab(5)).
+def parse_mapped(text: str) -> list[tuple[str, str, bool]]:
+    """(what, name, whether a boot sets it up unasked) of the devices in each line for a mapped device: the device, and what keys, hashes and
+    options are on (source: crypttab(5), veritytab(5), integritytab(5)).
     """
     found = []
     for words in (_FIELDS.split(line.strip(" \t\r")) for line in text.split("\n")):
         options = [one for word in words[3:] for one in word.split(",")]
-        if len(words) > 1 and not words[0].startswith("#") and "noauto" not in options:
+        if len(words) > 1 and not words[0].startswith("#"):
             plain = [word.replace('"', "") for word in words[1:3]]
             more = [what for word in plain[1:] for what in devices_in(word)] + _of_options(options)
-            found += [(what, words[0]) for what in dict.fromkeys(plain[:1] + more)]
+            found += [(what, words[0], "noauto" not in options) for what in dict.fromkeys(plain[:1] + more)]
     return found
 
 

@@ -114,6 +114,10 @@ class Reader(KernelPaths):
         self.note(path)
         return data
 
+    def text(self, path: str, errors: str = "surrogateescape") -> str:
+        """The text of such a file; "" where it is absent or not to be read. ``errors``: what becomes of bytes that are no UTF-8."""
+        return (self.read_file(path) or b"").decode("utf-8", errors)
+
     def names(self, path: str) -> List[str]:
         """The names in a directory, sorted; [] where it is absent or not to be read."""
         try:

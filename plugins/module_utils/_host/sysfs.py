@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 
 from ansible_collections.vfio.host.plugins.module_utils._host import netlink, nodes
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal, KernelStuck
-from ansible_collections.vfio.host.plugins.module_utils._host.nexthops import interfaces_to
+from ansible_collections.vfio.host.plugins.module_utils._host.nexthops import has_other_rules, interfaces_to
 from ansible_collections.vfio.host.plugins.module_utils._host.reader import UNREAD, Reader
 from ansible_collections.vfio.host.plugins.module_utils._host.watched import Deputy, Unfinished, started_at
 
@@ -132,9 +132,16 @@ class Sysfs(Reader):
 
     def next_hops(self, address: bytes) -> Optional[List[str]]:
         """The interfaces of all next hops to an address of 4 or 16 bytes, as nexthops.interfaces_to() gives them; [] below another
-        root, whose kernel nobody asks.
+        root, whose kernel nobody asks. Raises OSError.
         """
         return [] if self.root else interfaces_to(address)
+
+    def has_other_rules(self) -> bool:
+        """Whether a rule of IPv6 leads to another table than main and local, or may; False below another root."""
+        try:
+            return False if self.root else has_other_rules()
+        except OSError:
+            return True
 
     def is_zfs_member(self, path: str, number: str) -> Optional[bool]:
         """Whether the block device ``number`` ('MAJOR:MINOR') at ``path`` has a label of ZFS; None where that cannot be told.

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Iterator, List, Optional, Sequence
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import USB_OVER_IP, VIRTUAL, Network
-from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address, parse_server
 from ansible_collections.vfio.host.plugins.module_utils._devices.nvme import NVME_SUBSYSTEM, subsystem_controllers
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import addresses_in
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
@@ -84,6 +85,12 @@ class Blocks:
         """The Ways of a device node."""
         name = self.node(path)
         yield from self.ways(name, text, seen=seen) if name else [Way(f"{text} on {path}", None)]
+
+    def unread(self, path: str) -> Iterator[Way]:
+        """A Way that cannot be told, where what was just looked for at ``path`` is there and cannot be read."""
+        number = self._fs.refusal(path)
+        if number is not None:
+            yield Way(f"what {path[len(self._fs.root):]} would say ({errno_name(number)}) is", None)
 
     def far(self, text: str) -> Iterator[Way]:
         """The Ways of all disks of this host that are reached over a network."""
@@ -166,7 +173,7 @@ class Blocks:
         """A disk of an iSCSI session, whose connections' addresses, and the interface that it is tied to, the kernel tells."""
         fs = self._fs
         yield from self.remote([
-            parse_address(fs.read(f"{fs.iscsi_connections}/{one}/address") or "") for one in fs.names(fs.iscsi_connections)
+            parse_server(fs.read(f"{fs.iscsi_connections}/{one}/address") or "") for one in fs.names(fs.iscsi_connections)
             if one.startswith(f"connection{session}:")
         ], text, own=[parse_address(fs.read(f"{fs.iscsi_hosts}/{host}/ipaddress") or "")])
         interface = fs.read(f"{fs.iscsi_hosts}/{host}/netdev") or ""
@@ -187,7 +194,7 @@ class Blocks:
         for word in (fs.read(directory + "/address") or "").split(",") if path else ():
             key, dummy, value = word.partition("=")
             words[key] = value
-        peer = parse_address(words.get("traddr", ""))
+        peer = parse_server(words.get("traddr", ""))
         if transport in ("tcp", "rdma") or (transport is None and peer is not None):
             yield from self.remote([peer], text, own=[parse_address(words.get(key, "")) for key in ("host_traddr", "src_addr")])
             if "host_iface" in words:

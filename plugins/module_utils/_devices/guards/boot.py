@@ -16,7 +16,6 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.guards import f
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.block import Blocks, Way
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.names import Names
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.units import Unit, units
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
 
 if TYPE_CHECKING:
     from typing import Collection, Iterator
@@ -45,9 +44,10 @@ class NextBoot:
         started, paths = units(fs)
         for what, kind, text in self._told(started):
             (far if filesystems.is_server(what, kind) else wanted).append((what, text))
+        wanted += self._mapped({what for what, dummy in wanted})
         # Of the others some are root's alone on many hosts.
         for path in [fs.proc + "/cmdline", fs.fstab, fs.resume] + (fs.tables_of_mapped + fs.kdumps + paths if fs.is_root else []):
-            yield from self._unread(path)
+            yield from self._blocks.unread(path)
         for told in self._partitions():
             if isinstance(told, Way):
                 yield told
@@ -64,9 +64,11 @@ class NextBoot:
 
     def _of_name(self, what: str, text: str) -> Iterator[Way]:
         """The Ways of all that ``what`` may be the name of."""
-        names, is_told = self._names.of(what)
+        names, is_told, is_made = self._names.of(what)
         if not is_told:
             yield Way(text, None)
+        if is_made:
+            text = f"{text} on {what}, which is not there now and may be made of what is"
         for name in names:
             for way in self._blocks.ways(name, text):
                 yield replace(way, is_direct=False)
@@ -76,13 +78,10 @@ class NextBoot:
         fs = self._fs
         for what, key in mounts.boot_devices(fs.read(fs.proc + "/cmdline") or ""):
             yield what, "", f"{key}= of the kernel's command line is"
-        for what, where, kind in mounts.parse_fstab(self._text(fs.fstab)):
+        for what, where, kind in mounts.parse_fstab(fs.text(fs.fstab)):
             yield what, kind, f"{where} of /etc/fstab is"
-        for path in fs.tables_of_mapped:
-            for what, name in mounts.parse_mapped(self._text(path)):
-                yield what, "", f"{name} of {path[len(fs.root):]} is"
         for path in fs.kdumps:
-            for what, kind in mounts.parse_kdump(self._text(path)):
+            for what, kind in mounts.parse_kdump(fs.text(path)):
                 yield what, kind, f"the place for crashes of {path[len(fs.root):]} is"
         resume = fs.read(fs.resume)
         if resume and resume != "0:0":
@@ -91,14 +90,22 @@ class NextBoot:
             for what, kind in mounts.parse_unit(unit.text):
                 yield what, kind, f"{unit.name} of systemd is"
 
-    def _text(self, path: str) -> str:
-        return (self._fs.read_file(path) or b"").decode("utf-8", "surrogateescape")
-
-    def _unread(self, path: str) -> Iterator[Way]:
-        """A Way that cannot be told, where what was just looked for at ``path`` is there and cannot be read."""
-        number = self._fs.refusal(path)
-        if number is not None:
-            yield Way(f"what {path[len(self._fs.root):]} would say ({errno_name(number)}) is", None)
+    def _mapped(self, asked: Collection[str]) -> list[tuple[str, str]]:
+        """(what, a Way's text) of the mapped devices that a boot sets up: all but those with noauto, and of these what is ``asked`` for, as
+        by a line of fstab (source: crypttab(5)), also by another mapped device.
+        """
+        fs = self._fs
+        lines = [(what, name, is_unasked, path) for path in fs.tables_of_mapped for what, name, is_unasked in mounts.parse_mapped(fs.text(path))]
+        wanted = set(asked)
+        while True:
+            found = [
+                (what, f"{name} of {path[len(fs.root):]} is") for what, name, is_unasked, path in lines
+                if is_unasked or f"/dev/mapper/{name}" in wanted
+            ]
+            more = {what for what, dummy in found} - wanted
+            if not more:
+                return found
+            wanted |= more
 
     def _partitions(self) -> Iterator[tuple[str, str] | Way]:
         """(UUID, which boot) of the partitions that this boot came from and the next one comes from, and a Way for each that cannot be
@@ -119,7 +126,7 @@ class NextBoot:
                     found.append((mounts.booted_partition(entry) or "", which))
                     break  # the firmware takes the first one that is there and active
         for path in paths:
-            yield from self._unread(path)
+            yield from self._blocks.unread(path)
         known: set[str] = set()
         for uuid, which in found:
             if uuid and uuid.lower() not in known:

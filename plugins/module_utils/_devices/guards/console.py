@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Iterable, Iterator, List, NamedTuple
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.clients import FRAMEBUFFERS, framebuffers_in, ranges
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import Untold
 from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import arguments
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import Device, addresses_in, last_address
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
@@ -156,16 +157,16 @@ def _netconsoles(fs: Sysfs, network: Network) -> Iterator[Console]:
         path = f"{directory}/{target}/enabled"
         if fs.read(path) == "1" or fs.refusal(path) is not None:
             is_told = True
-            for way, addresses in network.below(fs.read(f"{directory}/{target}/dev_name") or None):
+            for way, addresses in network.below(fs.read(f"{directory}/{target}/dev_name") or Untold()):
                 text = f"{target} of netconsole, a console of the kernel, goes over {way}"
                 yield Console(text, addresses, brief=text)
-    lines = (fs.read_file(fs.proc + "/consoles") or b"").decode("utf-8", "replace").split("\n")
+    lines = fs.text(fs.proc + "/consoles", "replace").split("\n")
     said = [f"{_untold(fs, path)}, and it goes over" for path in _refused(fs, directory, fs.proc + "/consoles")]
     is_on = any(line.startswith(_OF_NETWORK) for line in lines)
     if is_on and not is_told and not said and "netconsole" not in (fs.read(fs.proc + "/cmdline") or ""):
         said = ["netconsole, a console of the kernel, goes over"]
     for text in said:
-        for way, addresses in network.below(None):
+        for way, addresses in network.below(Untold()):
             yield Console(f"{text} {way}", addresses, brief=f"{text} {way}")
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import List, Optional, Tuple
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import is_loopback, parse_address
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import is_loopback, parse_address, parse_server
 from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import Mount, option
 
 # What a mount stands on: a block device of its number; several ones; a pool of ZFS; other mounts; a file; what the hypervisor
@@ -156,7 +156,7 @@ def _of_host(text: str) -> List[Optional[bytes]]:
 def _address(text: str) -> Optional[bytes]:
     """An address as people write it, with a port or without; None for what is none."""
     head, dummy, port = text.rpartition(":")
-    return parse_address(text) or (parse_address(head) if not port or port.isdecimal() else None)
+    return parse_server(text) or (parse_server(head) if not port or port.isdecimal() else None)
 
 
 def is_server(what: str, kind: str) -> bool:

@@ -17,10 +17,6 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.processes impor
 from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 
-def _text(fs: Sysfs, path: str) -> str:
-    return (fs.read_file(path) or b"").decode("utf-8", "surrogateescape")
-
-
 def other_mounts(fs: Sysfs) -> Iterator[Tuple[str, Optional[Mount]]]:
     """(pid, Mount) of what processes have mounted that this one does not see, each file system once: as far as this user may see it.
     None in place of a Mount: it cannot be told.
@@ -38,7 +34,7 @@ def other_mounts(fs: Sysfs) -> Iterator[Tuple[str, Optional[Mount]]]:
         if view is not None and view not in known:
             known.add(view)
             is_users = fs.target(f"{directory}/ns/user") not in (user, None)
-            for mount in parse_mountinfo(_text(fs, info)):
+            for mount in parse_mountinfo(fs.text(info)):
                 key = (mount.number, mount.kind, mount.source)
                 if key not in told and not (is_users and is_of_anybody(mount)):
                     told.add(key)
@@ -55,14 +51,14 @@ def shows_own_interfaces(fs: Sysfs) -> bool:
     A mount of sysfs has those of the namespace that it was mounted in. Each namespace's is a file system of its own, with a number
     of its own (source: linux fs/sysfs/mount.c); where it was not mounted anew, it is the one of process 1.
     """
-    listed = _names(_text(fs, fs.proc + "/net/dev"))
+    listed = _names(fs.text(fs.proc + "/net/dev"))
     if listed and listed != set(fs.names(fs.net)) - {"bonding_masters"}:
         return False
     first, own = fs.target(fs.proc + "/1/ns/net"), fs.target(fs.proc + "/self/ns/net")
     if first is None or own is None or first == own:
         return True
     numbers = [
-        {mount.number for mount in parse_mountinfo(_text(fs, f"{fs.proc}/{pid}/mountinfo")) if mount.point == "/sys"}
+        {mount.number for mount in parse_mountinfo(fs.text(f"{fs.proc}/{pid}/mountinfo")) if mount.point == "/sys"}
         for pid in ("1", "self")
     ]
     return bool(numbers[0]) and not numbers[0] & numbers[1]

@@ -12,7 +12,7 @@ import errno
 import re
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.connections import (
     INODES,
@@ -23,9 +23,10 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.guards.connecti
     reached_by_root,
 )
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.namespaces import shows_own_interfaces
-from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address, read_tables, show_address
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address, parts_of_server, read_tables, show_address
 from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import arguments
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import addresses_in
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
 
 if TYPE_CHECKING:
     from typing import Callable, Iterable, Iterator
@@ -53,6 +54,12 @@ _SOMEWHERE = tuple(tuple(address for address in map(parse_address, some) if addr
 ))
 
 
+class Untold(NamedTuple):
+    """In place of an interface: it cannot be told which, and may be each that is up; ``what`` cannot be told."""
+
+    what: str = "what cannot be told"
+
+
 class Network:
     """One host's interfaces, and what goes over them. What was read once is kept.
 
@@ -65,6 +72,7 @@ class Network:
         self._up: list[tuple[str, list[str]]] | None = None
         self._list_hidden = hidden
         self._is_own: bool | None = None
+        self._hops_untold: list[Untold] = []
         self.is_readable = fs.exists(fs.proc + "/net/route") or fs.exists(fs.proc + "/net/ipv6_route")
         try:
             self.tables = read_tables(
@@ -73,6 +81,7 @@ class Network:
             self.tables.default_interfaces()
         except ValueError:
             self.is_readable, self.tables = False, read_tables("", "", trie="", inet6="")
+        self.tables.has_rules6 = fs.has_other_rules()
 
     def _text(self, name: str) -> str:
         """A file of /proc. Raises ValueError where it is there and cannot be read."""
@@ -81,9 +90,9 @@ class Network:
             raise ValueError(f"{name} cannot be read")
         return (text or b"").decode("utf-8", "replace")
 
-    def loads(self) -> Iterator[tuple[str | None, str]]:
-        """(interface or None where it cannot be told, what it carries), of all that the host must not lose."""
-        names: set[str | None] = set(self.tables.default_interfaces())
+    def loads(self) -> Iterator[tuple[str | Untold, str]]:
+        """(interface or Untold, what it carries), of all that the host must not lose."""
+        names: set[str | Untold] = set(self.tables.default_interfaces())
         for family in _SOMEWHERE:
             for address in filter(self.tables.is_default, family):
                 names |= self._with_hops(self.tables.to_peer(address), address)
@@ -91,17 +100,17 @@ class Network:
         for name in sorted(names, key=str):
             yield name, "the default route"
         for table in self.tables.hidden:
-            yield None, f"the default route of table {table}"
+            yield Untold(), f"the default route of table {table}"
         if not self.is_readable:
-            yield None, "the default route"
+            yield Untold(), "the default route"
         yield from self._told_to_boots()
         try:
             ends, is_told = self._connections
         except ValueError:
-            yield None, "a connection that cannot be read, which may be the controller's"
+            yield Untold(), "a connection that cannot be read, which may be the controller's"
             return
         if self._inherited[1]:
-            yield None, "a connection of another network namespace, which may be the controller's,"
+            yield Untold(), "a connection of another network namespace, which may be the controller's,"
         what = "the controller's connection" if is_told else "a connection, which may be the controller's,"
         known: set[tuple[bytes, object]] = set()
         for local, peer in ends:
@@ -110,7 +119,7 @@ class Network:
                 continue
             known.add((local, self.tables.network_of(peer)))
             names = self._with_hops(self.tables.of_connection(local, peer), peer)
-            for name in sorted(names, key=str) or [None]:
+            for name in sorted(names, key=str) or [Untold()]:
                 if is_told or (local, name) not in known:
                     known.add((local, name))
                     yield name, f"{what} from {show_address(peer)}"
@@ -134,13 +143,20 @@ class Network:
         path = f"{self._fs.net}/{name}/address"
         return (self._fs.read(path) or ("" if self._fs.refusal(path) is not None else _NO_MAC)).lower()
 
-    def _with_hops(self, names: set[str], address: bytes) -> set[str | None]:
-        """``names``, interfaces that /proc tells, with those of the other next hops of the same route; None among them: one that cannot
+    def _with_hops(self, names: set[str], address: bytes) -> set[str | Untold]:
+        """``names``, interfaces that /proc tells, with those of the other next hops of the same route; Untold among them: one that cannot
         be told. A route that has none of these is another one, of a rule or of another namespace.
         """
-        hops: Iterable[str] | None = self._fs.next_hops(address) if names else ()
+        if not names or self._hops_untold:
+            return {*names, *self._hops_untold}
+        try:
+            hops = self._fs.next_hops(address)
+        except OSError as error:
+            # It is not asked again: each question may take the whole time of one.
+            self._hops_untold = [Untold(f"next hops that the kernel does not tell ({errno_name(error.errno or errno.ETIMEDOUT)})")]
+            return {*names, *self._hops_untold}
         if hops is None:
-            return {*names, None}
+            return {*names, Untold()}
         return {*names, *hops} if names.intersection(hops) else {*names}
 
     def hypervisors(self) -> list[tuple[str, list[str]]]:
@@ -286,7 +302,7 @@ class Network:
         """(text, addresses) of what may reach a peer that is in use, from a network namespace that is not to be seen here: none where this
         one has a connection to it.
         """
-        return [] if peer in self._reached else self._hidden
+        return [] if parts_of_server(peer)[0] in self._reached else self._hidden
 
     def _shown_up(self) -> list[tuple[str, list[str]]]:
         fs, ways = self._fs, []
@@ -315,26 +331,33 @@ class Network:
             target is None and fs.refusal(f"{fs.net}/{name}") not in (None, errno.EINVAL) for name, target in links.items()
         )
 
-    def below(self, name: str | None) -> list[tuple[str, list[str]]]:
+    def below(self, name: str | Untold) -> list[tuple[str, list[str]]]:
         """(text, addresses) of all that an interface needs; where that cannot be told, of every interface that is up."""
-        ways = self.ways(name) if name else None
+        untold = name if isinstance(name, Untold) else Untold()
+        ways = None if isinstance(name, Untold) else self.ways(name)
         if ways is not None:
             return ways
-        start = f"{name} over " if name else ""
-        return [
-            (f"{start}what cannot be told, so every interface that is up counts: {one}", addresses)
-            for one, addresses in self.up()
-        ]
+        start = "" if isinstance(name, Untold) else f"{name} over "
+        return [(f"{start}{untold.what}, so every interface that is up counts: {one}", addresses) for one, addresses in self.up()]
 
     def to_peer(self, peer: bytes | None) -> list[tuple[str, list[str]]]:
         """(text, addresses) of all that reaching a peer needs; ``peer`` is None where it is not known."""
-        names = self._with_hops(self.tables.to_peer(peer), peer) if peer else set()
-        return [way for name in sorted(names, key=str) or [None] for way in self.below(name)]
+        address, scope = parts_of_server(peer or b"")
+        names: set[str | Untold] = set(self._of_scope(scope)) if scope else set()
+        if address and not names:
+            names = self._with_hops(self.tables.to_peer(address), address)
+        return [way for name in sorted(names, key=str) or [Untold()] for way in self.below(name)]
+
+    def _of_scope(self, scope: str) -> list[str]:
+        """The interfaces that a scope names: by name, or by number, as the kernel prints it (source: net/sunrpc/addr.c rpc_ntop6())."""
+        fs = self._fs
+        return [name for name in fs.names(fs.net) if scope in (name, fs.read(f"{fs.net}/{name}/ifindex"))]
 
     def from_own(self, local: bytes, peer: bytes) -> list[tuple[str, list[str]]]:
         """(text, addresses) of all that a connection from an address of this host to a peer needs."""
+        peer = parts_of_server(peer)[0]
         names = self._with_hops(self.tables.of_connection(local, peer), peer)
-        return [way for name in sorted(names, key=str) or [None] for way in self.below(name)]
+        return [way for name in sorted(names, key=str) or [Untold()] for way in self.below(name)]
 
 
 def _is_up(flags: str | None) -> bool:
@@ -344,4 +367,4 @@ def _is_up(flags: str | None) -> bool:
         return True
 
 
-__all__ = ("Network", "USB_OVER_IP", "VIRTUAL")
+__all__ = ("Network", "Untold", "USB_OVER_IP", "VIRTUAL")

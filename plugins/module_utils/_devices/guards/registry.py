@@ -15,7 +15,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.guards.console 
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.firmware import booted_from
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.hidden import NETWORK_CARDS, hidden_interfaces
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.memory import memory
-from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import Network
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import Network, Untold
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.storage import Storage
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import (
     CONSOLE,
@@ -145,7 +145,7 @@ def _add_network(findings: _Findings, network: Network, devices: list[Device]) -
                 findings.add(device.address, kind=NETWORK, reason="which interfaces this host has cannot be read, so every network card counts")
     for name, what in network.loads():
         for text, addresses in network.below(name):
-            load = None if name is None else (name, f"{what}{text[len(name):]}")
+            load = None if isinstance(name, Untold) else (name, f"{what}{text[len(name):]}")
             text = f"{load[0]} carries {load[1]}" if load else f"{what} goes over {text}"
             findings.add_way(NETWORK, text, addresses=addresses, load=load)
     for text, addresses in network.hypervisors():
@@ -169,7 +169,7 @@ def _add_storage(findings: _Findings, storage: Storage, network: Network, fs: Sy
         for address in sorted(everything):
             findings.add(address, kind=STORAGE, reason=f"{hidden[0].text} on what cannot be told, so every disk counts")
     anywhere = [way for way in hidden if not way.is_disk]
-    for text, addresses in network.below(None) if anywhere else ():
+    for text, addresses in network.below(Untold()) if anywhere else ():
         findings.add_way(STORAGE, f"{anywhere[0].text} on {text}", addresses=addresses)
 
 

@@ -6,8 +6,8 @@
 
 """What /proc/net says: routes and addresses; and over which interfaces an address is reached. Pure.
 
-An address is 4 or 16 bytes, in the order of the wire. Lines end at a newline, and fields at what the kernel prints between them: a
-name may have what Python takes for either.
+An address is 4 or 16 bytes, in the order of the wire; a server's may have its scope behind it. Lines end at a newline, and fields at
+what the kernel prints between them: a name may have what Python takes for either.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _REJECT, _GATEWAY, _LOCAL = 0x0200, 0x0002, 0x80000000  # RTF_REJECT, RTF_GATEWA
 # object (source: net/ipv4/fib_trie.c fib_route_seq_show(), fib_flag_trans(); net/ipv4/nexthop.c nh_create_ipv4(), nh_create_ipv6()).
 _NOWHERE = ("*", "lo")
 _MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address in the shape of an IPv6 one
-_LINK_LOCAL = b"\xfe\x80"
+# What an interface may be called (source: net/core/dev.c dev_valid_name()), or its number.
+_SCOPE, _SCOPED = b"%", re.compile(r"%([^\s/:\[\]]+)")
 _MULTICAST = 224  # the first byte of an address of IPv4
 # The first byte of a leaf that has such a route; other lengths of the same leaf may come before it (source: net/ipv4/fib_trie.c
 # fib_trie_seq_show()).
@@ -45,8 +46,11 @@ class Tables:
     """The routes of IPv4's main table and of all of IPv6's, and what is known of other tables.
 
     ``hidden``: the names of those of IPv4's other tables, whose interfaces /proc does not show, that have a default route;
-    ``addresses``: IPv6 address -> interfaces.
+    ``addresses``: IPv6 address -> interfaces. ``has_rules6``: whether a rule of IPv6 may lead to another table than main, which /proc shows
+    as if its routes were main's.
     """
+
+    has_rules6 = False
 
     def __init__(self, routes: Dict[str, List[str]], routes6: Dict[str, List[str]], trie: Dict[str, str], addresses: Dict[bytes, List[str]]) -> None:
         self._routes = routes
@@ -83,12 +87,12 @@ class Tables:
     def to_peer(self, peer: bytes) -> Set[str]:
         """The interfaces over which an address is reached; empty where it cannot be told."""
         try:
-            best = self._best(peer)
+            found = self._all(peer) if len(peer) == 16 and self.has_rules6 else self._best(peer)
         except ValueError:
             return set()
         if self._may_be_in_another(peer):
             return set()  # a rule may send it there
-        return {route.interface for route in best}
+        return {route.interface for route in found}
 
     def of_connection(self, local: bytes, peer: bytes) -> Set[str]:
         """The interfaces of a connection's two ends; empty where it cannot be told.
@@ -107,7 +111,7 @@ class Tables:
         else:
             own = set(self.addresses.get(local, ()))
         # Every interface has a route to link-local addresses.
-        return own | (set() if peer.startswith(_LINK_LOCAL) and len(peer) == 16 else self.to_peer(peer))
+        return own | (set() if _is_link_local(peer) else self.to_peer(peer))
 
     @cached_property
     def _networks(self) -> Set[Tuple[str, str]]:
@@ -151,6 +155,12 @@ class Tables:
             if found:
                 return length, network, found
         return 0, b"", []
+
+    def _all(self, address: bytes) -> List[Route]:
+        """The routes of every network that an address is in: of those in several tables a rule decides, and not the length."""
+        bits, number = 8 * len(address), int.from_bytes(address, "big")
+        networks = ((length, number >> (bits - length) << (bits - length)) for length in self._lengths[len(address)])
+        return [route for length, network in networks for route in self._at(network.to_bytes(len(address), "big"), length)]
 
     def _at(self, network: bytes, length: int) -> List[Route]:
         if len(network) == 4:
@@ -297,8 +307,28 @@ def parse_address(text: str) -> Optional[bytes]:
     return plain(address) if len(address) == 16 and "::" not in tail else None
 
 
+def parse_server(text: str) -> Optional[bytes]:
+    """As parse_address(); a link-local address, which every interface has neighbours of, with the scope that it names, fe80::1%eth0."""
+    address, scope = parse_address(text), _SCOPED.search(text)
+    if address is None or scope is None or not _is_link_local(address):
+        return address
+    return address + _SCOPE + scope.group(1).encode("utf-8", "surrogateescape")
+
+
+def parts_of_server(address: bytes) -> Tuple[bytes, str]:
+    """(address, scope or "") of what parse_server() gives."""
+    return (address, "") if len(address) <= 16 else (address[:16], address[16 + len(_SCOPE):].decode("utf-8", "surrogateescape"))
+
+
+def _is_link_local(address: bytes) -> bool:
+    return len(address) == 16 and address[0] == 0xFE and address[1] & 0xC0 == 0x80
+
+
 def show_address(address: bytes) -> str:
     """An address as people and ``ip`` write it (source: RFC 5952)."""
+    address, scope = parts_of_server(address)
+    if scope:
+        return f"{show_address(address)}%{scope}"
     if len(address) == 4:
         return ".".join(map(str, address))
     words = [f"{int.from_bytes(address[at:at + 2], 'big'):x}" for at in range(0, 16, 2)]
@@ -309,4 +339,4 @@ def show_address(address: bytes) -> str:
     return ":".join(words)
 
 
-__all__ = ("Route", "Tables", "is_loopback", "parse_address", "plain", "read_tables", "show_address", "wire")
+__all__ = ("Route", "Tables", "is_loopback", "parse_address", "parse_server", "parts_of_server", "plain", "read_tables", "show_address", "wire")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Iterator, NamedTuple, Optional
 
-from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import is_loopback, parse_address, show_address
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import is_loopback, parse_server, parts_of_server, show_address
 
 if TYPE_CHECKING:
     from typing import Collection
@@ -56,6 +56,7 @@ def _all(fs: Sysfs, kinds: Collection[str]) -> Iterator[Server]:
                 # Where there is no connection just now, the kernel has no own address of it: ENOTCONN.
                 told, own = (_address(fs.read(f"{one}/{name}")) for name in ("dstaddr", "srcaddr"))
                 if told is not None:
+                    own = None if own is None else parts_of_server(own)[0]
                     yield Server(f"a connection of the kernel's for NFS to {show_address(told)} is", told, own)
         if any(fs.refusal(path) is not None for path in paths):
             yield Server("a connection of the kernel's for NFS, which cannot be read, is", None)
@@ -73,7 +74,7 @@ def _address(text: str | None) -> bytes | None:
     """An address that is of another host; None for what is none, such as a socket's path, or zero, of what is not up. Some kernels end
     it with a NUL (source: net/sunrpc/sysfs.c rpc_sysfs_xprt_dstaddr_show(), "return ret + 1").
     """
-    address = parse_address((text or "").partition("\n")[0].strip("\0"))
+    address = parse_server((text or "").partition("\n")[0].strip("\0"))
     return None if address is None or is_loopback(address) or not any(address) else address
 
 

@@ -21,7 +21,6 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.guards.namespac
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.servers import unnamed_servers
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.zfs import Pools
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import addresses_in
-from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
 
 if TYPE_CHECKING:
     from typing import Iterator
@@ -42,18 +41,9 @@ class Storage:
         self._pools = Pools(fs, self._blocks)
         self._blocks.file_ways = self._file
         self._blocks.pool_ways = self._pools.all
-        self._mounts = mounts.parse_mountinfo(self._text(fs.proc + "/self/mountinfo"))
+        self._mounts = mounts.parse_mountinfo(fs.text(fs.proc + "/self/mountinfo"))
         self._holding = mounts.Holding(self._mounts)
         self._members_told: set[str | None] = set()
-
-    def _text(self, path: str) -> str:
-        return (self._fs.read_file(path) or b"").decode("utf-8", "surrogateescape")
-
-    def _unread(self, path: str) -> Iterator[Way]:
-        """A Way that cannot be told, where what was just looked for at ``path`` is there and cannot be read."""
-        number = self._fs.refusal(path)
-        if number is not None:
-            yield Way(f"what {path[len(self._fs.root):]} would say ({errno_name(number)}) is", None)
 
     def ways(self) -> Iterator[Way]:
         """Every Way from what the host uses, or needs for its next boot."""
@@ -69,7 +59,7 @@ class Storage:
             else:
                 yield from self._once(other, f"{other.point} of process {pid} is", seen)
         swaps = self._fs.proc + "/swaps"
-        for path, is_file in mounts.parse_swaps(self._text(swaps)):
+        for path, is_file in mounts.parse_swaps(self._fs.text(swaps)):
             if is_file:
                 yield from self._file(path, f"swap {path} is", ())
             else:
@@ -78,7 +68,7 @@ class Storage:
         yield from self._btrfs_without_mount()
         yield from self._journals()
         for path in (swaps, self._pools.directory, self._fs.journals):
-            yield from self._unread(path)
+            yield from self._blocks.unread(path)
         yield from NextBoot(self._fs, self._blocks, {mount.source for mount in self._mounts}).ways()
         yield from self._assembled()
         for server in unnamed_servers(self._fs, {kind for dummy, dummy, kind in seen}):
@@ -102,8 +92,8 @@ class Storage:
             for name in self._fs.names(directory):
                 if name not in self._members_told:
                     yield from self._blocks.ways(name, f"the btrfs file system {one} is")
-            yield from self._unread(directory)
-        yield from self._unread(self._fs.btrfs)
+            yield from self._blocks.unread(directory)
+        yield from self._blocks.unread(self._fs.btrfs)
 
     def _journals(self) -> Iterator[Way]:
         """Journals of ext4 and OCFS2 that are on disks of their own: no mount names them. One within a file system has a name that is no
@@ -118,11 +108,11 @@ class Storage:
         fs = self._fs
         for name in fs.names(fs.block):
             below = fs.names(f"{fs.block}/{name}/slaves")
-            yield from self._unread(f"{fs.block}/{name}/slaves")
+            yield from self._blocks.unread(f"{fs.block}/{name}/slaves")
             if name not in self._blocks.used and not fs.names(f"{fs.block}/{name}/holders"):
                 for one in below:
                     yield from self._blocks.ways(one, f"{name}, which is assembled, is")
-        yield from self._unread(fs.block)
+        yield from self._blocks.unread(fs.block)
 
     # Each of the following goes on from a text that ends before "on ...", to every end below.
 

@@ -54,14 +54,10 @@ def units(fs: Sysfs) -> tuple[list[Unit], list[str]]:
             if place in fs.units or name not in known:
                 parts = [f"{place}/{name}"] + _drop_ins(fs, names, name)
                 paths += parts if is_started else []
-                (found if is_started else rest).append(Unit(name, "\n".join(_text(fs, path) for path in parts)))
+                (found if is_started else rest).append(Unit(name, "\n".join(fs.text(path) for path in parts)))
             known.add(name)
     rest = [unit for unit in rest if any(devices_in(what) for what, dummy in parse_unit(unit.text))]
     return found + (_asked_for(rest, list(_others(fs, names))) if rest else []), paths
-
-
-def _text(fs: Sysfs, path: str) -> str:
-    return (fs.read_file(path) or b"").decode("utf-8", "surrogateescape")
 
 
 def _others(fs: Sysfs, names: dict[str, list[str]]) -> Iterator[str]:
@@ -69,9 +65,9 @@ def _others(fs: Sysfs, names: dict[str, list[str]]) -> Iterator[str]:
     for place, own in names.items():
         for name in own:
             if name.endswith(".d"):
-                yield from (_text(fs, f"{place}/{name}/{one}") for one in fs.names(f"{place}/{name}") if one.endswith(".conf"))
+                yield from (fs.text(f"{place}/{name}/{one}") for one in fs.names(f"{place}/{name}") if one.endswith(".conf"))
             elif not name.endswith(_PULLING):
-                yield _text(fs, f"{place}/{name}")
+                yield fs.text(f"{place}/{name}")
 
 
 def _asked_for(some: list[Unit], texts: list[str]) -> list[Unit]:

@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import sys
 import time
 
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import read_tables
-from ansible_collections.vfio.host.plugins.module_utils._host.nexthops import parse
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, PAIR, PAIR2, PF, TWIN, UPLINK, VIRTIO
 from ansible_collections.vfio.host.tests.unit.fake.model import Module, alias
@@ -244,6 +243,37 @@ def test_every_next_hop_of_the_default_route_is_guarded_as_the_kernel_tells_them
     assert set(guarded(host)) == expected
 
 
+def test_next_hops_that_the_kernel_does_not_tell_may_be_of_any_interface(host, monkeypatch):
+    asked = []
+
+    def refuse(address):
+        asked.append(address)
+        raise OSError(errno.EPERM, "no")
+
+    monkeypatch.setattr(host.kernel, "next_hops", refuse, raising=False)
+    found = guarded(host)
+    assert set(found) == EVERY_NIC
+    assert found[NIC] == [
+        "the default route goes over next hops that the kernel does not tell (EPERM), so every interface that is up counts: "
+        f"enp2s0 on {NIC}"
+    ]
+    assert len(asked) == 1
+
+
+def test_next_hops_to_a_server_that_the_kernel_does_not_tell_may_be_of_any_interface(make_host, monkeypatch):
+    host = make_host(hosts.x86(routes=LANS, mounts=("25 1 0:40 / / rw - nfs4 nas:/x rw,addr=10.0.9.7",), cmdline="quiet"))
+
+    def refuse(dummy):
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(host.kernel, "next_hops", refuse, raising=False)
+    reasons = [one["reason"] for one in host.survey().devices[TWIN].guards]
+    assert reasons == [
+        "/ is on nas:/x over next hops that the kernel does not tell (ETIMEDOUT), so every interface that is up counts: "
+        f"enp3s0 on {TWIN}"
+    ]
+
+
 def test_every_next_hop_to_a_server_is_guarded(make_host, monkeypatch):
     host = make_host(hosts.x86(routes=LANS, mounts=("25 1 0:40 / / rw - nfs4 nas:/x rw,addr=10.0.9.7",), cmdline="quiet"))
     monkeypatch.setattr(host.kernel, "next_hops", lambda address: ["enp2s0", "enp3s0"], raising=False)
@@ -251,24 +281,18 @@ def test_every_next_hop_to_a_server_is_guarded(make_host, monkeypatch):
     assert devices[NIC].guards and devices[TWIN].guards and not devices[VIRTIO].guards
 
 
-def test_an_answer_of_the_kernels_about_a_route_is_understood():
-    """As Linux 6.12 answers for a route with two next hops of interfaces 7 and 9."""
-    head = bytes(16 + 12)[:4] + (24).to_bytes(2, sys.byteorder) + bytes(22)
-
-    def attribute(kind, value):
-        return (4 + len(value)).to_bytes(2, sys.byteorder) + kind.to_bytes(2, sys.byteorder) + value
-
-    def hop(index, more=b""):
-        return (8 + len(more)).to_bytes(2, sys.byteorder) + b"\0\0" + index.to_bytes(4, sys.byteorder) + more
-
-    gateway = attribute(5, b"\x0a\0\0\1")
-    assert parse(head + attribute(1, bytes(4)) + attribute(9, hop(7, gateway) + hop(9, gateway))) == [7, 9]
-    assert parse(head + attribute(4, (7).to_bytes(4, sys.byteorder))) == [7]
-    assert parse(head + attribute(30, bytes(4))) is None
-    assert parse(head) == []
-    assert parse(bytes(4) + (2).to_bytes(2, sys.byteorder) + bytes(30)) == []
-    for end in range(len(head), len(head) + 20):
-        parse((head + attribute(9, hop(7, gateway) + hop(9, gateway)))[:end])
+@pytest.mark.parametrize("has_rules, expected", [(False, {VIRTIO}), (True, {VIRTIO, TWIN})])
+def test_where_rules_of_ipv6_lead_to_further_tables_each_route_to_a_server_may_be_the_one(make_host, monkeypatch, has_rules, expected):
+    """/proc/net/ipv6_route has the routes of all tables, and does not say of which each is (source: net/ipv6/ip6_fib.c
+    ipv6_route_native_seq_show()).
+    """
+    wide = f"20010db8{'0' * 24} 20 {'0' * 32} 00 fe80{'0' * 28} 00000400 00000001 00000000 00000003   enp3s0"
+    host = make_host(hosts.x86(
+        routes=(), routes6=(LAN6, wide), mounts=("25 1 0:40 / / rw - nfs4 nas:/x rw,addr=2001:db8:9::7",), cmdline="quiet",
+    ))
+    monkeypatch.setattr(host.kernel, "has_other_rules", lambda: has_rules)
+    devices = [one for one in host.survey().devices.values() if not one.is_bridge]
+    assert {one.address for one in devices if any(guard["kind"] == "storage" for guard in one.guards)} == expected
 
 
 def test_one_route_for_all_of_ipv6_that_is_in_use_is_a_default_route(make_host):

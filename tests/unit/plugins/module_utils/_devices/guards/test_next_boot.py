@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake import hosts
@@ -61,17 +64,47 @@ def test_a_copy_of_what_is_mounted_is_free(needed):
     assert needed(files, {f"dev/{link}": "dev/vda1"}) is None
 
 
-def member(number, kind):
-    return {f"run/udev/data/b{number}": f"I:1\nE:ID_FS_TYPE={kind}\nE:ID_FS_USAGE=raid\n"}
+def member(number, kind, usage="raid"):
+    return {f"run/udev/data/b{number}": f"I:1\nE:ID_FS_TYPE={kind}\nE:ID_FS_USAGE={usage}\n"}
 
 
 @pytest.mark.parametrize("what, kind", [
     ("/dev/mapper/vg-data", "LVM2_member"), ("/dev/vg/data", "LVM2_member"), ("/dev/md0", "linux_raid_member"), ("/dev/md/data", "isw_raid_member"),
-    ("/dev/bcache0", "bcache"), ("/dev/md127p1", "ddf_raid_member"), ("/dev/mapper/mpatha", "mpath_member"),
+    ("/dev/bcache0", "bcache"), ("/dev/md127p1", "ddf_raid_member"), ("/dev/mapper/mpatha", "mpath_member"), ("/dev/mapper/vdo0", "vdo"),
+    ("/dev/stratis/pool/data", "stratis"), ("/dev/mapper/x", "neverheardof"),
 ])
 def test_what_is_not_put_together_yet_may_be_on_each_disk_that_waits_for_that(needed, what, kind):
     files = {"etc/fstab": f"{what} /srv ext4 defaults 0 2\n", **member("259:2", kind)}
-    assert needed(files) == [f"/srv of /etc/fstab is on nvme0n1p2 on {NVME}"]
+    assert needed(files) == [f"/srv of /etc/fstab is on {what}, which is not there now and may be made of what is on nvme0n1p2 on {NVME}"]
+
+
+@pytest.mark.parametrize("what, is_needed", [("/dev/mapper/srv", True), ("/dev/vg/data", True), ("/dev/md0", False), ("/dev/drbd1", False)])
+def test_what_is_not_there_may_be_on_each_disk_that_waits_for_its_key(needed, what, is_needed):
+    files = {"etc/fstab": f"{what} /srv ext4 nofail 0 2\n", **member("259:2", "crypto_LUKS", "crypto")}
+    assert (needed(files) is not None) == is_needed
+
+
+def test_a_record_of_udevs_that_cannot_be_read_may_be_of_any_disk(needed, monkeypatch):
+    real = os.open
+
+    def refusing(path, *more, **named):
+        if str(path).endswith("/run/udev/data/b259:2") and not more[0] & os.O_WRONLY:
+            raise OSError(errno.EIO, "no")
+        return real(path, *more, **named)
+
+    monkeypatch.setattr(os, "open", refusing)
+    files = {"etc/fstab": "/dev/vg/data /srv ext4 defaults 0 2\n", **member("259:2", "LVM2_member")}
+    assert needed(files) == ["/srv of /etc/fstab is on what cannot be told, so every disk counts"]
+
+
+@pytest.mark.parametrize("fstab, is_needed", [
+    ("/dev/mapper/srv /srv ext4 defaults 0 2\n", True), ("/dev/mapper/top /srv ext4 defaults 0 2\n", True),
+    ("/dev/mapper/srv /srv ext4 noauto 0 2\n", False), ("", False),
+])
+def test_a_mapped_device_with_noauto_is_set_up_where_a_mount_asks_for_it(needed, fstab, is_needed):
+    """As crypttab(5) has it: also for another mapped device."""
+    files = {"etc/crypttab": "top /dev/mapper/srv none noauto\nsrv /dev/nvme0n1p2 none luks,noauto\n", "etc/fstab": fstab}
+    assert needed(files) == ([f"srv of /etc/crypttab is on nvme0n1p2 on {NVME}"] if is_needed else None)
 
 
 @pytest.mark.parametrize("what, kind", [
@@ -79,7 +112,8 @@ def test_what_is_not_put_together_yet_may_be_on_each_disk_that_waits_for_that(ne
     ("/dev/vg/data", "zfs_member"),
 ])
 def test_a_disk_that_is_not_there_is_on_no_other_one(needed, what, kind):
-    assert needed({"etc/fstab": f"{what} /srv ext4 defaults 0 2\n", **member("259:2", kind)}) is None
+    usage = "raid" if kind == "LVM2_member" else "filesystem"
+    assert needed({"etc/fstab": f"{what} /srv ext4 defaults 0 2\n", **member("259:2", kind, usage)}) is None
 
 
 @pytest.mark.parametrize("what", [

@@ -11,7 +11,7 @@ import os
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.filesystems import servers
-from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address, parse_server
 from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import Mount
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, ROOT_DISK, TWIN, UPLINK, VIRTIO
@@ -173,13 +173,37 @@ def test_a_server_that_only_the_next_boot_mounts_is_reached_from_no_other_networ
     assert guarded(make_host(spec)) - {ROOT_DISK} == {NIC}
 
 
+LOCAL6 = tuple(f"fe80{'0' * 28} 40 {'0' * 32} 00 {'0' * 32} 00000100 00000001 00000000 00000001 {name:>8}" for name in ("enp2s0", "enp3s0"))
+
+
+@pytest.mark.parametrize("scope, expected", [("enp2s0", {NIC}), ("gone", {NIC, TWIN}), ("999999", {NIC, TWIN}), ("", {NIC, TWIN})])
+@pytest.mark.parametrize("line", [
+    "30 25 0:50 / /home rw - nfs4 nas:/x rw,addr=fe80::1{0}", "30 25 0:50 / /home rw - nfs4 [fe80::1{0}]:/x rw",
+    "30 25 0:50 / /home rw - cifs //nas/x rw,addr=fe80::1{0}",
+])
+def test_a_link_local_server_is_reached_over_the_interface_that_its_scope_names(make_host, line, scope, expected):
+    host = make_host(hosts.x86(mounts=(ON_VDA, line.format(f"%{scope}" if scope else "")), routes6=LOCAL6))
+    assert guarded(host) - {ROOT_DISK} == expected
+
+
+@pytest.mark.parametrize("address", ["fe80::1", "2001:db8::1"])
+def test_a_scope_may_be_a_number_and_is_one_of_link_local_addresses_alone(make_host, address):
+    """As the kernel prints the address of a server of NFS (source: net/sunrpc/addr.c rpc_ntop6()), and of one of SMB (fs/smb/client/cifsfs.c)."""
+    wide = f"20010db8{'0' * 24} 20 {'0' * 32} 00 {'0' * 32} 00000100 00000001 00000000 00000001   enp3s0"
+    host = make_host(hosts.x86(mounts=(ON_VDA, "30 25 0:50 / /home rw - nfs4 nas:/x rw,addr=fe80::9"), routes6=(*LOCAL6, wide)))
+    index = host.kernel.read(f"{host.kernel.net}/enp2s0/ifindex")
+    path = host.tree.root / "proc/self/mountinfo"
+    path.write_text(path.read_text().replace("fe80::9", f"{address}%{index}"))
+    assert guarded(host) - {ROOT_DISK} == ({NIC} if address == "fe80::1" else {TWIN})
+
+
 def test_the_servers_in_a_source_are_read_to_the_last():
     def found(source, options="rw"):
         return servers(Mount("0:1", "/x", "nfs", source, options))
 
     one, two = parse_address("10.0.9.7"), parse_address("fe80::1")
     assert found("10.0.9.7:/x") == [one]
-    assert found("[fe80::1%eth0]:/x,y") == [two]
+    assert found("[fe80::1%eth0]:/x,y") == [parse_server("fe80::1%eth0")] != [two]
     assert found("10.0.9.7;[fe80::1]:3334;nas/x") == [one, two, None]
     assert found("x", "rw,addr=10.0.9.7") == [one]
     assert found("") == [None]

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ansible_collections.vfio.host.tests.unit.fake import hosts
-from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, UPLINK, VIRTIO
+from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, PF, UPLINK, VF, VIRTIO
 from ansible_collections.vfio.host.tests.unit.plugins.module_utils._devices.guards.mounting import ON_VDA, guarded, mount
 
 LAN = "enp2s0\t0009000A\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0"
@@ -21,6 +23,13 @@ def test_a_file_system_of_a_server_guards_the_card_that_reaches_it(with_mounts):
     host = with_mounts(ON_VDA, nfs("rw,vers=4.2,clientaddr=10.0.9.2,addr=10.0.9.7"), routes=(hosts.DEFAULT_ROUTE, LAN))
     assert guarded(host)[NIC] == [f"/home is on nas:/home over enp2s0 on {NIC}"]
     assert UPLINK not in guarded(host)
+
+
+@pytest.mark.parametrize("interface, expected", [("enp1s0", {PF}), ("enp1s0v0", {PF, VF})])
+def test_a_card_whose_vf_carries_storage_is_guarded_and_the_vfs_of_one_that_carries_it_are_free(with_mounts, interface, expected):
+    host = with_mounts(ON_VDA, nfs("rw,addr=10.0.9.7"), routes=(hosts.DEFAULT_ROUTE, LAN.replace("enp2s0", interface)))
+    host.kernel.write(f"{host.kernel.pci_devices}/{PF}/sriov_numvfs", "2")
+    assert {PF, VF, hosts.vf(1).address}.intersection(guarded(host)) == expected
 
 
 def test_a_server_of_no_known_address_may_be_reached_over_any_interface(with_mounts):

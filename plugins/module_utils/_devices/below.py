@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.vfio.host.plugins.module_utils._devices.dependence import unbound_with
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import last_address
 from ansible_collections.vfio.host.plugins.module_utils._devices.processes import printable
+from ansible_collections.vfio.host.plugins.module_utils._devices.vendors import unplaced
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK, CHARACTER, Node
 
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
 _NUMBER = re.compile(r"\d+:\d+\Z")
-_MINOR = re.compile(r"^Device Minor:\s*(\d+)", re.MULTILINE)
-_NVIDIA = re.compile(r"^\s*(\d+) nvidia(?:-frontend)?$", re.MULTILINE)
-_NVIDIA_MAJOR = "195"  # source: NVIDIA's kernel-open/common/inc/nv-chardev-numbers.h
 # Where the kernel shows the files that it has open for others without being their exclusive user (source: drivers/block/loop.c,
 # drivers/nvme/target/io-cmd-bdev.c, drivers/nvme/target/passthru.c, drivers/target/target_core_file.c,
 # drivers/usb/gadget/function/storage_common.c, fs/ocfs2/cluster/heartbeat.c, drivers/block/rnbd/rnbd-srv-sysfs.c).
@@ -129,7 +127,8 @@ def below(fs: Sysfs, address: str, backing: Backing | None = None) -> Below:
                 if is_own:
                     todo += [(fs.device_directory(one), True) for one in unbound_with(fs, path, names=names)]
                 todo += [(os.path.realpath(more), False) for more in _node(fs, path, names, is_own, found, backing)]
-        found.nodes.update(_vendors(fs, address))
+        for one in unplaced(fs, address, known=list(found.nodes)):
+            found.nodes.setdefault(one.node, Place(one.name, one.driver, ""))
     found.unread.extend(_unread(fs, refused))
     return found
 
@@ -196,17 +195,6 @@ def _called(fs: Sysfs, name: str) -> str:
     """A block device, with the name that device mapper has for it."""
     mapped = fs.read(f"{fs.block}/{name}/dm/name")
     return f"{name} ({mapped})" if mapped else name
-
-
-def _vendors(fs: Sysfs, address: str) -> dict[Node, Place]:
-    """The node of a driver that has none in sysfs: NVIDIA's tells the minor number, and the kernel the major."""
-    told = fs.read(f"{fs.proc}/driver/nvidia/gpus/{address}/information")
-    minor = _MINOR.search(told or "")
-    if minor is None:
-        return {}
-    major = _NVIDIA.search(fs.read(f"{fs.proc}/devices") or "")
-    number = f"{major.group(1) if major else _NVIDIA_MAJOR}:{minor.group(1)}"
-    return {Node(CHARACTER, number): Place(f"nvidia{minor.group(1)}", "nvidia", "")}
 
 
 class Backing:

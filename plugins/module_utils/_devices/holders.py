@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 # What an unbind does while a process has a node open. It waits until the node is closed (source: drivers/vfio/vfio_main.c
 # vfio_unregister_group_dev(), sound/core/init.c snd_card_free(), drivers/vhost/vdpa.c vhost_vdpa_remove(),
-# drivers/infiniband/core/uverbs_main.c ib_uverbs_remove_one(), NVIDIA's kernel-open/nvidia/nv-pci.c nv_pci_remove()).
-_WAITING = frozenset(("vfio", "vfio-dev", "sound", "vhost-vdpa", "infiniband_verbs", "nvidia"))
+# drivers/infiniband/core/uverbs_main.c ib_uverbs_remove_one(), drivers/infiniband/hw/hfi1/init.c wait_for_clients(), NVIDIA's
+# kernel-open/nvidia/nv-pci.c nv_pci_remove()).
+_WAITING = frozenset(("vfio", "vfio-dev", "sound", "vhost-vdpa", "infiniband_verbs", "hfi1", "nvidia"))
 # It ends at once, and the process sees what it sees of one that is unplugged (source: drivers/input/evdev.c
 # evdev_disconnect(), drivers/hid/hidraw.c hidraw_disconnect(), drivers/usb/core/devio.c usbdev_remove()).
 _UNPLUGGED = frozenset(("input", "hidraw", "usb"))

@@ -30,7 +30,7 @@ class KernelPaths:
         self.vfio_devices = self.root + "/sys/class/vfio-dev"
         self.iommu_device = self.misc + "/iommu"
         self.configfs = self.root + "/sys/kernel/config"
-        self.dev_block = self.root + "/sys/dev/block"
+        self.dev_block, self.dev_char = self.root + "/sys/dev/block", self.root + "/sys/dev/char"
         self.btrfs = self.root + "/sys/fs/btrfs"
         self.iscsi_connections = self.root + "/sys/class/iscsi_connection"
         self.iscsi_hosts = self.root + "/sys/class/iscsi_host"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, Iterator, List, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Collection, Iterator, List, Optional, Sequence
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import USB_OVER_IP, VIRTUAL, Network
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address, parse_server
@@ -92,12 +92,18 @@ class Blocks:
         if number is not None:
             yield Way(f"what {path[len(self._fs.root):]} would say ({errno_name(number)}) is", None)
 
-    def far(self, text: str) -> Iterator[Way]:
-        """The Ways of all disks of this host that are reached over a network."""
+    def far(self, text: str, *, but: Collection[str] = ()) -> Iterator[Way]:
+        """The Ways of all disks of this host that are reached over a network, but those with these names."""
         for name in self._fs.names(self._fs.block):
             target = self._fs.target(f"{self._fs.block}/{name}") or ""
-            if not addresses_in(target) and (_NVME_FABRICS in target or NVME_SUBSYSTEM in target or _ISCSI_SESSION.search(target)):
+            if name in but or addresses_in(target) or self._fs.exists(f"{self._fs.block}/{name}/partition"):
+                continue
+            if _OF_CEPH.match(name) or _ISCSI_SESSION.search(target) or self._is_of_fabrics(name, target):
                 yield from self.ways(name, text)
+
+    def _is_of_fabrics(self, name: str, target: str) -> bool:
+        """Whether some controller of an NVMe disk that no function is above is reached over a network."""
+        return _NVME_FABRICS in target or (NVME_SUBSYSTEM in target and not all(map(addresses_in, subsystem_controllers(self._fs, name) or [""])))
 
     def remote(
         self, peers: Sequence[Optional[bytes]], text: str, *, own: Sequence[Optional[bytes]] = (), is_in_use: bool = True,

@@ -54,8 +54,10 @@ def shows_own_interfaces(fs: Sysfs) -> bool:
     listed = _names(fs.text(fs.proc + "/net/dev"))
     if listed and listed != set(fs.names(fs.net)) - {"bonding_masters"}:
         return False
-    first, own = fs.target(fs.proc + "/1/ns/net"), fs.target(fs.proc + "/self/ns/net")
-    if first is None or own is None or first == own:
+    links = fs.proc + "/1/ns/net", fs.proc + "/self/ns/net"
+    first, own = map(fs.target, links)
+    is_unread = fs.is_root and any(fs.refusal(link) is not None for link in links)
+    if first == own or ((first is None or own is None) and not is_unread):
         return True
     numbers = [
         {mount.number for mount in parse_mountinfo(fs.text(f"{fs.proc}/{pid}/mountinfo")) if mount.point == "/sys"}

@@ -313,8 +313,10 @@ class Network:
                 ways.append((name, addresses))
         for name in fs.names(fs.infiniband):
             addresses, ports = addresses_in(fs.target(f"{fs.infiniband}/{name}") or ""), f"{fs.infiniband}/{name}/ports"
-            states = [fs.read(f"{ports}/{port}/state") or "" for port in fs.names(ports)]
-            if addresses and any(not one.startswith(_PORT_DOWN) for one in states):
+            found = fs.names(ports)
+            is_unread = fs.refusal(ports) is not None
+            states = [fs.read(f"{ports}/{port}/state") or "" for port in found]
+            if addresses and (is_unread or any(not one.startswith(_PORT_DOWN) for one in states)):
                 ways.append((name, addresses))
         return ways
 

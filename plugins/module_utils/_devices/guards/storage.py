@@ -71,6 +71,9 @@ class Storage:
             yield from self._blocks.unread(path)
         yield from NextBoot(self._fs, self._blocks, {mount.source for mount in self._mounts}).ways()
         yield from self._assembled()
+        # What has sessions and connections open for these is the kernel; a guest may have the disk.
+        for way in self._blocks.far("a disk of another host, which this one is connected to, is", but=frozenset(self._blocks.used)):
+            yield replace(way, is_direct=False)
         for server in unnamed_servers(self._fs, {kind for dummy, dummy, kind in seen}):
             for way in self._blocks.remote([server.address], server.text, own=[server.own]):
                 yield replace(way, is_direct=False)

@@ -170,6 +170,44 @@ def test_the_nodes_of_all_cards_together_hold_none(busy):
     assert busy.take(GPU)["changed"]
 
 
+@pytest.fixture
+def of_major(busy):
+    """A function: the host where a process has a node open whose major number is of the GPU's driver, and ``links`` in /sys/dev/char."""
+
+    def make(number="500:3", devices="500 amdgpu\n", links=()):
+        busy.tree.put(busy.tree.root / "proc/devices", "Character devices:\n  1 mem\n" + devices)
+        busy.kernel.process(900, "fabricmanager")
+        busy.kernel.open_file(900, 3, "/dev/whatever", Node(CHARACTER, number))
+        for path, target in dict(links).items():
+            busy.tree.link(busy.tree.root / path, busy.tree.root / target)
+        return busy
+
+    return make
+
+
+@pytest.mark.parametrize("devices", ["500 amdgpu\n", "500 amdgpu\n\nBlock devices:\n  8 sd\n"])
+def test_a_node_that_is_nowhere_in_sysfs_is_known_by_its_drivers_major(of_major, devices):
+    """As those of NVIDIA's switches (source: kernel-open/nvidia/linux_nvswitch.c nvswitch_init())."""
+    assert "process 900 (fabricmanager), which has /dev/amdgpu3 (500:3) open" in refused(of_major(devices=devices), GPU)
+
+
+def test_a_node_that_is_no_functions_in_sysfs_is_known_by_its_drivers_major(of_major):
+    """As those of Omni-Path (source: drivers/infiniband/hw/hfi1/device.c hfi1_cdev_init(), device_create() without a parent)."""
+    host = of_major(links={"sys/dev/char/500:3": "sys/devices/virtual/hfi1_user/hfi1_0"})
+    assert "process 900 (fabricmanager), which has /dev/hfi1_0 (500:3) open" in refused(host, GPU)
+
+
+@pytest.mark.parametrize("given", [
+    {"number": "500:255"}, {"devices": "500 amdgpu_ctl\n"}, {"devices": "\nBlock devices:\n500 amdgpu\n"}, {"number": "501:3"},
+    {"links": {"sys/dev/char/500:3": f"sys/devices/pci0000:00/{XHCI}/x/x3"}}, {"links": {"sys/dev/char/500:9": "sys/devices/virtual/x/x9"}},
+    {"number": "226:5", "devices": "226 amdgpu\n"}, {"links": {
+        "sys/dev/char/500:3": "sys/devices/virtual/hfi1_user/hfi1_0", "sys/class/infiniband/hfi1_0": f"sys/devices/pci0000:00/{XHCI}/infiniband/hfi1_0",
+    }},
+])
+def test_a_node_of_another_function_or_of_all_together_holds_none(of_major, given):
+    assert of_major(**given).take(GPU)["changed"]
+
+
 def mediated(host):
     """A mediated device of the GPU, in an IOMMU group of its own, on VFIO."""
     directory = host.tree.directory(GPU) / "c0f2"

@@ -31,10 +31,10 @@ def guarded(host):
 def over(make_host):
     """A function: what is guarded beside the disk of / where /x is on block device 99:1, ``name`` at ``place`` below /sys/devices."""
 
-    def make(name, place, files=(), links=(), **more):
+    def make(name, place, files=(), links=(), is_mounted=True, **more):
         target = f"sys/devices/{place}/{name}"
         spec = hosts.x86(
-            mounts=(ON_VDA, f"30 25 99:1 / /x rw - ext4 /dev/{name} rw"), routes=(hosts.DEFAULT_ROUTE, LAN),
+            mounts=(ON_VDA, f"30 25 99:1 / /x rw - ext4 /dev/{name} rw")[:1 + is_mounted], routes=(hosts.DEFAULT_ROUTE, LAN),
             links=dict({f"sys/class/block/{name}": target, "sys/dev/block/99:1": target}, **dict(links)), files=dict(files), **more,
         )
         nvme = Nvme("nvme0", "NV01", Disk("nvme0n1", "259:0", ""))
@@ -61,6 +61,31 @@ def test_nvme_over_ip_guards_the_card_that_reaches_it(over, transport, name, pla
     assert over(name, place, **controller(transport, "traddr=10.0.9.7,trsvcid=4420")) == {
         NIC: [f"/x is on {name} over enp2s0 on {NIC}"]
     }
+
+
+SAID = "a disk of another host, which this one is connected to, is on"
+
+
+def test_a_disk_of_another_host_guards_the_card_that_reaches_it_though_nothing_of_it_is_mounted(over):
+    """A guest may have it, and the kernel has the connection."""
+    over_tcp = controller("tcp", "traddr=10.0.9.7,trsvcid=4420")
+    assert over("nvme5n1", FABRICS, is_mounted=False, **over_tcp) == {NIC: [f"{SAID} nvme5n1 over enp2s0 on {NIC}"]}
+    iscsi = {"sys/class/iscsi_connection/connection3:0/address": "10.0.9.7\n"}
+    place = "platform/host2/session3/target2:0:0/2:0:0:0/block"
+    assert over("sda", place, files=iscsi, is_mounted=False) == {NIC: [f"{SAID} sda over enp2s0 on {NIC}"]}
+    assert NIC in over("rbd0", "virtual/block", is_mounted=False)
+
+
+@pytest.mark.parametrize("place", ["virtual/block", "pci0000:00/0000:00:09.0/nvme/nvme0"])
+def test_a_disk_of_this_host_that_is_not_mounted_is_free(over, place):
+    assert over("nbd0" if place == "virtual/block" else "nvme0n2", place, is_mounted=False) == {}
+
+
+def test_a_disk_of_several_controllers_of_this_host_that_is_not_mounted_is_free(over):
+    """With NVMe's own multipath a disk hangs from no controller (source: drivers/nvme/host/multipath.c)."""
+    subsystem = "virtual/nvme-subsystem/nvme-subsys0"
+    links = {f"sys/devices/{subsystem}/nvme0": f"sys/devices/pci0000:00/{NVME}/nvme/nvme0"}
+    assert over("nvme0n9", subsystem, links=links, is_mounted=False) == {}
 
 
 def test_nvme_over_ip_guards_the_interface_that_it_is_tied_to_as_well(over):

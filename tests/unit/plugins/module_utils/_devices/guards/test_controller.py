@@ -191,6 +191,24 @@ def test_whether_sys_is_of_this_namespace_its_number_tells(with_hidden, own, exp
     assert set(guarded(host)) == expected
 
 
+@pytest.mark.parametrize("pid", ["1", "self"])
+def test_where_it_cannot_be_told_whose_interfaces_sys_has_they_are_anothers(with_hidden, monkeypatch, pid):
+    host = with_hidden(DEFAULT.format("ens3"))
+    for one in ("1", "self"):
+        (host.tree.root / f"proc/{one}/ns").mkdir(parents=True, exist_ok=True)
+        os.symlink("net:[1]", str(host.tree.root / f"proc/{one}/ns/net"))
+    assert set(guarded(host)) == {UPLINK}
+    real = os.readlink
+
+    def refusing(path, **more):
+        if str(path).endswith(f"/proc/{pid}/ns/net"):
+            raise OSError(errno.EACCES, "no")
+        return real(path, **more)
+
+    monkeypatch.setattr(os, "readlink", refusing)
+    assert set(guarded(host)) == EVERY_NIC
+
+
 def test_the_file_of_the_bonding_driver_beside_the_interfaces_is_none(host):
     host.tree.put(host.tree.root / "sys/class/net/bonding_masters", "bond0\n")
     names = [one.name for one in (host.tree.root / "sys/class/net").iterdir() if one.name != "bonding_masters"]

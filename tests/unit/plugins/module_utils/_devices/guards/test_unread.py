@@ -232,6 +232,10 @@ CARD = {"sys/bus/cxl/devices/decoder6.0": f"{ENDPOINT}/decoder6.0", f"{ENDPOINT}
         "routes": ("br0\t00000000\t0202000A\t0003\t0\t0\t100\t00000000\t0\t0\t0",), "files": {"sys/devices/virtual/net/port0/uevent": "IFINDEX=9\n"},
         "interfaces": (Stacked("port0", ()), Stacked("br0", ("enp2s0", "port0"))),
     }),
+    ("/mlx5_0/ports", "storage", EDU, "0c0600", {
+        "mounts": (ON_VDA, "30 25 0:50 / /x rw - beegfs beegfs_nodev rw"),
+        "links": {"sys/class/infiniband/mlx5_0": f"{EDUS}/infiniband/mlx5_0"}, "files": {f"{EDUS}/infiniband/mlx5_0/ports/1/state": "1: DOWN\n"},
+    }),
     (f"{NVME}/nvme", "storage", NVME, "010802", {"mounts": (ON_VDA, "30 25 0:50 / /x rw - beegfs beegfs_nodev rw")}),
     ("/enp2s0/address", "network", NIC, "020000", {"cmdline": "BOOTIF=01-52-54-00-00-99-99"}),
     ("/sunrpc/xprt-switches", "storage", TWIN, "020000", {"mounts": (ON_VDA, "30 25 0:50 / /x rw - nfs4 nas:/x rw,addr=10.0.9.7")}),

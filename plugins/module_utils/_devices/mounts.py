@@ -33,6 +33,10 @@ _ARGUMENT = re.compile(r'(?:[^ \t\n\v\f\r"]|"[^"]*"?)+')
 _DUMP = re.compile(r"(?:NFS|SSH|KDUMP_SAVEDIR)=(.+)")
 _CREATED, _NUMBER = "dm-mod.create", re.compile(r"\d+:\d+\Z")
 _DELETED = "\\040(deleted)"
+_SERVERS = frozenset(("addr", "ip", "mon_addr", "mountaddr"))
+# An address of another host in an argument: not of a network mask, of none, nor of the loopback.
+_ADDRESSES = re.compile(r"(?<![\w.-])(?!0\.|127\.|2[2-5]\d\.)(\d{1,3}(?:\.\d{1,3}){3})(?![\w.-])|\[([0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%[^\]]*)?)\]")
+_OWN_NETWORK = frozenset(("ip", "nameserver", "netconsole", "rd.route", "systemd.hostname"))
 _MEDIA, _HARD_DRIVE, _GUID = 4, 1, 2  # UEFI specification, 10.3.5: the device path's type, sub-type, and signature type
 
 
@@ -144,9 +148,15 @@ def _of_options(options: list[str]) -> list[str]:
     return [what for option in options for one in (option, option.partition("=")[2]) for what in devices_in(one)]
 
 
+def _servers_of_options(options: list[str]) -> list[str]:
+    """The addresses that options name as those of servers (source: mount.ceph(8), mount.cifs(8), nfs(5))."""
+    pairs = [one.partition("=") for one in options]
+    return [one for key, dummy, value in pairs if key in _SERVERS for one in value.split("/") if one]
+
+
 def parse_fstab(text: str) -> list[tuple[str, str, str]]:
     """(what, where, kind) of each line that a boot mounts, or that the files of a boot are on, and of the devices that its options
-    name, with kind "". ``where`` is "swap" for swap.
+    name, with kind "", and of the servers, as of NFS. ``where`` is "swap" for swap.
     """
     found = []
     for words in (_FIELDS.split(line.strip(" \t\r")) for line in text.split("\n")):
@@ -156,7 +166,7 @@ def parse_fstab(text: str) -> list[tuple[str, str, str]]:
         options = [unescape(one).replace('"', "") for one in words[3].split(",")] if len(words) > 3 else []
         if where in _BOOT or "noauto" not in options or any(one.startswith(_ALL_THE_SAME) for one in options):
             found.append((unescape(words[0]).replace('"', ""), where, words[2]))
-            found += [(what, where, "") for what in _of_options(options)]
+            found += [(what, where, "") for what in _of_options(options)] + [(what, where, "nfs") for what in _servers_of_options(options)]
     return found
 
 
@@ -176,6 +186,17 @@ def boot_devices(command_line: str) -> list[tuple[str, str]]:
         if key == _CREATED:
             for one in filter(_NUMBER.match, value.replace(",", " ").split(" ")):
                 found[one, key] = None
+    return list(found)
+
+
+def boot_servers(command_line: str) -> list[tuple[str, str]]:
+    """(address, argument) of the addresses in the kernel's command line, but in arguments that are about this host's own network: whatever
+    the argument is called, since each image has its own (nfsroot=, netroot=, root=live:http://..., rd.nvmf.discover=).
+    """
+    found: dict[tuple[str, str], None] = {}
+    for key, value in arguments(command_line):
+        if key not in _OWN_NETWORK:
+            found.update(dict.fromkeys((four or six, key) for four, six in _ADDRESSES.findall(value)))
     return list(found)
 
 
@@ -200,8 +221,8 @@ def parse_mapped(text: str) -> list[tuple[str, str, bool]]:
 
 
 def parse_unit(text: str) -> list[tuple[str, str]]:
-    """(what, kind) of a mount or swap unit of systemd, and of the devices that its options name, with kind ""; the last assignment of
-    a key counts (source: systemd.mount(5), systemd.swap(5)).
+    """(what, kind) of a mount or swap unit of systemd, of the devices that its options name, with kind "", and of the servers, as of NFS;
+    the last assignment of a key counts (source: systemd.mount(5), systemd.swap(5)).
     """
     told = {"What": "", "Type": "", "Options": ""}
     for line in text.split("\n"):
@@ -209,7 +230,8 @@ def parse_unit(text: str) -> list[tuple[str, str]]:
         if equals and key.strip(" \t") in told:
             told[key.strip(" \t")] = value.strip(" \t\r").strip("\"'")
     found = [(told["What"], told["Type"])] if told["What"] else []
-    return found + [(what, "") for what in _of_options(told["Options"].split(","))]
+    options = told["Options"].split(",")
+    return found + [(what, "") for what in _of_options(options)] + [(what, "nfs") for what in _servers_of_options(options)]
 
 
 def parse_kdump(text: str) -> list[tuple[str, str]]:
@@ -254,6 +276,7 @@ __all__ = (
     "TAGS",
     "arguments",
     "boot_devices",
+    "boot_servers",
     "booted_partition",
     "devices_in",
     "layers",

@@ -78,6 +78,8 @@ class NextBoot:
         fs = self._fs
         for what, key in mounts.boot_devices(fs.read(fs.proc + "/cmdline") or ""):
             yield what, "", f"{key}= of the kernel's command line is"
+        for what, key in mounts.boot_servers(fs.read(fs.proc + "/cmdline") or ""):
+            yield what, "nfs", f"{key}= of the kernel's command line is"
         for what, where, kind in mounts.parse_fstab(fs.text(fs.fstab)):
             yield what, kind, f"{where} of /etc/fstab is"
         for path in fs.kdumps:

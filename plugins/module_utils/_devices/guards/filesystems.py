@@ -15,7 +15,7 @@ import re
 from typing import List, Optional, Tuple
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import is_loopback, parse_address, parse_server
-from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import Mount, option
+from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import TAGS, Mount, option
 
 # What a mount stands on: a block device of its number; several ones; a pool of ZFS; other mounts; a file; what the hypervisor
 # brings; a network; nothing; what cannot be told. IN_MEMORY: nothing either, and files can be in it.
@@ -144,8 +144,8 @@ def _of_host(text: str) -> List[Optional[bytes]]:
     found = [_address(one) for one in _BRACKETED.findall(text)]
     words = _BRACKETED.sub("", text).split(":")
     for word in words:
-        # A user before the address, or a network of Lustre's behind it.
-        addresses = [one for one in map(_address, word.split("@")) if one is not None]
+        # A user or a file system's name before the address, or a network of Lustre's behind it.
+        addresses = [one for one in map(_address, re.split("[@#]", word)) if one is not None]
         if addresses:
             found += addresses
         elif word and not word.isdecimal() and not (found and (word.startswith("@") or "@" not in word)):
@@ -160,9 +160,10 @@ def _address(text: str) -> Optional[bytes]:
 
 
 def is_server(what: str, kind: str) -> bool:
-    """Whether a line of fstab is about what a server has."""
+    """Whether a line of fstab is about what a server has: by its kind, or since it names an address, whatever the kind."""
     mount = Mount("0:0", "", kind, what, "")
-    return stands_on(mount) == REMOTE
+    is_device = what.startswith("/dev/") or what.partition("=")[0] in TAGS
+    return stands_on(mount) == REMOTE or bool(kind and not is_device and any(_named(what)))
 
 
 def members_of(source: str) -> Tuple[str, ...]:

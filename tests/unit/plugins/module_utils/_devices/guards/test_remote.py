@@ -129,10 +129,26 @@ def test_a_server_of_lustre_guards_its_disk(make_host):
 
 @pytest.mark.parametrize("line, expected", [
     ("10.0.9.7:/x /x nfs defaults 0 0", {NIC}), ("10.0.9.7:/x /x nfs noauto 0 0", set()), ("//10.0.8.7/x /x cifs defaults 0 0", {TWIN}),
-    ("nas:/x /x nfs defaults 0 0", set()),
+    ("nas:/x /x nfs defaults 0 0", set()), ("10.0.9.7:/x /x glusterfs _netdev 0 0", {NIC}), ("u@10.0.9.7:/x /x neverheardof 0 0", {NIC}),
+    ("sshfs#u@10.0.9.7:/x /x fuse 0 0", {NIC}), ("http://10.0.9.7:8080/x /x davfs 0 0", {NIC}), ("mfs#10.0.9.7:9421 /x fuse 0 0", {NIC}),
+    ("a@.fs=/ /x ceph mon_addr=10.0.9.7:6789/10.0.8.7:6789 0 0", {NIC, TWIN}), ("//nas/x /x cifs ip=10.0.9.7 0 0", {NIC}),
+    ("LABEL=10.0.9.7 /x ext4 defaults 0 0", set()), ("/srv/10.0.9.7:x /x none bind 0 0", set()), ("tmpfs /x tmpfs size=10.0.9.7 0 0", set()),
 ])
 def test_servers_of_fstab_guard_the_cards_that_reach_them_without_a_mount_too(make_host, line, expected):
     host = make_host(hosts.x86(mounts=(ON_VDA,), routes=LANS, files={"etc/fstab": line + "\n"}))
+    assert guarded(host) - {ROOT_DISK} == expected
+
+
+@pytest.mark.parametrize("words, expected", [
+    ("root=/dev/nfs nfsroot=10.0.9.7:/x ip=dhcp", {NIC}), ("netroot=iscsi:@10.0.9.7::3260::iqn.2026-01.x:y", {NIC}),
+    ("root=live:http://10.0.9.7/root.img", {NIC}), ("rd.nvmf.discover=tcp,10.0.9.7,,4420", {NIC}), ("nbdroot=10.0.9.7,10.0.8.7", {NIC, TWIN}),
+    ("never.heard=[2001:db8:9::7]:/x", {VIRTIO}), ("ip=10.0.9.2::10.0.9.1:255.255.255.0:host::none nameserver=10.0.8.1", set()),
+    ("BOOT_IMAGE=/vmlinuz-6.1.0.9-13 x=255.255.255.0 y=127.0.0.1 z=1.10.0.9.7 pci=0000:00:1f.2 w=[fe,1]", set()),
+])
+def test_servers_of_the_kernels_command_line_guard_the_cards_that_reach_them(make_host, words, expected):
+    """Such as of a root that was copied to memory, and of whatever an image knows."""
+    six = f"20010db80009{'0' * 20} 40 {'0' * 32} 00 {'0' * 32} 00000100 00000001 00000000 00000001   enp6s0"
+    host = make_host(hosts.x86(mounts=(ON_VDA,), routes=LANS, routes6=(six,), cmdline=f"quiet {words}"))
     assert guarded(host) - {ROOT_DISK} == expected
 
 

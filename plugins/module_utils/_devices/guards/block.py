@@ -34,6 +34,7 @@ _REPLICATED, _ZVOL = re.compile(r"drbd\d"), re.compile(r"zd\d")
 # The roots below /sys/devices of what is on no PCI bus: channels of s390, ACPI, device trees, virtual buses of POWER and Xen, virtio
 # of a command line, and scsi_debug's memory. On the platform bus, hosts of iSCSI are no hardware; and what CXL brings is a PCI function's.
 _ON_OTHER_BUS = re.compile(r".*/devices/(css0|LNXSYSTM:00|platform|soc[^/]*|vio|vbd-\d+|virtio-mmio-cmdline|pseudo_0)/(?!host\d+/)(?!.*/nvdimm-bridge)")
+_OF_THIS_HOST = "loop"  # a transport of NVMe that leads to this host's own target (source: drivers/nvme/target/loop.c)
 _DELETED = " (deleted)"
 
 
@@ -102,8 +103,18 @@ class Blocks:
                 yield from self.ways(name, text)
 
     def _is_of_fabrics(self, name: str, target: str) -> bool:
-        """Whether some controller of an NVMe disk that no function is above is reached over a network."""
-        return _NVME_FABRICS in target or (NVME_SUBSYSTEM in target and not all(map(addresses_in, subsystem_controllers(self._fs, name) or [""])))
+        """Whether some controller of an NVMe disk that no function is above is of another host, or may be."""
+        for path in self._controllers(name, target):
+            directory = f"{self._fs.nvme}/{os.path.basename(path)}"
+            if not (addresses_in(path) or _ON_OTHER_BUS.match(path) or (path and self._fs.read(directory + "/transport") == _OF_THIS_HOST)):
+                return True
+        return False
+
+    def _controllers(self, name: str, target: str) -> list[str]:
+        """The paths of the controllers of an NVMe disk that no function is above, "" for one that cannot be told; none of another disk."""
+        if NVME_SUBSYSTEM in target:
+            return subsystem_controllers(self._fs, name) or [""]
+        return (_FABRICS_CONTROLLER.findall(target) or [""]) if _NVME_FABRICS in target else []
 
     def remote(
         self, peers: Sequence[Optional[bytes]], text: str, *, own: Sequence[Optional[bytes]] = (), is_in_use: bool = True,
@@ -134,8 +145,7 @@ class Blocks:
         if addresses:
             yield Way(text, addresses)
         elif NVME_SUBSYSTEM in target or _NVME_FABRICS in target:
-            paths = subsystem_controllers(fs, name) if NVME_SUBSYSTEM in target else _FABRICS_CONTROLLER.findall(target)
-            for path in paths or [""]:
+            for path in self._controllers(name, target):
                 yield from self._controller(path, text)
         elif session:
             yield from self._session(session.group(1), session.group(2), text)
@@ -191,7 +201,7 @@ class Blocks:
     def _controller(self, path: str, text: str) -> Iterator[Way]:
         """An NVMe controller by its transport (source: drivers/nvme/host/fabrics.c nvmf_get_address())."""
         fs = self._fs
-        if addresses_in(path):
+        if addresses_in(path) or _ON_OTHER_BUS.match(path):
             yield Way(text, addresses_in(path))
             return
         directory = f"{fs.nvme}/{os.path.basename(path)}"

@@ -63,6 +63,18 @@ def test_nvme_over_ip_guards_the_card_that_reaches_it(over, transport, name, pla
     }
 
 
+def test_nvme_on_another_bus_guards_nothing_with_multipath_either(over):
+    """As of Apple's (source: drivers/nvme/host/apple.c)."""
+    on_soc = "sys/devices/platform/soc/393cc0000.nvme/nvme/nvme9"
+    links = {"sys/class/nvme/nvme9": on_soc, "sys/devices/virtual/nvme-subsystem/nvme-subsys9/nvme9": on_soc}
+    assert over("nvme9n1", "virtual/nvme-subsystem/nvme-subsys9", links=links) == {}
+
+
+def test_a_disk_of_this_hosts_own_target_that_is_not_mounted_is_no_other_hosts(over):
+    assert over("nvme5n1", FABRICS, is_mounted=False, **controller("loop", "")) == {}
+    assert NIC in over("nvme5n1", FABRICS, is_mounted=False, **controller("neverheardof", ""))
+
+
 SAID = "a disk of another host, which this one is connected to, is on"
 
 

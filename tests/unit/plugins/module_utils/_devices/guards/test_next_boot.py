@@ -109,7 +109,7 @@ def test_a_mapped_device_with_noauto_is_set_up_where_a_mount_asks_for_it(needed,
 
 @pytest.mark.parametrize("what, kind", [
     ("/dev/sdz1", "LVM2_member"), ("/dev/disk/by-id/none", "LVM2_member"), ("UUID=none", "LVM2_member"), ("/dev/vg/data", "ext4"),
-    ("/dev/vg/data", "zfs_member"),
+    ("/dev/vg/data", "zfs_member"), ("/dev/zvol/tank/swap", "LVM2_member"),
 ])
 def test_a_disk_that_is_not_there_is_on_no_other_one(needed, what, kind):
     usage = "raid" if kind == "LVM2_member" else "filesystem"

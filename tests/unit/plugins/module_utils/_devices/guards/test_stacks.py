@@ -62,6 +62,7 @@ class Built:
         if kind == "iscsi":
             self.add(name, dev, f"platform/host{number}/session{number}/{SCSI}", frozenset((SERVERS[server],)))
             self.files[f"sys/class/iscsi_connection/connection{number}:0/address"] = server + "\n"
+            self.always |= {SERVERS[server]}  # the host is connected to it
         elif kind in ("tcp", "fc", "lost fc"):
             self.add_fabrics(number, kind, server)
         elif kind == "virtual":
@@ -92,6 +93,7 @@ class Built:
             needs = frozenset((TWIN,))
         self.files.update({f"{controller}/address": traddr + "\n", f"{controller}/transport": kind[-3:].strip() + "\n"})
         self.add(f"nvme{number + 5}n1", f"259:{number + 50}", controller[len("sys/devices/"):], needs)
+        self.always |= needs
 
     def add_stack(self, number):
         lower = self.chance.sample(sorted(self.devices), self.chance.randint(1, 2))

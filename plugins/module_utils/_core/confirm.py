@@ -165,15 +165,16 @@ class Confirmation:
         """Have systemd run what the timer will, which looks then whether its code is whole, and ends. What this run can start, systemd
         may not: SELinux keeps it from an interpreter in a home directory, and an interpreter may need an environment. Raises ApplyError.
         """
+        # A job for a oneshot is done when the program has ended. "--wait" would be the same where there is a bus, which systemd-run itself does
+        # not need (source: systemd src/run/run.c run(): bus_connect_transport() or bus_connect_transport_systemd()).
         status, dummy, complaint = self._fs.run([
-            "systemd-run", "--quiet", "--collect", "--wait", f"--property=RuntimeMaxSec={_LONGEST}",
+            "systemd-run", "--collect", f"--unit={_UNIT}-check", "--service-type=oneshot", f"--property=TimeoutStartSec={_LONGEST}",
             "--description=Checks what would take back a change of vfio.host", *program, "check",
         ])
         if status:
             raise ApplyError(
-                f"systemd cannot run what would take the change back: {' '.join(program)} ended with status {status}"
-                f"{': ' + complaint.strip() if complaint.strip() else ''}; the log of the system says why. Have Ansible use an interpreter that "
-                "systemd can run (ansible_python_interpreter), or run without confirm"
+                "systemd cannot run what would take the change back: have Ansible use an interpreter that systemd can run "
+                f"(ansible_python_interpreter), or run without confirm. Of {' '.join(program)} systemd-run says: {' '.join(complaint.split())}"
             )
 
     def _stopped(self) -> List[str]:

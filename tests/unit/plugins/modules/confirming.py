@@ -32,9 +32,12 @@ class Systemd:
         host.tree.put(host.tree.root / "run/systemd/system/keep")
 
     def _run(self, words):
-        if words[0] == "systemd-run" and "--wait" in words:
+        if words[0] == "systemd-run" and "--service-type=oneshot" in words:
             self.host.faults.step("timer", "checked")
-            return (self.runs(words[words.index(sys.executable):]) if self.runs else 0), "", ""
+            if self.runs and self.runs(words[words.index(sys.executable):]):
+                # As systemd 257 says, whatever the program's status was.
+                return 1, "", 'Job for vfio-host-confirm-check.service failed.\nSee "systemctl status vfio-host-confirm-check.service" for details.\n'
+            return 0, "", "Running as unit: vfio-host-confirm-check.service\n"
         if words[0] == "systemd-run":
             self.host.faults.step("timer", "armed")
             if self.refuses:

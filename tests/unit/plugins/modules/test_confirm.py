@@ -108,7 +108,8 @@ def test_a_timer_that_does_not_start_stops_the_run_before_anything_is_touched(ru
 def test_what_systemd_cannot_run_stops_the_run_before_anything_is_touched(run_module, host, systemd):
     before, systemd.runs = state(host), lambda words: 203  # source: systemd src/shared/exit-status.h EXIT_EXEC
     result = run_module(host, "driver_override", confirm=30, **WISH)
-    assert "systemd cannot run what would take the change back: " in result["msg"] and "ended with status 203; " in result["msg"]
+    assert "systemd cannot run what would take the change back: have Ansible use an interpreter that systemd can run" in result["msg"]
+    assert 'Job for vfio-host-confirm-check.service failed. See "systemctl status vfio-host-confirm-check.service"' in result["msg"]
     assert (state(host), systemd.started) == (before, [])
 
 

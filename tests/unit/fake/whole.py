@@ -37,7 +37,8 @@ class WholeHost(FakeHost):
     def reboot(self):
         """A boot with what the boot loader's configuration says by now."""
         if self.grub is not None:
-            line = self.grub.boots()
+            # source: GRUB's grub-core/loader/i386/linux.c grub_cmd_linux(), LINUX_IMAGE
+            line = f"BOOT_IMAGE=/boot/vmlinuz {self.grub.boots()}"
             self.spec = replace(self.spec, cmdline=line, iommu=self._uses_iommu(line.split()))
             self.tree.spec = self.kernel.spec = self.spec
         super().reboot()

@@ -109,7 +109,7 @@ class VfioNodes:
         return paths
 
 
-def below(fs: Sysfs, address: str, backing: Backing | None = None) -> Below:
+def below(fs: Sysfs, address: str, *, backing: Backing | None = None) -> Below:
     """The Below of the function at ``address``: with PCI functions, auxiliary and mediated devices that hang from it, with functions
     that the kernel unbinds together with it, and with what is built on its disks (device mapper, md, bcache, loop devices).
     ``backing``: of the same host, which will be asked more.

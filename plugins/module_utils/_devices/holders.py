@@ -88,7 +88,7 @@ class Usage:
     def below(self, device: Device) -> Below:
         """The Below of a device."""
         if device.address not in self._below:
-            self._below[device.address] = below(self._fs, device.address, self._backing)
+            self._below[device.address] = below(self._fs, device.address, backing=self._backing)
         return self._below[device.address]
 
     def of(self, device: Device, is_vfio: bool, *, with_disks: bool = True) -> InUse:

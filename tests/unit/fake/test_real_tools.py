@@ -201,7 +201,6 @@ class TestSdbootutil:
         host.do_sdbootutil("update-all-entries")
         assert parse_entry(entry.read_text()) == parse_entry(host.entries()[host.ours])
 
-
     def test_it_makes_the_same_image(self, tmp_path):
         """mkinitrd of the fake in fake/images.py beside install_kernel()."""
         version = "6.13.4-1-default"
@@ -429,7 +428,6 @@ class TestByReading:
         stubs = "warning() { :; }\nquiet() { :; }\nerror() { :; }\nuki_add_section() { cat \"$2\"; }\n"
         done = ran(["bash", "-c", f"{stubs}{function(text, 'want_file')}\nmake() {{ local cmdline=\n{parts}\n}}\nmake"], tmp_path)
         assert done.stdout.partition("\0")[0].strip(" \n") == fake.boots(), done.stderr
-
 
     def test_mkinitcpio_runs_the_same_hooks_with_the_same_words(self, tmp_path):
         host, text = ImageHost(tmp_path / "root", "mkinitcpio"), real("mkinitcpio").read_text()

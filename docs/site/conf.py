@@ -19,6 +19,7 @@ myst_heading_anchors = 3
 
 html_theme = "sphinx_ansible_theme"
 html_theme_options = {"documentation_home_url": "index.html", "topbar_links": {"Source": "https://github.com/vfio-host/vfio.host"}}
+html_static_path = html_css_files = ["narrow.css"]
 html_show_sphinx = False
 html_copy_source = False
 html_use_modindex = False

@@ -12,7 +12,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.vfio.host.plugins.plugin_utils import _outcome, _rows, _screen
+from ansible_collections.vfio.host.plugins.plugin_utils import _outcome, _problems, _rows, _screen
 
 _MOST = 8  # differences that a failure names
 
@@ -49,13 +49,15 @@ class ActionModule(ActionBase):
         if not only_changes or _screen.verbosity() > 0 or waits or not rows or any(row.is_told for row in rows):
             _screen.show(lines, is_hidden=self._task.no_log)
         done.update(changed=False, lines=[line.text for line in lines], _ansible_verbose_override=True)
-        differs = verify and (result.get("changed") or result.get("reboot_required"))
+        differs = verify and (
+            result.get("changed") or result.get("diff") or result.get("reboot_required") or any(row.is_change for row in rows)
+        )
         told = [_refusal(host, rows, waits)] if differs else [f"{host} has what nothing declares"] if undeclared else []
         told += undeclared
         if restart:
             told.append(f"{', '.join(restart)} may lock as much memory as when it was started, and not as declared: restart it")
         if told:
-            done.update(failed=True, msg="; ".join(told))
+            _problems.failed(done, told, is_hidden=self._task.no_log)
         return done
 
     def _switch(self, name: str) -> bool:

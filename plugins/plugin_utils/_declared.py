@@ -177,11 +177,18 @@ def _check_keys(
         if key in options:
             _check(options[key], value[key], f"{where}.{key}", (*keys, key), problems, origin)
         else:
-            hint = did_you_mean(str(key), options)
+            hint = _meant(str(key), options)
             problems.append(f"{where}: unknown key {str(key)!r}{hint or '; there are: ' + ', '.join(sorted(options))}{told}")
     problems += [
         f"{where}: {key} is missing{told}" for key, inner in options.items() if inner.get("required") and value.get(key) is None
     ]
+
+
+def _meant(key: str, options: Mapping[str, dict[str, Any]]) -> str:
+    """'; did you mean numvfs?', also where that is a key of a value's items: '; did you mean mac, a key of vfs?'."""
+    inner = {name: outer for outer, option in options.items() for name in option.get("options") or ()}
+    near = nearest(key, [*options, *inner])
+    return did_you_mean(key, options) if near is None or near in options else f"; did you mean {near}, a key of {inner[near]}?"
 
 
 def _as_meant(option: dict[str, Any], value: Any) -> Any:

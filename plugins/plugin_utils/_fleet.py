@@ -94,7 +94,7 @@ def _of_result(host: str, result: Mapping[str, Any], earlier: Mapping[str, Any],
     differs = bool(changing or result.get("changed") or result.get("diff") or verify and (undeclared or result.get("restart")))
     if not is_left and not (verify and (differs or result.get("reboot_required"))):
         return _elsewhere(host, warnings)
-    state = WAITING if result.get("reboot_required") else CHANGED if differs else DECLARED if rows or undeclared else NOTHING
+    state = WAITING if result.get("reboot_required") else CHANGED if differs else DECLARED if undeclared or any(row.is_declared for row in rows) else NOTHING
     return Standing(host, state, undeclared, told, waits, warnings)
 
 

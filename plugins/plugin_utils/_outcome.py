@@ -52,7 +52,7 @@ def lines(
     planned = mode != DONE
     if gives_back and not told and not waits:
         return [Line(text, GOOD) for text in fill([f"{host}  nothing to give back"], width, indent=_INDENT)]
-    if not rows and not waits:
+    if not told and not waits and not any(row.is_declared for row in rows):
         return [Line(text, BAD) for text in fill([f"{host}  {_NOTHING[mode]}"], width, indent=_INDENT)]
     if not told and not waits:
         return [Line(text, GOOD) for text in fill([f"{host}  {_as_declared(rows)}"], width, indent=_INDENT)] + (
@@ -80,10 +80,9 @@ def _is_told(reason: str, rows: Sequence[Row]) -> bool:
 
 def _as_declared(rows: Sequence[Row]) -> str:
     counts: dict[str, int] = {}
-    for row in rows:
-        kind = "device" if row.group == DEVICES else {"VFs": "card with VFs", "argument": "kernel argument"}.get(row.kind, row.kind)
+    for row in filter(lambda row: row.is_declared, rows):
+        kind = "device" if row.group == DEVICES else {"VFs": "card with VFs", "argument": "kernel argument", "config": "Kconfig option"}.get(row.kind, row.kind)
         counts[kind] = counts.get(kind, 0) + 1
-    counts.pop("image", None)
     told = [counted(number, kind, plural="cards with VFs" if kind == "card with VFs" else "") for kind, number in counts.items()]
     return f"as declared: {', '.join(told)}" if told else "as declared"
 

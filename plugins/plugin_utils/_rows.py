@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.vfio.host.plugins.module_utils._memlock.spec import template_of
-from ansible_collections.vfio.host.plugins.plugin_utils._text import name_of, short
+from ansible_collections.vfio.host.plugins.module_utils._sriov.attributes import shown_values
+from ansible_collections.vfio.host.plugins.plugin_utils._text import counted, name_of, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,8 @@ TAKE, GIVE, CHANGE, SAME = "+", "-", "~", "="
 DEVICES, SETTINGS, FILES = "devices", "settings", "files"
 NONE = "(none)"
 
+_IMAGE = "image"  # the kind of a row
+_MOST_VFS = 8  # whose attributes are told
 _BASE = ("vfio_pci", "vfio-pci")
 # What the modules call a device of which pci.ids names not even the vendor.
 _NAMELESS = "device"
@@ -55,14 +58,19 @@ class Row:
         return self.sign != SAME
 
     @property
+    def is_declared(self) -> bool:
+        """Whether somebody has asked for it: images are looked at whatever is declared."""
+        return (self.group, self.kind) != (SETTINGS, _IMAGE)
+
+    @property
     def is_told(self) -> bool:
         """Whether there is anything to say of it: no restart is a change of a run's, and one that is due is told until it was done."""
         return self.is_change or bool(self.restart)
 
 
 def rows(result: dict[str, Any]) -> list[Row]:
-    """The rows of a result: devices by policy and address, then VFs, modules, kernel arguments, nodes, limits, images and files."""
-    made = _devices(result) + _vfs(result) + _modules(result) + _arguments(result) + _nodes(result) + _limits(result) + _images(result)
+    """The rows of a result: devices by policy and address, then VFs, modules, Kconfig options, kernel arguments, nodes, limits, images and files."""
+    made = _devices(result) + _vfs(result) + _modules(result) + _symbols(result) + _arguments(result) + _nodes(result) + _limits(result) + _images(result)
     return made + _files(result, {row.subject for row in made})
 
 
@@ -147,8 +155,7 @@ def _vfs(result: dict[str, Any]) -> list[Row]:
             go = [short(vf) for vf in had if vf not in has]
             notes += [f"new: {' '.join(come)}"] if come else []
             notes += [f"gone: {' '.join(go)}"] if go else []
-            # A result of an older version has none.
-            notes += [f"attributes of {len(card['attributes'])} VFs"] if card.get("attributes") else []
+            notes += _attributes(card.get("attributes") or [])  # a result of an older version has none
         if card["autoprobe"] and not card["autoprobe_before"] and card["status"] != "released":
             notes.append("VFs that no policy declares get their native drivers")
         card_rows.append(Row(
@@ -156,6 +163,13 @@ def _vfs(result: dict[str, Any]) -> list[Row]:
             str(card["numvfs_before"]), str(card["numvfs"]), card["status"] == "pending", tuple(notes),
         ))
     return card_rows
+
+
+def _attributes(attributes: list[dict[str, Any]]) -> list[str]:
+    """What VFs get, a line for each of the first ones."""
+    told = [f"VF {one['vf']}: {shown_values(one)}" for one in attributes[:_MOST_VFS]]
+    more = len(attributes) - len(told)
+    return told + ([f"and {counted(more, 'VF')} more, which --diff lists"] if more else [])
 
 
 def _modules(result: dict[str, Any]) -> list[Row]:
@@ -192,6 +206,13 @@ def _modules(result: dict[str, Any]) -> list[Row]:
 
 def _shown(value: object) -> str:
     return "(unknown)" if value is None else str(value) or '""'
+
+
+def _symbols(result: dict[str, Any]) -> list[Row]:
+    """A row for each symbol: what is not met is an error, and what comes to meet one is a module, or waits as an argument."""
+    return [
+        Row(SAME, SETTINGS, "config", symbol, new=_shown(one.get("value"))) for symbol, one in (result.get("kernel_config") or {}).items()
+    ]
 
 
 def _arguments(result: dict[str, Any]) -> list[Row]:
@@ -244,7 +265,7 @@ def _images(result: dict[str, Any]) -> list[Row]:
     images = (result.get("initramfs") or {}).get("images") or ()
     return [
         Row(
-            CHANGE if image["status"] == "rebuilt" else SAME, SETTINGS, "image", image["path"],
+            CHANGE if image["status"] == "rebuilt" else SAME, SETTINGS, _IMAGE, image["path"],
             notes=(image["reason"],) if image["reason"] and image["status"] == "rebuilt" else (),
         ) for image in images if image["path"]
     ]

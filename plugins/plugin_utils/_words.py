@@ -37,12 +37,20 @@ _SUBJECT = re.compile(
 _BOTH = re.compile(r"\bnow and at_boot are both false")
 _NOW = re.compile(r"\bnow is false")
 _TASKS = re.compile(r"; (\w+) is an option of the task, for all of its devices")
+_UNDECLARED = re.compile(
+    r"\bundeclared: release \((?:in the role passthrough_undeclared: release|passthrough_undeclared)\)|(?<!_)\bundeclared(?= is ignore\b)"
+)
 _NOTHING = re.compile(r"name at least one of [a-z_, ]+")
 
 
 def in_inventory(message: str, variables: Mapping[str, Any]) -> str:
     """The message, line by line, with the role's variables for the module's options, and the place of what it names."""
     return "\n".join(_line(line, variables) for line in message.splitlines())
+
+
+def warning_text(warning: object) -> str:
+    """The text of a module's warning, which is an object from ansible-core 2.19 on (source: its _messages.py, WarningSummary)."""
+    return str(getattr(getattr(warning, "event", None), "msg", warning))
 
 
 def _line(line: str, variables: Mapping[str, Any]) -> str:
@@ -69,6 +77,7 @@ def _line(line: str, variables: Mapping[str, Any]) -> str:
         return f"{PREFIX}{found[1]}"
 
     line = _ADVICE.sub(rf"{PREFIX}\1", line)
+    line = _UNDECLARED.sub(lambda found: PREFIX + found[0].partition(" (")[0], line)
     line = _IN_ENTRY.sub(rf"force: [\1] in this entry of \2, or {PREFIX}force: [\1] for the whole host", line)
     line = line.replace(f"] {_WHOLE_TASK}", "] for the whole host")
     line = _BOTH.sub(f"{PREFIX}now and {PREFIX}at_boot are both false", line)
@@ -76,11 +85,11 @@ def _line(line: str, variables: Mapping[str, Any]) -> str:
     line = _NOTHING.sub(lambda found: re.sub(r"\b(devices|sriov|modules|kernel_config|kernel_cmdline|nodes|memlock)\b", rf"{PREFIX}\1", found[0]), line)
     line = re.sub(r"^arguments: ", "kernel_cmdline: ", line)
     line = _TASKS.sub(rf"; {PREFIX}\1 is a variable of the host, for all of its devices", line)
-    line = _NO_POLICY.sub(f"{PREFIX}devices: ", line)
+    line = _NO_POLICY.sub("devices: ", line)
     for pattern, known in ((_ENTRY, entry), (_POLICY, policy), (_LISTED, listed), (_KEYED, keyed), (_SUBJECT, subject)):
         line = pattern.sub(known, line)
     told = dict.fromkeys(place for place in places if place)
     return line + at(", ".join(told))
 
 
-__all__ = ("PREFIX", "in_inventory")
+__all__ = ("PREFIX", "in_inventory", "warning_text")

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from ansible.module_utils.common.validation import check_type_int
@@ -84,14 +85,20 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def unknown_options(where: str, value: Mapping[Any, object], *, known: Sequence[str]) -> List[str]:
-    """One sentence for each key of an entry that is not ``known``, with what may have been meant. ``where`` names the entry."""
+def unknown_options(
+    where: str, value: Mapping[Any, object], *, known: Sequence[str], elsewhere: Mapping[str, str] = MappingProxyType({}),
+) -> List[str]:
+    """One sentence for each key of an entry that is not ``known``, with what may have been meant. ``where`` names the entry; ``elsewhere``:
+    key -> what to do, of keys that belong to another place.
+    """
     problems = []
     for key in value:
         if key in known:
             continue
         hint = did_you_mean(str(key), known)
-        if key in _OF_THE_TASK:
+        if key in elsewhere:
+            hint = f"; {elsewhere[key]}"
+        elif key in _OF_THE_TASK:
             hint = f"; {key} is an option of the task, for all of its devices"
         problems.append(f"{where}: unknown option {shown(key)}; there are: {', '.join(known)}{hint}")
     return problems

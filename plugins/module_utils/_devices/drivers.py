@@ -118,7 +118,8 @@ def _near(modules: Modules, driver: str, module: str) -> list[str]:
     there = set(modules.registered())
     there.update(name for owner, name in _UNDECLARING.items() if modules.is_loadable(owner))
     same = sorted(set(modules.drivers(module)) | {name for name in there if module_name(name).lower() == module.lower()})
-    return same or nearest(driver.lower(), sorted(there), most=3, cutoff=0.7)
+    # Of what is too short to be near, the beginning may do: vfio.
+    return same or nearest(driver.lower(), sorted(there), most=3, cutoff=0.7) or [name for name in sorted(there) if name.startswith(f"{driver.lower()}-")][:3]
 
 
 __all__ = ("Choices", "module_name", "named_driver")

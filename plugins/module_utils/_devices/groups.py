@@ -162,7 +162,7 @@ def _remedy(survey: Survey, target: Target, blocking: list[str], others: Mapping
         )
     if target.entry.iommu_group == EXTEND:
         return "a group goes to user space whole or not at all"
-    return "declare them too, or say iommu_group: extend"
+    return f"declare them too, or say iommu_group: extend in {target.entry.where}"
 
 
 def _why_it_stays(survey: Survey, targets: dict[str, Target], leaving: Collection[str], member: str) -> str:

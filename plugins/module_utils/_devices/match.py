@@ -335,8 +335,10 @@ class Selector:
             self._pfs[id(match)] = match, pfs  # with the match, whose id is another's once it is gone
         return self._pfs[id(match)][1]
 
-    def nearest(self, match: Match) -> str:
-        """What somebody may have meant by a Match that selects nothing; "" where nothing is near."""
+    def nearest(self, match: Match, *, has_vfs: bool = True) -> str:
+        """What somebody may have meant by a Match that selects nothing; "" where nothing is near. ``has_vfs``: among the VFs of its PFs
+        there are those that it names.
+        """
         told: list[str] = []
         missing: list[str] = []
         for key, patterns in match.wanted.items():  # a PF that is absent is told apart
@@ -350,7 +352,7 @@ class Selector:
             told += [f"the nearest {key} of this host is {' or '.join(near)}"] if near else []
             if FIELDS[key] in (TEXT, ADDRESS, MAC) and any(_REGEX.search(pattern) for pattern in patterns):
                 told.append(f"{key} takes globs (* and ?), and no regular expressions")
-        if not missing and len(match.wanted) + bool(match.pfs) > 1:
+        if has_vfs and not missing and len(match.wanted) + bool(match.pfs) > 1:
             told.append("some device has each of these values, and none has all")
         return "; ".join(told)
 

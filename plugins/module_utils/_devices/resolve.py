@@ -42,6 +42,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.records import 
 from ansible_collections.vfio.host.plugins.module_utils._devices.spec import AUTO, EXTEND, NATIVE, Entry
 from ansible_collections.vfio.host.plugins.module_utils._devices.steps import called
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
+from ansible_collections.vfio.host.plugins.module_utils._host.words import nearest
 from ansible_collections.vfio.host.plugins.module_utils._kernel.alias import Choice, matching
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ PINNED, FALLBACK = "pinned", "fallback"
 
 
 # Fields that VFIO hides.
+_OPTIONAL = "vfio.host.survey shows what there is; only where it may be absent, say optional: true"
 _HIDDEN = frozenset(("driver", "mac", "net", "serial"))
 
 
@@ -219,10 +221,10 @@ def _claim(
         hint = _unseen(survey, selector, entry, forgotten, memory)
         # Who has mistyped a value must not be told to do without the device; what was taken by this match was not mistyped.
         was_there = any(record.was_taken_by(entry.match.text) for record in memory.rules.values())
-        remedy = ("" if was_there else selector.nearest(entry.match)) or "say optional: true where that is right"
-        problems.append(
-            Objection(f"{entry.where}: {entry.match.words} matches no device of this host; {remedy}{hint}", UNMATCHED, remedy=remedy + hint)
-        )
+        no_vf = _no_vf(survey, selector, entry)
+        remedy = ("" if was_there else selector.nearest(entry.match, has_vfs=not no_vf)) or ("" if no_vf else _OPTIONAL)
+        remedy = f"{remedy}{hint}" if remedy else hint[2:]
+        problems.append(Objection(f"{entry.where}: {entry.match.words} matches no device of this host; {remedy}", UNMATCHED, remedy=remedy))
     for address in addresses:
         device = survey.devices[address]
         other = other_in_slot(entry, device, memory=memory) or below_other_root(entry, device, devices=survey.devices, memory=memory)
@@ -245,7 +247,7 @@ def _unseen(survey: Survey, selector: Selector, entry: Entry, forgotten: list[st
         )
     if "uid" in entry.match.wanted and any(device.zpci and not device.zpci["uid_is_unique"] for device in survey.devices.values()):
         hint += "; UIDs are not unique on this host (uid_is_unique is 0): match by function_id"
-    return hint + _macs_in_use(survey, entry) + _no_pf(selector, entry)
+    return hint + _macs_in_use(survey, entry) + _no_vf(survey, selector, entry)
 
 
 def _macs_in_use(survey: Survey, entry: Entry) -> str:
@@ -258,11 +260,25 @@ def _macs_in_use(survey: Survey, entry: Entry) -> str:
     )
 
 
-def _no_pf(selector: Selector, entry: Entry) -> str:
-    pfs = entry.match.pfs
-    if not pfs or selector.pfs(entry.match):
+def _no_vf(survey: Survey, selector: Selector, entry: Entry) -> str:
+    """Why the PFs that an entry names have none of the VFs that it names; "" where they have, or it names none."""
+    if not entry.match.pfs:
         return ""
-    return f"; no PF of this host is {' or '.join(sorted({pf_match.words for pf_match in pfs}))}"
+    pfs = selector.pfs(entry.match)
+    if not pfs:
+        words = sorted({pf_match.words for pf_match in entry.match.pfs})
+        there = {str(one["name"]) for device in survey.devices.values() if device.sriov for one in device.net}
+        near = nearest(words[0], sorted(there), most=2, cutoff=0.75)
+        return f"; no PF of this host is {' or '.join(words)}" + (f"; the nearest one is {' or '.join(near)}" if near else "")
+    last: dict[str, int] = {}
+    for device in survey.devices.values():
+        if device.physfn in pfs and device.vf is not None:
+            last[device.physfn] = max(device.vf, last.get(device.physfn, 0))
+    if not last:
+        return f"; there are no VFs of {', '.join(sorted(pfs))}: declare their number, in sriov (the role's passthrough_sriov) or by vfio.host.sriov_vfs"
+    if "vf" not in entry.match.wanted:
+        return ""
+    return "".join(f"; of {pf} there are the VFs 0 to {number}" for pf, number in sorted(last.items()))
 
 
 def _add(survey: Survey, targets: dict[str, Target], problems: list[str], device: Device, entry: Entry, via: str | None = None) -> None:

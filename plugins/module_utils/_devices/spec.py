@@ -22,7 +22,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.consumers impor
     parse_of_policies,
     unopenable,
 )
-from ansible_collections.vfio.host.plugins.module_utils._devices.match import Match, parse_match
+from ansible_collections.vfio.host.plugins.module_utils._devices.match import FIELDS, Match, parse_match
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import check_lengths, is_whole, shown
 
@@ -51,6 +51,10 @@ DEVICE_SPEC = {
     "force": {"type": "list", "elements": "str", "choices": list(FORCES), "default": []},
 }
 _OPTIONS = tuple(DEVICE_SPEC)
+_ELSEWHERE = dict(
+    {field: f"{field} is a field of a device: write it within match" for field in FIELDS if field not in _OPTIONS},
+    state="to give back what an entry took, take the entry out",
+)
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ def _parse_entry(policy: str, index: int, value: object, *, consumer: str | None
     where = f"policy {policy}, devices[{index}]"
     if not isinstance(value, dict):
         raise InputError(f"{where}: must be a mapping with 'match', not {shown(value)}")
-    problems = unknown_options(where, value, known=_OPTIONS)
+    problems = unknown_options(where, value, known=_OPTIONS, elsewhere=_ELSEWHERE)
     match = None
     try:
         match = parse_match(value.get("match"), where)

@@ -77,23 +77,21 @@ def digest(text: str) -> str:
 
 
 def findings(held: Mapping[str, str], wanted: Mapping[str, str], *, tolerated: Mapping[str, str]) -> list[str]:
-    """Why an image that holds ``held`` is not as ``wanted``: one phrase a file. All are mappings path -> SHA-256.
+    """Why an image that holds ``held`` is not as ``wanted``: one phrase for what is wrong in one way with some files. All are mappings path -> SHA-256.
 
     ``tolerated``: files that the tool copies by itself, and that may be there, as they are on the host.
     """
     now, want = _effective(held), _effective(wanted)
-    phrases = []
-    for name, path in sorted((_name(path), path) for path in wanted):
-        if name not in now:
-            phrases.append(f"lacks {path}")
-        elif now[name] != want[name]:
-            phrases.append(f"holds another {path}")
+    named = sorted((_name(path), path) for path in wanted)
     may = _effective(tolerated)
-    phrases += [
-        f"still holds {path}" for path in sorted(held)
-        if _name(path) not in want and (_name(path) not in may or held[path] != may[_name(path)])
-    ]
-    return phrases
+    found = {
+        "lacks": [path for name, path in named if name not in now],
+        "holds another": [path for name, path in named if name in now and now[name] != want[name]],
+        "still holds": [
+            path for path in sorted(held) if _name(path) not in want and (_name(path) not in may or held[path] != may[_name(path)])
+        ],
+    }
+    return [f"{verb} {', '.join(paths)}" for verb, paths in found.items() if paths]
 
 
 def _name(path: str) -> str:

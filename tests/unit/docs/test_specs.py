@@ -75,6 +75,12 @@ def test_the_role_takes_modules_of_a_platform_as_it_takes_modules():
         assert said(platform["options"]["modules"]["options"]) == said(MODULE_SPEC)
 
 
+def test_the_role_says_of_every_key_of_a_device_what_it_is():
+    """Policies have names of the user's choice, so the argument spec has no place for what is below them."""
+    told = [text.split(" ")[0] for text in ROLE["main"]["options"]["passthrough_devices"]["description"]]
+    assert [text for text in told if text in {f"C({key})" for key in DEVICE_SPEC}] == [f"C({key})" for key in DEVICE_SPEC]
+
+
 @pytest.mark.parametrize("option, keys", [("memlock", memlock._KEYS), ("iommu_node", nodes._KEYS[:3])])
 def test_mappings_with_fixed_keys_have_them_in_the_documentation_and_in_the_role(option, keys):
     assert set(documented("passthrough")[option]["suboptions"]) == set(keys)

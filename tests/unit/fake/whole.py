@@ -72,6 +72,8 @@ class WholeHost(FakeHost):
         if (directory / "initstate").exists() and not (directory / "parameters").exists():
             conf = self.files.read(self.files.modprobe_conf) or ""
             self.tree.put(directory / "parameters/disable_vga", "Y\n" if "disable_vga=" in conf else "N\n")
+            # source: drivers/vfio/pci/vfio_pci.c, module_param(disable_vga, bool, S_IRUGO)
+            os.chmod(directory / "parameters/disable_vga", 0o444)
 
     def held(self):
         """The files of ours in the image: path -> SHA-256."""

@@ -6,11 +6,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import shutil
+import socket
+import struct
 import subprocess
 import sys
+import termios
+import threading
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +35,13 @@ MODULES = ("passthrough", "pci_facts", "prove", "reboot")
 STUB = """\
 #!{python}
 # WANT_JSON
-import json, sys
+import json, os, socket, sys
 asked = json.load(open(sys.argv[1]))
+if os.environ.get("FAKE_HOST_AT"):
+    with socket.create_connection(("127.0.0.1", int(os.environ["FAKE_HOST_AT"]))) as line:
+        line.sendall(json.dumps([{name!r}, asked]).encode() + b"\\n")
+        print(line.makefile().read())
+    sys.exit()
 answers = json.load(open({answers!r}))
 # Of a fleet, a host is known by the directory that it has its temporary files in.
 host = next((part[5:] for part in sys.argv[1].split("/") if part.startswith("host-")), None)
@@ -57,6 +69,18 @@ class Played:
         return self.screen.partition("PLAY RECAP")[0].splitlines()
 
 
+def command(name, words):
+    """What runs a playbook: one of the collection's by its name, a file by its path."""
+    return [sys.executable, "-m", "ansible", "playbook", "-i", "inventory", name if name.endswith(".yml") else f"vfio.host.{name}", *words]
+
+
+def prepare(inventory, variables):
+    """An inventory of node1 alone, which has these variables."""
+    (inventory / "host_vars").mkdir(parents=True, exist_ok=True)
+    (inventory / "hosts").write_text("node1 ansible_connection=local ansible_become=false\n")
+    (inventory / "host_vars" / "node1.yml").write_text(variables or "{}\n")
+
+
 @pytest.fixture(scope="session")
 def collections(tmp_path_factory):
     """A copy of the collection, in which the modules that reach for a host are stubs."""
@@ -68,7 +92,7 @@ def collections(tmp_path_factory):
     shutil.copy(ROOT / "galaxy.yml", copy)
     (copy / "MANIFEST.json").write_text(json.dumps({"collection_info": {"namespace": "vfio", "name": "host", "version": "0.1.0"}}))
     for name in MODULES:
-        text = STUB.format(python=sys.executable, asked=str(parent / f"{name}.asked"), answers=str(parent / f"{name}.answers"))
+        text = STUB.format(python=sys.executable, name=name, asked=str(parent / f"{name}.asked"), answers=str(parent / f"{name}.answers"))
         (copy / "plugins" / "modules" / f"{name}.py").write_text(text)
     # Nothing here is to be rebooted, and Ansible's own action asks the host itself.
     reboot = copy / "roles" / "passthrough" / "tasks" / "reboot.yml"
@@ -86,22 +110,70 @@ def play(collections, tmp_path):
     }
 
     def run(name, variables="", answers=(), *words, proof=(), **environment):
-        inventory = tmp_path / "inventory"
-        (inventory / "host_vars").mkdir(parents=True, exist_ok=True)
-        (inventory / "hosts").write_text("node1 ansible_connection=local ansible_become=false\n")
-        (inventory / "host_vars" / "node1.yml").write_text(variables or "{}\n")
+        prepare(tmp_path / "inventory", variables)
         for module in MODULES:
             (collections / f"{module}.asked").write_text("")
             (collections / f"{module}.answers").write_text(json.dumps(list(proof if module == "prove" else answers)))
         done = subprocess.run(
-            [sys.executable, "-m", "ansible", "playbook", "-i", "inventory", name if name.endswith(".yml") else f"vfio.host.{name}", *words],
-            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
-            env=dict(base, **environment),
+            command(name, words), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120, env=dict(base, **environment),
         )
         asked = [json.loads(line) for module in MODULES for line in (collections / f"{module}.asked").read_text().splitlines()]
         return Played(done.returncode, done.stdout, done.stderr, asked)
 
     run.environment = base
+    return run
+
+
+@contextmanager
+def terminal(columns):
+    """A file descriptor of a terminal of so many columns, and a list that has, in the end, what was shown on it."""
+    own, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    shown = []
+
+    def read():
+        with suppress(OSError):  # EIO: nobody writes to the terminal any more
+            while True:
+                shown.append(os.read(own, 65536))
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    try:
+        yield other, shown
+    finally:
+        os.close(other)
+        reading.join()
+        os.close(own)
+
+
+@pytest.fixture
+def play_on(play, run_module, tmp_path):
+    """A function (fake host, playbook, variables' YAML, words of the command line) -> Played on a terminal, by the real modules on that host, node1.
+
+    They run in the process of the test, which is asked by each module that Ansible starts.
+    """
+
+    def answer(host, name, asked):
+        options = {key: value for key, value in asked.items() if not key.startswith("_ansible_")}
+        result = run_module(host, name, check=asked["_ansible_check_mode"], **options)
+        return json.dumps(result).replace(str(host.root), "")
+
+    def run(host, name, variables="", *words, columns=80, **environment):
+        prepare(tmp_path / "inventory", variables)
+        asked = []
+        with socket.create_server(("127.0.0.1", 0)) as server, terminal(columns) as (screen, shown):
+            server.settimeout(0.1)
+            environment = dict(play.environment, FAKE_HOST_AT=str(server.getsockname()[1]), **environment)
+            with subprocess.Popen(command(name, words), cwd=tmp_path, stdin=screen, stdout=screen, stderr=screen, env=environment) as running:
+                while running.poll() is None:
+                    with suppress(TimeoutError):
+                        line = server.accept()[0]
+                        with line, line.makefile("rw") as stream:
+                            module, options = json.loads(stream.readline())
+                            asked.append(options)
+                            stream.write(answer(host, module, options))
+        return Played(running.returncode, b"".join(shown).decode().replace("\r\n", "\n"), "", asked)
+
     return run
 
 
@@ -127,8 +199,7 @@ def play_fleet(collections, play, tmp_path):
                 json.dumps({host: answers.get(module, []) for host, answers in hosts.items() if answers is not None})
             )
         done = subprocess.run(
-            [sys.executable, "-m", "ansible", "playbook", "-i", "inventory", name if name.endswith(".yml") else f"vfio.host.{name}", *words],
-            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240, env=dict(play.environment, **environment),
+            command(name, words), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240, env=dict(play.environment, **environment),
         )
         asked = [
             json.loads(line) for module in MODULES for path in sorted(collections.glob(f"{module}.asked*")) for line in path.read_text().splitlines()

@@ -42,7 +42,8 @@ def test_what_nobody_declares_fails_with_its_name_and_the_way_out(play, result_o
     played = play("verify", "", [result_of(host, "passthrough", check=True, devices={}, initramfs=False)])
     said = played.screen + played.errors
     assert played.status != 0
-    assert f"node1 has what nothing declares; {LEFT}" in said and "passthrough_undeclared: release" in said
+    assert any(line.endswith("node1 has what nothing declares") for line in said.splitlines())
+    assert any(line.startswith(LEFT) for line in said.splitlines()) and "passthrough_undeclared: release" in said
     assert "node1  nothing is declared, so nothing was verified" in played.lines
 
 
@@ -51,7 +52,7 @@ def test_a_difference_and_what_nobody_declares_are_said_together(play, result_of
     played = play("verify", DECLARED, [result])
     said = played.screen + played.errors
     assert played.status != 0
-    assert "node1 is not as declared: 0000:03:00.0 " in said and f"; {LEFT}" in said
+    assert "node1 is not as declared: 0000:03:00.0 " in said and any(line.startswith(LEFT) for line in said.splitlines())
 
 
 def test_consumers_of_policies_reach_the_module(play, as_declared):

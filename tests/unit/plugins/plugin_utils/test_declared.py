@@ -80,6 +80,7 @@ def test_all_unknown_variables_are_told_at_once():
     ({"passthrough_sriov": {}}, "passthrough_sriov must be a list, and is a mapping"),
     ({"passthrough_sriov": [7]}, "passthrough_sriov[0] must be a mapping, and is 7"),
     ({"passthrough_sriov": [{"match": {"mac": "x"}, "numvf": 7}]}, "passthrough_sriov[0]: unknown key 'numvf'; did you mean numvfs?"),
+    ({"passthrough_sriov": [{"match": {"mac": "x"}, "macs": []}]}, "passthrough_sriov[0]: unknown key 'macs'; did you mean mac, a key of vfs?"),
     ({"passthrough_sriov": [{"numvfs": 7}]}, "passthrough_sriov[0]: match is missing"),
     ({"passthrough_sriov": [{"match": {"mac": "x"}, "vfs": [{"vlna": 7}]}]}, "passthrough_sriov[0].vfs[0]: unknown key 'vlna'; did you mean vlan?"),
     ({"passthrough_sriov": [{"match": {"mac": "x"}, "vfs": [{"link_state": "up"}]}]},

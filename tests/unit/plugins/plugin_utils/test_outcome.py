@@ -75,6 +75,28 @@ def test_a_verification_of_nothing_says_so():
     assert line.text == "node1  nothing is declared, so nothing was verified"
 
 
+@pytest.mark.parametrize("mode", [_outcome.PLANNED, _outcome.DONE, _outcome.VERIFIED])
+def test_images_that_are_as_they_should_be_are_nothing_that_anybody_declared(result_of, whole, mode):
+    rows = _rows.rows(result_of(whole, "passthrough", check=True, devices={}))
+    assert rows and [line.text for line in _outcome.lines(rows, host="node1", width=79, mode=mode)][0].startswith("node1  nothing is declared, ")
+
+
+def test_kconfig_options_are_told_among_what_was_verified(result_of, whole):
+    whole.tree.put(whole.tree.root / "boot" / f"config-{whole.spec.kernel}", "CONFIG_VFIO_PCI=y\n")
+    result = result_of(whole, "passthrough", check=True, kernel_config={"VFIO_PCI": ["y", "m"]})
+    assert texts(result) == ["node1  as declared: 1 Kconfig option"]
+    assert texts(result, verbose=True)[1].split() == ["=", "config", "VFIO_PCI", "y"]
+
+
+@pytest.mark.parametrize("most, told", [(4, []), (7, []), (9, ["      and 1 VF more, which --diff lists"])])
+def test_attributes_of_the_first_vfs_are_told(result_of, host, most, told):
+    attributes = [{"vf": index, "mac": f"52:54:00:aa:00:0{index}", "trust": True} for index in range(most)]
+    result = result_of(host, "passthrough", check=True, **dict(VFS, devices={}))
+    result["sriov"][0]["attributes"] = attributes
+    shown = [text for text in texts(result) if text.startswith("      VF ") or "more, which" in text]
+    assert shown == [f"      VF {index}: mac=52:54:00:aa:00:0{index} trust=on" for index in range(min(most, 8))] + told
+
+
 def test_more_verbosity_lists_what_is_as_declared(result_of, host, is_golden):
     result_of(host, "passthrough", **VFS)
     is_golden("declared-verbose", render(result_of(host, "passthrough", **VFS), verbose=True))

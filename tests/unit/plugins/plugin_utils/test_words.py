@@ -46,6 +46,11 @@ class Written(dict):
     ("arguments: 'bad name' is no argument's name", "passthrough_kernel_cmdline: 'bad name' is no argument's name"),
     ("kernel_cmdline: iommu is 'on', and", "passthrough_kernel_cmdline: iommu is 'on', and"),
     ("consumers.guests: 'kubvirt' is none of libvirt", "passthrough_consumers.guests: 'kubvirt' is none of libvirt"),
+    ("declare it (x), or release it with undeclared: release (in the role passthrough_undeclared: release), which",
+     "declare it (x), or release it with passthrough_undeclared: release, which"),
+    ("say dpdk: [] in passthrough_devices, or undeclared: release (passthrough_undeclared)",
+     "say dpdk: [] in passthrough_devices, or passthrough_undeclared: release"),
+    ("undeclared is ignore, so that policy", "passthrough_undeclared is ignore, so that policy"),
     ("another run changes this host: process 7", "another run changes this host: process 7"),
 ])
 def test_options_of_the_module_are_the_roles_variables(message, told):

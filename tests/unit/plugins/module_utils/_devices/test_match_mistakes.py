@@ -81,7 +81,23 @@ def test_values_that_no_single_device_has_together_are_told_apart_from_typos(hos
 
 
 def test_where_nothing_is_near_an_absent_device_may_be_meant(host):
-    assert refused(host, match={"serial": "NV99"}).endswith("say optional: true where that is right")
+    assert refused(host, match={"serial": "NV99"}).endswith("vfio.host.survey shows what there is; only where it may be absent, say optional: true")
+
+
+@pytest.mark.parametrize("number, wanted, told", [
+    (0, {"physfn": "enp1s"}, "; no PF of this host is enp1s; the nearest one is enp1s0"),
+    (0, {"physfn": "xyz"}, "; no PF of this host is xyz"),
+    (
+        0, {"physfn": "enp1s0", "vf": "0-2"},
+        "; there are no VFs of 0000:01:00.0: declare their number, in sriov (the role's passthrough_sriov) or by vfio.host.sriov_vfs",
+    ),
+    (4, {"physfn": "enp1s0", "vf": [4, 5]}, "; of 0000:01:00.0 there are the VFs 0 to 3"),
+])
+def test_a_pf_or_a_vf_that_is_not_there_is_told_so_and_nothing_else_is_advised(host, number, wanted, told):
+    if number:
+        host.kernel.write(f"{host.kernel.pci_devices}/0000:01:00.0/sriov_numvfs", str(number))
+    message = refused(host, match=wanted)
+    assert message.endswith(f"matches no device of this host{told}")
 
 
 def test_a_mistyped_field_is_answered_with_the_field_that_may_be_meant():
@@ -101,7 +117,8 @@ def test_a_text_for_a_match_is_answered_with_an_example():
 
 @pytest.mark.parametrize("key, hint", [
     ("drvr", "; did you mean driver?"), ("iommu_groups", "; did you mean iommu_group?"),
-    ("state", "; state is an option of the task, for all of its devices"),
+    ("state", "; to give back what an entry took, take the entry out"), ("timeout", "; timeout is an option of the task, for all of its devices"),
+    ("vendor", "; vendor is a field of a device: write it within match"),
     ("xyzzy", "iommu_group, optional, force"),
 ])
 def test_an_unknown_key_of_an_entry_is_answered_with_what_may_be_meant(host, key, hint):

@@ -53,7 +53,8 @@ def refusal(host):
 
 def test_nothing_matched_is_an_error(refusal):
     assert refusal({"match": {"serial": "NV99"}}) == [
-        "policy p, devices[0]: serial=NV99 matches no device of this host; say optional: true where that is right"
+        "policy p, devices[0]: serial=NV99 matches no device of this host; vfio.host.survey shows what there is; "
+        "only where it may be absent, say optional: true"
     ]
 
 

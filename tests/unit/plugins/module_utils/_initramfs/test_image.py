@@ -113,6 +113,13 @@ class TestFindings:
     def test_a_file_that_the_host_no_longer_has(self):
         assert findings({RULES: "1"}, {}, tolerated={}) == [f"still holds {RULES}"]
 
+    def test_files_of_which_one_thing_is_wrong_are_told_together(self):
+        others = [RULES.replace("60", number) for number in ("59", "61")]
+        held, wanted = {others[0]: "1", "/etc/udev/rules.d/60-vfio-host-old.rules": "1"}, dict.fromkeys([*others, RULES], "2")
+        assert findings(held, wanted, tolerated={}) == [
+            f"lacks {RULES}, {others[1]}", f"holds another {others[0]}", "still holds /etc/udev/rules.d/60-vfio-host-old.rules",
+        ]
+
     def test_a_file_that_the_tool_copies_by_itself_may_be_there_as_it_is_on_the_host(self):
         assert findings({OPTIONS: "1"}, {}, tolerated={OPTIONS: "1"}) == []
         assert findings({}, {}, tolerated={OPTIONS: "1"}) == []

@@ -103,6 +103,10 @@ devices:
       description: The policy that it belongs to.
       returned: success
       type: str
+    policy_before:
+      description: The policy that it belonged to before; V(null) for none.
+      returned: success
+      type: str
     identity:
       description: Its ids, and where known serial, path, s390 uid and name.
       returned: success

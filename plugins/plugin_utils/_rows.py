@@ -102,8 +102,11 @@ def _devices(result: dict[str, Any]) -> list[Row]:
         is_new = pf is not None and device["address"] not in before.get(pf["address"], ())
         name = f"VF {number} of {short(pf['address'])}" if pf else _named(device["identity"])
         old = "(new)" if is_new else device["driver_before"] or NONE
+        notes = _why(device)
+        if _moves(device):
+            notes += (f"of policy {device['policy_before']} before",)
         device_rows.append(Row(
-            _sign(device), DEVICES, device["policy"], device["address"], name, old, _wanted(device), device["status"] == "pending", _why(device),
+            _sign(device), DEVICES, device["policy"], device["address"], name, old, _wanted(device), device["status"] == "pending", notes,
         ))
     return device_rows
 
@@ -115,9 +118,14 @@ def _named(identity: dict[str, Any]) -> str:
     return f"{ids} {name_of(identity, vendor_name=None, device_name=None if name == _NAMELESS else name)}"
 
 
+def _moves(device: dict[str, Any]) -> bool:
+    """Whether a device changes its owner. A result of an older version does not say so."""
+    return device.get("policy_before") not in (None, device["policy"])
+
+
 def _sign(device: dict[str, Any]) -> str:
     if device["status"] == "unchanged":
-        return SAME
+        return CHANGE if _moves(device) else SAME
     if device["choice"]["source"] == "native":
         return GIVE if device["driver_before"] else CHANGE
     return CHANGE if device["driver_before"] in (_BASE[1], _wanted(device)) else TAKE

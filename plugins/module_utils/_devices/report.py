@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 def devices(plan: Plan) -> list[dict[str, Any]]:
     """One mapping for each device of the plan."""
-    recorded = plan.host.recorded
+    recorded, owners = plan.host.recorded, _owners(plan)
     return [
         {
             "address": one.device.address,
             "policy": one.policy,
+            "policy_before": next(iter(sorted(owners.get(one.device.address, ()), key=lambda policy: (policy != one.policy, policy))), None),
             "identity": _identity(one.device, recorded.get(one.device.address)),
             "driver_before": one.device.driver,
             "driver": one.driver,
@@ -37,6 +38,16 @@ def devices(plan: Plan) -> list[dict[str, Any]]:
         }
         for one in plan.devices
     ]
+
+
+def _owners(plan: Plan) -> dict[str, set[str]]:
+    """Address -> the policies that have it when the run begins: two, where a run was killed while it changed its owner."""
+    owners: dict[str, set[str]] = {}
+    for policy, records in plan.host.policies.items():
+        for record in records:
+            if not record.released:
+                owners.setdefault(record.address, set()).add(policy)
+    return owners
 
 
 def _identity(device: Device, record: Record | None) -> dict[str, str | None]:

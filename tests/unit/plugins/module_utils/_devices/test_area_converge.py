@@ -104,6 +104,7 @@ def test_a_result_tells_what_was_done_and_why(host):
     assert device == {
         "address": NIC,
         "policy": "p",
+        "policy_before": None,
         "driver_before": "e1000e",
         "driver": "vfio-pci",
         "override": "vfio-pci",

@@ -155,7 +155,7 @@ def test_the_name_of_the_base_module_is_no_drivers(variants, options, loaded):
 
 @pytest.mark.parametrize("driver, near", [
     ("pci_stub", "pci-stub"), ("vfio-pcie", "vfio-pci"), ("e1000_e", "e1000e"), ("nvmee", "nvme"), ("virtio_pci", "virtio-pci"),
-    ("bochs", "bochs-drm"), ("VFIO-PCI", "vfio-pci"),
+    ("bochs", "bochs-drm"), ("VFIO-PCI", "vfio-pci"), ("vfio", "vfio-pci"),
 ])
 def test_near_names_of_this_hosts_drivers_are_told(variants, driver, near):
     (message,) = refused(variants, at(NIC, driver))

@@ -79,7 +79,7 @@ def test_a_group_that_the_host_needs_is_not_said_to_be_extended_to(make_host):
     host = make_host(hosts.changed(hosts.x86(), NVME, group="3"))
     (message,) = refusals(host, NVME)
     assert "iommu_group: extend" not in message
-    assert "declare them too, or say iommu_group: extend" in refusals(host, PAIR)[0]
+    assert "declare them too, or say iommu_group: extend in policy p, devices[0]" in refusals(host, PAIR)[0]
 
 
 # Once.

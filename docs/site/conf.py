@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 project = "vfio.host"
 author = "the vfio.host authors"
@@ -18,7 +19,7 @@ extensions = ["myst_parser", "sphinx.ext.intersphinx", "sphinx_antsibull_ext"]
 myst_heading_anchors = 3
 
 html_theme = "sphinx_ansible_theme"
-html_theme_options = {"documentation_home_url": "index.html", "topbar_links": {"Source": "https://github.com/vfio-host/vfio.host"}}
+html_theme_options = {"topbar_links": {"Source": "https://github.com/vfio-host/vfio.host"}}
 html_static_path = html_css_files = ["narrow.css"]
 html_show_sphinx = False
 html_copy_source = False
@@ -32,3 +33,13 @@ nitpicky = True
 intersphinx_mapping = {
     "ansible": ("https://docs.ansible.com/projects/ansible/latest/", str(Path(__file__).parent / "ansible-core.inv")),
 }
+
+
+def _home(_app: Any, _page: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
+    """The link of the top bar, which the theme takes as it is, from a page in whatever directory."""
+    context["theme_documentation_home_url"] = context["pathto"]("index")
+
+
+def setup(app: Any) -> None:
+    """What Sphinx calls with its application."""
+    app.connect("html-page-context", _home)

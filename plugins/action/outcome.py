@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
         )
         if not only_changes or _screen.verbosity() > 0 or waits or not rows or any(row.is_told for row in rows):
             _screen.show(lines, is_hidden=self._task.no_log)
-        done.update(changed=False, lines=[line.text for line in lines], _ansible_verbose_override=True)
+        done.update(changed=False, _ansible_verbose_override=True)
         differs = verify and (
             result.get("changed") or result.get("diff") or result.get("reboot_required") or any(row.is_change for row in rows)
         )
@@ -56,7 +56,9 @@ class ActionModule(ActionBase):
         told += undeclared
         if restart:
             told.append(f"{', '.join(restart)} may lock as much memory as when it was started, and not as declared: restart it")
-        if told:
+        if not told:
+            done["lines"] = [line.text for line in lines]
+        else:  # Ansible prints all that a task which failed returns
             _problems.failed(done, told, is_hidden=self._task.no_log)
         return done
 

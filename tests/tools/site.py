@@ -3,17 +3,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Build the documentation site of the staged collection: its Markdown as it is, its plugins and role by antsibull-docs.
 
-Any warning of Sphinx fails the build, a reference to what is not there among them. Needs no network.
+Any warning of Sphinx fails the build, a reference to what is not there among them, and so does a link that leads nowhere. Needs no network.
 
 Usage: python tests/tools/site.py DIRECTORY   (what was in it is replaced; DIRECTORY/html is the site)
 """
 
 from __future__ import annotations
 
+import html
 import os
+import re
 import shutil
 import subprocess
 import sys
+import urllib.parse
 import zlib
 from pathlib import Path
 
@@ -22,6 +25,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PAGES = ("*.md", "docs/*.md", "LICENSE")
 # Where a directory is this script's: it deletes none that it did not make.
 MARK = ".vfio-host-site"
+ID = re.compile(r'\bid="([^"]+)"')
+LINK = re.compile(r'<a\b[^>]*\bhref="([^"]*)"')
 
 
 def inventory(labels: str) -> bytes:
@@ -42,6 +47,23 @@ def lay_out(source: Path) -> None:
             target = source / path.relative_to(CHECKOUT)
             target.parent.mkdir(exist_ok=True)
             shutil.copy2(path, target)
+
+
+def dead_links(root: Path) -> list[str]:
+    """Links of the pages below ``root`` to pages or places that are not there: "PAGE: LINK" each. Sphinx knows its own, and none of a template's."""
+    pages = {path: path.read_text(encoding="utf-8") for path in sorted(root.rglob("*.html"))}
+    places = {path: set(ID.findall(text)) for path, text in pages.items()}
+    dead = []
+    for page, text in pages.items():
+        for link in dict.fromkeys(map(html.unescape, LINK.findall(text))):
+            parts = urllib.parse.urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = Path(os.path.normpath(page.parent / urllib.parse.unquote(parts.path))) if parts.path else page
+            place = urllib.parse.unquote(parts.fragment)
+            if not target.exists() or place and place not in places.get(target, {place}):
+                dead.append(f"{page.relative_to(root)}: {link}")
+    return dead
 
 
 def run(*command: object) -> None:
@@ -78,6 +100,10 @@ def main() -> int:
         "sphinx-build", "--quiet", "--fail-on-warning", "--keep-going", "--jobs", "auto", "--builder", "html",
         "--doctree-dir", target / "doctrees", source, target / "html",
     )
+    dead = dead_links(target / "html")
+    if dead:
+        print("site: links that lead nowhere:", *dead, sep="\n  ", file=sys.stderr)
+        return 1
     print(f"the site: {target / 'html' / 'index.html'}")
     return 0
 

@@ -35,6 +35,14 @@ def test_nothing_is_built_inside_of_the_checkout():
     assert not (ROOT / "site").exists()
 
 
+def test_links_that_lead_nowhere_are_named(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "index.html").write_text('<a href="docs/a.html#here">x</a> <a href="https://example.com/none">x</a> <a class="c" href="docs/">x</a>')
+    links = "".join(f'<a href="{link}">x</a>' for link in ("#here", "#gone", "index.html", "../index.html?q=1"))
+    (tmp_path / "docs/a.html").write_text(f'<p id="here"/>{links}')
+    assert site.dead_links(tmp_path) == ["docs/a.html: #gone", "docs/a.html: index.html"]
+
+
 def test_labels_become_an_inventory_as_sphinx_reads_it():
     made = site.inventory("# a comment\n\ncommon_return_values reference/values.html#values\n")
     *head, packed = made.split(b"\n", 4)

@@ -128,7 +128,7 @@ class ImagePlan:
         if self.stale and self.host.tool is not None:
             pieces.append(piece(
                 "images",
-                before="".join(f"{path}: {'; '.join(reasons)}\n" for path, reasons in self.stale.items()),
+                before="".join(f"{path}:\n{_told(reasons)}" for path, reasons in self.stale.items()),
                 after="".join(f"{path}: rebuilt by {self.host.tool.name}\n" for path in self.stale),
             ))
         return pieces
@@ -184,6 +184,11 @@ def _stale_foreign(host: Images, wanted: dict[str, str], tolerated: dict[str, st
     """(a Foreign image, why it is not as wanted) of those that are not."""
     reasons_of = [(foreign, [foreign.problem] if foreign.problem else findings(foreign.held, wanted, tolerated=tolerated)) for foreign in host.foreign]
     return [(foreign, reasons) for foreign, reasons in reasons_of if reasons and (wanted or not foreign.problem)]
+
+
+def _told(reasons: list[str]) -> str:
+    """A line for each reason and each file."""
+    return "".join(f"  {line}\n" for reason in reasons for line in reason.replace(", ", ",\n").splitlines())
 
 
 def _kind(foreign: Foreign) -> str:

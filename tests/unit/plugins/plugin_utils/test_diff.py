@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 from ansible_collections.vfio.host.plugins.plugin_utils._diff import readable
-from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, PF
+from ansible_collections.vfio.host.tests.unit.fake import hosts
+from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, PF, TWIN
+from ansible_collections.vfio.host.tests.unit.fake.whole import WholeHost
 
 
 def test_rules_are_one_short_line_for_each_device(result_of, host):
@@ -21,6 +23,15 @@ def test_rules_are_one_short_line_for_each_device(result_of, host):
     assert f"{PF}: 7 VFs\n" in pieces["/etc/udev/rules.d/59-vfio-host-sriov.rules"]
     assert "-v shows their text" in text
     assert max(len(line) for piece in pieces.values() for line in piece.splitlines()) < 80
+
+
+def test_an_image_is_told_in_a_line_for_each_file(result_of, host_path):
+    node = WholeHost(host_path / "whole", hosts.x86(), "intel_iommu=on")
+    devices = {name: [{"match": {"address": address}}] for name, address in (("a", NIC), ("b", TWIN))}
+    (piece,) = [one for one in readable(result_of(node, "passthrough", check=True, devices=devices)["diff"]) if one["after_header"] == "images"]
+    image = f"/boot/initrd.img-{node.spec.kernel}:"
+    assert piece["before"] == f"{image}\n  lacks /etc/udev/rules.d/60-vfio-host-a.rules,\n  /etc/udev/rules.d/60-vfio-host-b.rules\n"
+    assert piece["after"] == f"{image} rebuilt by initramfs-tools\n"
 
 
 def test_other_pieces_stay_as_they_are():

@@ -88,7 +88,7 @@ class TestStaleness:
         assert result["changed"] and host.log == [] and host.get(IMAGE) == before
         assert result["diff"] == [{
             "before_header": "images", "after_header": "images",
-            "before": f"{host.root + IMAGE}: lacks {RULES}\n",
+            "before": f"{host.root + IMAGE}:\n  lacks {RULES}\n",
             "after": f"{host.root + IMAGE}: rebuilt by initramfs-tools\n",
         }]
         assert result["images"] == host.run()["images"]

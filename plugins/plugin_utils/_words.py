@@ -40,6 +40,7 @@ _TASKS = re.compile(r"; (\w+) is an option of the task, for all of its devices")
 _UNDECLARED = re.compile(
     r"\bundeclared: release \((?:in the role passthrough_undeclared: release|passthrough_undeclared)\)|(?<!_)\bundeclared(?= is ignore\b)"
 )
+_OR_BY = re.compile(r"\bin (\w+) \(the role's (passthrough_\1)\) or by vfio\.host\.\w+")
 _NOTHING = re.compile(r"name at least one of [a-z_, ]+")
 
 
@@ -77,6 +78,7 @@ def _line(line: str, variables: Mapping[str, Any]) -> str:
         return f"{PREFIX}{found[1]}"
 
     line = _ADVICE.sub(rf"{PREFIX}\1", line)
+    line = _OR_BY.sub(r"in \2", line)
     line = _UNDECLARED.sub(lambda found: PREFIX + found[0].partition(" (")[0], line)
     line = _IN_ENTRY.sub(rf"force: [\1] in this entry of \2, or {PREFIX}force: [\1] for the whole host", line)
     line = line.replace(f"] {_WHOLE_TASK}", "] for the whole host")

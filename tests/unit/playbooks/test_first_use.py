@@ -89,7 +89,7 @@ ROWS_120 = """\
 MISTAKES = {
     "a: [{match: {net: enp2s0}, driver: vfio_pci}]": "passthrough_devices.a[0]: unknown driver 'vfio_pci'; did you mean vfio-pci?",
     "b: [{match: {serial: NV02}}]": "passthrough_devices.b[0]: serial=NV02 matches no device of this host; the nearest serial of this host is nv01",
-    "c: [{match: {physfn: enp1s0, vf: 0}}]": "passthrough_devices.c[0]: physfn=enp1s0 vf=0 matches no device of this host; there are no VFs of 0000:01:00.0: ",
+    "c: [{match: {physfn: enp1s0, vf: 0}}]": "there are no VFs of 0000:01:00.0: declare their number, in passthrough_sriov (at ",
     "d: [{match: {device: '10d3'}, count: 3}]": "passthrough_devices.d[0]: count is 3, but device=10d3 matches 2: 0000:02:00.0, 0000:03:00.0",
     "e: [{match: {net: 'enp.*'}}]": "passthrough_devices.e[0]: net=enp.* matches no device of this host; net takes globs (* and ?), and no regular expressions",
     "f: [{match: {net: ens3}}]": "0000:00:03.0 (device [1af4:1000]) is needed by this host: ens3 carries the default route on 0000:00:03.0; to give it up ",

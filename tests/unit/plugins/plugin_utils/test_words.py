@@ -50,6 +50,7 @@ class Written(dict):
      "declare it (x), or release it with passthrough_undeclared: release, which"),
     ("say dpdk: [] in passthrough_devices, or undeclared: release (passthrough_undeclared)",
      "say dpdk: [] in passthrough_devices, or passthrough_undeclared: release"),
+    ("declare their number, in sriov (the role's passthrough_sriov) or by vfio.host.sriov_vfs", "declare their number, in passthrough_sriov"),
     ("undeclared is ignore, so that policy", "passthrough_undeclared is ignore, so that policy"),
     ("another run changes this host: process 7", "another run changes this host: process 7"),
 ])

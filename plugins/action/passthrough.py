@@ -12,7 +12,7 @@ from ansible.plugins.action.normal import ActionModule as Normal
 
 from ansible_collections.vfio.host.plugins.plugin_utils import _problems, _screen
 from ansible_collections.vfio.host.plugins.plugin_utils._diff import readable
-from ansible_collections.vfio.host.plugins.plugin_utils._words import in_inventory, warning_text
+from ansible_collections.vfio.host.plugins.plugin_utils._words import in_inventory
 
 ROLE = "vfio.host.passthrough"
 
@@ -35,13 +35,9 @@ class ActionModule(Normal):
             _problems.show(told, is_hidden=self._task.no_log)
             for one in result.get("refusals") or ():
                 one.update({key: in_inventory(one[key], task_vars or {}) for key in ("message", "remedy") if one.get(key)})
-        undeclared = result.get("undeclared") or ()
-        # Who asks for a plan is told of these with its outcome.
-        said = [one["reason"] for one in undeclared] if (task_vars or {}).get("passthrough_planning") else []
-        if result.get("warnings"):
-            warnings = [warning_text(one) for one in result["warnings"]]
-            result["warnings"] = [in_inventory(one, task_vars or {}) for one in warnings if one not in said]
-        for one in undeclared:
+        # Warnings stay in the module's words: since 2.21 Ansible has them before an action gets them (source: its _internal/_task.py,
+        # _convert_warnings), and would print both.
+        for one in result.get("undeclared") or ():
             one["reason"] = in_inventory(one["reason"], task_vars or {})
         if isinstance(result.get("diff"), list) and _screen.verbosity() == 0:
             result["diff"] = readable(result["diff"])

@@ -49,11 +49,6 @@ def in_inventory(message: str, variables: Mapping[str, Any]) -> str:
     return "\n".join(_line(line, variables) for line in message.splitlines())
 
 
-def warning_text(warning: object) -> str:
-    """The text of a module's warning, which is an object from ansible-core 2.19 on (source: its _messages.py, WarningSummary)."""
-    return str(getattr(getattr(warning, "event", None), "msg", warning))
-
-
 def _line(line: str, variables: Mapping[str, Any]) -> str:
     places: list[str] = []
 
@@ -94,4 +89,4 @@ def _line(line: str, variables: Mapping[str, Any]) -> str:
     return line + at(", ".join(told))
 
 
-__all__ = ("PREFIX", "in_inventory", "warning_text")
+__all__ = ("PREFIX", "in_inventory")

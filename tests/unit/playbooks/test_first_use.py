@@ -145,15 +145,16 @@ def test_plan_and_run_are_the_same_rows_in_the_width_of_the_terminal_and_the_sur
 def test_a_policy_that_is_renamed_one_that_is_left_and_a_release_are_told_by_their_devices(play_on, run_module, node):
     run_module(node, "passthrough", **wish(DECLARED))
     played = play_on(node, "verify", DECLARED.replace("nics:", "guests:").replace("  gpus:", "  # gpus:"))
-    assert table(played).startswith("""\
+    assert """\
 node1  not as declared: nothing is changed
   ~ guests 02:00.0 [8086:10d3] Intel 82574L Gigabit Network Co…  vfio-pci, kept
       of policy nics before
   ~ image  /boot/initrd.img-6.12.107+deb13-amd64
       lacks /etc/udev/rules.d/60-vfio-host-guests.rules; still holds
       /usr/lib/udev/rules.d/60-vfio-host-nics.rules
-""")
-    assert played.status != 0 and played.screen.count("of policy nics before") == 1 and "changed=0" in played.screen and "[WARNING]" not in played.screen
+""" in table(played)
+    assert played.status != 0 and played.screen.count("of policy nics before") == 1 and "changed=0" in played.screen
+    assert played.screen.count("[WARNING]: policy gpus is on the host") == played.screen.count("[WARNING]") == 1
     left = "policy gpus is on the host and nobody declares it (0000:41:00.0, 0000:41:00.1): declare it (passthrough_devices, where gpus: [] gives it "
     assert sum(line.startswith(left) for line in played.lines) == 1
     given = table(play_on(node, "release", DECLARED, "--check"))
@@ -172,7 +173,8 @@ def test_every_mistake_is_one_line_with_the_place_in_the_inventory_and_nothing_i
 
     before = state()
     played = play_on(node, "converge", "passthrough_devices:\n" + "".join(f"  {one}\n" for one in MISTAKES))
-    told = played.screen.partition("[ERROR]: ")[2].partition("\nOrigin: ")[0].splitlines()
+    # Before 2.19 Ansible prints no message of several lines, and the collection does.
+    told = (played.screen.partition("[ERROR]: ")[2].partition("\nOrigin: ")[0] or table(played)).splitlines()
     for number, words in enumerate(MISTAKES.values(), 2):
         (line,) = [line for line in told if words in line]
         assert f"(at inventory/host_vars/node1.yml:{number}" in line

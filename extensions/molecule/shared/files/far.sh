@@ -46,7 +46,8 @@ for number in $(seq $#); do
 
     store=$target/core/fileio_$number/disk
     mkdir -p "$store"
-    echo "fd_dev_name=$disk,fd_dev_size=1610612736,fd_buffered_io=1" > "$store/control"
+    truncate -s 1536M "$disk.iscsi"
+    echo "fd_dev_name=$disk.iscsi,fd_dev_size=1610612736,fd_buffered_io=1" > "$store/control"
     echo 1 > "$store/enable"
     group=$target/iscsi/iqn.2026-01.lab:$number/tpgt_1
     mkdir -p "$group/np/10.9.$number.1:3260" "$group/lun/lun_0"

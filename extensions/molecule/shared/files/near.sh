@@ -40,6 +40,36 @@ serve() {
     systemd-run --quiet --collect --unit=away "$@" /usr/sbin/sshd -D -o PidFile=none
 }
 
+# A disk of the other host's, in "disk".
+nvme_disk() {
+    modprobe nvme-tcp
+    echo "transport=tcp,traddr=$far,trsvcid=4420,nqn=lab-$number" > /dev/nvme-fabrics
+    disk=
+    while [ -z "$disk" ]; do
+        sleep 0.2
+        # The model of Linux' own target.
+        disk=$(lsblk --nodeps --noheadings --paths --output NAME,MODEL | awk '$2 == "Linux" { print $1 }')
+    done
+}
+
+iscsi_disk() {
+    iscsistart -i iqn.2026-01.lab:near -t "iqn.2026-01.lab:$number" -g 1 -a "$far"
+    udevadm settle
+    disk=/dev/disk/by-path/ip-$far:3260-iscsi-iqn.2026-01.lab:$number-lun-0
+}
+
+# Has user space start again from a copy of / on the disk: the kernel goes on, and so do its connections.
+move() {
+    mkfs.ext4 -q -F -O ^has_journal "$disk"
+    mkdir -p /run/nextroot
+    mount "$disk" /run/nextroot
+    tar -C / --one-file-system --exclude=./boot --exclude=./usr/share/doc --exclude=./usr/share/locale --exclude=./usr/share/man \
+        --exclude=./var/cache --exclude=./var/lib/apt --exclude=./swapfile -c . | tar -C /run/nextroot -x
+    # / is what is mounted there.
+    echo > /run/nextroot/etc/fstab
+    systemd-run --quiet --collect --on-active=2 systemctl soft-reboot
+}
+
 case $what in
 wire)
     addresses ""
@@ -62,16 +92,9 @@ sshfs)
     test -d /srv/lab ;;
 -sshfs) umount /srv ;;
 nvme)
-    modprobe nvme-tcp
-    echo "transport=tcp,traddr=$far,trsvcid=4420,nqn=lab-$number" > /dev/nvme-fabrics
-    disk=
-    while [ -z "$disk" ]; do
-        sleep 0.2
-        # The model of Linux' own target.
-        disk=$(lsblk --nodeps --noheadings --output NAME,MODEL | awk '$2 == "Linux" { print $1 }')
-    done
-    python3 /run/romfs.py "/dev/$disk"
-    mount -t romfs "/dev/$disk" /srv ;;
+    nvme_disk
+    python3 /run/romfs.py "$disk"
+    mount -t romfs "$disk" /srv ;;
 -nvme)
     umount /srv
     for controller in /sys/class/nvme/nvme*; do
@@ -79,16 +102,21 @@ nvme)
     done
     udevadm settle ;;
 iscsi)
-    iscsistart -i iqn.2026-01.lab:near -t "iqn.2026-01.lab:$number" -g 1 -a "$far"
-    udevadm settle
-    python3 /run/romfs.py "/dev/disk/by-path/ip-$far:3260-iscsi-iqn.2026-01.lab:$number-lun-0"
-    mount -t romfs "/dev/disk/by-path/ip-$far:3260-iscsi-iqn.2026-01.lab:$number-lun-0" /srv ;;
+    iscsi_disk
+    python3 /run/romfs.py "$disk"
+    mount -t romfs "$disk" /srv ;;
 -iscsi)
     umount /srv
     # Takes the session over, and ends it.
     systemctl start iscsid
     iscsiadm -m session -u
     udevadm settle ;;
+nvme_root)
+    nvme_disk
+    move ;;
+iscsi_root)
+    iscsi_disk
+    move ;;
 ipv6) ip addr del "$own/24" dev "$card" ;;
 -ipv6) addresses "" ;;
 # /sys is that of the host's own namespace.

@@ -28,6 +28,9 @@ from ansible_collections.vfio.host.tests.unit.fake.bootloaders import (
 )
 from ansible_collections.vfio.host.tests.unit.fake.real import files, function, function_of_c, function_of_python, load, on_root, program, ran, real
 
+# A tool says the same, whichever Python asks it.
+pytestmark = pytest.mark.exhaustive
+
 
 class TestGrubby:
     """fake/grubby.py beside grubby-bls."""

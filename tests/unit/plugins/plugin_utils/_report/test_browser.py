@@ -19,7 +19,11 @@ from ansible_collections.vfio.host.tests.tools import browser as browsers
 from ansible_collections.vfio.host.tests.unit.plugins.plugin_utils import fleet
 
 PROGRAM = browsers.program()
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium here, and the packages of the machine have none")
+# A browser shows the same page, whichever Python made it.
+pytestmark = [
+    pytest.mark.exhaustive,
+    pytest.mark.skipif(PROGRAM is None, reason="no Chromium here, and the packages of the machine have none"),
+]
 HOSTILE = "</script><script>window.ran = 1</script><img src=x onerror='window.ran = 1'>"
 SHOWN = "document.getElementById('shown').textContent"
 VISIBLE = "[...document.querySelectorAll('details.host')].filter((one) => !one.hidden)"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional,
 
 from ansible_collections.vfio.host.plugins.module_utils._host import netlink, nodes
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import KernelRefusal, KernelStuck
-from ansible_collections.vfio.host.plugins.module_utils._host.nexthops import has_other_rules, interfaces_to
+from ansible_collections.vfio.host.plugins.module_utils._host.nexthops import has_other_rules, interfaces_to, routes_in
 from ansible_collections.vfio.host.plugins.module_utils._host.reader import UNREAD, Reader
 from ansible_collections.vfio.host.plugins.module_utils._host.watched import Deputy, Unfinished, started_at
 
@@ -135,6 +135,13 @@ class Sysfs(Reader):
         root, whose kernel nobody asks. Raises OSError.
         """
         return [] if self.root else interfaces_to(address)
+
+    def routes_in(self, table: int) -> Optional[List[Tuple[bytes, int, List[str]]]]:
+        """The routes of one of IPv4's tables, as nexthops.routes_in() gives them; None where the kernel does not say, and below another root."""
+        try:
+            return None if self.root else routes_in(table)
+        except OSError:
+            return None
 
     def has_other_rules(self) -> bool:
         """Whether a rule of IPv6 leads to another table than main and local, or may; False below another root."""

@@ -81,7 +81,7 @@ class Network:
             self.tables.default_interfaces()
         except ValueError:
             self.is_readable, self.tables = False, read_tables("", "", trie="", inet6="")
-        self.tables.has_rules6 = fs.has_other_rules()
+        self.tables.has_rules6, self.tables.routes_in = fs.has_other_rules(), fs.routes_in
 
     def _text(self, name: str) -> str:
         """A file of /proc. Raises ValueError where it is there and cannot be read."""
@@ -99,8 +99,7 @@ class Network:
                 break
         for name in sorted(names, key=str):
             yield name, "the default route"
-        for table in self.tables.hidden:
-            yield Untold(), f"the default route of table {table}"
+        yield from self._of_other_tables()
         if not self.is_readable:
             yield Untold(), "the default route"
         yield from self._told_to_boots()
@@ -123,6 +122,13 @@ class Network:
                 if is_told or (local, name) not in known:
                     known.add((local, name))
                     yield name, f"{what} from {show_address(peer)}"
+
+    def _of_other_tables(self) -> Iterator[tuple[str | Untold, str]]:
+        """As loads(): what the default routes of IPv4's other tables go over."""
+        for table in self.tables.hidden:
+            told = self.tables.defaults_of(table)
+            for one in [Untold()] if told is None else told:
+                yield one, f"the default route of table {table}"
 
     def _told_to_boots(self) -> Iterator[tuple[str, str]]:
         """As loads(): interfaces that arguments of the kernel's command line name, whatever these are called, by name or by address: a

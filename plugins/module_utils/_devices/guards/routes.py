@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import sys
 from functools import cached_property
-from typing import Collection, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Callable, Collection, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 _REJECT, _GATEWAY, _LOCAL = 0x0200, 0x0002, 0x80000000  # RTF_REJECT, RTF_GATEWAY, RTF_LOCAL: include/uapi/linux/route.h
 # The interfaces of a route that sends nothing anywhere, of a black hole without RTF_REJECT: none, or that of the loopback where it is a next-hop
@@ -32,6 +32,8 @@ _LARGE = re.compile(r"\|-- (\d+)\.[\d.]+\n(?: +/\d.*\n)*? +/[0-4] \S+ UNICAST")
 _LEAF = re.compile(r"\|-- ([\d.]+)\n((?: +/\d.*(?:\n|\Z))+)")
 _SENDING = re.compile(r"/(\d+) \S+ (?!(?:LOCAL|BROADCAST|MULTICAST|ANYCAST|BLACKHOLE|UNREACHABLE|PROHIBIT|THROW)\b)")
 _HEX = frozenset("0123456789abcdefABCDEF")
+# The longest network whose route counts as a default one, as in _LARGE.
+_LARGEST = 4
 
 
 class Route(NamedTuple):
@@ -47,10 +49,12 @@ class Tables:
 
     ``hidden``: the names of those of IPv4's other tables, whose interfaces /proc does not show, that have a default route;
     ``addresses``: IPv6 address -> interfaces. ``has_rules6``: whether a rule of IPv6 may lead to another table than main, which /proc shows
-    as if its routes were main's.
+    as if its routes were main's. ``routes_in``: gives (network, length, interfaces) of each route of one of IPv4's other tables by its
+    number, None where that cannot be told.
     """
 
     has_rules6 = False
+    routes_in: Callable[[int], Optional[List[Tuple[bytes, int, List[str]]]]] = staticmethod(lambda number: None)
 
     def __init__(self, routes: Dict[str, List[str]], routes6: Dict[str, List[str]], trie: Dict[str, str], addresses: Dict[bytes, List[str]]) -> None:
         self._routes = routes
@@ -59,6 +63,7 @@ class Tables:
         self.hidden = [name for name, text in trie.items() if _has_default(text)]
         self.addresses = addresses
         self._known_defaults: Dict[int, List[Route]] = {}
+        self._told: Dict[str, Optional[Dict[Tuple[int, bytes], Set[str]]]] = {}
         # Which lengths networks have. A mask is far in its line, and there are few lengths of IPv4.
         self._lengths = {4: range(32, -1, -1), 16: sorted({int(network[33:], 16) for network in routes6}, reverse=True)}
 
@@ -90,54 +95,85 @@ class Tables:
             found = self._all(peer) if len(peer) == 16 and self.has_rules6 else self._best(peer)
         except ValueError:
             return set()
-        if self._may_be_in_another(peer):
+        others = self._in_others(peer)
+        if others is None:
             return set()  # a rule may send it there
-        return {route.interface for route in found}
+        return {*others, *(route.interface for route in found)}
 
     def of_connection(self, local: bytes, peer: bytes) -> Set[str]:
         """The interfaces of a connection's two ends; empty where it cannot be told.
 
         Answers may leave by another interface than questions come in, so both ends count.
         """
-        if self._may_be_in_another(peer):
+        if self._in_others(peer) is None:
             return set()
         if len(local) == 4:
             try:
                 own = {route.interface for route in self._best(local, is_own=True)}
             except ValueError:
                 return set()
-            if not own and self._may_be_in_another(local):
+            others = frozenset() if own else self._in_others(local)
+            if others is None:
                 return set()
+            own |= others
         else:
             own = set(self.addresses.get(local, ()))
         # Every interface has a route to link-local addresses.
         return own | (set() if _is_link_local(peer) else self.to_peer(peer))
 
     @cached_property
-    def _networks(self) -> Set[Tuple[str, str]]:
-        """(length, network) of all routes of IPv4's other tables that may send something over an interface."""
+    def _networks(self) -> Dict[str, Set[Tuple[str, str]]]:
+        """Name -> (length, network) of all routes of one of IPv4's other tables that may send something over an interface."""
         return {
-            (length, network) for text in self._trie.values() for network, lines in _LEAF.findall(text) for length in _SENDING.findall(lines)
+            name: {(length, network) for network, lines in _LEAF.findall(text) for length in _SENDING.findall(lines)}
+            for name, text in self._trie.items()
         }
 
-    def _may_be_in_another(self, address: bytes) -> bool:
-        """Whether one of IPv4's other tables has such a route to an address: a rule that leads to one without leads on to the next rule, or
-        nowhere (source: net/ipv4/fib_rules.c fib4_rule_action()).
+    def _in_others(self, address: bytes) -> Optional[FrozenSet[str]]:
+        """The interfaces of all routes of IPv4's other tables to an address; None where they cannot be told. A rule that leads to a table without
+        one leads on to the next rule, or nowhere (source: net/ipv4/fib_rules.c fib4_rule_action()).
         """
+        found: Set[str] = set()
+        if len(address) != 4 or not any(self._networks.values()):
+            return frozenset()
         number = int.from_bytes(address, "big")
-        return len(address) == 4 and bool(self._networks) and any(
-            (str(length), show_address((number >> (32 - length) << (32 - length)).to_bytes(4, "big"))) in self._networks for length in range(33)
-        )
+        covering = [(length, (number >> (32 - length) << (32 - length)).to_bytes(4, "big")) for length in range(33)]
+        printed = {(str(length), show_address(network)) for length, network in covering}
+        for name, networks in self._networks.items():
+            if printed.isdisjoint(networks):
+                continue
+            told = self._table(name) or {}
+            names = [told[one] for one in covering if one in told]
+            if not names:
+                return None
+            found.update(*names)
+        return frozenset(found)
 
-    def network_of(self, address: bytes) -> Tuple[int, bytes, bool]:
-        """What addresses have in common that are reached by the same routes: (length of the network, network, whether another table may
-        have a route to it).
+    def _table(self, name: str) -> Optional[Dict[Tuple[int, bytes], Set[str]]]:
+        """(length, network) -> interfaces, of one of IPv4's other tables; None where the kernel does not tell."""
+        if name not in self._told:
+            routes = self.routes_in(int(name)) if name.isdecimal() else None
+            told: Dict[Tuple[int, bytes], Set[str]] = {}
+            for network, length, interfaces in routes or ():
+                told.setdefault((length, network), set()).update(one for one in interfaces if one not in _NOWHERE)
+            self._told[name] = None if routes is None else told
+        return self._told[name]
+
+    def defaults_of(self, name: str) -> Optional[List[str]]:
+        """The interfaces of the default routes of one of ``hidden``, which has some; None where they cannot be told."""
+        told = self._table(name) or {}
+        found = [interfaces for (length, network), interfaces in told.items() if length <= _LARGEST and network[0] < _MULTICAST]
+        return sorted(set().union(*found)) if found else None
+
+    def network_of(self, address: bytes) -> Tuple[int, bytes, Optional[FrozenSet[str]]]:
+        """What addresses have in common that are reached by the same routes: (length of the network, network, the interfaces of other tables'
+        routes to it, None where they cannot be told).
         """
         try:
             length, network, dummy = self._longest(address)
         except ValueError:
             length, network = 8 * len(address), address
-        return length, network, self._may_be_in_another(address)
+        return length, network, self._in_others(address)
 
     def _best(self, address: bytes, is_own: bool = False) -> List[Route]:
         """The routes of the longest network that an address is in; of networks of this host's own, where asked for these."""

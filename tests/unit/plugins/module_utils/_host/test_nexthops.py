@@ -9,11 +9,12 @@ from __future__ import annotations
 import errno
 import struct
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._host import nexthops, sysfs
-from ansible_collections.vfio.host.plugins.module_utils._host.nexthops import parse, parse_rules
+from ansible_collections.vfio.host.plugins.module_utils._host.nexthops import parse, parse_rules, parse_table
 
 ERROR, DONE, NEWROUTE, NEWRULE = 2, 3, 24, 32
 
@@ -93,6 +94,77 @@ def test_a_kernel_that_cannot_be_asked_says_neither_that_there_is_no_hop_nor_tha
     with pytest.raises(OSError, match="family"):
         sysfs.Sysfs().next_hops(bytes(4))
     assert sysfs.Sysfs().has_other_rules()
+
+
+def entry(network, length, *attributes, table=100, sort=1):
+    named = [attribute(1, bytes(network))] if network else []
+    body = struct.pack("=BBBBBBBBI", 2, length, 0, 0, min(table, 252), 4, 0, sort, 0) + attribute(15, struct.pack("=I", table))
+    return message(NEWROUTE, body + b"".join(named + list(attributes)))
+
+
+def over(index):
+    return attribute(4, struct.pack("=I", index))
+
+
+LAST = message(DONE, bytes(4))
+
+
+@pytest.mark.parametrize("answer, expected", [
+    (entry((), 0, GATEWAY, over(7)) + LAST, ([(bytes(4), 0, [7])], True)),
+    (entry((10, 1, 0, 0), 16, attribute(9, hop(7, GATEWAY) + hop(9))), ([(bytes((10, 1, 0, 0)), 16, [7, 9])], False)),
+    (entry((10, 1, 0, 0), 16, over(1), sort=2) + entry((9, 0, 0, 0), 8, sort=6) + entry((8, 0, 0, 0), 8, over(1), sort=7) + LAST, ([], True)),
+    (entry((), 0, attribute(30, b"\5\0\0\0")) + LAST, (None, False)), (LAST, ([], True)),
+])
+def test_the_routes_of_one_table_are_understood(answer, expected):
+    """As Linux 6.18 dumps them (source: net/ipv4/fib_semantics.c fib_dump_info())."""
+    assert parse_table(answer, 100) == expected
+
+
+@pytest.mark.parametrize("answer", [
+    b"", error(errno.ENOENT), error(errno.EPERM, DONE), entry((), 0, over(7), table=254), message(NEWROUTE), message(16, bytes(16)),
+    entry((), 0, over(7))[:-5],
+])
+def test_what_is_no_dump_of_the_table_that_was_asked_for_is_an_error(answer):
+    with pytest.raises(OSError, match="."):
+        parse_table(answer, 100)
+
+
+def test_a_table_that_the_kernel_does_not_tell_is_none(monkeypatch):
+    def refuse(*dummy):
+        raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+
+    monkeypatch.setattr(nexthops.socket, "socket", refuse)
+    assert sysfs.Sysfs().routes_in(254) is None
+    assert sysfs.Sysfs("/nowhere").routes_in(254) is None
+
+
+def test_a_table_of_very_many_routes_is_not_read_to_its_end(monkeypatch):
+    class Line:
+        """A kernel that never ends."""
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *dummy):
+            return None
+
+        def recv(self, dummy):
+            return entry((10, 1, 0, 0), 16, over(7)) * 500
+
+    monkeypatch.setattr(nexthops, "_asked", lambda *dummy, **more: Line())
+    with pytest.raises(OSError, match="."):
+        nexthops.routes_in(100)
+
+
+def test_the_running_kernel_tells_the_routes_of_a_table():
+    """With the interfaces of its default route, where it has one. Before Linux 4.20 it does not heed a table."""
+    shown = []
+    with suppress(OSError):
+        shown = [line.split("\t") for line in Path("/proc/net/route").read_text(encoding="ascii").split("\n") if line]
+    defaults = sorted({words[0] for words in shown if words[1] == words[7] == "00000000" and not int(words[3], 16) & 0x200} - {"*"})
+    with suppress(OSError):
+        told = nexthops.routes_in(254)
+        assert told is None or sorted({one for network, length, names in told for one in names if not length}) == defaults
 
 
 def test_the_running_kernel_answers():

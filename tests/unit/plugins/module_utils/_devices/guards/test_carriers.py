@@ -9,9 +9,9 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake import hosts
-from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC
+from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, TWIN, UPLINK, VIRTIO
 from ansible_collections.vfio.host.tests.unit.fake.model import Stacked
-from ansible_collections.vfio.host.tests.unit.plugins.module_utils._devices.guards.test_network import EVERY_NIC, guarded, route4
+from ansible_collections.vfio.host.tests.unit.plugins.module_utils._devices.guards.test_network import EVERY_NIC, FAR, LEAF, connected, guarded, route4, tcp
 
 VXLAN, VETH = "sys/devices/virtual/net/port0/uevent", "sys/devices/virtual/net/port0/iflink"
 
@@ -67,3 +67,48 @@ LEAVES = """Id 100:
 def test_a_default_route_in_parts_of_a_table_whose_routes_are_not_shown_goes_over_any_interface(make_host, first, length, kind, is_large):
     host = make_host(hosts.x86(routes=(), files={"proc/net/fib_trie": LEAVES.format(first=first, length=length, kind=kind)}))
     assert sorted(guarded(host)) == (EVERY_NIC if is_large else [])
+
+
+def with_table(host, monkeypatch, *routes):
+    """A host whose kernel tells these routes of whatever table it is asked for."""
+    monkeypatch.setattr(host.kernel, "routes_in", lambda number: None if number != 100 else list(routes), raising=False)
+    return host
+
+
+@pytest.mark.parametrize("routes, expected", [
+    ([(bytes(4), 0, ["enp2s0"])], [NIC]), ([(bytes(4), 0, ["enp2s0", "enp3s0"])], [NIC, TWIN]), ([(bytes((128, 0, 0, 0)), 1, ["enp2s0"])], [NIC]),
+    ([(bytes(4), 0, ["enp2s0"]), (bytes((10, 0, 0, 0)), 8, ["enp3s0"]), (bytes((224, 0, 0, 0)), 4, ["enp3s0"])], [NIC]),
+    ([(bytes(4), 0, ["lo"])], []), ([], EVERY_NIC), ([(bytes((10, 0, 0, 0)), 8, ["enp3s0"])], EVERY_NIC), ([(bytes(4), 0, ["gone0"])], EVERY_NIC),
+])
+def test_the_default_route_of_a_table_goes_over_what_the_kernel_tells(make_host, monkeypatch, routes, expected):
+    host = make_host(hosts.x86(routes=(), files={"proc/net/fib_trie": LEAVES.format(first=0, length=0, kind="UNICAST")}))
+    found = guarded(with_table(host, monkeypatch, *routes))
+    assert sorted(found) == expected
+    if expected == [NIC]:
+        assert found[NIC] == [f"enp2s0 carries the default route of table 100 on {NIC}"]
+
+
+@pytest.mark.parametrize("table, routes, expected", [
+    (100, [(bytes((8, 8, 0, 0)), 16, ["enp6s0"])], [UPLINK, VIRTIO]), (100, [(bytes((8, 8, 0, 0)), 16, ["enp6s0", "enp3s0"])], [UPLINK, TWIN, VIRTIO]),
+    (100, [(bytes((9, 9, 0, 0)), 16, ["enp6s0"])], EVERY_NIC), (101, [(bytes((8, 8, 0, 0)), 16, ["enp6s0"])], EVERY_NIC),
+])
+def test_a_connection_that_a_rule_may_send_by_another_table_goes_over_what_both_tell(make_host, monkeypatch, table, routes, expected):
+    trie = LEAF.format(table=table, network="8.8.0.0", length=16, kind="UNICAST")
+    host = connected(make_host, tcp("01020304", FAR, 777), files={"proc/net/fib_trie": trie})
+    assert sorted(guarded(with_table(host, monkeypatch, *routes))) == expected
+
+
+def test_of_connections_over_the_default_route_each_that_a_table_knows_counts(make_host, monkeypatch):
+    trie = "".join(LEAF.format(table=100, network=network, length=32, kind="UNICAST") for network in ("8.8.8.8", "9.8.8.8"))
+    lines = [tcp("01020304", peer, 5) for peer in ("04080808", "08080808", "08080809")]  # 8.8.8.4, 8.8.8.8, 9.8.8.8
+    host = connected(make_host, *lines, inodes=(), files={"proc/net/fib_trie": trie})
+    told = [(bytes((8, 8, 8, 8)), 32, ["enp6s0"]), (bytes((9, 8, 8, 8)), 32, ["enp3s0"])]
+    assert sorted(guarded(with_table(host, monkeypatch, *told))) == [UPLINK, TWIN, VIRTIO]
+
+
+def test_a_server_that_another_table_reaches_guards_what_that_and_the_main_one_tell(make_host, monkeypatch):
+    mount = "25 1 0:40 / / rw - nfs4 nas:/x rw,addr=8.8.8.8"
+    trie = LEAF.format(table=100, network="8.8.8.0", length=24, kind="UNICAST")
+    host = make_host(hosts.x86(mounts=(mount,), cmdline="quiet", files={"proc/net/fib_trie": trie}))
+    devices = with_table(host, monkeypatch, (bytes((8, 8, 8, 0)), 24, ["enp3s0"])).survey().devices
+    assert sorted(address for address, one in devices.items() if not one.is_bridge and any(g["kind"] == "storage" for g in one.guards)) == [UPLINK, TWIN]

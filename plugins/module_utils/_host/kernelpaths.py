@@ -50,7 +50,7 @@ class KernelPaths:
         self.efivars = self.firmware + "/efi/efivars"
         self.proc = self.root + "/proc"
         self.dev = self.root + "/dev"
-        self.journals = self.proc + "/fs/jbd2"
+        self.filesystems, self.journals = (self.root + "/sys/fs", self.proc + "/fs"), self.proc + "/fs/jbd2"
         self.resume = self.root + "/sys/power/resume"
         self.fstab = self.root + "/etc/fstab"
         self.kdumps = [self.root + place for place in ("/etc/kdump.conf", "/etc/default/kdump-tools", "/etc/sysconfig/kdump")]

@@ -51,6 +51,7 @@ _REMOTE_FUSE = frozenset((
     "juicefs", "mfs", "mount.davfs", "orangefs", "pvfs2fuse", "quobyte", "rclone", "s3fs", "seaweedfs", "smbnetfs", "sshfs",
 ))
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|//")
+_OF_DISK_MAP = re.compile(r"^Disk: *\d+ .* on (/.+)$", re.MULTILINE)
 _BETWEEN_NODES = re.compile(":(?=/dev/)")  # names in by-path have colons, too
 _BRACKETED = re.compile(r"\[([^\]]*)\]")
 _WITH_COLONS = re.compile(r"(?<![\w.])[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*")
@@ -166,12 +167,17 @@ def is_server(what: str, kind: str) -> bool:
     return stands_on(mount) == REMOTE or bool(kind and not is_device and any(_named(what)))
 
 
+def further_devices(disk_map: str) -> List[str]:
+    """The device nodes that a file system of f2fs on several is on (source: fs/f2fs/sysfs.c disk_map_seq_show(), from Linux 6.12 on)."""
+    return _OF_DISK_MAP.findall(disk_map)
+
+
 def members_of(source: str) -> Tuple[str, ...]:
     """The device nodes in the source of a file system on several: '/dev/a:/dev/b'."""
     return tuple(one for one in _BETWEEN_NODES.split(source) if one.startswith("/dev/"))
 
 
 __all__ = (
-    "BLOCK", "FILE", "IN_MEMORY", "LAYERS", "MEMBERS", "NOTHING", "POOL", "REMOTE", "SHARED", "SHARED_BY", "UNKNOWN", "is_of_anybody",
-    "is_of_cluster", "is_server", "members_of", "own_addresses", "servers", "stands_on",
+    "BLOCK", "FILE", "IN_MEMORY", "LAYERS", "MEMBERS", "NOTHING", "POOL", "REMOTE", "SHARED", "SHARED_BY", "UNKNOWN", "further_devices",
+    "is_of_anybody", "is_of_cluster", "is_server", "members_of", "own_addresses", "servers", "stands_on",
 )

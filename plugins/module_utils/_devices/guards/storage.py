@@ -67,6 +67,7 @@ class Storage:
         yield from self._pools.rest()
         yield from self._btrfs_without_mount()
         yield from self._journals()
+        yield from self._without_mount()
         for path in (swaps, self._pools.directory, self._fs.journals):
             yield from self._blocks.unread(path)
         yield from NextBoot(self._fs, self._blocks, {mount.source for mount in self._mounts}).ways()
@@ -105,6 +106,25 @@ class Storage:
         for name in self._fs.names(self._fs.journals):
             if self._fs.exists(f"{self._fs.block}/{name}"):
                 yield from self._blocks.ways(name, "the journal of a file system is")
+
+    def _without_mount(self) -> Iterator[Way]:
+        """File systems that no mount leads to: unmounted lazily and still in use, or mounted in a namespace that no process is in; and further
+        devices of f2fs. Most kinds have a directory that is called as the block device, as long as the kernel has it open (source:
+        fs/ext4/sysfs.c ext4_register_sysfs(); of xfs, f2fs and others alike).
+        """
+        fs, points = self._fs, {mount.point for mount in self._mounts}
+        for top in fs.filesystems:
+            kinds = [kind for kind in fs.names(top) if f"{top[len(fs.root):]}/{kind}" not in points]  # anybody may name what is in bpffs
+            yield from self._blocks.unread(top)
+            for kind in kinds:
+                directory = f"{top}/{kind}"
+                for name in fs.names(directory):
+                    if name not in self._blocks.used and fs.exists(f"{fs.block}/{name}"):
+                        yield from self._blocks.ways(name, f"a file system of {kind} that no mount shows is")
+                    for path in filesystems.further_devices(fs.text(f"{directory}/{name}/disk_map")) if kind == "f2fs" else ():
+                        yield from self._blocks.of_node(path, f"the file system of {name} is")
+                    yield from self._blocks.unread(f"{directory}/{name}/disk_map")
+                yield from self._blocks.unread(directory)
 
     def _assembled(self) -> Iterator[Way]:
         """What is made of disks (LVM, md, LUKS, multipath), and has them open though nothing is mounted: a guest may have it."""

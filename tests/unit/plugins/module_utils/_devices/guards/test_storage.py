@@ -281,3 +281,34 @@ def test_a_device_whose_node_is_called_otherwise_is_known_by_its_number(with_mou
     host = with_mounts(ON_VDA, swaps=("/dev/cciss/c0d0p1",))
     host.tree.node("dev/cciss/c0d0p1", "block", "259:1")
     assert guarded(host)[NVME] == [f"swap is on nvme0n1p1 on {NVME}"]
+
+
+@pytest.mark.parametrize("kind", ["sys/fs/ext4", "sys/fs/xfs", "sys/fs/neverheardof", "proc/fs/ntfs3"])
+def test_a_file_system_that_no_mount_shows_is_known_by_what_the_kernel_has_open(with_mounts, kind):
+    """It was unmounted lazily, or in a namespace that a file keeps."""
+    host = with_mounts(ON_VDA, files={f"{kind}/nvme0n1p1/x": "", f"{kind}/vda1/x": "", f"{kind}/features/x": ""})
+    assert guarded(host) == {
+        ROOT_DISK: [f"/ is on vda1 on {ROOT_DISK}"],
+        NVME: [f"a file system of {kind.rpartition('/')[2]} that no mount shows is on nvme0n1p1 on {NVME}"],
+    }
+
+
+def test_a_file_system_that_is_mounted_over_those_of_sysfs_has_names_of_anybodys(with_mounts):
+    assert NVME not in guarded(with_mounts(ON_VDA, mount("0:31", "/sys/fs/bpf", "bpf", "bpf"), files={"sys/fs/bpf/nvme0n1/x": ""}))
+
+
+DISK_MAP = """Address Layout   :  4096B Block address (# of Segments)
+ SB            :     0/1024B
+
+Disk Map for multi devices:
+Disk: 0 (zoned=0): 0x0000000000 - 0x00000fffff on /dev/vda1
+Disk: 1 (zoned=1): 0x0000100000 - 0x00001fffff on /dev/{name}
+"""
+
+
+@pytest.mark.parametrize("name", ["nvme0n1p2", "gone"])
+def test_each_device_of_f2fs_on_several_is_guarded(with_mounts, name):
+    root = mount("254:1", "/", "/dev/vda1", "f2fs")
+    host = with_mounts(root, files={"proc/fs/f2fs/vda1/disk_map": DISK_MAP.format(name=name)})
+    assert guarded(host)[NVME][0].startswith("the file system of vda1 is on ")
+    assert set(guarded(with_mounts(root, files={"proc/fs/f2fs/vda1/disk_map": DISK_MAP.partition("\n\n")[0]}))) == {ROOT_DISK}

@@ -186,12 +186,17 @@ class Blocks:
             yield Way(text, None)
 
     def _session(self, host: str, session: str, text: str) -> Iterator[Way]:
-        """A disk of an iSCSI session, whose connections' addresses, and the interface that it is tied to, the kernel tells."""
+        """A disk of an iSCSI session, whose connections' addresses, and the interface that it is tied to, the kernel tells. A connection that a
+        target has redirected goes back to its persistent address when it is made anew (source: open-iscsi usr/initiator.c).
+        """
         fs = self._fs
-        yield from self.remote([
-            parse_server(fs.read(f"{fs.iscsi_connections}/{one}/address") or "") for one in fs.names(fs.iscsi_connections)
-            if one.startswith(f"connection{session}:")
-        ], text, own=[parse_address(fs.read(f"{fs.iscsi_hosts}/{host}/ipaddress") or "")])
+        connections = [f"{fs.iscsi_connections}/{one}" for one in fs.names(fs.iscsi_connections) if one.startswith(f"connection{session}:")]
+        peers = [parse_server(fs.read(f"{one}/address") or "") for one in connections]
+        for path in [f"{one}/persistent_address" for one in connections]:
+            address = parse_server(fs.read(path) or "")
+            # One that is a name says nothing new.
+            peers += [address] if address is not None or fs.refusal(path) is not None else []
+        yield from self.remote(peers, text, own=[parse_address(fs.read(f"{fs.iscsi_hosts}/{host}/ipaddress") or "")])
         interface = fs.read(f"{fs.iscsi_hosts}/{host}/netdev") or ""
         if interface and fs.exists(f"{fs.net}/{interface}"):
             yield from self._over(interface, text)

@@ -28,8 +28,8 @@ _NUMBER = re.compile(r"\d+:\d+\Z")
 _OFFSET = "/PARTNROFF="  # another partition of the same disk (source: block/early-lookup.c devt_from_partuuid())
 _LINK, _TYPE, _USAGE = "S:", "E:ID_FS_TYPE=", "E:ID_FS_USAGE="
 # What the kernel, or a program, makes of disks, by its name: of LVM /dev/GROUP/VOLUME, too, of Stratis /dev/stratis/POOL/NAME.
-_MADE = re.compile(r"(mapper/|md(/|\d|_d\d)|dm-\d|bcache\d|drbd\d|(?!disk/|block/|char/|shm/|zvol/)[^/]+/.)")
-_OF_NO_KEY = re.compile(r"md|bcache|drbd")  # and of these what is not made of a disk that waits for a key alone
+_MADE = re.compile(r"(mapper/|md(/|\d|_d\d)|dm-\d|bcache\d|drbd\d|disk/by-id/(dm|md|bcache)-|(?!disk/|block/|char/|shm/|zvol/)[^/]+/.)")
+_OF_NO_KEY = re.compile(r"(disk/by-id/)?(md|bcache|drbd)")  # and of these what is not made of a disk that waits for a key alone
 # What is on a disk by udev: a part of something (LVM, md, VDO, Stratis), or what waits for a key or a hash (LUKS, BitLocker, integrity)
 # (source: util-linux libblkid/src/superblocks/). bcache is of another usage, and pools of ZFS are no block devices.
 _RAID, _CRYPTO, _BCACHE, _ZFS, _MEMBER = "raid", "crypto", "bcache", "zfs_member", "_member"

@@ -181,6 +181,18 @@ def test_an_iscsi_disk_guards_the_interface_that_its_host_is_tied_to_as_well(ove
     assert set(found) == {NIC, VIRTIO}
 
 
+@pytest.mark.parametrize("persistent, expected", [("10.0.6.7", {NIC, VIRTIO}), ("10.0.9.7", {NIC}), ("target.example", {NIC}), ("", {NIC})])
+def test_an_iscsi_disk_guards_the_card_that_reaches_the_portal_that_it_was_redirected_from_as_well(make_host, persistent, expected):
+    target = f"sys/devices/{SESSION}/sda"
+    connection = "sys/class/iscsi_connection/connection3:0"
+    host = make_host(hosts.x86(
+        mounts=(ON_VDA, "30 25 99:1 / /x rw - ext4 /dev/sda rw"), routes=(hosts.DEFAULT_ROUTE, LAN, OWN),
+        files={f"{connection}/address": "10.0.9.7\n", f"{connection}/persistent_address": persistent + "\n"},
+        links={"sys/class/block/sda": target, "sys/dev/block/99:1": target},
+    ))
+    assert set(guarded(host)) == {ROOT_DISK, *expected}
+
+
 @pytest.mark.parametrize("place", [
     f"{CARD[len('sys/devices/'):]}/net/enp2s0/ctlr_0/host9/rport-9:0-0/target9:0:0/9:0:0:0/block",
     "virtual/net/enp2s0.7/ctlr_0/host9/rport-9:0-0/target9:0:0/9:0:0:0/block",

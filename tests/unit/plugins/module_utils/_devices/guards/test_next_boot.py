@@ -71,14 +71,17 @@ def member(number, kind, usage="raid"):
 @pytest.mark.parametrize("what, kind", [
     ("/dev/mapper/vg-data", "LVM2_member"), ("/dev/vg/data", "LVM2_member"), ("/dev/md0", "linux_raid_member"), ("/dev/md/data", "isw_raid_member"),
     ("/dev/bcache0", "bcache"), ("/dev/md127p1", "ddf_raid_member"), ("/dev/mapper/mpatha", "mpath_member"), ("/dev/mapper/vdo0", "vdo"),
-    ("/dev/stratis/pool/data", "stratis"), ("/dev/mapper/x", "neverheardof"),
+    ("/dev/stratis/pool/data", "stratis"), ("/dev/mapper/x", "neverheardof"), ("/dev/disk/by-id/md-name-host:0", "linux_raid_member"),
+    ("/dev/disk/by-id/dm-uuid-LVM-x", "LVM2_member"), ("/dev/disk/by-id/bcache-x", "bcache"),
 ])
 def test_what_is_not_put_together_yet_may_be_on_each_disk_that_waits_for_that(needed, what, kind):
     files = {"etc/fstab": f"{what} /srv ext4 defaults 0 2\n", **member("259:2", kind)}
     assert needed(files) == [f"/srv of /etc/fstab is on {what}, which is not there now and may be made of what is on nvme0n1p2 on {NVME}"]
 
 
-@pytest.mark.parametrize("what, is_needed", [("/dev/mapper/srv", True), ("/dev/vg/data", True), ("/dev/md0", False), ("/dev/drbd1", False)])
+@pytest.mark.parametrize("what, is_needed", [("/dev/mapper/srv", True), ("/dev/vg/data", True), ("/dev/md0", False), ("/dev/drbd1", False),
+    ("/dev/disk/by-id/dm-name-srv", True), ("/dev/disk/by-id/md-name-host:0", False), ("/dev/disk/by-id/ata-GONE", False),
+])
 def test_what_is_not_there_may_be_on_each_disk_that_waits_for_its_key(needed, what, is_needed):
     files = {"etc/fstab": f"{what} /srv ext4 nofail 0 2\n", **member("259:2", "crypto_LUKS", "crypto")}
     assert (needed(files) is not None) == is_needed

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed
 
 if TYPE_CHECKING:
-    from typing import Iterable
+    from typing import Collection, Iterable
 
 
 # Where the files of a boot are, also in an fstab that mounts them on demand only.
@@ -32,6 +32,7 @@ _FIELDS = re.compile(r"[ \t]+")
 _ARGUMENT = re.compile(r'(?:[^ \t\n\v\f\r"]|"[^"]*"?)+')
 _DUMP = re.compile(r"(?:NFS|SSH|KDUMP_SAVEDIR)=(.+)")
 _CREATED, _NUMBER = "dm-mod.create", re.compile(r"\d+:\d+\Z")
+_BETWEEN_LAYERS = re.compile(r"(?<!\\134):")
 _DELETED = "\\040(deleted)"
 _SERVERS = frozenset(("addr", "ip", "mon_addr", "mountaddr"))
 # An address of another host in an argument: not of a network mask, of none, nor of the loopback.
@@ -72,14 +73,20 @@ class Holding:
     """Which of some mounts holds a path. A host may have thousands of mounts, and as many layers in these."""
 
     def __init__(self, mounts: Iterable[Mount]) -> None:
-        self._last = {mount.point.rstrip("/"): mount for mount in mounts}
+        self._at: dict[str, list[Mount]] = {}
+        for mount in mounts:
+            self._at.setdefault(mount.point.rstrip("/"), []).append(mount)
 
-    def of(self, path: str) -> Mount | None:
-        """The Mount that holds an absolute path: the last one of the longest mount point; None where there is none."""
+    def of(self, path: str, *, but: Collection[object] = ()) -> Mount | None:
+        """The Mount that holds an absolute path: the last one of the longest mount point, none of ``but``; None where there is none."""
         path = path.rstrip("/")
-        while path and path not in self._last:
+        while True:
+            for mount in reversed(self._at.get(path, [])):
+                if mount not in but:
+                    return mount
+            if not path:
+                return None
             path = path.rpartition("/")[0]
-        return self._last.get(path)
 
 
 @dataclass(frozen=True)
@@ -96,25 +103,32 @@ class Layers:
 
 def layers(mount: Mount) -> Layers:
     """The Layers of a mount of overlay (source: fs/overlayfs/params.c ovl_show_options(); Documentation/filesystems/overlayfs.rst,
-    "Data-only lower layers": those behind '::', and datadir+).
+    "Data-only lower layers": those behind '::', and datadir+). What separates options or directories is escaped where it is part of a name.
     """
     reads: list[str] = []
     data: list[str] = []
     writes: list[str] = []
-    for one in re.split(r"(?<!\\),", unescape(mount.options)):
+    for one in mount.options.split(","):
         key, dummy, value = one.partition("=")
-        parts = [part.replace("\\:", ":") for part in re.split(r"(?<!\\):", value)]
         if key in ("upperdir", "workdir"):
-            writes += parts
+            writes.append(_layer(value))
         elif key.startswith("datadir+"):
-            data += parts
-        elif key == "lowerdir" or key.startswith("lowerdir+"):
+            data.append(_layer(value))
+        elif key.startswith("lowerdir+"):
+            reads.append(_layer(value))
+        elif key == "lowerdir":
+            parts = list(map(_layer, _BETWEEN_LAYERS.split(value)))
             first_data = parts.index("") if "" in parts else len(parts)
             reads += parts[:first_data]
             data += parts[first_data:]
     found = [list(filter(None, dict.fromkeys(some))) for some in (reads, data, writes)]
     lower, behind, upper = ([path for path in some if path.startswith("/")] for some in found)
     return Layers(lower, behind, upper, is_relative=len(lower + behind + upper) < sum(map(len, found)))
+
+
+def _layer(text: str) -> str:
+    """A directory as it is, from what an overlay's option shows; before Linux 6.5 with the escapes of whoever mounted it."""
+    return unescape(text).replace("\\:", ":").replace("\\,", ",")
 
 
 def option(mount: Mount, *names: str) -> list[str]:

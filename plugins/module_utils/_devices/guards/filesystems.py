@@ -38,6 +38,8 @@ _REMOTE = frozenset((
     "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "lustre", "ncpfs", "nfs", "nfs4", "orangefs", "panfs", "pvfs2", "smb3", "smbfs",
     "wekafs",
 ))
+# What is over a directory, or in a file.
+_OVER_FILES = frozenset(("ecryptfs", "erofs", "shiftfs"))
 # The virtio drivers of file systems that a hypervisor shares.
 SHARED_BY = {"9p": "9pnet_virtio", "virtiofs": "virtiofs"}
 _SHARES = {"virtio": SHARED, "tcp": REMOTE, "rdma": REMOTE}  # by 9p's transport
@@ -78,13 +80,12 @@ def stands_on(mount: Mount) -> str:
         return BLOCK if mount.source.startswith("/dev/") else REMOTE  # lustre's servers mount their disks
     if kind == "fuse" or kind.startswith("fuse."):
         return _of_fuse(mount)
-    # ecryptfs is over a directory, and erofs may be in a file; only root can mount these.
-    return FILE if kind in ("ecryptfs", "erofs") and mount.source.startswith("/") else UNKNOWN
+    return FILE if kind in _OVER_FILES and mount.source.startswith("/") else UNKNOWN
 
 
 def is_of_anybody(mount: Mount) -> bool:
     """Whether an unprivileged user can have mounted it in a user namespace of his own, with any source and any options."""
-    return mount.kind == "overlay" or mount.kind == "fuse" or mount.kind.startswith("fuse.")
+    return mount.kind in ("overlay", "shiftfs", "fuse") or mount.kind.startswith("fuse.")
 
 
 def _of_fuse(mount: Mount) -> str:

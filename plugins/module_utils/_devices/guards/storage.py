@@ -23,7 +23,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.guards.zfs impo
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import addresses_in
 
 if TYPE_CHECKING:
-    from typing import Iterator
+    from typing import Collection, Iterator
 
     from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import Network
     from ansible_collections.vfio.host.plugins.module_utils._devices.mounts import Mount
@@ -157,7 +157,8 @@ class Storage:
         elif stands_on == filesystems.MEMBERS:
             yield from self._members(mount, text, seen)
         elif stands_on == filesystems.FILE:
-            yield from self._file(mount.source, f"{text} on {mount.source}", seen + (mount,))
+            # It may be mounted over what it is of.
+            yield from self._file(mount.source, f"{text} on {mount.source}", seen + (mount,), but=seen + (mount,))
         elif stands_on == filesystems.BLOCK:
             yield from self._device(mount, text, seen)
         else:
@@ -201,8 +202,8 @@ class Storage:
         """Whether a path that ``holder`` has now is none of what an overlay was mounted with."""
         return holder == overlay or filesystems.stands_on(holder) in (filesystems.IN_MEMORY, filesystems.NOTHING)
 
-    def _file(self, path: str, text: str, seen: tuple[Mount | str, ...]) -> Iterator[Way]:
-        holder = self._holding.of(path)
+    def _file(self, path: str, text: str, seen: tuple[Mount | str, ...], *, but: Collection[Mount | str] = ()) -> Iterator[Way]:
+        holder = self._holding.of(path, but=but)
         if holder is None or filesystems.stands_on(holder) == filesystems.NOTHING:
             yield Way(text, None, is_direct=False)  # a node that is gone has no file system below it
             return

@@ -250,6 +250,7 @@ def host_with_users(make_host):
 
 @pytest.mark.parametrize("line", [
     "9 1 0:77 / /x rw - fuse.evil /dev/nvme0n1 rw,user_id=0", "9 1 0:77 / /x rw - overlay overlay rw,lowerdir=a:b,upperdir=c",
+    "9 1 0:77 / /x rw - shiftfs /x rw", "9 1 0:77 / /x rw - shiftfs nowhere rw,mark",  # Ubuntu's up to 23.04 (source: its fs/shiftfs.c)
     "9 1 0:77 / /x rw - mqueue /dev/nvme0n1 rw", "9 1 0:77 / /x\u2028y\v rw - tmpfs /dev/nvme0n1 rw", "9 1 0:77 / /x rw - fuse nas:/ rw",
     "1 1 0:5 / / ro - nullfs nullfs rw",  # from Linux 7.1 on a namespace may begin with nothing (source: fs/nullfs.c, UNSHARE_EMPTY_MNTNS)
 ])

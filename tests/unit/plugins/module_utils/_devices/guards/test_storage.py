@@ -209,6 +209,18 @@ def test_a_live_root_is_followed_through_its_layers(with_mounts):
     assert guarded(host) == {NVME: [f"/run/live/root is on nvme0n1p2 on {NVME}"]}
 
 
+@pytest.mark.parametrize("shown", [
+    "lowerdir=/m/pci-0000\\07200\\0721f.2\\054x/l:/m/pci-0000\\07200\\0721f.2\\054x/k,upperdir=/run/a:b/u,workdir=/run/a:b/w",
+    "lowerdir=/m/pci-0000\\134:00\\134:1f.2\\134\\054x/l,upperdir=/run/a\\134:b/u,workdir=/run/a\\134:b/w",
+    "lowerdir+=/m/pci-0000:00:1f.2\\054x/l,datadir+=/m/pci-0000:00:1f.2\\054x/d",
+])
+def test_layers_are_told_apart_where_their_names_have_what_separates_them(with_mounts, shown):
+    """From Linux 6.5 on, and before, when what was escaped at the mount was shown so (source: fs/overlayfs/params.c ovl_show_options())."""
+    root = f"25 1 0:30 / / rw - overlay overlay rw,{shown}"
+    host = with_mounts(root, mount("0:31", "/run", "tmpfs", "tmpfs"), mount("259:1", "/m/pci-0000:00:1f.2,x", "/dev/nvme0n1p1"))
+    assert guarded(host) == {NVME: [f"/m/pci-0000:00:1f.2,x is on nvme0n1p1 on {NVME}"]}
+
+
 def test_a_containers_layers_are_where_their_directories_are(with_mounts):
     overlay = "99 1 0:77 / /var/lib/c/merged rw - overlay overlay rw,lowerdir=l/A:l/B,upperdir=/var/lib/c/diff"
     assert guarded(with_mounts(ON_VDA, overlay)) == {ROOT_DISK: [f"/ is on vda1 on {ROOT_DISK}"]}
@@ -295,6 +307,14 @@ def test_a_file_system_that_no_mount_shows_is_known_by_what_the_kernel_has_open(
 
 def test_a_file_system_that_is_mounted_over_those_of_sysfs_has_names_of_anybodys(with_mounts):
     assert NVME not in guarded(with_mounts(ON_VDA, mount("0:31", "/sys/fs/bpf", "bpf", "bpf"), files={"sys/fs/bpf/nvme0n1/x": ""}))
+
+
+@pytest.mark.parametrize("kind", ["ecryptfs", "shiftfs"])
+def test_a_file_system_over_a_directory_is_where_that_is_also_where_it_hides_it(with_mounts, kind):
+    """Containers' engines mount shiftfs twice over what it is of."""
+    over = mount("0:31", "/srv", "/srv", kind), mount("0:32", "/srv", "/srv", kind)
+    assert guarded(with_mounts(ON_VDA, *over)) == {ROOT_DISK: [f"/ is on vda1 on {ROOT_DISK}"]}
+    assert set(guarded(with_mounts(ON_VDA, mount("259:1", "/srv", "/dev/nvme0n1p1"), *over))) == {ROOT_DISK, NVME}
 
 
 DISK_MAP = """Address Layout   :  4096B Block address (# of Segments)

@@ -32,6 +32,7 @@ _LARGE = re.compile(r"\|-- (\d+)\.[\d.]+\n(?: +/\d.*\n)*? +/[0-4] \S+ UNICAST")
 _LEAF = re.compile(r"\|-- ([\d.]+)\n((?: +/\d.*(?:\n|\Z))+)")
 _SENDING = re.compile(r"/(\d+) \S+ (?!(?:LOCAL|BROADCAST|MULTICAST|ANYCAST|BLACKHOLE|UNREACHABLE|PROHIBIT|THROW)\b)")
 _HEX = frozenset("0123456789abcdefABCDEF")
+_OF_ADDRESS, _LONE_COLON = _HEX | frozenset(":."), re.compile(r"^:(?!:)|(?<!:):$|:::")
 # The longest network whose route counts as a default one, as in _LARGE.
 _LARGEST = 4
 
@@ -325,6 +326,8 @@ def is_loopback(address: bytes) -> bool:
 def parse_address(text: str) -> Optional[bytes]:
     """An address as people write it; None for what is none, such as a host's name."""
     text = text.strip("[]").partition("%")[0]
+    if not _OF_ADDRESS.issuperset(text) or _LONE_COLON.search(text):
+        return None  # int() reads more than digits
     try:
         if ":" not in text:
             address = bytes(int(part) for part in text.split("."))

@@ -48,6 +48,7 @@ def test_an_address_is_written_as_the_standard_library_writes_it(address):
 
 @pytest.mark.parametrize("text", [
     "", "nas", "10.0.0", "10.0.0.256", "1.2.3.4.5", "::g", "1::2::3", ":", "1:2", "1.2.3.-4", "::1.2.3", "::ffff:10.0.0.999", "10.0.0.1:80", "1.2.3.4::",
+    ":3260::", "::1:", ":1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8:", ":::", "1:::2", "0x1::", "1_0::", "+1::", "1.+2.3.4", "\u0661.2.3.4", " 1.2.3.4", "1 ::",
 ])
 def test_what_is_no_address_is_none(text):
     assert parse_address(text) is None

@@ -38,8 +38,8 @@ def has_interface_elsewhere(fs: Sysfs, directory: str) -> bool:
     """Whether something below a function with a directory of sysfs has an interface in another network namespace than this /sys is of.
 
     Then a directory of interfaces is there and shows none: it is removed with its last one, and the kernel shows those of one
-    namespace (source: drivers/base/core.c cleanup_glue_dir(); net/core/net-sysfs.c net_class). Functions below count by themselves.
-    One that cannot be read may be such.
+    namespace (source: drivers/base/core.c cleanup_glue_dir(); net/core/net-sysfs.c net_class). Of a card with several, it shows fewer than
+    it counts. Functions below count by themselves. One that cannot be read may be such.
     """
     todo = [directory]
     while todo:
@@ -49,7 +49,7 @@ def has_interface_elsewhere(fs: Sysfs, directory: str) -> bool:
             return True
         for name in names:
             below = f"{path}/{name}"
-            if name == _NET and not fs.names(below):
+            if name == _NET and (not fs.names(below) or (fs.count_directories(below) or 0) > len(fs.directories(below))):
                 return True
             if name != _NET and not ADDRESS.match(name):
                 todo.append(below)

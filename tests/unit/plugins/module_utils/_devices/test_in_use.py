@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import pytest
 
@@ -56,6 +57,13 @@ def test_an_interface_of_another_network_namespace_that_goes_is_a_named_warning(
     for check in (True, False):
         assert [one for one in busy.take(CARD, check=check)["warnings"] if said in one and CARD in one]
     assert busy.driver(CARD) == "vfio-pci"
+
+
+def test_one_of_two_interfaces_that_is_in_another_network_namespace_is_named(busy, monkeypatch):
+    directory = str(busy.tree.directory(NIC) / "net")
+    monkeypatch.setattr(busy.kernel, "count_directories", lambda path: 2 if os.path.realpath(path) == directory else None, raising=False)
+    said = "another network namespace, which has an interface of it, loses that, as if it were unplugged"
+    assert [one for one in busy.take(NIC, check=True)["warnings"] if said in one and NIC in one]
 
 
 def test_a_raw_disk_in_a_containers_namespace_is_found_by_its_number(busy):

@@ -168,3 +168,11 @@ def test_a_pause_takes_its_time(fs):
     start = time.monotonic()
     fs.pause(0.01)
     assert time.monotonic() - start >= 0.01
+
+
+def test_the_running_kernel_counts_the_directories_of_one_of_sysfs():
+    """Those that it shows, and those of other network namespaces, where there are any (source: fs/kernfs/inode.c kernfs_refresh_inode())."""
+    for path in ("/sys/devices", "/sys/class", "/sys/devices/virtual/net"):
+        if os.path.isdir(path):
+            assert Sysfs().count_directories(path) >= len(Sysfs().directories(path))
+    assert Sysfs().count_directories("/sys/nowhere") is None

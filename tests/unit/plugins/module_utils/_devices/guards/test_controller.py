@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import read_tables
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, PAIR, PAIR2, PF, TWIN, UPLINK, VIRTIO
-from ansible_collections.vfio.host.tests.unit.fake.model import Module, alias
+from ansible_collections.vfio.host.tests.unit.fake.model import Module, Net, alias
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 # 10.0.9.0/24 on enp2s0, 10.0.8.0/24 on enp3s0; 2001:db8:9::5/64 on enp6s0.
@@ -239,6 +239,15 @@ def test_an_interface_that_is_elsewhere_leaves_an_empty_directory_whatever_it_is
     host = make_host(with_driver(route, "0c0330"))
     (host.tree.directory(hosts.EDU) / place).mkdir(parents=True)
     assert (hosts.EDU in guarded(host)) == is_needed
+
+
+@pytest.mark.parametrize("route, count, is_needed", [
+    (DEFAULT.format("mgmt0"), 2, True), (DEFAULT.format("mgmt0"), 1, False), (DEFAULT.format("mgmt0"), None, False), (DEFAULT.format("ens3"), 2, False),
+])
+def test_one_of_a_cards_two_interfaces_may_be_elsewhere_and_the_directory_counts_both(make_host, monkeypatch, route, count, is_needed):
+    host = make_host(hosts.changed(hosts.x86(routes=(route,)), NIC, net=(Net("enp2s0", "52:54:00:00:03:02", is_up=False),)))
+    monkeypatch.setattr(host.kernel, "count_directories", lambda path: count if path.endswith(f"/{NIC}/net") else None, raising=False)
+    assert (NIC in guarded(host)) == is_needed
 
 
 def test_a_function_with_a_driver_and_no_interface_anywhere_carries_nothing(make_host):

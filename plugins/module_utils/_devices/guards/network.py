@@ -88,7 +88,7 @@ class Network:
         text = self._fs.read_file(self._fs.proc + name)
         if self._fs.refusal(self._fs.proc + name) is not None:
             raise ValueError(f"{name} cannot be read")
-        return (text or b"").decode("utf-8", "replace")
+        return (text or b"").decode("utf-8", "surrogateescape")
 
     def loads(self) -> Iterator[tuple[str | Untold, str]]:
         """(interface or Untold, what it carries), of all that the host must not lose."""

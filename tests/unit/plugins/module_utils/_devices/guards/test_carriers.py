@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, TWIN, UPLINK, VIRTIO
-from ansible_collections.vfio.host.tests.unit.fake.model import Stacked
+from ansible_collections.vfio.host.tests.unit.fake.model import Net, Stacked
 from ansible_collections.vfio.host.tests.unit.plugins.module_utils._devices.guards.test_network import EVERY_NIC, FAR, LEAF, connected, guarded, route4, tcp
 
 VXLAN, VETH = "sys/devices/virtual/net/port0/uevent", "sys/devices/virtual/net/port0/iflink"
@@ -112,3 +114,10 @@ def test_a_server_that_another_table_reaches_guards_what_that_and_the_main_one_t
     host = make_host(hosts.x86(mounts=(mount,), cmdline="quiet", files={"proc/net/fib_trie": trie}))
     devices = with_table(host, monkeypatch, (bytes((8, 8, 8, 0)), 24, ["enp3s0"])).survey().devices
     assert sorted(address for address, one in devices.items() if not one.is_bridge and any(g["kind"] == "storage" for g in one.guards)) == [UPLINK, TWIN]
+
+
+def test_an_interface_whose_name_is_no_utf8_is_the_one_that_sysfs_has(make_host):
+    name = os.fsdecode(b"en\xe9")
+    host = make_host(hosts.changed(hosts.x86(routes=()), NIC, net=(Net(name, "52:54:00:00:03:02"),)))
+    host.tree.put(host.tree.root / "proc/net/route", b"Iface\n" + route4("@").encode().replace(b"@", b"en\xe9") + b"\n")
+    assert sorted(guarded(host)) == [NIC]

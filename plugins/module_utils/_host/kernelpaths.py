@@ -19,7 +19,7 @@ class KernelPaths:
         self.root = root.rstrip("/")
         self.pci = self.root + "/sys/bus/pci"
         self.pci_devices = self.pci + "/devices"
-        self.classes, self.cxl = self.root + "/sys/class", self.root + "/sys/bus/cxl/devices"
+        self.classes, self.buses, self.cxl = self.root + "/sys/class", self.root + "/sys/bus", self.root + "/sys/bus/cxl/devices"
         self.pci_drivers = self.pci + "/drivers"
         self.net = self.root + "/sys/class/net"
         self.block = self.root + "/sys/class/block"

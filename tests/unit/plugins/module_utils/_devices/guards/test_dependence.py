@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake import hosts
@@ -91,6 +93,34 @@ def test_where_a_region_does_not_say_whose_memory_it_has_every_card_with_memory_
 @pytest.mark.parametrize("attributes", [{"commit": None}, {"commit": "1", "mode": None}])
 def test_a_region_of_another_kernel_counts(make_host, attributes):
     assert REASON in guards(make_host(region(**attributes)), EDU)
+
+
+# Memory that drivers bring (source: drivers/virtio/virtio_mem.c, drivers/dax/kmem.c).
+
+VIRTIO_MEM = "sys/bus/virtio/devices/virtio9", f"sys/devices/pci0000:00/{EDU}/virtio9"
+IOMEM = "00001000-3fffffff : System RAM\n  01000000-01ffffff : Kernel code\n"
+
+
+@pytest.mark.parametrize("iomem, link, expected", [
+    ("140000000-33fffffff : virtio9\n  140000000-147ffffff : System RAM (virtio_mem)\n", VIRTIO_MEM, [("storage", "memory of this host is on virtio9")]),
+    ("00000000-00000000 : virtio9\n  00000000-00000000 : System RAM\n", VIRTIO_MEM, [("storage", "memory of this host is on virtio9")]),
+    ("140000000-33fffffff : virtio9\n", VIRTIO_MEM, []), ("140000000-33fffffff : System RAM\n", VIRTIO_MEM, []),
+    ("140000000-33fffffff : Persistent Memory\n  140000000-33fffffff : dax0.0\n    140000000-33fffffff : System RAM (kmem)\n",
+     ("sys/bus/dax/devices/dax0.0", f"sys/devices/pci0000:00/{EDU}/virtio9/ndbus0/region0/dax0.0"), [("storage", "memory of this host is on dax0.0")]),
+    ("140000000-33fffffff : dax0.0\n  140000000-33fffffff : System RAM (kmem)\n", ("sys/bus/dax/devices/dax0.0", "sys/devices/platform/hmem.0/dax0.0"), []),
+    (f"140000000-33fffffff : {EDU}\n  140000000-33fffffff : System RAM (neverheardof)\n", VIRTIO_MEM,
+     [("storage", f"memory of this host is on {EDU}")]),
+])
+def test_a_function_that_has_brought_memory_of_the_hosts_is_needed(make_host, iomem, link, expected):
+    assert guards(make_host(hosts.x86(iomem=IOMEM + iomem, links=dict([link]))), EDU) == expected
+
+
+def test_where_it_cannot_be_read_whose_memory_is_in_use_each_that_may_have_some_counts(make_host, monkeypatch):
+    device, driver = VIRTIO_MEM[1], "sys/bus/virtio/drivers/virtio_mem/virtio9"
+    host = make_host(hosts.x86(links=dict([VIRTIO_MEM, (driver, device)])))
+    assert guards(host, EDU) == []
+    monkeypatch.setattr(host.kernel, "refusal", lambda path: errno.EIO if path.endswith("/iomem") else None, raising=False)
+    assert ("storage", "memory of this host is on virtio9") in guards(host, EDU)
 
 
 # What the firmware names (source: drivers/firmware/iscsi_ibft.c, drivers/firmware/edd.c).

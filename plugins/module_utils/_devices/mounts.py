@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed
 
 if TYPE_CHECKING:
-    from typing import Collection, Iterable
+    from typing import Collection, Iterable, Iterator
 
 
 # Where the files of a boot are, also in an fstab that mounts them on demand only.
@@ -38,7 +38,8 @@ _SERVERS = frozenset(("addr", "ip", "mon_addr", "mountaddr"))
 # An address of another host in an argument: not of a network mask, of none, nor of the loopback.
 _ADDRESSES = re.compile(r"(?<![\w.-])(?!0\.|127\.|2[2-5]\d\.)(\d{1,3}(?:\.\d{1,3}){3})(?![\w.-])|\[([0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%[^\]]*)?)\]")
 _OWN_NETWORK = frozenset(("ip", "nameserver", "netconsole", "rd.route", "systemd.hostname"))
-_MEDIA, _HARD_DRIVE, _GUID = 4, 1, 2  # UEFI specification, 10.3.5: the device path's type, sub-type, and signature type
+# UEFI specification, 10.3.4 and 10.3.5: types and sub-types of a device path's nodes (MAC, IPv4, IPv6, URI, Wi-Fi), and types of signatures.
+_MESSAGING, _NETWORK, _MEDIA, _HARD_DRIVE, _MBR, _GUID = 3, (0x0B, 0x0C, 0x0D, 0x18, 0x1C), 4, 1, 1, 2
 
 
 @dataclass(frozen=True)
@@ -265,22 +266,35 @@ def parse_kdump(text: str) -> list[tuple[str, str]]:
 
 
 def booted_partition(load_option: bytes) -> str | None:
-    """The partition's UUID in an EFI boot entry; None where it names none (UEFI specification, 3.1.3: EFI_LOAD_OPTION)."""
+    """The partition's UUID in an EFI boot entry, as udev has it (PARTUUID); None where it names none."""
+    for kind, sort, node in _nodes(load_option):
+        if (kind, sort) == (_MEDIA, _HARD_DRIVE) and len(node) == 42:
+            one = node[24:40]
+            if node[41] == _GUID:
+                parts = (one[3::-1], one[5:3:-1], one[7:5:-1], one[8:10], one[10:])
+                return "-".join(part.hex() for part in parts)
+            if node[41] == _MBR:
+                return f"{one[3::-1].hex()}-{int.from_bytes(node[4:8], 'little'):02x}"
+    return None
+
+
+def is_of_network(load_option: bytes) -> bool:
+    """Whether an EFI boot entry boots over a network, which may have nothing to boot: the firmware goes on to the next entry then."""
+    return any(kind == _MESSAGING and sort in _NETWORK for kind, sort, dummy in _nodes(load_option))
+
+
+def _nodes(load_option: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(type, sub-type, the whole) of each node of the device path in an EFI boot entry (UEFI specification, 3.1.3: EFI_LOAD_OPTION)."""
     at = 6
     while load_option[at:at + 2] not in (b"\0\0", b""):
         at += 2
     at += 2
     while at + 4 <= len(load_option):
-        kind, size = load_option[at], int.from_bytes(load_option[at + 2:at + 4], "little")
-        node = load_option[at:at + size]
-        if (kind, node[1:2]) == (_MEDIA, bytes([_HARD_DRIVE])) and len(node) == 42 and node[41] == _GUID:
-            one = node[24:40]
-            parts = (one[3::-1], one[5:3:-1], one[7:5:-1], one[8:10], one[10:])
-            return "-".join(part.hex() for part in parts)
+        size = int.from_bytes(load_option[at + 2:at + 4], "little")
+        yield load_option[at], load_option[at + 1], load_option[at:at + size]
         if size < 4:
-            return None
+            return
         at += size
-    return None
 
 
 __all__ = (
@@ -293,6 +307,7 @@ __all__ = (
     "boot_servers",
     "booted_partition",
     "devices_in",
+    "is_of_network",
     "layers",
     "nodes_named",
     "option",

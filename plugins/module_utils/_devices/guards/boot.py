@@ -126,7 +126,8 @@ class NextBoot:
                 entry = (fs.read_bytes(paths[-1]) or b"")[4:]
                 if entry and (is_chosen or int.from_bytes(entry[:4], "little") & _ACTIVE):
                     found.append((mounts.booted_partition(entry) or "", which))
-                    break  # the firmware takes the first one that is there and active
+                    if not mounts.is_of_network(entry):
+                        break  # the firmware takes the first one that is there and active
         for path in paths:
             yield from self._blocks.unread(path)
         known: set[str] = set()

@@ -224,6 +224,10 @@ PARTITION = "01234567-89ab-cdef-0123-456789abcdef"
 HARD_DRIVE = b"\x04\x01\x2a\x00" + (1).to_bytes(4, "little") + bytes(16) + bytes.fromhex("67452301ab89efcd0123456789abcdef") + b"\x02\x02"
 
 
+MBR = b"\x04\x01\x2a\x00" + (2).to_bytes(4, "little") + bytes(16) + bytes.fromhex("78563412") + bytes(12) + b"\x01\x01"
+PXE = b"\x02\x01\x0c\0" + bytes(8) + b"\x03\x0b\x25\0" + bytes(33) + b"\x03\x0c\x1b\0" + bytes(23)
+
+
 def entry(active=True, path=HARD_DRIVE):
     """A boot entry with the attributes of its variable (source: UEFI specification, 3.1.3 EFI_LOAD_OPTION)."""
     return b"\x07\0\0\0" + bytes([active, 0, 0, 0]) + (len(path) + 4).to_bytes(2, "little") + "Linux\0".encode("utf-16-le") + path + b"\x7f\xff\x04\0"
@@ -244,6 +248,7 @@ NEXT = [f"the EFI partition of the next boot is on nvme0n1p1 on {NVME}"]
 @pytest.mark.parametrize("variables", [
     boot(order=(5, 0x10), _0005=entry()), boot(order=(6, 5, 0x10), _0005=entry(), _0006=entry(active=False)),
     boot(order=(6, 5), _0005=entry()), boot(order=(0x10, 1), following=(5,), _0005=entry(), _0010=entry(path=b"")),
+    boot(order=(0x10, 6, 5, 7), _0005=entry(), _0006=entry(path=b"\x03\x18\x05\0h"), _0010=entry(path=PXE), _0007=entry(path=MBR)),
 ])
 def test_the_partition_that_the_firmware_boots_from_next_is_needed(needed, variables):
     assert needed(variables, BY_PARTUUID) == NEXT
@@ -255,6 +260,11 @@ def test_the_partition_that_the_firmware_boots_from_next_is_needed(needed, varia
 ])
 def test_partitions_of_further_boot_entries_are_free(needed, variables):
     assert needed(variables, BY_PARTUUID) is None
+
+
+def test_a_partition_of_an_old_table_is_known_by_its_disks_signature_and_its_number(needed):
+    """As udev calls it (source: util-linux libblkid/src/partitions/dos.c)."""
+    assert needed(boot(order=(5,), _0005=entry(path=MBR)), {"dev/disk/by-partuuid/12345678-02": "dev/nvme0n1p1"}) == NEXT
 
 
 # The kernel's command line (source: lib/cmdline.c next_arg(); Documentation/admin-guide/device-mapper/dm-init.rst).

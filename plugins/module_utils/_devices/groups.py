@@ -133,6 +133,30 @@ def group_refusals(survey: Survey, targets: dict[str, Target], *, leaving: Colle
     return found
 
 
+def groups_lost(survey: Survey, targets: dict[str, Target], *, leaving: Collection[str]) -> list[str]:
+    """Warnings of groups that user space has, and that it loses since a member gets a driver of the host, while others stay on VFIO that
+    nothing in this run is about, such as another policy's.
+    """
+    going = {one for one in leaving if one in survey.devices} | {one for one, target in targets.items() if not target.is_vfio}
+    found: list[str] = []
+    for group in sorted({survey.devices[one].iommu_group or "" for one in going}):
+        own = [member for member in survey.groups.get(group, ()) if _carrier(survey, survey.devices[member]) is None]
+        kept = [one for one in own if one not in going and one not in targets and survey.is_vfio(survey.devices[one].driver)]
+        lost = [one for one in own if one in going and _blocks(survey, targets, leaving, one)]
+        if kept and lost and not any(_blocks_now(survey, member) for member in own):
+            found.append(
+                f"{enumeration([called(survey.devices[one]) for one in kept])}: no client can open what stays on VFIO of IOMMU group "
+                f"{group}, since {enumeration(lost)} of the same group goes to the host: give all of it back, or keep all of it"
+            )
+    return found
+
+
+def _blocks_now(survey: Survey, member: str) -> bool:
+    """Whether a group's member keeps it from user space as it is."""
+    device = survey.devices[member]
+    return blocks_group(device, driver=device.driver, is_vfio=survey.is_vfio(device.driver))
+
+
 def _blocks(survey: Survey, targets: dict[str, Target], leaving: Collection[str], member: str) -> bool:
     """Whether a group's member keeps the group from user space after the run."""
     driver, is_vfio = _later(survey, targets, leaving, member)
@@ -186,4 +210,4 @@ def _later(survey: Survey, targets: dict[str, Target], leaving: Collection[str],
     return device.driver, survey.is_vfio(device.driver)
 
 
-__all__ = ("carried", "enumeration", "group_refusals", "members_to_take", "named_other", "of_chipset", "unbindable")
+__all__ = ("carried", "enumeration", "group_refusals", "groups_lost", "members_to_take", "named_other", "of_chipset", "unbindable")

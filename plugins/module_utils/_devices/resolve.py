@@ -20,6 +20,7 @@ from ansible_collections.vfio.host.plugins.module_utils._devices.drivers import 
 from ansible_collections.vfio.host.plugins.module_utils._devices.groups import (
     carried,
     group_refusals,
+    groups_lost,
     members_to_take,
     of_chipset,
     unbindable,
@@ -161,7 +162,9 @@ def resolve(
     warnings += stay
     problems += conflicts
     problems += unbindable(survey, targets) + carried(survey, targets)
-    problems += group_refusals(survey, targets, leaving={record.address for dummy, record in gone})
+    going = {record.address for dummy, record in gone}
+    problems += group_refusals(survey, targets, leaving=going)
+    warnings += groups_lost(survey, targets, leaving=going)
     absent = waiting(survey.devices, declared, policies=policies, targets=targets, moved=memory.moved, from_undeclared=undeclared in MOVES)
     unresolved.update(of_standing)
     unresolved.update(

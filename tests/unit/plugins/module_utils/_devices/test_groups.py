@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
 from ansible_collections.vfio.host.tests.unit.fake import hosts
-from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, PF, TWIN, VF
+from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME, PAIR, PAIR2, PF, TWIN, VF
 from ansible_collections.vfio.host.tests.unit.fake.model import Disk, Function, Module, Nvme, alias
 
 VMD, BEHIND, DISK = "0000:00:0e.0", "10000:e0:06.0", "10000:e1:00.0"
@@ -311,3 +311,25 @@ def test_a_serial_number_that_nobody_knows_for_sleep_is_said_to_be_unknown(make_
 def test_what_is_there_and_has_no_modalias_is_said_to_have_none(host):
     (host.tree.directory(NIC) / "modalias").unlink()
     assert [one for one in host.survey().warnings if one.startswith(f"{NIC} has no modalias in sysfs")]
+
+
+LOST = "no client can open what stays on VFIO of IOMMU group 9, since 0000:05:02.0 of the same group goes to the host"
+
+
+@pytest.mark.parametrize("request_of_b", [None, [entry(PAIR2, driver="native")], [entry(PAIR2, driver="e1000")]])
+def test_a_group_that_another_policys_device_loses_is_named(make_host, request_of_b):
+    host = make_host(hosts.x86())
+    host.run({"a": [entry(PAIR)], "b": [entry(PAIR2)]})
+    for check in (True, False):
+        result = host.run({"b": request_of_b}, check=check, present=request_of_b is not None)
+        assert [one for one in result["warnings"] if LOST in one and PAIR in one]
+    assert (host.driver(PAIR), host.driver(PAIR2)) == ("vfio-pci", "e1000")
+    assert not [one for one in host.run({"a": [entry(PAIR, iommu_group="ignore")]}, present=True)["warnings"] if LOST in one]
+
+
+def test_a_group_that_goes_back_as_a_whole_or_is_with_the_host_already_is_no_loss(make_host):
+    host = make_host(hosts.x86())
+    host.run({"a": [entry(PAIR)], "b": [entry(PAIR2)]})
+    assert LOST not in str(host.run({"a": None, "b": None}, present=False)["warnings"])
+    host.run({"a": [entry(PAIR, iommu_group="ignore")]})
+    assert LOST not in str(host.run({"b": [entry(PAIR2, driver="native")]})["warnings"])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Callable, Collection, Iterator, List, Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.network import USB_OVER_IP, VIRTUAL, Network
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import parse_address, parse_server
+from ansible_collections.vfio.host.plugins.module_utils._devices.guards.servers import servers_of_rbd
 from ansible_collections.vfio.host.plugins.module_utils._devices.nvme import NVME_SUBSYSTEM, subsystem_controllers
 from ansible_collections.vfio.host.plugins.module_utils._devices.pci import addresses_in
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_name
@@ -29,7 +30,7 @@ _FABRICS_CONTROLLER = re.compile(r".*/nvme-fabrics/[^/]+/[^/]+(?=/)")
 _ISCSI_SESSION = re.compile(r"/(host\d+)/session(\d+)/")
 _INTERFACE = re.compile(r"/net/([^/]+)/")  # Fibre Channel over Ethernet hangs its hosts below the interface
 # Of memory (source: drivers/block/{brd,zram,null_blk}); and of Ceph.
-_OF_MEMORY, _OF_CEPH = re.compile(r"(ram|zram|nullb)\d"), re.compile(r"rbd\d")
+_OF_MEMORY, _OF_CEPH = re.compile(r"(ram|zram|nullb)\d"), re.compile(r"rbd(\d+)")
 _REPLICATED, _ZVOL = re.compile(r"drbd\d"), re.compile(r"zd\d")
 # The roots below /sys/devices of what is on no PCI bus: channels of s390, ACPI, device trees, virtual buses of POWER and Xen, virtio
 # of a command line, and scsi_debug's memory. On the platform bus, hosts of iSCSI are no hardware; and what CXL brings is a PCI function's.
@@ -151,7 +152,9 @@ class Blocks:
             yield from self._session(session.group(1), session.group(2), text)
         elif interface:
             yield from self._over(interface.group(1), text)
-        elif _OF_CEPH.match(name) or USB_OVER_IP in target:
+        elif _OF_CEPH.match(name):
+            yield from self.remote(servers_of_rbd(fs, _OF_CEPH.findall(name)[0]), text)
+        elif USB_OVER_IP in target:
             yield from self.remote([], text)
         elif VIRTUAL in target:
             yield from self._virtual(name, target, text, seen + (name,))

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Iterator, NamedTuple, Optional
+from typing import TYPE_CHECKING, Iterable, Iterator, NamedTuple, Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import is_loopback, parse_server, parts_of_server, show_address
 
@@ -60,14 +60,28 @@ def _all(fs: Sysfs, kinds: Collection[str]) -> Iterator[Server]:
                     yield Server(f"a connection of the kernel's for NFS to {show_address(told)} is", told, own)
         if any(fs.refusal(path) is not None for path in paths):
             yield Server("a connection of the kernel's for NFS, which cannot be read, is", None)
-    # Block devices of Ceph count for every interface as it is.
     for client in fs.names(fs.ceph_clients) if _OF_CEPH in kinds else ():
-        for name in _MAPS:
-            text = (fs.read_file(f"{fs.ceph_clients}/{client}/{name}") or b"").decode("ascii", "replace")
-            for entity, address in _ENTITY.findall(text):
-                told = _address(address)
-                if told is not None:
-                    yield Server(f"{entity} of Ceph, at {show_address(told)}, is reached", told)
+        for entity, address in _of_maps(fs, client, _MAPS):
+            yield Server(f"{entity} of Ceph, at {show_address(address)}, is reached", address)
+
+
+def _of_maps(fs: Sysfs, client: str, maps: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """(entity, address) of each server in some maps of one client of Ceph."""
+    for name in maps:
+        text = (fs.read_file(f"{fs.ceph_clients}/{client}/{name}") or b"").decode("ascii", "replace")
+        for entity, address in _ENTITY.findall(text):
+            told = _address(address)
+            if told is not None:
+                yield entity, told
+
+
+def servers_of_rbd(fs: Sysfs, number: str) -> list[bytes]:
+    """The addresses of all servers of a block device of Ceph, its monitors and all OSDs, by its number; none where they cannot be told
+    (source: drivers/block/rbd.c rbd_client_id_show(), net/ceph/debugfs.c ceph_debugfs_client_init()).
+    """
+    cluster, client = (fs.read(f"{fs.buses}/rbd/devices/{number}/{name}") for name in ("cluster_fsid", "client_id"))
+    found = [[address for dummy, address in _of_maps(fs, f"{cluster}.{client}", (name,))] for name in ("monmap", "osdmap")]
+    return list(dict.fromkeys(found[0] + found[1])) if all(found) else []
 
 
 def _address(text: str | None) -> bytes | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake import hosts
-from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, ROOT_DISK, TWIN, VIRTIO
+from ansible_collections.vfio.host.tests.unit.fake.hosts import NIC, PAIR, PAIR2, PF, ROOT_DISK, TWIN, UPLINK, VIRTIO
 
 ON_VDA = "25 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw"
 # 10.0.9.0/24 on enp2s0, 10.0.8.0/24 on enp3s0, 10.0.6.0/24 on enp6s0.
@@ -19,6 +19,7 @@ LANS = (hosts.DEFAULT_ROUTE,) + tuple(
 NFS = "30 25 0:50 / /home rw - nfs4 nas:/x rw,vers=4.2,addr=10.0.9.7"
 CEPH = "30 25 0:50 / /x rw - ceph 10.0.9.7:6789:/ rw,name=a"
 SWITCH = "sys/kernel/sunrpc/xprt-switches/switch-0"
+EVERY_INTERFACE = {UPLINK, NIC, TWIN, VIRTIO, PF, PAIR, PAIR2}
 CLIENT = "sys/kernel/debug/ceph/1-2-3.client4711"
 
 
@@ -90,3 +91,26 @@ def test_maps_of_ceph_without_a_mount_guard_none(make_host):
 @pytest.mark.parametrize("text", [b"\xff\xfe\tosd1\t(9999999999)x:y\n", b"osd1\t:1\n", b"osd1\t(1)[fe80::1%\xe9]:7\n", b""])
 def test_a_map_that_is_none_ends_nothing(make_host, text):
     assert NIC in guarded(make_host, CEPH, {f"{CLIENT}/osdmap": text})
+
+
+MONITORS = "epoch 1\n\tmon0\t(2)10.0.9.7:3300\n"
+RBD = {"sys/bus/rbd/devices/12/cluster_fsid": "1-2-3\n", "sys/bus/rbd/devices/12/client_id": "client4711\n"}
+
+
+@pytest.mark.parametrize("name", ["rbd12", "rbd12p1"])
+@pytest.mark.parametrize("files, expected", [
+    ({**RBD, f"{CLIENT}/monmap": MONITORS, f"{CLIENT}/osdmap": OSDS.format("(1)")}, {NIC, TWIN}),
+    ({**RBD, f"{CLIENT}/monmap": MONITORS, f"{CLIENT}/osdmap": "epoch 0\n"}, EVERY_INTERFACE), (RBD, EVERY_INTERFACE),
+    ({**RBD, f"{CLIENT}/osdmap": OSDS.format("(1)")}, EVERY_INTERFACE),
+    ({f"{CLIENT}/monmap": MONITORS, f"{CLIENT}/osdmap": OSDS.format("(1)")}, EVERY_INTERFACE),
+    ({**RBD, "sys/kernel/debug/ceph/1-2-3.client9/monmap": MONITORS, "sys/kernel/debug/ceph/1-2-3.client9/osdmap": OSDS.format("(1)")}, EVERY_INTERFACE),
+])
+def test_a_block_device_of_ceph_guards_the_cards_that_reach_its_servers(make_host, name, files, expected):
+    """Every interface that is up where the kernel does not tell them."""
+    target = "sys/devices/rbd/12/block/rbd12" + ("" if name == "rbd12" else f"/{name}")
+    devices = make_host(hosts.x86(
+        mounts=(ON_VDA, f"30 25 252:0 / /x rw - ext4 /dev/{name} rw"), routes=LANS, files=files,
+        links={f"sys/class/block/{name}": target, "sys/dev/block/252:0": target},
+    )).survey().devices
+    found = {address for address, device in devices.items() if not device.is_bridge and any(one["kind"] == "storage" for one in device.guards)}
+    assert found - {ROOT_DISK} == expected

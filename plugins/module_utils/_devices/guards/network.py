@@ -114,9 +114,10 @@ class Network:
         known: set[tuple[bytes, object]] = set()
         for local, peer in ends:
             # A host may have many thousands, of which most have the same way.
-            if (local, self.tables.network_of(peer)) in known:
+            way = local, self.tables.network_of(peer)
+            if way in known:
                 continue
-            known.add((local, self.tables.network_of(peer)))
+            known.add(way)
             names = self._with_hops(self.tables.of_connection(local, peer), peer)
             for name in sorted(names, key=str) or [Untold()]:
                 if is_told or (local, name) not in known:

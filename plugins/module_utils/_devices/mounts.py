@@ -33,6 +33,7 @@ _ARGUMENT = re.compile(r'(?:[^ \t\n\v\f\r"]|"[^"]*"?)+')
 _DUMP = re.compile(r"(?:NFS|SSH|KDUMP_SAVEDIR)=(.+)")
 _CREATED, _NUMBER = "dm-mod.create", re.compile(r"\d+:\d+\Z")
 _BETWEEN_LAYERS = re.compile(r"(?<!\\134):")
+_WEIGHT = re.compile(r"\(\d+\)")  # of one of several servers in a map of autofs
 _DELETED = "\\040(deleted)"
 _SERVERS = frozenset(("addr", "ip", "mon_addr", "mountaddr"))
 # An address of another host in an argument: not of a network mask, of none, nor of the loopback.
@@ -265,6 +266,23 @@ def parse_kdump(text: str) -> list[tuple[str, str]]:
     return [(what, kind) for what, kind in found if not what.startswith("/") or what.startswith("/dev/")]
 
 
+def parse_map(text: str) -> list[tuple[str, str]]:
+    """(what, kind) of the devices and servers in a map of autofs, 'KEY [-OPTIONS] LOCATION...'; the kind of a server is that of NFS (source:
+    autofs(5)). A program that prints a map says nothing.
+    """
+    found: list[tuple[str, str]] = []
+    for words in (_FIELDS.split(trimmed(line)) for line in text.replace("\\\n", " ").split("\n") if not text.startswith("#!")):
+        for word in (_WEIGHT.sub("", one) for one in words[1:]) if words[0][:1] not in ("#", "+", "") else ():
+            if word.startswith("-"):
+                options = word[1:].split(",")
+                found += [(what, "") for what in _of_options(options)] + [(what, "nfs") for what in _servers_of_options(options)]
+            elif word.startswith(":/dev/"):
+                found.append((word[1:], ""))
+            elif ":" in word:
+                found.append((word.lstrip(":"), "nfs"))
+    return found
+
+
 def booted_partition(load_option: bytes) -> str | None:
     """The partition's UUID in an EFI boot entry, as udev has it (PARTUUID); None where it names none."""
     for kind, sort, node in _nodes(load_option):
@@ -313,6 +331,7 @@ __all__ = (
     "option",
     "parse_fstab",
     "parse_kdump",
+    "parse_map",
     "parse_mapped",
     "parse_mountinfo",
     "parse_swaps",

@@ -24,17 +24,19 @@ if TYPE_CHECKING:
 
 # Global variables, and systemd's: the partition that its boot loader or stub came from.
 _EFI, _LOADER = "8be4df61-93ca-11d2-aa0d-00e098032b8c", "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+_AUTOFS = "autofs"  # its source is the map, of a program's or of systemd's no file (source: automount(8))
 _ACTIVE = 0x1  # LOAD_OPTION_ACTIVE: UEFI specification, 3.1.3
 
 
 class NextBoot:
-    """What one host's next boot needs. ``blocks``: its Blocks; ``mounted``: the sources of its mounts, which tell more."""
+    """What one host's next boot needs. ``blocks``: its Blocks; ``mounted``: its mounts, of which sources tell more."""
 
-    def __init__(self, fs: Sysfs, blocks: Blocks, mounted: Collection[str]) -> None:
+    def __init__(self, fs: Sysfs, blocks: Blocks, mounted: Collection[mounts.Mount]) -> None:
         self._fs = fs
         self._blocks = blocks
         self._names = Names(fs, blocks)
-        self._mounted = mounted
+        self._mounted = {mount.source for mount in mounted}
+        self._maps = sorted({mount.source for mount in mounted if mount.kind == _AUTOFS and mount.source.startswith("/")})
 
     def ways(self) -> Iterator[Way]:
         """Every Way, each of which is the host's only where nothing else is: is_direct is False."""
@@ -46,7 +48,8 @@ class NextBoot:
             (far if filesystems.is_server(what, kind) else wanted).append((what, text))
         wanted += self._mapped({what for what, dummy in wanted})
         # Of the others some are root's alone on many hosts.
-        for path in [fs.proc + "/cmdline", fs.fstab, fs.resume] + (fs.tables_of_mapped + fs.kdumps + paths if fs.is_root else []):
+        roots = fs.tables_of_mapped + fs.kdumps + paths + [fs.root + path for path in self._maps]
+        for path in [fs.proc + "/cmdline", fs.fstab, fs.resume] + (roots if fs.is_root else []):
             yield from self._blocks.unread(path)
         for told in self._partitions():
             if isinstance(told, Way):
@@ -85,6 +88,9 @@ class NextBoot:
         for path in fs.kdumps:
             for what, kind in mounts.parse_kdump(fs.text(path)):
                 yield what, kind, f"the place for crashes of {path[len(fs.root):]} is"
+        for path in self._maps:
+            for what, kind in mounts.parse_map(fs.text(fs.root + path)):
+                yield what, kind, f"what autofs mounts by {path} is"
         resume = fs.read(fs.resume)
         if resume and resume != "0:0":
             yield resume, "", "the image of the next hibernation is"

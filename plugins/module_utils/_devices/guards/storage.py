@@ -70,7 +70,7 @@ class Storage:
         yield from self._without_mount()
         for path in (swaps, self._pools.directory, self._fs.journals):
             yield from self._blocks.unread(path)
-        yield from NextBoot(self._fs, self._blocks, {mount.source for mount in self._mounts}).ways()
+        yield from NextBoot(self._fs, self._blocks, self._mounts).ways()
         yield from self._assembled()
         # What has sessions and connections open for these is the kernel; a guest may have the disk.
         for way in self._blocks.far("a disk of another host, which this one is connected to, is", but=frozenset(self._blocks.used)):

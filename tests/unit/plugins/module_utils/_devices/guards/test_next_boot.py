@@ -313,3 +313,26 @@ def test_the_card_that_a_crash_is_dumped_over_is_needed(make_host, path, text):
     lan = "enp2s0\t0009000A\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0"
     host = make_host(hosts.x86(mounts=(ON_VDA,), routes=(hosts.DEFAULT_ROUTE, lan), files={path: text}))
     assert [one["kind"] for one in host.survey().devices[NIC].guards] == ["storage"]
+
+
+# What autofs mounts at its first use (source: autofs(5)).
+
+MAP = "25 1 0:44 / /misc rw - autofs /etc/auto.misc rw,fd=7,pgrp=99,timeout=300,indirect"
+
+
+@pytest.mark.parametrize("line, is_needed", [
+    ("data -fstype=ext4 :/dev/nvme0n1p1", True), ("data -fstype=xfs,logdev=/dev/nvme0n1p1 :/dev/gone", True),
+    ("* -fstype=ext4 \\\n  :/dev/nvme0n1p1", True), ("data /a -fstype=ext4 :/dev/vda1 /b -fstype=ext4 :/dev/nvme0n1p1", True),
+    ("# data :/dev/nvme0n1p1", False), ("+auto.master", False), ("", False), ("#!/bin/sh\necho :/dev/nvme0n1p1", False), ("data nas:/dev/nvme0n1p1", False),
+])
+def test_a_device_that_autofs_mounts_at_its_first_use_is_needed(needed, line, is_needed):
+    files = {"etc/auto.misc": line + "\n"}
+    assert needed(files, mounts=(ON_VDA, MAP)) == ([f"what autofs mounts by /etc/auto.misc is on nvme0n1p1 on {NVME}"] if is_needed else None)
+    assert needed(files) is None
+
+
+@pytest.mark.parametrize("line", ["x -rw,soft 10.0.9.7:/x", "x -fstype=cifs ://10.0.9.7/x", "x nas,10.0.9.7(5):/x", "x -fstype=ceph,mon_addr=10.0.9.7 a@.fs=/"])
+def test_a_server_that_a_map_of_autofs_names_by_its_address_guards_the_card_that_reaches_it(make_host, line):
+    route = "enp2s0\t0009000A\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0"
+    host = make_host(hosts.x86(mounts=(ON_VDA, MAP), routes=(route,), files={"etc/auto.misc": line + "\n"}))
+    assert [one["reason"] for one in host.survey().devices[NIC].guards if one["kind"] == "storage"]

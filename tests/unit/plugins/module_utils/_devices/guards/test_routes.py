@@ -66,6 +66,8 @@ def test_no_text_is_a_traceback(text):
             filesystems.servers(mount)
         mounts.parse_fstab(line)
         mounts.parse_swaps(line)
+        mounts.parse_map(line)
+        filesystems.further_devices(line)
         mounts.boot_devices(line)
 
 
@@ -73,6 +75,7 @@ def test_no_text_is_a_traceback(text):
 def test_no_boot_entry_is_a_traceback(data):
     mounts.booted_partition(data)
     mounts.booted_partition(b"\1\0\0\0\4\0\0\0" + data)
+    mounts.is_of_network(b"\1\0\0\0\4\0\0\0" + data)
 
 
 def test_tables_of_a_kernel_are_understood():

@@ -183,9 +183,12 @@ class Reader(KernelPaths):
         fs/kernfs/inode.c kernfs_refresh_inode()); None where that cannot be told.
         """
         try:
-            return os.stat(path).st_nlink - 2
-        except UNREAD:
+            count = os.stat(path).st_nlink - 2
+        except UNREAD as error:
+            self.note(path, error)
             return None
+        self.note(path)
+        return count
 
     def walk(self, directory: str) -> Iterator[Tuple[str, List[str]]]:
         """(path, names in it) of ``directory`` and of each one below it; links are not followed."""

@@ -49,11 +49,17 @@ def has_interface_elsewhere(fs: Sysfs, directory: str) -> bool:
             return True
         for name in names:
             below = f"{path}/{name}"
-            if name == _NET and (not fs.names(below) or (fs.count_directories(below) or 0) > len(fs.directories(below))):
+            if name == _NET and _shows_fewer(fs, below):
                 return True
             if name != _NET and not ADDRESS.match(name):
                 todo.append(below)
     return False
+
+
+def _shows_fewer(fs: Sysfs, directory: str) -> bool:
+    """Whether a directory of interfaces shows none, or fewer than it has, or may."""
+    shown, counted = fs.directories(directory), fs.count_directories(directory)
+    return fs.refusal(directory) is not None or not fs.names(directory) or (counted or 0) > len(shown)
 
 
 __all__ = ("NETWORK_CARDS", "has_interface_elsewhere", "hidden_interfaces")

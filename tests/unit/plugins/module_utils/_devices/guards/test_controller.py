@@ -250,6 +250,21 @@ def test_one_of_a_cards_two_interfaces_may_be_elsewhere_and_the_directory_counts
     assert (NIC in guarded(host)) == is_needed
 
 
+def test_where_a_cards_interfaces_cannot_be_counted_one_may_be_elsewhere(make_host, monkeypatch):
+    route = DEFAULT.format("mgmt0")
+    host = make_host(hosts.changed(hosts.x86(routes=(route,)), NIC, net=(Net("enp2s0", "52:54:00:00:03:02", is_up=False),)))
+    real = os.stat
+
+    def stat(path, **more):
+        if str(path).endswith(f"/{NIC}/net"):
+            raise OSError(errno.EIO, "no")
+        return real(path, **more)
+
+    assert NIC not in guarded(host)
+    monkeypatch.setattr(os, "stat", stat)
+    assert NIC in guarded(host)
+
+
 def test_a_function_with_a_driver_and_no_interface_anywhere_carries_nothing(make_host):
     host = make_host(with_driver(DEFAULT.format("mgmt0"), "0c0330"))
     (host.tree.directory(hosts.EDU) / "usb1/1-2/power").mkdir(parents=True)

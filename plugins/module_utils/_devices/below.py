@@ -32,6 +32,7 @@ _NUMBER = re.compile(r"\d+:\d+\Z")
 # drivers/nvme/target/io-cmd-bdev.c, drivers/nvme/target/passthru.c, drivers/target/target_core_file.c,
 # drivers/usb/gadget/function/storage_common.c, fs/ocfs2/cluster/heartbeat.c, drivers/block/rnbd/rnbd-srv-sysfs.c).
 _NVMET, _TARGET, _GADGET, _OCFS2, _RNBD = "nvmet/subsystems", "target/core", "usb_gadget", "cluster", "rnbd-server/ctl/devices"
+_PASSED_ON = "/pscsi_"  # a device of SCSI as it is, of which a disk alone is claimed (source: drivers/target/target_core_pscsi.c pscsi_create_type_nondisk())
 _TARGET_FILE = re.compile(r"File: (/\S+)")
 _NODES, _SHARED_MEMORY = "/dev/", "/dev/shm/"
 
@@ -255,9 +256,9 @@ class Backing:
             if path and fs.read(f"{place}/enable") == "1":
                 yield None, path, f"NVMe target {place[len(fs.configfs) + 1:]} serves"
         for place in self._below(_TARGET):
-            file = _TARGET_FILE.search(fs.read(f"{place}/info") or "")
-            if file:
-                yield None, file.group(1), f"SCSI target {place[len(fs.configfs) + 1:]} serves"
+            path = self._served(place)
+            if path:
+                yield None, path, f"SCSI target {place[len(fs.configfs) + 1:]} serves"
         for name in fs.names(fs.scst_devices):
             # The path is followed by a line with a mark where it was set (source: SCST's scst_vdisk.c vdisk_sysfs_filename_show()).
             path = (fs.read(f"{fs.scst_devices}/{name}/filename") or "").partition("\n")[0]
@@ -268,6 +269,13 @@ class Backing:
                 path = fs.read(f"{place}/{lun}/file")
                 if path:
                     yield None, path, f"USB gadget {place[len(fs.configfs) + 1:]} serves"
+
+    def _served(self, place: str) -> str:
+        """What a device of the SCSI target has open without a claim; "" for nothing."""
+        if _PASSED_ON in place and self._fs.read(f"{place}/enable") == "1":
+            return self._fs.read(f"{place}/udev_path") or ""
+        file = _TARGET_FILE.search(self._fs.read(f"{place}/info") or "")
+        return file.group(1) if file else ""
 
     def _below(self, top: str, middle: str = "") -> Iterator[str]:
         """The directories two levels below ``top`` of configfs, by way of ``middle``."""

@@ -14,7 +14,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.nodes import BLOCK
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NVME
 from ansible_collections.vfio.host.tests.unit.fake.model import Stacked
-from ansible_collections.vfio.host.tests.unit.plugins.module_utils._devices.using import CARD, refused, spec
+from ansible_collections.vfio.host.tests.unit.plugins.module_utils._devices.using import CARD, XHCI, refused, spec
 
 
 def mounted(host, pid, number, point="/data"):
@@ -102,6 +102,18 @@ def test_a_user_in_the_kernel_that_names_its_device_otherwise_is_named(busy, pat
         busy.tree.put(busy.tree.root / path / name, value + "\n")
     assert f"in use by the kernel: {text}" in refused(busy, NVME)
     assert busy.take(EDU)["changed"]
+
+
+@pytest.mark.parametrize("enable, hba, is_used", [("1", "pscsi_0", True), ("0", "pscsi_0", False), ("1", "iblock_0", False)])
+def test_a_tape_that_a_target_passes_on_as_it_is_is_named(busy, enable, hba, is_used):
+    """Nothing claims it; it is told by the path that the target was given (source: drivers/target/target_core_pscsi.c)."""
+    place = busy.tree.root / f"sys/kernel/config/target/core/{hba}/tape"
+    for name, value in (("info", "Status: ACTIVATED"), ("udev_path", "/dev/sg0"), ("enable", enable)):
+        busy.tree.put(place / name, value + "\n")
+    if is_used:
+        assert f"in use by the kernel: SCSI target target/core/{hba}/tape serves sg0" in refused(busy, XHCI)
+    else:
+        assert busy.take(XHCI)["changed"]
 
 
 def test_a_disk_that_rnbds_server_has_for_its_clients_is_named(busy):

@@ -73,6 +73,7 @@ class Network:
         self._list_hidden = hidden
         self._is_own: bool | None = None
         self._hops_untold: list[Untold] = []
+        self._owners: dict[bytes, list[str]] = {}
         self.is_readable = fs.exists(fs.proc + "/net/route") or fs.exists(fs.proc + "/net/ipv6_route")
         try:
             self.tables = read_tables(
@@ -118,7 +119,7 @@ class Network:
             if way in known:
                 continue
             known.add(way)
-            names = self._with_hops(self.tables.of_connection(local, peer), peer)
+            names = self._both_ends(local, peer)
             for name in sorted(names, key=str) or [Untold()]:
                 if is_told or (local, name) not in known:
                     known.add((local, name))
@@ -165,6 +166,22 @@ class Network:
         if hops is None:
             return {*names, Untold()}
         return {*names, *hops} if names.intersection(hops) else {*names}
+
+    def _both_ends(self, local: bytes, peer: bytes) -> set[str | Untold]:
+        """The interfaces of a connection's two ends; empty where they cannot be told."""
+        names = self.tables.of_connection(local, peer)
+        return {*self._with_hops(names, peer), *self._having(local)} if names else set()
+
+    def _having(self, local: bytes) -> list[str]:
+        """The interfaces with hardware that have an address of this host, as the kernel tells by its own route to that: one that is in no
+        connected network (/32, noprefixroute) is known to nothing else. What carries one without hardware nothing here names.
+        """
+        if local not in self._owners:
+            hops: list[str] | None = None
+            with suppress(OSError):  # so does the question about the peer, which counts
+                hops = self._fs.next_hops(local)
+            self._owners[local] = [name for name in hops or () if name != _LOOPBACK and self.ways(name) is not None]
+        return self._owners[local]
 
     def hypervisors(self) -> list[tuple[str, list[str]]]:
         """(text, addresses) of each function by which this host talks to its hypervisor (vsock), where the controller may be that: no
@@ -365,8 +382,7 @@ class Network:
     def from_own(self, local: bytes, peer: bytes) -> list[tuple[str, list[str]]]:
         """(text, addresses) of all that a connection from an address of this host to a peer needs."""
         peer = parts_of_server(peer)[0]
-        names = self._with_hops(self.tables.of_connection(local, peer), peer)
-        return [way for name in sorted(names, key=str) or [Untold()] for way in self.below(name)]
+        return [way for name in sorted(self._both_ends(local, peer), key=str) or [Untold()] for way in self.below(name)]
 
 
 def _is_up(flags: str | None) -> bool:

@@ -116,6 +116,23 @@ def test_a_server_that_another_table_reaches_guards_what_that_and_the_main_one_t
     assert sorted(address for address, one in devices.items() if not one.is_bridge and any(g["kind"] == "storage" for g in one.guards)) == [UPLINK, TWIN]
 
 
+@pytest.mark.parametrize("owner, expected", [
+    (["enp3s0"], [UPLINK, TWIN]), (["ens3"], [UPLINK]), (["lo"], [UPLINK]), (["port0"], [UPLINK]), ([], [UPLINK]), (None, [UPLINK]),
+])
+def test_an_address_of_no_network_guards_the_interface_that_has_it(make_host, monkeypatch, owner, expected):
+    """As 10.9.0.1/32, or with noprefixroute: answers go by the default route, and questions come in there (seen on Linux 6.18)."""
+    host = connected(make_host, tcp("01020304", FAR, 777), interfaces=(Stacked("port0", ()),))
+    monkeypatch.setattr(host.kernel, "next_hops", lambda address: owner if address == bytes((4, 3, 2, 1)) else ["ens3"], raising=False)
+    assert sorted(guarded(host)) == expected
+
+
+def test_an_address_that_a_mount_comes_from_guards_the_interface_that_has_it(make_host, monkeypatch):
+    mount = "25 1 0:40 / / rw - nfs4 nas:/x rw,clientaddr=4.3.2.1,addr=8.8.8.8"
+    host = make_host(hosts.x86(mounts=(mount,), cmdline="quiet"))
+    monkeypatch.setattr(host.kernel, "next_hops", lambda address: ["enp3s0"] if address == bytes((4, 3, 2, 1)) else ["ens3"], raising=False)
+    assert [one["reason"] for one in host.survey().devices[TWIN].guards if one["kind"] == "storage"]
+
+
 def test_an_interface_whose_name_is_no_utf8_is_the_one_that_sysfs_has(make_host):
     name = os.fsdecode(b"en\xe9")
     host = make_host(hosts.changed(hosts.x86(routes=()), NIC, net=(Net(name, "52:54:00:00:03:02"),)))

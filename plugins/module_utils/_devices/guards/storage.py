@@ -122,7 +122,8 @@ class Storage:
                     if name not in self._blocks.used and fs.exists(f"{fs.block}/{name}"):
                         yield from self._blocks.ways(name, f"a file system of {kind} that no mount shows is")
                     for path in filesystems.further_devices(fs.text(f"{directory}/{name}/disk_map")) if kind == "f2fs" else ():
-                        yield from self._blocks.of_node(path, f"the file system of {name} is")
+                        if self._blocks.node(path) not in self._blocks.used:
+                            yield from self._blocks.of_node(path, f"the file system of {name} is")
                     yield from self._blocks.unread(f"{directory}/{name}/disk_map")
                 yield from self._blocks.unread(directory)
 

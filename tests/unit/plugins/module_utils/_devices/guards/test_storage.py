@@ -331,4 +331,5 @@ def test_each_device_of_f2fs_on_several_is_guarded(with_mounts, name):
     root = mount("254:1", "/", "/dev/vda1", "f2fs")
     host = with_mounts(root, files={"proc/fs/f2fs/vda1/disk_map": DISK_MAP.format(name=name)})
     assert guarded(host)[NVME][0].startswith("the file system of vda1 is on ")
+    assert len(guarded(host)[ROOT_DISK]) == (1 if name != "gone" else 2)
     assert set(guarded(with_mounts(root, files={"proc/fs/f2fs/vda1/disk_map": DISK_MAP.partition("\n\n")[0]}))) == {ROOT_DISK}

@@ -129,7 +129,7 @@ def layers(mount: Mount) -> Layers:
 
 
 def _layer(text: str) -> str:
-    """A directory as it is, from what an overlay's option shows; before Linux 6.5 with the escapes of whoever mounted it."""
+    """A directory as it is, from what an overlay's option shows: most kernels show it with the escapes of whoever mounted it, 6.5 without."""
     return unescape(text).replace("\\:", ":").replace("\\,", ",")
 
 

@@ -215,7 +215,9 @@ def test_a_live_root_is_followed_through_its_layers(with_mounts):
     "lowerdir+=/m/pci-0000:00:1f.2\\054x/l,datadir+=/m/pci-0000:00:1f.2\\054x/d",
 ])
 def test_layers_are_told_apart_where_their_names_have_what_separates_them(with_mounts, shown):
-    """From Linux 6.5 on, and before, when what was escaped at the mount was shown so (source: fs/overlayfs/params.c ovl_show_options())."""
+    """As Linux 6.5 shows it; as most do, with what was escaped at the mount (seen on 6.18); and as it was given one by one (source:
+    fs/overlayfs/params.c ovl_show_options()).
+    """
     root = f"25 1 0:30 / / rw - overlay overlay rw,{shown}"
     host = with_mounts(root, mount("0:31", "/run", "tmpfs", "tmpfs"), mount("259:1", "/m/pci-0000:00:1f.2,x", "/dev/nvme0n1p1"))
     assert guarded(host) == {NVME: [f"/m/pci-0000:00:1f.2,x is on nvme0n1p1 on {NVME}"]}

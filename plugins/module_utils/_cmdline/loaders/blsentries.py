@@ -43,16 +43,19 @@ class System:
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry. ``place``: where its partition is mounted."""
+    """An entry. ``place``: where its partition is mounted; ``unquotes``: whether its loader takes the quotes around a whole value away, as
+    systemd-boot does, and GRUB does not.
+    """
 
     path: str
     place: str
     text: str
+    unquotes: bool = True
 
     @property
     def fields(self) -> dict[str, str]:
         """Its fields by name."""
-        return parse_entry(self.text)
+        return parse_entry(self.text, unquotes=self.unquotes)
 
     @property
     def options(self) -> str:
@@ -61,8 +64,9 @@ class Entry:
 
     @property
     def initrds(self) -> list[str]:
-        """The images that it loads, as it names them."""
-        return [words[1] for words in (_words(line) for line in entry_lines(self.text)) if len(words) > 1 and words[0] == "initrd"]
+        """The images that it loads, as it names them; of a value with blanks also each word, which is a name of its own to GRUB."""
+        values = [value for key, value in _pairs(self.text, unquotes=self.unquotes) if key == "initrd"]
+        return [name for value in values for name in dict.fromkeys((value, *_words(value))) if name]
 
     def why_not_generated(self, system: System) -> str | None:
         """Why this is no entry that kernel-install has made for an installed kernel of this system; None where it is."""
@@ -133,36 +137,55 @@ def _words(line: str, most: int = 0) -> list[str]:
     return re.split(r"[ \t]+", line.strip(" \t"), maxsplit=most)
 
 
-def parse_entry(text: str) -> dict[str, str]:
-    """The fields of a Boot Loader Specification entry; options given more than once are joined."""
+def _pairs(text: str, *, unquotes: bool) -> list[tuple[str, str]]:
+    """(key, value) of each line but comments, up to a NUL, where systemd-boot stops reading."""
+    pairs = [(_words(line, 1) + ["", ""])[:2] for line in entry_lines(text.partition("\0")[0])]
+    return [(key, _unquoted(value) if unquotes else value) for key, value in pairs if key and not key.startswith("#")]
+
+
+def _unquoted(value: str) -> str:
+    """A value as systemd-boot has it: without a quote at its begin and one at its end (source: src/boot/boot.c line_get_key_value())."""
+    return value[1:-1] if value.startswith('"') and value.endswith('"') else value
+
+
+def _quoted(value: str, *, before: str) -> str:
+    """A value in the quotes that it had ``before``, and in those that systemd-boot would take away from it."""
+    is_needed = value.startswith('"') and value.endswith('"')
+    had = before.startswith('"') and before.endswith('"') and not _unquoted(before).startswith('"')
+    return f'"{value}"' if is_needed or had else value
+
+
+def parse_entry(text: str, *, unquotes: bool = True) -> dict[str, str]:
+    """The fields of a Boot Loader Specification entry; options given more than once are joined. ``unquotes``: as of an Entry."""
     fields: dict[str, str] = {}
-    for line in entry_lines(text):
-        key, value = (_words(line, 1) + ["", ""])[:2]
-        if key and not key.startswith("#"):
-            fields[key] = f"{fields[key]} {value}" if key == "options" and key in fields else value
+    for key, value in _pairs(text, unquotes=unquotes):
+        fields[key] = f"{fields[key]} {value}" if key == "options" and key in fields else value
     return fields
 
 
 def with_options(text: str, options: str) -> str:
-    """The text of an entry with other options: on the last of its lines of options where those before it stay, else all on the first.
+    """The text of an entry for systemd-boot with other options: on the last of its lines of options where those before it stay, else all
+    on the first.
 
     Whatever is around them stays, the ends of lines too, which may be DOS's.
     """
+    text, nul, unread = text.partition("\0")
     pieces = _END.split(text)  # line, end, line, ..., end, line
     found = {index: match for index, match in ((index, _OPTIONS.match(pieces[index])) for index in range(0, len(pieces), 2)) if match}
     if not found:
         end = pieces[1] if len(pieces) > 1 else "\n"
-        return f"{text.rstrip(end)}{end}options    {options}{end}"
+        return f"{text.rstrip(end)}{end}options    {_quoted(options, before='')}{end}{nul}{unread}"
     *others, last = found
-    before = "".join(found[index].group("value") + " " for index in others)
+    before = "".join(_unquoted(found[index].group("value")) + " " for index in others)
     stays = options.startswith(before) and options != before
     kept, new = (last, options[len(before):]) if stays else (next(iter(found)), options)
     match = found[kept]
-    pieces[kept] = match.group("key") + (match.group("space") or " ") + new + match.group("tail")
+    value = _quoted(new, before=match.group("value"))
+    pieces[kept] = match.group("key") + (match.group("space") or " ") + value + match.group("tail")
     for index in found:
         if not stays and index != kept:
             pieces[index:index + 2] = [""] * len(pieces[index:index + 2])
-    return "".join(pieces)
+    return "".join(pieces) + nul + unread
 
 
 __all__ = ("Entry", "System", "is_for_rescue", "parse_entry", "with_options")

@@ -26,8 +26,9 @@ class EntryFiles(Backend[More]):
 
     def all_entries(self) -> list[Entry]:
         """Every Entry there is."""
+        unquotes = self.loader() is not None
         return [
-            Entry(f"{place}/loader/entries/{name}", place, self._files.read(f"{place}/loader/entries/{name}") or "")
+            Entry(f"{place}/loader/entries/{name}", place, self._files.read(f"{place}/loader/entries/{name}") or "", unquotes)
             for place in self._paths.boots
             for name in self._files.names(f"{place}/loader/entries")
             if is_entry(name)
@@ -35,8 +36,10 @@ class EntryFiles(Backend[More]):
 
     def system(self) -> System:
         """The running System."""
+        machine = (self._files.read(self._paths.machine_id) or "").strip()
         return System(
-            machine=(self._files.read(self._paths.machine_id) or "").strip(),
+            # An image that has not booted yet says so there (source: man 5 machine-id).
+            machine="" if machine == "uninitialized" else machine,
             line=parse(self._fs.read(f"{self._fs.proc}/cmdline") or ""),
             installed=self._is_installed,
             exists=self._fs.exists,
@@ -68,7 +71,13 @@ class EntryFiles(Backend[More]):
 
     def none_is_ours(self, why_not: Callable[[Entry], str | None]) -> PlanError:
         """The PlanError where no entry is this system's; ``why_not(entry)``: a phrase."""
-        seen = [f"{entry.path} {why_not(entry)}" for entry in self.all_entries()]
+        entries = self.all_entries()
+        if not self.system().machine and any("machine-id" in entry.fields for entry in entries):
+            return PlanError(
+                f"{self._paths.machine_id} is absent or empty, and entries name the system that they are of by it: run "
+                "systemd-machine-id-setup, or write there the machine-id that this system's entries have, then run again"
+            )
+        seen = [f"{entry.path} {why_not(entry)}" for entry in entries]
         return PlanError(
             f"systemd-boot has no entry of this system that can be told as such: {'; '.join(seen) or 'there is none at all'}; "
             "see bootctl list"

@@ -136,7 +136,7 @@ class Grubby(Backend[GrubbyState]):
         if entry.path is None or entry.text is None or entry.line is None or entry.is_shared:
             return entry
         running = parse(self._fs.read(f"{self._fs.proc}/cmdline") or "")
-        bls = BlsEntry(entry.path, self._paths.boot, entry.text)
+        bls = BlsEntry(entry.path, self._paths.boot, entry.text, unquotes=False)
         alone = bls.is_rescue or bls.other_root(running) is not None
         return replace(entry, line=None, is_left=True) if alone else entry
 

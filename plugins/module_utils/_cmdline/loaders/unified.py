@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
-_LAYOUT = re.compile(r"""^[ \t]*layout[ \t]*=[ \t]*["']?(\w*)["']?[ \t]*$""", re.MULTILINE)
+_LAYOUT = re.compile(r"""^[ \t]*layout[ \t]*=[ \t]*["']?(\w*)["']?[ \t]*\r?$""", re.MULTILINE)
 # kernel-install puts this in where it names images after the machine (source: kernel_cmdline() in 60-ukify.install of systemd).
 _TOOLS_OWN = ("systemd.machine_id",)
 

@@ -12,7 +12,7 @@ import re
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.area import Request
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import parse_entry, with_options
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import Entry, parse_entry, with_options
 from ansible_collections.vfio.host.plugins.module_utils._core.area import report, run_areas
 from ansible_collections.vfio.host.plugins.module_utils._core.journal import Journal
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
@@ -146,7 +146,10 @@ def test_a_value_of_which_a_tool_would_make_another_is_refused(tmp_path, kind):
     lambda text: text.rstrip("\n"),
     lambda text: text.replace("quiet\n", "quiet \t\n"),
     lambda text: text.replace(" quiet\n", "\noptions quiet\ntitle x\n"),
-], ids=["DOS", "CR", "without an end", "blanks at the end", "two lines of options"])
+    lambda text: re.sub(r"(?m)^(options +)(.*)$", r'\1"\2"', text),
+    lambda text: re.sub(r"(?m)^(options +)(.*)$", r'\1"rd.x=a b" \2', text),
+    lambda text: text + "\0options iommu=off\n",
+], ids=["DOS", "CR", "without an end", "blanks at the end", "two lines of options", "in quotes", "a quote at the begin", "behind a NUL"])
 @pytest.mark.parametrize("kind", [EntriesHost, SystemdBootHost, KernelstubHost])
 def test_an_entry_comes_back_to_the_byte_whatever_its_lines_look_like(tmp_path, kind, change):
     host = kind(tmp_path)
@@ -169,6 +172,52 @@ def test_options_of_which_the_first_line_changes_come_on_one_line():
 @pytest.mark.parametrize("text", ["options\ta\tb\n", "options   a\tb  \n", "\toptions a\tb\n"])
 def test_white_space_within_options_stays(text):
     assert parse_entry(text)["options"] == "a\tb"
+
+
+@pytest.mark.parametrize(("before", "after"), [
+    ('"a b"', '"a b c"'),
+    ('"a=x y" b', '"a=x y" b c'),
+    ('b "a=x y"', 'b "a=x y" c'),
+])
+def test_what_systemd_boot_takes_quotes_away_from_is_written_so_that_it_gets_the_line(before, after):
+    line = parse_entry(f"options {before}\n")["options"]
+    assert with_options(f"options {before}\n", f"{line} c") == f"options {after}\n"
+    assert parse_entry(f"options {after}\n")["options"] == f"{line} c"
+
+
+def test_a_line_that_begins_and_ends_with_a_quote_gets_more_of_them():
+    line = '"a=x y" b="x y"'
+    text = with_options('options "a=x y" b\n', line)
+    assert text == f'options "{line}"\n' and parse_entry(text)["options"] == line
+    assert with_options(text, '"a=x y" b') == 'options "a=x y" b\n'
+
+
+def test_quotes_around_a_whole_line_do_not_reach_the_kernel(tmp_path):
+    host = EntriesHost(tmp_path)
+    path = tmp_path / "boot/loader/entries/arch.conf"
+    path.write_text(path.read_text().replace("root=/dev/vda2 ro quiet", '"root=/dev/vda2 ro quiet"'))
+    take(host)
+    assert 'options "root=/dev/vda2 ro quiet iommu=pt"\n' in path.read_text()
+
+
+@pytest.mark.parametrize("machine", [None, "", "uninitialized\n"])
+def test_without_a_machine_id_the_error_says_how_to_have_one(tmp_path, machine):
+    host = SystemdBootHost(tmp_path)
+    path = tmp_path / "etc/machine-id"
+    owner = path.read_text().strip()
+    for entry in (tmp_path / "boot/efi/loader/entries").iterdir():
+        entry.write_text(f"machine-id {owner}\n" + entry.read_text())
+    if machine is None:
+        path.unlink()
+    else:
+        path.write_text(machine)
+    with pytest.raises(PlanError, match="run systemd-machine-id-setup"):
+        take(host, check=True)
+
+
+def test_a_name_of_an_image_may_have_blanks():
+    entry = Entry("/boot/loader/entries/x.conf", "/boot", "linux /x\ninitrd /a b.img\ninitrd /c.img\n# initrd /d\n")
+    assert entry.initrds == ["/a b.img", "/a", "b.img", "/c.img"]
 
 
 class TestSdbootutil:

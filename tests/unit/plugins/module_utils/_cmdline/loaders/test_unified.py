@@ -199,6 +199,7 @@ def test_an_image_with_a_counter_of_boots_is_the_one_that_booted(tmp_path):
     ("run/kernel/install.conf", "layout=uki\n"),
     ("usr/local/lib/kernel/install.conf", "layout=uki\n"),
     ("usr/lib/kernel/install.conf", 'layout="uki"\n'),
+    ("usr/lib/kernel/install.conf", "# DOS\r\nlayout=uki\r\n"),
 ])
 def test_wherever_kernel_install_is_told_to_make_images_it_is_read(tmp_path, path, text):
     host = UkifyHost(tmp_path)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ansible_collections.vfio.host.plugins.module_utils._competitors import ini
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import CLOSED, OVERRIDE, Claim
 from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import addresses_in, write
-from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed
+from ansible_collections.vfio.host.plugins.module_utils._host.words import systemd_lines, trimmed
 from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def sysfs_conf_claims(text: str, path: str) -> list[Claim]:
 def tmpfiles_claims(text: str, path: str) -> list[Claim]:
     """``w /sys/... - - - - 4``: systemd-tmpfiles writes the text after the first six words. A path may be a glob."""
     claims = []
-    for number, raw in enumerate(text.split("\n"), 1):
+    for number, raw in enumerate(systemd_lines(text), 1):
         line = trimmed(raw)
         if not line.startswith(("w", "f", "F")):
             continue
@@ -60,7 +60,7 @@ def sysctl_claims(text: str, path: str) -> list[Claim]:
     Documentation/admin-guide/sysctl/kernel.rst).
     """
     claims = []
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(systemd_lines(text), 1):
         name, dummy, value = trimmed(line).lstrip("-").partition("=")
         if trimmed(name).replace("/", ".") == "kernel.modules_disabled" and trimmed(value) == "1":
             claims.append(Claim(f"{path}:{number}", CLOSED, None, f"'{trimmed(line)}'", lambda target: True, is_sure=False))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._competitors.claim import EARLY, NEW_ID, Claim
 from ansible_collections.vfio.host.plugins.module_utils._competitors.writes import ids_in
-from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed
+from ansible_collections.vfio.host.plugins.module_utils._host.words import systemd_lines, trimmed
 from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def dracut_claims(text: str, path: str) -> list[Claim]:
 
 def modules_load_claims(text: str, path: str) -> list[Claim]:
     """A file of modules-load.d: a module a line, loaded while udev begins, in the image too where that has the file."""
-    lines = [(number, trimmed(line)) for number, line in enumerate(text.split("\n"), 1)]
+    lines = [(number, trimmed(line)) for number, line in enumerate(systemd_lines(text), 1)]
     return [
         claim for number, line in lines if line and line[0] not in "#;" for claim in _modules(f"{path}:{number}", words_of(line)[:1], f"'{line}'")
     ]

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed
+from ansible_collections.vfio.host.plugins.module_utils._host.words import systemd_lines, trimmed
+
+# Of byte order: systemd passes over one at the begin of a file (source: src/shared/conf-parser.c config_parse()).
+_MARK = "\ufeff"
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ def parse(text: str, path: str, *, start: str = "") -> list[Setting]:
     Comments begin with # or ; and a backslash at the end joins a line with the next (source: systemd.syntax(7)).
     """
     found, section, count, kept, first = [], start, 0, "", 0
-    for number, raw in enumerate(text.split("\n"), 1):
+    for number, raw in enumerate(systemd_lines(text[1:] if text.startswith(_MARK) else text), 1):
         line = trimmed(raw)
         if line[:1] in ("#", ";"):
             continue

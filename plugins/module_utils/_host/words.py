@@ -17,12 +17,19 @@ from typing import Iterable, List, Optional
 
 _BLANK = " \t\n\v\f\r"  # isspace() of C
 _BLANKS = re.compile(f"[{_BLANK}]+")
+# What ends a line for systemd and udev (source: systemd src/basic/fileio.c read_line_full()).
+_LINE_END = re.compile("\n\r?\0?|\r\n?\0?|\0")
 
 
 def words(text: str, most: int = 0) -> List[str]:
     """The words of a text; where ``most`` is not 0, so many at most, and the rest of the text in the last."""
     text = trimmed(text)
     return _BLANKS.split(text, max(most - 1, 0)) if text and most != 1 else [text] if text else []
+
+
+def systemd_lines(text: str) -> List[str]:
+    """The lines of a file that systemd or udev reads, to which a carriage return and a NUL end one, too."""
+    return _LINE_END.split(text)
 
 
 def trimmed(text: str) -> str:
@@ -44,4 +51,4 @@ def nearest(word: str, known: Iterable[str], *, most: int, cutoff: float) -> Lis
     return get_close_matches(word, list(known), n=most, cutoff=cutoff)
 
 
-__all__ = ("nearest", "number", "trimmed", "words")
+__all__ = ("nearest", "number", "systemd_lines", "trimmed", "words")

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._core import globs
-from ansible_collections.vfio.host.plugins.module_utils._host.words import trimmed, words
+from ansible_collections.vfio.host.plugins.module_utils._host.words import systemd_lines, trimmed, words
 
 if TYPE_CHECKING:
     from typing import Iterable, Iterator, Mapping
@@ -35,6 +35,8 @@ _GLOB = re.compile(r"[*?\[]")
 _BRACKETS = re.compile(r"(\[[^]]*\])")
 # What separates words of a line, and what isspace() in C takes for white space; Python knows more of it.
 _BLANKS, _SPACE = re.compile(r"[\t ]+"), re.compile(r"[ \t\n\v\f\r]+")
+_LINE = re.compile(r"(?:\\(?:[^\n]|\n|\Z)|[^\\\n])*(?:\n|\Z)")
+_ESCAPED = re.compile(r"\\(\n|[^\n]|\Z)")
 _KEEPS_LOADING = re.compile(r"modprobe\b.*\s(--ignore-install|-[a-zA-Z]*i[a-zA-Z]*)\b")
 
 
@@ -68,11 +70,13 @@ class Setting:
 
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """(number of its first line, line) for each line; a backslash at a line's end joins it with the next."""
+    """(number of its first line, line) for each line; a backslash at a line's end joins it with the next, and any other one only has the
+    character behind it stand for itself. A NUL ends what is read of a line (source: kmod shared/util.c freadline_wrapped()).
+    """
     number = 1
-    for line in text.replace("\0", "").replace("\\\n", "\\\0").split("\n"):
-        yield number, line.replace("\\\0", "")
-        number += 1 + line.count("\\\0")
+    for line in _LINE.findall(text):
+        yield number, _ESCAPED.sub(lambda found: found.group(1).strip("\n"), line.rstrip("\n")).partition("\0")[0]
+        number += line.count("\n")
 
 
 def parse_conf(text: str, path: str) -> list[Directive]:
@@ -116,7 +120,8 @@ def parse_cmdline(text: str) -> list[Directive]:
     directives = _forbidden(split_options(text))
     for name, value in split_options(text):
         if name == "modprobe.blacklist":
-            directives += [Directive("blacklist", module_name(one), "", CMDLINE) for one in (value or "").split(",") if one]
+            # kmod compares these letter by letter, and a module's own name has '_' (source: libkmod-config.c kcmdline_parse_result()).
+            directives += [Directive("blacklist", one, "", CMDLINE) for one in (value or "").split(",") if one and "-" not in one]
         elif "." in name:
             module, dummy, parameter = name.partition(".")
             setting = parameter if value is None else f"{parameter}={value}"
@@ -160,7 +165,7 @@ def parse_load(text: str, path: str, *, is_alone: bool = False) -> dict[str, str
     systemd takes a whole line for a name (source: src/modules-load/modules-load.c).
     """
     modules: dict[str, str] = {}
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(systemd_lines(text), 1):
         name = trimmed(line)
         if name and name[0] not in "#;" and not (is_alone and len(words(name)) > 1):
             modules.setdefault(module_name(words(name)[0]), f"{path}:{number}")

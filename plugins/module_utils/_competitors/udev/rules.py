@@ -15,6 +15,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._host.words import systemd_lines
+
 if TYPE_CHECKING:
     from typing import Iterator
 
@@ -53,7 +55,7 @@ class Rule:
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """(number of its first line, line): comments go, also those between lines that a backslash joins."""
     start, joined = 0, ""
-    for number, raw in enumerate(text.split("\n"), 1):
+    for number, raw in enumerate(systemd_lines(text), 1):
         line = raw.lstrip(" \t\r\v\f")
         if line.startswith("#"):
             continue

@@ -124,6 +124,8 @@ ECHO = "echo 4 > /sys/class/net/enp1s0/device/sriov_numvfs"
     ("text", "expected"),
     [
         (f"[Service]\nExecStart=/bin/sh -c '{ECHO}'\n", [("/etc/systemd/system/vfs.service:2", False)]),
+        (f"\ufeff[Service]\r\nExecStart=/bin/sh -c \\\r\n  '{ECHO}'\r\n", [("/etc/systemd/system/vfs.service:2", False)]),
+        (f"[Service]\rExecStart=/bin/sh -c '{ECHO}'\0", [("/etc/systemd/system/vfs.service:2", False)]),
         (f'[Service]\nExecStart=-/usr/bin/bash -c "{ECHO}"\n', [("/etc/systemd/system/vfs.service:2", False)]),
         (f"[Service]\nExecStart=/bin/true\nExecStartPost=/bin/sh -c '{ECHO}'\n", [("/etc/systemd/system/vfs.service:3", False)]),
         (f"[Service]\nExecStart=/bin/sh -c \\\n  '{ECHO}'\n", [("/etc/systemd/system/vfs.service:2", False)]),

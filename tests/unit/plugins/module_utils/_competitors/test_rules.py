@@ -25,6 +25,12 @@ def test_a_rule_that_writes_another_override_is_named_with_line_and_remedy(host)
     ]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\0", "\n\r"])
+def test_a_line_ends_where_udev_ends_it(host, end):
+    text = end.join(["# cards", f'KERNEL=="{TWIN}", \\', f"  {GIVES}", f'KERNEL=="{NIC}", \\', f"  {GIVES}", ""])
+    assert heads(of_devices(host, {RULES: text}, NIC)) == [(f"{HERE}:4", False)]
+
+
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [

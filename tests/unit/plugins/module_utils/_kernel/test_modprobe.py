@@ -110,6 +110,10 @@ def test_what_is_remembered_reads_back_as_it_was(remembered):
     ),
     ("# a comment goes on \\\nblacklist b", []),
     ("nonsense", []),
+    ("options a path=x\\\\\nblacklist b", [("options", "a", "path=x\\", "f:1"), ("blacklist", "b", "", "f:2")]),
+    ("options a x=\\\"y\\\"\nblacklist b\\", [("options", "a", 'x="y"', "f:1"), ("blacklist", "b", "", "f:2")]),
+    ("options a x=1\0 y=2\nblacklist b", [("options", "a", "x=1", "f:1"), ("blacklist", "b", "", "f:2")]),
+    ("# options\0\nblacklist b\n\n", [("blacklist", "b", "", "f:2")]),
     ("blacklist a\x0bb\x85", [("blacklist", "a\x0bb\x85", "", "f:1")]),
 ])
 def test_lines_are_read_as_kmod_reads_them(text, expected):
@@ -127,7 +131,7 @@ def test_parameters_are_split_as_the_kernel_splits_them(text, expected):
 
 
 def test_the_command_line_blacklists_forbids_loads_and_sets():
-    text = "quiet modprobe.blacklist=a-b,c module_blacklist=d vfio-pci.disable_vga=1 x.y modules_load=p,q-r"
+    text = "quiet modprobe.blacklist=a_b,c module_blacklist=d vfio-pci.disable_vga=1 x.y modules_load=p,q-r"
     found = modprobe.Configuration(tuple(modprobe.parse_cmdline(text)))
     assert found.blacklisted("a_b") == ["/proc/cmdline"]
     assert found.forbidden("d") == ["/proc/cmdline"]
@@ -138,7 +142,8 @@ def test_the_command_line_blacklists_forbids_loads_and_sets():
 
 
 @pytest.mark.parametrize(("text", "expected"), [
-    ("modprobe.blacklist=a-b", {"a_b"}),
+    # So does kmod.
+    ("modprobe.blacklist=a-b,c_d", {"c_d"}),
     # The kernel compares letter by letter, and no module's own name has '-'.
     ("module_blacklist=a-b,c", {"c"}),
     ("module_blacklist=a module-blacklist=b,c", {"b", "c"}),

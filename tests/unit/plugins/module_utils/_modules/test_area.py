@@ -239,7 +239,7 @@ def test_a_module_declared_twice_under_two_spellings_is_an_error(host):
     ("etc/modprobe.d/x.conf", "\noptions vfio-pci disable_vga=0", VFIO_PCI, "x.conf:2 sets disable_vga=0"),
     ("usr/lib/modprobe.d/x.conf", "blacklist vfio-pci", VFIO_PCI, "usr/lib/modprobe.d/x.conf:1 blacklists it"),
     ("run/modprobe.d/x.conf", "install vfio_pci /bin/true", VFIO_PCI, "run/modprobe.d/x.conf:1 runs '/bin/true'"),
-    ("proc/cmdline", "modprobe.blacklist=vfio-pci", VFIO_PCI, "/proc/cmdline blacklists it"),
+    ("proc/cmdline", "modprobe.blacklist=vfio_pci", VFIO_PCI, "/proc/cmdline blacklists it"),
     ("proc/cmdline", "module_blacklist=vfio_pci", VFIO_PCI, "/proc/cmdline blacklists it"),
     ("proc/cmdline", "vfio_pci.disable_vga=0", VFIO_PCI, "/proc/cmdline sets disable_vga=0"),
     ("etc/modules", "# x\nnvme", {"name": "nvme", "state": "unloaded"}, "etc/modules:2 loads it at every boot"),

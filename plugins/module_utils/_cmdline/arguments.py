@@ -17,7 +17,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host.errors import Inpu
 from ansible_collections.vfio.host.plugins.module_utils._host.numbers import check_lengths, shown
 
 if TYPE_CHECKING:
-    from typing import Iterable, Mapping, Sequence
+    from typing import Iterable, Mapping
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,:/+-]*\Z")
 _SPACE = " \t\n\v\f\r"
@@ -151,21 +151,18 @@ def edit(text: str, wishes: Iterable[Wish]) -> str:
 
 def _met(line: Line, wish: Wish) -> Line:
     """What is missing takes the place of what is too much; what is left of either is inserted or dropped."""
-    values = line.values(wish.name)
-    missing = [text for value, text in zip(wish.values, wish.texts) if value not in values]
-    spare = [] if wish.many else _spare(line.named(wish.name), wish.values)
+    spare, missing = line.named(wish.name), []
+    for value, text in zip(wish.values, wish.texts):
+        found = next((word for word in spare if word.value == value), None)
+        missing += [text] if found is None else []
+        spare = [word for word in spare if word is not found]
+    spare = [] if wish.many else spare
     for text in missing:
         if spare:
             line = _replace(line, spare.pop(0), text)
         else:
             line = _insert(line, text, after=line.named(wish.name))
     return _drop(line, spare)
-
-
-def _spare(words: list[Word], values: Sequence[str | None]) -> list[Word]:
-    """The words but the first one of each value."""
-    firsts = [next((word for word in words if word.value == value), None) for value in values]
-    return [word for word in words if not any(word is first for first in firsts)]
 
 
 def _replace(line: Line, old: Word, text: str) -> Line:

@@ -31,8 +31,6 @@ from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubcfg
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 
 if TYPE_CHECKING:
-    from typing import Iterable
-
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
     from ansible_collections.vfio.host.plugins.module_utils._cmdline.records import Record
 
@@ -267,16 +265,13 @@ def _asked(boot: Boot[GrubbyState], goal: Goal) -> tuple[list[str], list[str]]:
     add: list[str] = []
     remove: list[str] = []
     for wish in goal.all:
-        before: list[list[str]] = []
-        after: list[str] = []
-        for name, line in boot.entries:
-            before.append(parse(line).texts(wish.name))
-            after += parse(goal.edit(name, line)).texts(wish.name)
-        # grubby takes out what has the name before it adds, so what stays is added again.
-        add += _once(after)
-        gone = [text for text in _once(text for texts in before for text in texts) if text not in after]
+        before = [parse(line).texts(wish.name) for dummy, line in boot.entries]
+        after = [parse(goal.edit(name, line)).texts(wish.name) for name, line in boot.entries]
+        # grubby takes out what has the name before it adds, so what stays is added again, as often as it is there (source: update_args() in grubby-bls).
+        stays = _counted(after)
+        add += stays
         # It takes one occurrence for each time that a value is named.
-        remove += [text for text in gone for dummy in range(max(texts.count(text) for texts in before))]
+        remove += [text for text in _counted(before) if text not in stays]
     return add, remove
 
 
@@ -316,8 +311,10 @@ def _damaged(boot: Boot[GrubbyState], goal: Goal, remove: list[str], add: list[s
     return problems
 
 
-def _once(texts: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(texts))
+def _counted(lines: list[list[str]]) -> list[str]:
+    """The words of lines in order, each as often as the line has it that has it most often."""
+    words = dict.fromkeys(word for words in lines for word in words)
+    return [word for word in words for dummy in range(max(words.count(word) for words in lines))]
 
 
 __all__ = ("Grubby",)

@@ -14,7 +14,7 @@ ON = {"intel_iommu": "on", "iommu": "pt"}
 DROP = {"quiet": None, "amd_iommu": "off"}
 LINE = "ro  intel_iommu=off quiet console=tty0 panic=5"
 RECORD = "var/lib/vfio-host/kernel-cmdline"
-# Their tools put what they add at the end, and of the same text twice they make one.
+# Their tools put what they add at the end.
 UNORDERED = ("grubby", "rpm-ostree")
 
 

@@ -73,6 +73,15 @@ def test_what_was_set_and_dropped_is_taken_back_to_the_byte(host, name):
     assert len(host.calls) == calls
 
 
+def test_of_two_equal_words_both_come_back(name, tmp_path):
+    host = HOSTS[name](tmp_path, LINE.replace("intel_iommu=off", "intel_iommu=off intel_iommu=off") + " console=tty0 memmap=1 memmap=1")
+    before = snapshot(host, name in UNORDERED)
+    assert run(host, {**ON, "console": "ttyS0"}, drop={"memmap": "1"})["changed"]
+    assert [sorted(texts) for texts in values(host, "console", "memmap")] == [["tty0", "tty0", "ttyS0"], []]
+    assert back(host)["changed"]
+    assert snapshot(host, name in UNORDERED) == before
+
+
 def test_only_what_runs_otherwise_waits_for_a_reboot(host):
     host.reboot()
     run(host, ON, drop=DROP)

@@ -14,6 +14,7 @@ netplan_cli/cli/sriov.py, set_numvfs_for_pf, _get_vf_number_per_pf, bind_vfs; nm
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -167,8 +168,23 @@ def vf_list_claims(text: str, path: str) -> list[Claim]:
     return claims
 
 
+def operator_claims(text: str, path: str) -> list[Claim]:
+    """The Claim of what the SR-IOV operator of Kubernetes has set of a card, in JSON (source: sriov-network-operator, pkg/host/store,
+    SaveLastPfAppliedStatus(), api/v1 Interface). Its daemon does so again after a boot; of a card that is managed elsewhere it makes no VFs.
+    """
+    try:
+        card = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    number, address = (card.get("numVfs", 0), card.get("pciAddress")) if isinstance(card, dict) else (None, None)
+    if not isinstance(address, str) or not isinstance(number, int) or isinstance(number, bool) or card.get("externallyManaged") is True:
+        return []
+    remedy = "take it out of the SriovNetworkNodePolicy"
+    return [Claim(path, NUMBER, str(number), f"numVfs: {number}", lambda target: target.address == address.lower(), remedy, is_sure=False)]
+
+
 def _of_interface(name: str | None) -> Fits:
     return lambda target: by_interface(target, [name]) if name else None
 
 
-__all__ = ("netplan_claims", "nmstate_claims", "vf_list_claims")
+__all__ = ("netplan_claims", "nmstate_claims", "operator_claims", "vf_list_claims")

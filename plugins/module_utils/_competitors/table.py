@@ -127,7 +127,7 @@ def _scripts(foreign: Foreign) -> list[Claim]:
         if path.endswith(("/rc.local", ".start")):
             found += shell.claims(text, path, script=foreign.script)
         elif shell.speaks_of_devices(text):
-            # These run for an interface, a guest or a runlevel.
+            # These run for an interface, a guest or a runlevel, or by a service.
             found += [replace(one, is_sure=False) for one in shell.claims(text, path, script=foreign.script)]
     for path in foreign.paths(foreignpaths.CRONTABS):
         lines = [line if line.lstrip().startswith("@reboot") else "" for line in foreign.text(path).split("\n")]
@@ -198,6 +198,12 @@ def _vf_list(text: str, path: str) -> list[Claim]:
     return netplan.vf_list_claims(text, path)
 
 
+def _operator(text: str, path: str) -> list[Claim]:
+    from ansible_collections.vfio.host.plugins.module_utils._competitors import netplan
+
+    return netplan.operator_claims(text, path)
+
+
 def _libvirt(foreign: Foreign, text: str, path: str) -> list[Claim]:
     from ansible_collections.vfio.host.plugins.module_utils._competitors import guests
 
@@ -229,6 +235,7 @@ ROWS: tuple[Callable[[Foreign], list[Claim]], ...] = (
     _netplan,
     _each(foreignpaths.NMSTATE, _nmstate),
     _each(foreignpaths.VF_LISTS, lambda dummy, text, path: _vf_list(text, path)),
+    _each(foreignpaths.OPERATOR, lambda dummy, text, path: _operator(text, path)),
     _each(foreignpaths.KEYFILE, lambda dummy, text, path: networks.keyfile_claims(text, path)),
     _each(foreignpaths.NM_CONF, lambda dummy, text, path: networks.device_claims(text, path)),
     _each(foreignpaths.IFCFG, lambda foreign, text, path: networks.ifcfg_claims(text, path, script=foreign.script)),

@@ -25,7 +25,7 @@ NETPLAN, NMSTATE, KEYFILE, NM_CONF, IFCFG, IFUPDOWN = "netplan", "nmstate", "key
 SYSFS_CONF, SYSCTL, TUNED, SCRIPT, DRIVERCTL, DPDK = "sysfs_conf", "sysctl", "tuned", "script", "driverctl", "dpdk"
 LIBVIRT, NOVA, PROXMOX, PROXMOX_MAPPING = "libvirt", "nova", "proxmox", "proxmox_mapping"
 DRACUT, INITRAMFS_TOOLS, MKINITCPIO, MODULES_LOAD = "dracut", "initramfs_tools", "mkinitcpio", "modules_load"
-OPENRC, VF_LISTS = "openrc", "vf_lists"
+OPENRC, VF_LISTS, OPERATOR = "openrc", "vf_lists", "operator"
 
 # (sources: udev(7), systemd.link(5), tmpfiles.d(5), netplan(5), NetworkManager.conf(5), nmstate.service(8), sysfs.conf(5),
 # initramfs-tools(7), dracut.conf(5), mkinitcpio.conf(5))
@@ -52,9 +52,13 @@ PATTERNS = {
         "/etc/initramfs-tools/scripts/*/*", "/etc/initcpio/hooks/*", "/etc/libvirt/hooks/*", "/etc/libvirt/hooks/*.d/*",
         # As the hook helper of many guides has them: guest, operation, sub-operation.
         "/etc/libvirt/hooks/*.d/*/*/*/*", "/var/lib/cloud/scripts/per-boot/*",
+        # Run by a service of Red Hat's initscripts (source: initscripts.spec, loadmodules.service), where that is enabled.
+        "/etc/sysconfig/modules/*.modules",
     ),
     # Of TripleO's os-net-config and of the OpenStack charms, each with a service that reads it at boot.
     VF_LISTS: ("/var/lib/os-net-config/sriov_config.yaml", "/etc/sriov-netplan-shim/interfaces.yaml"),
+    # A file a card, by its address.
+    OPERATOR: ("/etc/sriov-operator/pci/*",),
     DRIVERCTL: ("/etc/driverctl.d/*",),
     DPDK: ("/etc/dpdk/interfaces",),
     LIBVIRT: tuple(f"/etc/libvirt/{kind}/*.xml" for kind in ("qemu", "qemu/networks", "libxl", "ch")),

@@ -25,6 +25,7 @@ PLACES = (
     "etc/pve/qemu-server/1.conf", "etc/pve/mapping/pci.cfg", "etc/dpdk/interfaces", "etc/mkinitcpio.conf", "etc/dracut.conf",
     "etc/initramfs-tools/modules", "etc/NetworkManager/system-connections/x", "etc/sysconfig/network-scripts/ifcfg-x",
     "etc/network/interfaces", "etc/systemd/system/x.service", "etc/rc.local", "etc/driverctl.d/pci-x", "etc/crontab",
+    "etc/sriov-operator/pci/x", "etc/sysconfig/modules/x.modules",
 )
 WORDS = st.sampled_from((
     'KERNEL=="', 'ATTR{driver_override}="', 'ATTR{sriov_numvfs}="4"', 'RUN+="', 'GOTO="', 'LABEL="', '"', "\\", "\n", " ", ", ", "[Match]\n",

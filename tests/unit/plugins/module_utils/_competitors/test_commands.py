@@ -23,6 +23,12 @@ def test_a_script_that_writes_another_override_is_named_with_its_line(host):
     ]
 
 
+def test_a_script_of_modules_counts_where_it_is_run(host):
+    path, text = "etc/sysconfig/modules/cards.modules", f"#!/bin/sh\necho e1000e > {OVERRIDE}\n"
+    assert of_devices(host, {path: text}, NIC) == []
+    assert heads(of_devices(host, {path: Script(text)}, NIC)) == [(f"/{path}:2", True)]
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

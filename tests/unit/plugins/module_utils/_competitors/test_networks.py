@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ansible_collections.vfio.host.tests.unit.fake.competitors import NULL, heads, of_devices, of_vfs
@@ -265,6 +267,25 @@ def test_what_interfaces_sources_is_read(host):
     text = "iface enp1s0 inet manual\n  up echo 4 > /sys/bus/pci/devices/0000:01:00.0/sriov_numvfs\n"
     files = {INTERFACES: "source /etc/net/*.cfg\n", "etc/net/a.cfg": text, "etc/network/interfaces.d/b": text}
     assert heads(of_vfs(host, files)) == [("/etc/network/interfaces.d/b:2", False), ("/etc/net/a.cfg:2", False)]
+
+
+@pytest.mark.parametrize(("text", "is_told"), [
+    ({"pciAddress": PF, "numVfs": 4, "name": "enp1s0", "vfGroups": []}, True),
+    ({"pciAddress": PF, "name": "enp1s0"}, True),
+    ({"pciAddress": PF, "numVfs": 7}, False),
+    ({"pciAddress": PF, "numVfs": 4, "externallyManaged": True}, False),
+    ({"pciAddress": "0000:09:00.0", "numVfs": 4}, False),
+    ({"pciAddress": PF, "numVfs": "4"}, False),
+    ({"pciAddress": 1, "numVfs": 4}, False),
+    ([], False),
+    ("[" * 100000, False),
+    ("", False),
+])
+def test_what_the_operator_of_kubernetes_has_set_is_told(host, text, is_told):
+    path = f"etc/sriov-operator/pci/{PF}"
+    found = of_vfs(host, {path: text if isinstance(text, str) else json.dumps(text)})
+    assert heads(found) == ([(f"/{path}", True)] if is_told else [])
+    assert all("take it out of the SriovNetworkNodePolicy" in one for one in found)
 
 
 @pytest.mark.parametrize(("path", "text", "expected"), [

@@ -31,6 +31,7 @@ _ABOUT = """\
 """
 # On InfiniBand an address begins with the number of a queue, which a boot may change (source: linux drivers/infiniband/ulp/ipoib).
 _ETHERNET = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
+_MAGIC = re.compile(r"[*?\[]|{[{%#]")
 _OFF = "# The IOMMU is off. Which devices go together is known after the boot that turns it on: survey again then.\n"
 
 
@@ -111,8 +112,10 @@ def identity(device: dict[str, Any], shared: Counter[str]) -> dict[str, str]:
     mac = device["net"][0]["mac"] or "" if len(device["net"]) == 1 and not device["is_vf"] else ""
     if _ETHERNET.match(mac) and mac.strip("0:") and shared[mac] <= 1:
         return {"mac": mac}
-    if device["serial"] and shared[device["serial"]] <= 1:
-        return {"serial": device["serial"]}
+    serial = device["serial"]
+    # A match would take it for a glob, which may fit others, or Ansible for a template.
+    if serial and shared[serial] <= 1 and not _MAGIC.search(serial) and serial == serial.strip():
+        return {"serial": serial}
     return {"address": device["address"], "vendor": device["vendor"], "device": device["device"]}
 
 

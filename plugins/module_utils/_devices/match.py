@@ -388,7 +388,8 @@ class Selector:
             return value.startswith(pattern) if kind == ID else value == pattern
         if pattern not in self._compiled:
             self._compiled[pattern] = globs.compiled(pattern + "*" if kind == ID else pattern)
-        return self._compiled[pattern](value) is not None
+        # A serial number may hold what makes a glob, and then fits as it is.
+        return value == pattern or self._compiled[pattern](value) is not None
 
     def _values(self, address: str, key: str) -> list[str]:
         """The values of one field as lower-case texts: the one now, and those remembered."""

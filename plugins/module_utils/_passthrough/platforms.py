@@ -27,6 +27,8 @@ def check(platforms: Mapping[object, object], known: Collection[str]) -> None:
     for name, needs in platforms.items():
         if name not in known:
             problems.append(f"platforms: {shown(name)} is no platform; there are: {', '.join(known)}")
+        elif needs is None:
+            problems.append(f"platforms: {name}: holds nothing: leave it out, or write {name}: {{}} for a platform without needs")
         elif not isinstance(needs, dict):
             problems.append(f"platforms: {name}: must be a mapping of {', '.join(sorted(_KINDS))}, not {shown(needs)}")
         else:

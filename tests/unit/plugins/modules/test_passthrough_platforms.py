@@ -114,6 +114,7 @@ def test_no_platform_needs_anything_where_no_device_is_taken(make, run_module):
 @pytest.mark.parametrize("platforms, says", [
     ({"pseries": {}}, "'pseries' is no platform; there are: x86, s390, p9, arm64, other"),
     ({"p9": []}, "p9: must be a mapping"),
+    ({"p9": None}, "platforms: p9: holds nothing: leave it out, or write p9: {}"),
     ({"p9": {"devices": {}}}, "p9: devices is unknown"),
     ({"p9": {"kernel_config": ["VFIO"]}}, "p9: kernel_config must be a mapping"),
     ({"p9": {"modules": {"name": "vfio"}}}, "p9: modules must be a list of mappings"),

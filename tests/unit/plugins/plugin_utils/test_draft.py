@@ -84,6 +84,12 @@ def test_a_serial_number_that_two_devices_have_identifies_none():
     assert _draft.identity(device, shared) == {"address": NIC, "vendor": "8086", "device": "0010"}
 
 
+@pytest.mark.parametrize("serial", ["S[1]", "S*", "S?", " S", "{{ S }}", "{% S"])
+def test_a_serial_number_that_a_match_would_not_take_as_it_is_identifies_none(serial):
+    device = {"zpci": None, "net": [], "is_vf": False, "serial": serial, "address": NIC, "vendor": "8086", "device": "0010"}
+    assert _draft.identity(device, Counter()) == {"address": NIC, "vendor": "8086", "device": "0010"}
+
+
 @pytest.mark.parametrize("hostile", ["x\npassthrough_devices: {}", "\x1b[2J", "\x85a: b", "\u2028a: b", "\ufeff", "\0", "\udce9"])
 def test_no_text_of_a_device_ends_a_comment_or_is_no_yaml(facts, hostile):
     for device in facts["devices"].values():

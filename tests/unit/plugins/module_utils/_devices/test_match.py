@@ -57,6 +57,12 @@ DEVICES = {
 }
 
 
+@pytest.mark.parametrize("serial", ["S[1]", "S*[!a]", "[", "]", "S?"])
+def test_a_serial_number_that_is_a_glob_as_well_fits_itself(serial):
+    devices = {DISK: Device(DISK, ids("1b36", "0010", "010802"), serial=serial)}
+    assert Selector(devices).select(parse_match({"serial": serial}, "x")) == [DISK]
+
+
 def select(seen=None, **match):
     return Selector(DEVICES, seen).select(parse_match(match, "here"))
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.counters import is_at, uncounted
-from ansible_collections.vfio.host.plugins.module_utils._boot.presets import parse_preset
+from ansible_collections.vfio.host.plugins.module_utils._boot.presets import parse_preset, setting, unified_path
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
 from ansible_collections.vfio.host.plugins.module_utils._boot.tokens import named_token, usual_tokens
 from ansible_collections.vfio.host.plugins.module_utils._boot.unified import NotUnified, command_line, is_signed
@@ -89,10 +89,9 @@ class Unified(Backend[UnifiedState]):
             text = self._files.read(f"{self._paths.mkinitcpio_presets}/{name}") or ""
             values = parse_preset(text)
             for preset in values.get("PRESETS", ()):
-                path = "".join(values.get(f"{preset}_uki", values.get(f"{preset}_efi_image", ())))
+                path = unified_path(values, preset)
                 options = " ".join(values.get(f"{preset}_options", ()))
-                given = values.get(f"{preset}_cmdline", values.get("ALL_cmdline"))
-                if given or "cmdline" in options:
+                if setting(values, "cmdline", preset=preset) or "cmdline" in options:
                     raise PlanError(
                         f"{self._paths.mkinitcpio_presets}/{name} gives {preset} a command line of its own: set arguments there, "
                         f"or leave it out, so that {self._paths.kernel_cmdline} counts"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.presets import parse_preset
+from ansible_collections.vfio.host.plugins.module_utils._boot.presets import parse_preset, setting, unified_path
 from ansible_collections.vfio.host.plugins.module_utils._host.words import words
 from ansible_collections.vfio.host.plugins.module_utils._initramfs.tools.base import HEAD, ImageFile, Tool
 
@@ -45,18 +45,19 @@ class Mkinitcpio(Tool):
         """The images that one preset's text names, unified ones where they are there."""
         values = parse_preset(text)
         for preset in values.get("PRESETS", ()):
-            path = "".join(values.get(f"{preset}_image", ()))
-            kernel = "".join(values.get(f"{preset}_kver", values.get("ALL_kver", ())))
-            config = "".join(values.get(f"{preset}_config", values.get("ALL_config", ())))
-            options = [word for value in values.get(f"{preset}_options", ()) for word in words(value)]
+            path = "".join(values.get(f"{preset}_image", ())[:1])
+            kernel, config = setting(values, "kver", preset=preset), setting(values, "config", preset=preset)
+            options = values.get(f"{preset}_options", [])
+            # A text is taken apart at its blanks, an array is not.
+            options = words(options[0]) if len(options) == 1 else options
             # Nothing boots by one that is not there; the next update of a package makes it, with our file.
             if path and kernel and self._fs.exists(self._paths.root + path):
                 yield ImageFile(self._paths.root + path, kernel, (), tuple(options), config)
-            path = "".join(values.get(f"{preset}_uki", values.get(f"{preset}_efi_image", ())))
+            path = unified_path(values, preset)
             if path and kernel and self._paths.is_image(self._paths.root + path):
                 for option in ("cmdline", "splash"):
-                    given = values.get(f"{preset}_{option}", values.get(f"ALL_{option}", ()))
-                    options = [f"--{option}", *given] + options if given else options
+                    given = setting(values, option, preset=preset)
+                    options = [f"--{option}", given] + options if given else options
                 yield ImageFile(self._paths.root + path, kernel, (), tuple(options), config, True)
 
     def problems(self, images: Sequence[ImageFile]) -> list[str]:

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from ansible_collections.vfio.host.plugins.module_utils._boot.presets import parse_preset
+from ansible_collections.vfio.host.plugins.module_utils._boot.presets import parse_preset, setting, unified_path
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 from ansible_collections.vfio.host.tests.unit.fake.images import KERNEL, OPTIONS, RULES, ImageHost, image
 from ansible_collections.vfio.host.tests.unit.fake.unified import unified
@@ -182,6 +182,13 @@ class TestMkinitcpio:
         )
         assert not arch.run()["changed"]
 
+    def test_a_preset_with_variables_an_empty_version_and_an_array_of_options_is_built_as_the_tool_would(self, arch):
+        text = PRESET.replace('fallback_image="/boot/', 'B=/boot\nfallback_kver=""\nfallback_image="$B/')
+        arch.put("/etc/mkinitcpio.d/linux.preset", text.replace('"-S autodetect"', '(-S "autodetect,b c")'))
+        assert set(arch.statuses().values()) == {"rebuilt"} and len(arch.statuses()) == 2
+        dummy, second = (words for words in arch.log if words[0] == "mkinitcpio")
+        assert second[3] == "/boot/vmlinuz-linux" and second[-2:] == ["-S", "autodetect,b c"]
+
     def test_an_image_of_a_preset_that_is_not_there_is_left_out(self, arch):
         arch.put("/boot/initramfs-linux-fallback.img", None)
         assert arch.statuses() == {"/boot/initramfs-linux.img": "rebuilt"}
@@ -236,6 +243,21 @@ class TestMkinitcpio:
 ])
 def test_what_stands_behind_an_assignment_does_not_hide_it(text, words):
     assert parse_preset(text) == {"A": words}
+
+
+@pytest.mark.parametrize("text, words", [
+    ('E=/efi\nA="$E/EFI/Linux/x.efi"\n', ["/efi/EFI/Linux/x.efi"]), ("E=/efi\nexport A=${E}/x\n", ["/efi/x"]),
+    ("E='/e f'\nA=(b)\nA=$E/x\n", None), ("A=$E/x\n", None), ("E=/efi\nA='$E/x'\n", None), ("A=(a)\nA+=(b)\n", ["a", "b"]),
+    ('A="a"\nA+=" b"\n', ["a b"]), ("A+=(b)\n", ["b"]), ("A=(a b)\nA+=c\n", ["ac", "b"]),
+])
+def test_variables_of_a_preset_stand_for_what_it_sets(text, words):
+    assert parse_preset(text).get("A") == words
+
+
+def test_an_empty_value_of_a_preset_gives_way_to_that_of_all():
+    values = parse_preset('ALL_kver=/k\nALL_config=(/c /d)\na_kver=""\na_uki=""\na_efi_image=/x.efi\nb_kver=/l\n')
+    assert [setting(values, "kver", preset=name) for name in "abc"] == ["/k", "/l", "/k"]
+    assert (setting(values, "config", preset="a"), setting(values, "splash", preset="a"), unified_path(values, "a")) == ("/c", "", "")
 
 
 def test_a_preset_is_read_without_a_shell():

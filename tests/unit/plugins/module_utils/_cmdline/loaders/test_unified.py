@@ -218,6 +218,12 @@ def test_a_drop_in_that_has_it_make_entries_instead_counts_last(tmp_path):
     assert take(host)["changed"]
 
 
+def test_an_empty_command_line_of_a_preset_is_none(tmp_path):
+    host = PresetHost(tmp_path)
+    host.write(PRESET, host.read(PRESET) + 'default_cmdline=""\nALL_cmdline=\n')
+    assert take(host)["changed"]
+
+
 @pytest.mark.parametrize("line", ['default_cmdline="/etc/mine"', 'default_options="--cmdline /etc/mine"', 'ALL_cmdline="/x"'])
 def test_a_preset_with_a_command_line_of_its_own_is_refused(tmp_path, line):
     host = PresetHost(tmp_path)

@@ -160,6 +160,10 @@ class Reader(KernelPaths):
         """Whether ``path`` is there."""
         return os.path.exists(path)
 
+    def is_directory(self, path: str) -> bool:
+        """Whether there is a directory, or a link to one."""
+        return os.path.isdir(path)
+
     def is_link(self, path: str) -> bool:
         """Whether there is a symbolic link, wherever it points."""
         return os.path.islink(path)

@@ -15,7 +15,7 @@ from ansible_collections.vfio.host.plugins.module_utils._kernel import alias, mo
 from ansible_collections.vfio.host.plugins.module_utils._kernel.parameters import Parameter
 
 if TYPE_CHECKING:
-    from typing import Collection, Iterable
+    from typing import Callable, Collection, Iterable
 
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
 
@@ -240,15 +240,18 @@ def read_configuration(fs: Sysfs, ours: Collection[str] = ()) -> modprobe.Config
 def _directives(fs: Sysfs, ours: Collection[str] = ()) -> tuple[modprobe.Directive, ...]:
     directives = []
     tables = [("modules.softdep", f"{fs.module_tree}/modules.softdep")]
-    for path in _paths(fs, fs.modprobe_d, tables, ours=ours, endings=(".conf", ".alias")):
+    # Of a directory, and of a link to nothing, kmod says so, and takes a namesake further on; systemd takes none.
+    for path in _paths(fs, fs.modprobe_d, tables, ours=ours, endings=(".conf", ".alias"), counts=lambda path: fs.exists(path) and not fs.is_directory(path)):
         directives += modprobe.parse_conf(_decoded(fs, path), path)
     return tuple(directives + modprobe.parse_cmdline(_decoded(fs, f"{fs.proc}/cmdline")))
 
 
 def _paths(
     fs: Sysfs, directories: Iterable[str], first: Iterable[tuple[str, str]], *, ours: Collection[str], endings: tuple[str, ...] = (".conf",),
+    counts: Callable[[str], bool] = lambda path: True,
 ) -> list[str]:
-    """The paths of the files that count, in the order of their names, with ``first``, (name, path) each.
+    """The paths of the files that count, in the order of their names, with ``first``, (name, path) each; ``counts``: whether what has a
+    path does.
 
     Of modprobe.d kmod reads what ends in .alias, too (source: kmod libkmod/libkmod-config.c conf_files_filter_out()).
     """
@@ -256,7 +259,7 @@ def _paths(
     for directory in directories:
         for name in fs.names(directory):
             path = f"{directory}/{name}"
-            if name.endswith(endings) and not name.startswith(".") and path not in ours:
+            if name.endswith(endings) and not name.startswith(".") and path not in ours and counts(path):
                 by_name.setdefault(name, path)
     return [path for dummy, path in sorted(by_name.items())]
 

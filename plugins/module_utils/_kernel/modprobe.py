@@ -217,9 +217,9 @@ class Configuration:
         return None
 
     def softdep(self, module: str) -> Directive | None:
-        """The first softdep line of a module, which is the only one that counts; None where there is none."""
+        """The first softdep line of a module that says something, which is the only one that counts; None where there is none."""
         for one in self.directives:
-            if one.verb == "softdep" and globs.fits(module, one.module):
+            if one.verb == "softdep" and one.rest and globs.fits(module, one.module):
                 return one
         return None
 

@@ -144,6 +144,21 @@ def test_a_file_in_etc_hides_its_namesake_in_lib(modules_of, make_host):
     assert Modules(host.kernel).disabled() == {"b"}
 
 
+@pytest.mark.parametrize("kind, expected", [("directory", {"a"}), ("dangling", {"a"}), ("null", set()), ("file", {"b"})])
+def test_what_is_no_file_in_etc_hides_none(make_host, kind, expected):
+    host = make_host(hosts.x86())
+    host.tree.put(host.tree.root / "lib/modprobe.d/x.conf", "blacklist a\n")
+    path = host.tree.root / "etc/modprobe.d/x.conf"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "file":
+        host.tree.put(path, "blacklist b\n")
+    else:
+        path.symlink_to("/dev/null" if kind == "null" else "gone")
+    assert Modules(host.kernel).disabled() == expected
+
+
 @pytest.mark.parametrize("key", ["modprobe.blacklist", "module_blacklist", "module-blacklist"])
 def test_the_command_line_disables(modules_of, key):
     assert modules_of(cmdline=f"ro {key}=a_b,c quiet").disabled() == {"a_b", "c"}

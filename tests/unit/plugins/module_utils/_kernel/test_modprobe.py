@@ -121,6 +121,11 @@ def test_lines_are_read_as_kmod_reads_them(text, expected):
     assert found == [(verb, module, rest.split(), where) for verb, module, rest, where in expected]
 
 
+def test_a_softdep_line_without_a_word_is_none():
+    found = modprobe.Configuration(tuple(modprobe.parse_conf("softdep a\nsoftdep a pre: b\n", "f")))
+    assert found.softdep("a").rest == "pre: b"
+
+
 @pytest.mark.parametrize(("text", "expected"), [
     ('a=1 b c="x y"  d=', [("a", "1"), ("b", None), ("c", "x y"), ("d", "")]),
     ('"a=x y" b', [("a", "x y"), ("b", None)]),

@@ -13,7 +13,7 @@ Without them that holds again.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import lines
@@ -21,6 +21,7 @@ from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments impor
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.goal import Goal
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders import grubcfg
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import against as told_against
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubsettings import ASK, Block, DropIn, parse_answers, without
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import ENDINGS, told
@@ -47,7 +48,8 @@ _BLS = re.compile(r"^\s*blscfg\b", re.MULTILINE)
 @dataclass(frozen=True)
 class GrubState:
     """``mine``: where our lines are; ``others``: what others set; ``settings``: (path, line number, line) of their files, to name a
-    conflict; ``update``: what makes the configuration effective; ``fixed``: why that does not reach the entry that boots, a sentence.
+    conflict; ``update``: what makes the configuration effective; ``fixed``: why that does not reach the entry that boots, a sentence;
+    ``filled``: where -> what GRUB puts in the place of variables of that entry.
     """
 
     mine: DropIn | Block
@@ -55,6 +57,7 @@ class GrubState:
     settings: tuple[tuple[str, int, str], ...]
     update: list[list[str]]
     fixed: str | None = None
+    filled: dict[str, str] = field(default_factory=dict)
 
 
 class Grub(Backend[GrubState]):
@@ -198,12 +201,18 @@ class Grub(Backend[GrubState]):
                 f"{self._paths.grub_defaults} and the files in {self._paths.grub_dropins} end the shell that reads them"
             )
         lines_of = self._settings(mine, early + late)
+        entries = self.entries()
         return Boot(
-            entries=self.entries(),
+            entries=entries,
             files={mine.path: mine.text},
             source=settings.with_ours(mine.left_out, mine.ours),
-            more=GrubState(mine, settings, lines_of, self.commands(), self._fixed(lines_of)),
+            more=GrubState(mine, settings, lines_of, self.commands(), self._fixed(lines_of), self._filled([line for dummy, line in entries])),
         )
+
+    def _filled(self, lines_of: list[str]) -> dict[str, str]:
+        """What stands for variables of these lines."""
+        env = self._paths.grub2_env if self._is_grub2 else self._paths.grub_env
+        return grubcfg.filled_in(lines_of, cfg=(self._cfg, self._files.read(self._cfg) or ""), env=(env, self._files.read(env) or ""))
 
     def _refuse_elsewhere(self) -> None:
         """Raises PlanError where the grub.cfg that boots may be the one on the EFI system partition (RHEL 7)."""
@@ -281,6 +290,8 @@ class Grub(Backend[GrubState]):
                 if text not in mine.left_out
             ]
             left_out += [text for text in dict.fromkeys(against) if text not in left_out]
+        # A wish without values takes ours back, and no more.
+        warnings += told_against([wish for wish in goal.wishes if wish.texts or not wish.present], boot.more.filled, who="GRUB")
         left_out.sort(key=lambda text: mine.left_out.index(text) if text in mine.left_out else len(mine.left_out))
         problems += _not_left_out(boot, left_out) + _lost(boot, ours)
         if ours.strip() and any(word.text == "--" for word in parse(boot.more.others.linux).words):

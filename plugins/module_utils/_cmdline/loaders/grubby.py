@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import parse
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, commented, foreign
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.base import Backend, against, commented, foreign
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.blsentries import Entry as BlsEntry
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.boot import Boot, Change
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubbytext import (
@@ -27,7 +27,7 @@ from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubbyt
     parse_info,
     value_of,
 )
-from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubcfg import parse_environment
+from ansible_collections.vfio.host.plugins.module_utils._cmdline.loaders.grubcfg import filled_in, parse_environment
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, PlanError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ _ALL = "--update-kernel=ALL"
 class GrubbyState:
     """``program``: grubby's path; ``zipl``: the command that follows it, if any; ``ours``: the entries that it edits; ``foreign``: those
     that stay as they are; ``seed``: what /etc/kernel/cmdline is made from, None where it is there; ``has_entries_only``: grubby can
-    leave /etc/default/grub alone.
+    leave /etc/default/grub alone; ``others``: where -> what GRUB puts in the place of variables.
     """
 
     program: str
@@ -53,6 +53,7 @@ class GrubbyState:
     foreign: list[Entry]
     seed: str | None
     has_entries_only: bool
+    others: dict[str, str]
 
 
 class Grubby(Backend[GrubbyState]):
@@ -111,6 +112,7 @@ class Grubby(Backend[GrubbyState]):
                 foreign=[entry for entry in found if entry.line is None],
                 seed=seed,
                 has_entries_only=self._has_entries_only(files),
+                others=self._filled_in(files, [line for dummy, line in lines_of]),
             ),
         )
 
@@ -125,6 +127,11 @@ class Grubby(Backend[GrubbyState]):
         return [
             parse_entry(info, files.get(path or ""), path=path, kernelopts=kernelopts) for info, path in zip(infos, paths)
         ]
+
+    def _filled_in(self, files: dict[str, str | None], lines_of: list[str]) -> dict[str, str]:
+        """What stands for variables of these lines."""
+        cfg, env = self._paths.grub2_cfg, self._paths.grub2_env
+        return filled_in(lines_of, cfg=(cfg, self._files.read(cfg) or ""), env=(env, files[env] or ""))
 
     def _left_alone(self, entry: Entry) -> Entry:
         """An entry, without a line where it is for rescue or starts another system: its file is as before in the end.
@@ -178,6 +185,8 @@ class Grubby(Backend[GrubbyState]):
         """grubby calls that name every value to be there and every value to go, and the files beside the entries."""
         unmet, problems = goal.unmet(boot.entries), self.unfit(goal.all)
         warnings: list[str] = []
+        if not goal.texts:
+            problems += against(goal.wishes, boot.more.others, who="GRUB")
         calls: list[list[str]] = []
         if unmet:
             add, remove = _asked(boot, goal)

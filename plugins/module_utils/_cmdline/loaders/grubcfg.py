@@ -17,7 +17,7 @@ from ansible_collections.vfio.host.plugins.module_utils._boot.textlines import l
 from ansible_collections.vfio.host.plugins.module_utils._host.words import words as words_of
 
 if TYPE_CHECKING:
-    from typing import Mapping, Sequence
+    from typing import Iterable, Mapping, Sequence
 
 # grub-mkconfig says of each part which file has written it (source: util/grub-mkconfig.in).
 _PART = re.compile(r"### (?P<verb>BEGIN|END) (?P<path>.*) ###\Z")
@@ -28,6 +28,8 @@ _MODULE = re.compile(r"\s*module2?\s+(?:--nounzip\s+)?\S*vmlinu\S+[ \t]*(?:place
 _INITRD = re.compile(r"\s*initrd(?:16|efi)?\s+(?P<names>.*)")
 # With or without 'set', quoted as in a shell or not at all: files of /etc/grub.d by hand have it so.
 _DEFAULT = re.compile(r"(?:^|;|\bthen\b)[ \t]*(?:set[ \t]+)?default=([^\n]*)", re.MULTILINE)
+_SET = re.compile(r"^[ \t]*set[ \t]+(\w+)=([^\n]*)$", re.MULTILINE)
+_USE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 # A '>' parts menus, and '>>' is one within a title (source: grub-core/normal/menu.c menuentry_eq()).
 _PARTS = re.compile(r"(?:[^>]|>>)+")
 
@@ -97,6 +99,17 @@ def parse_environment(text: str) -> dict[str, str]:
     return {name: value for name, equals, value in pairs if equals}
 
 
+def filled_in(lines_of: Iterable[str], *, cfg: tuple[str, str], env: tuple[str, str]) -> dict[str, str]:
+    """'PATH (variable NAME)' -> what GRUB puts in the place of each variable that is on one of these lines: that of its environment block,
+    or what a grub.cfg sets, as tuned has it do (source: GRUB2_TUNED_VAR in tuned/plugins/plugin_bootloader.py). ``cfg``, ``env``: (path, text).
+    """
+    sets = {name: _unquoted(value) for name, value in _SET.findall(cfg[1])}
+    saved = parse_environment(env[1])
+    names = dict.fromkeys(one or other for line in lines_of for one, other in _USE.findall(line))
+    places = {name: (cfg[0], sets[name]) if name in sets else (env[0], saved.get(name, "")) for name in names}
+    return {f"{path} (variable {name})": value for name, (path, value) in places.items() if value}
+
+
 def default_entry(text: str, env: Mapping[str, str]) -> Entry | None:
     """The entry that boots, or None. ``env``: the saved environment, whose next_entry holds once."""
     entries = parse_entries(text)
@@ -135,4 +148,4 @@ def _pick(siblings: Sequence[Entry], part: str) -> Entry | None:
     return next((sibling for sibling in siblings if part in sibling.ids or part == sibling.title), None)
 
 
-__all__ = ("Entry", "begin", "default_entry", "parse_entries", "parse_environment")
+__all__ = ("Entry", "begin", "default_entry", "filled_in", "parse_entries", "parse_environment")

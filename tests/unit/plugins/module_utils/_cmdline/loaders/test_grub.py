@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 
 import pytest
@@ -97,6 +98,18 @@ def test_a_value_that_others_set_may_be_one_that_we_could_not_carry(tmp_path):
     run(host, {"foo": "1"})
     run(host, None, present=False)
     assert parse(host.boots()).values("foo") == ["$x"]
+
+
+def test_what_grub_puts_in_the_place_of_a_variable_is_told_where_it_is_against_a_wish(tmp_path):
+    host = GrubHost(tmp_path)
+    host.write("etc/default/grub", "GRUB_CMDLINE_LINUX_DEFAULT='quiet $tuned_params'\n")
+    host.do_update_grub()
+    host.write("boot/grub/grub.cfg", 'set tuned_params="iommu=off nohz=on"\n' + host.read("boot/grub/grub.cfg"))
+    warnings = run(host, {"iommu": "pt"}).warnings
+    assert len(warnings) == 1 and re.match(
+        r"iommu=off is set in .*/grub\.cfg \(variable tuned_params\), which GRUB adds to what is set here: remove it there", warnings[0]
+    )
+    assert not run(host, None, False).warnings
 
 
 def test_an_entry_that_was_never_generated_is_generated(tmp_path):

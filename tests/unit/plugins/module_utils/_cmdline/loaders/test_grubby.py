@@ -235,6 +235,21 @@ def test_arguments_that_entries_share_are_set_where_they_share_them(tmp_path):
     assert host.boots() == "root=/dev/vda2 rhgb crashkernel=1G"
 
 
+@pytest.mark.parametrize("path, text", [
+    ("boot/grub2/grubenv", "# GRUB Environment Block\nsaved_entry=0123-6.11.4\ntuned_params=iommu=off nohz=on\n###\n"),
+    ("boot/grub2/grub.cfg", 'set tuned_params="iommu=off nohz=on"\nblscfg\n'),
+])
+def test_what_grub_puts_in_the_place_of_a_variable_is_named_where_it_is_against_a_wish(tmp_path, path, text):
+    host = GrubbyHost(tmp_path, "ro quiet $tuned_params")
+    assert run(host, {"iommu": "pt"})["changed"]
+    host.write(path, text)
+    with pytest.raises(PlanError, match=r"iommu=off is set in .*/grub(env|.cfg) \(variable tuned_params\), which GRUB adds"):
+        run(host, {"iommu": "pt"}, check=True)
+    assert run(host, {"nohz": "on"})["changed"]
+    assert run(host, None, False)["changed"]
+    assert "$tuned_params" in host.boots()
+
+
 def test_arguments_that_grubby_does_not_find_are_refused(tmp_path):
     host = GrubbyHost(tmp_path, "$kernelopts iommu=off")
     with pytest.raises(PlanError, match=r"has iommu=off beside \$kernelopts"):

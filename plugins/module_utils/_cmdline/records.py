@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ansible_collections.vfio.host.plugins.module_utils._boot.counters import uncounted
 from ansible_collections.vfio.host.plugins.module_utils._cmdline.arguments import Wish, edit, exact, is_collected, parse
 from ansible_collections.vfio.host.plugins.module_utils._host import versions
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import PlanError
@@ -59,9 +60,14 @@ class Record:
     lines: dict[str, Kept]
     finished: bool = True
 
+    def _kept(self, name: str) -> Kept | None:
+        """What is kept of a line, also where a file has another counter of boots in its name since."""
+        plain = uncounted(name)
+        return self.lines.get(name) or next((kept for path, kept in self.lines.items() if uncounted(path) == plain), None)
+
     def of(self, name: str) -> Kept:
         """What is kept of a line; of one that came since or by us, what is kept of the first, which it was made of."""
-        kept = self.lines.get(name)
+        kept = self._kept(name)
         if kept and kept.was is not None:
             return kept
         return next((kept for kept in self.lines.values() if kept.was is not None), Kept("", ()))
@@ -95,7 +101,7 @@ class Record:
 
     def _is_ours(self, name: str, line: str) -> bool:
         """Whether a file that we have made still has the words that it was made of, or the line that it was made like."""
-        kept, first = self.lines.get(name), self.of(name)
+        kept, first = self._kept(name), self.of(name)
         if kept is None or kept.was is not None:
             return False
         return any(_words(line) == _words(other) for other in (*kept.made, first.was, *first.made) if other is not None)
@@ -124,7 +130,7 @@ class Record:
 
     def _raw(self, name: str, was: str | None, now: str | None, raws: Mapping[str, str]) -> str | None:
         """How a line was written before us, where that is known."""
-        kept = self.lines.get(name)
+        kept = self._kept(name)
         if kept is not None and kept.was == was:
             return kept.raw
         return raws.get(name) if was == now else None

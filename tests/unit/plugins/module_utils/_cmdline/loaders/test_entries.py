@@ -332,3 +332,21 @@ class TestKernelstub:
         host.write(CONFIG, text)
         with pytest.raises(PlanError, match="not as kernelstub writes it"):
             take(host)
+
+
+@pytest.mark.parametrize("kind", [EntriesHost, SystemdBootHost])
+def test_an_entry_whose_boots_were_counted_since_comes_back_to_the_byte(tmp_path, kind):
+    host = kind(tmp_path)
+    entries = tmp_path / getattr(host, "place", "boot/efi") / "loader/entries"
+    names = sorted(path.name for path in entries.iterdir())
+    for number, name in enumerate(names):
+        (entries / name).write_text((entries / name).read_text().replace(" quiet", " quiet" if number % 2 else " iommu=off panic=5  quiet"))
+    before = {name: (entries / name).read_bytes() for name in names}
+    for name in names:
+        (entries / name).rename(entries / name.replace(".conf", "+3.conf"))
+    assert take(host)["changed"]
+    for name in names:
+        (entries / name.replace(".conf", "+3.conf")).rename(entries / name)
+    assert not take(host, check=True)["changed"]
+    assert run(host, None, False)["changed"]
+    assert {name: (entries / name).read_bytes() for name in names} == before

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         def where(self) -> str:
             """File and line."""
 
-_SOURCE = re.compile(r"^\s*(source|source-directory)\s+(\S+)", re.MULTILINE)
+_SOURCE = re.compile(r"^\s*(source|source-directory)[ \t]+(\S.*)", re.MULTILINE)
 
 
 def _texts(foreign: Foreign, kind: str) -> list[Text]:
@@ -108,7 +108,9 @@ def _ifupdown(foreign: Foreign) -> list[Claim]:
     texts = {path: text for text, path in _texts(foreign, foreignpaths.IFUPDOWN)}
     unread = list(texts.values())
     while unread:
-        for verb, pattern in _SOURCE.findall(unread.pop()):
+        # Each word is a pattern (source: interfaces(5), source; wordexp(3)).
+        named = [(verb, word.strip("\"'")) for verb, rest in _SOURCE.findall(unread.pop()) for word in words(rest)]
+        for verb, pattern in named:
             pattern = pattern if pattern.startswith("/") else f"/etc/network/{pattern}"
             for path in foreign.paths([pattern + "/*" if verb == "source-directory" else pattern]):
                 if path not in texts:

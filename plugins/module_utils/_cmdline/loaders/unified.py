@@ -236,9 +236,12 @@ class Unified(Backend[UnifiedState]):
     def prove(self, before: Boot[UnifiedState], goal: Goal) -> Boot[UnifiedState]:
         """As ever; a signature that the tool has not given again is told, since building anew would not bring it back either."""
         after = super().prove(before, goal)
+        # kernel-install puts a new image's counter of boots into its name (source: 90-uki-copy.install of systemd, tries).
+        signed, now = set(map(uncounted, after.more.signed)), {uncounted(path): path for path, dummy in after.entries}
         self.noticed += [
-            f"{path} was signed, and was built anew without a signature: sign it before the next boot, which fails with Secure Boot (sbctl sign-all)"
-            for path in sorted(before.more.signed - after.more.signed)
+            f"{now.get(uncounted(path), path)} was signed, and was built anew without a signature: sign it before the next boot, which fails with "
+            "Secure Boot (sbctl sign-all)"
+            for path in sorted(before.more.signed) if uncounted(path) not in signed
         ]
         return after
 

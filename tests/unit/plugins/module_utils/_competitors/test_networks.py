@@ -265,7 +265,7 @@ def test_a_script_that_wicked_runs_is_read(host, name):
 
 def test_what_interfaces_sources_is_read(host):
     text = "iface enp1s0 inet manual\n  up echo 4 > /sys/bus/pci/devices/0000:01:00.0/sriov_numvfs\n"
-    files = {INTERFACES: "source /etc/net/*.cfg\n", "etc/net/a.cfg": text, "etc/network/interfaces.d/b": text}
+    files = {INTERFACES: "source /etc/gone '/etc/net/*.cfg'\n", "etc/net/a.cfg": text, "etc/network/interfaces.d/b": text}
     assert heads(of_vfs(host, files)) == [("/etc/network/interfaces.d/b:2", False), ("/etc/net/a.cfg:2", False)]
 
 

@@ -282,3 +282,28 @@ def test_an_image_that_is_built_anew_without_its_signature_is_told(tmp_path, sig
     host = PresetHost(tmp_path)
     (tmp_path / host.image).write_bytes(unified(cmdline=host.boots().encode(), signature=signature))
     assert any("was signed, and was built anew without a signature" in one for one in take(host)["warnings"]) == bool(signature)
+
+
+class CountingHost(UkifyHost):
+    """Of a machine whose new images have a counter of boots in their names (source: 90-uki-copy.install of systemd, tries)."""
+
+    def do_kernel_install(self, verb, version, dummy):
+        plain, counted = (f"efi/EFI/Linux/0123-{version}{counter}.efi" for counter in ("", "+3"))
+        self.image = plain
+        super().do_kernel_install(verb, version, dummy)
+        if self.read("etc/kernel/tries"):
+            (self.root / plain).rename(self.root / counted)
+            self.image = counted
+            (self.root / counted).write_bytes(unified(cmdline=self.boots().encode(), signature=b"signed"))
+
+
+def test_an_image_that_gets_a_counter_of_boots_is_the_one_that_was_signed(tmp_path):
+    host = CountingHost(tmp_path)
+    (tmp_path / host.image).write_bytes(unified(cmdline=host.boots().encode(), signature=b"signed"))
+    before = host.read("etc/kernel/cmdline")
+    host.write("etc/kernel/tries", "3\n")
+    result = take(host)
+    assert result["changed"] and not [one for one in result["warnings"] if "without a signature" in one]
+    assert "iommu=pt" in host.boots() and not take(host)["changed"]
+    assert run(host, Request(None, False))["changed"]
+    assert host.read("etc/kernel/cmdline") == before and "iommu=pt" not in host.boots()

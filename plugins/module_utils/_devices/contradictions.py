@@ -113,13 +113,15 @@ def _disabling(modules: Modules, module: str) -> list[tuple[str, str, bool]]:
 def _without_native(host: Host, targets: list[Target]) -> list[Claim]:
     """The Claims against devices that are declared native and of whose native drivers none loads by itself."""
     modules = host.survey.modules
+    natives = [target for target in targets if target.is_native and target.natives]
+    # Many devices share few modules.
+    against = {module: _disabling(modules, module) for module in {module for target in natives for module in target.natives}}
     found: list[Claim] = []
-    for target in targets:
-        against = {module: _disabling(modules, module) for module in target.natives}
-        if target.is_native and against and all(any(is_sure for dummy, dummy, is_sure in one) for one in against.values()):
+    for target in natives:
+        if all(any(is_sure for dummy, dummy, is_sure in against[module]) for module in target.natives):
             found += [
                 Claim(where, BARRED, module, text, _is(target))
-                for module, several in sorted(against.items()) for where, text, is_sure in several if is_sure
+                for module in sorted(target.natives) for where, text, is_sure in against[module] if is_sure
             ]
     return found
 

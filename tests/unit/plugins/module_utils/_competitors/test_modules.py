@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.vfio.host.plugins.module_utils._devices import contradictions
 from ansible_collections.vfio.host.tests.unit.fake import hosts
 from ansible_collections.vfio.host.tests.unit.fake.competitors import heads, of_devices, of_vfs
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, TWIN
@@ -128,3 +129,11 @@ NATIVE = {"match": {"address": NIC}, "driver": "native"}
 def test_what_keeps_a_device_that_is_declared_native_from_its_driver_is_told(host, line, expected):
     assert heads(of_devices(host, {CONF: line + "\n"}, NATIVE)) == [(f"{HERE}:1", False)] * expected
     assert of_devices(host, {CONF: line + "\n"}, NIC) == []
+
+
+@pytest.mark.parametrize("driver, expected", [("vfio-pci", []), ("native", ["e1000e"])])
+def test_the_settings_of_a_native_driver_are_looked_at_once_and_where_it_is_declared(host, monkeypatch, driver, expected):
+    asked = []
+    monkeypatch.setattr(contradictions, "_disabling", lambda dummy, module: asked.append(module) or [])
+    of_devices(host, {}, *({"match": {"address": one}, "driver": driver} for one in (NIC, TWIN)))
+    assert asked == expected

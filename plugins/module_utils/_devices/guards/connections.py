@@ -13,7 +13,7 @@ from typing import Dict, Iterable, Iterator, List, NamedTuple, Set, Tuple
 from ansible_collections.vfio.host.plugins.module_utils._devices.guards.routes import is_loopback, wire
 
 _ESTABLISHED = "01"  # TCP_ESTABLISHED: include/net/tcp_states.h
-_ROOT = "0"
+_ROOT, _NONE = "0", "0"
 
 # Where each kind of socket has its inode: the file of /proc/net, and the field (source: the seq_show functions of linux net/).
 INODES = {
@@ -50,9 +50,10 @@ def inodes(text: str, field: int = 9) -> Set[str]:
 
 def reached_by_root(text: str) -> Set[bytes]:
     """The addresses at the other ends of root's sockets, the kernel's own among them, in the text of /proc/net/tcp or tcp6, also of those
-    that wait for an answer. Raises ValueError for other texts.
+    that wait for an answer. What is over, and nobody has open, has no inode and root's number, whoever had it (source: linux
+    net/ipv4/tcp_ipv4.c get_timewait4_sock(), net/core/sock.c sock_i_uid()). Raises ValueError for other texts.
     """
-    return {wire(words[2].partition(":")[0]) for words in _lines(text) if len(words) > 9 and words[7] == _ROOT}
+    return {wire(words[2].partition(":")[0]) for words in _lines(text) if len(words) > 9 and words[7] == _ROOT and words[9] != _NONE}
 
 
 def _lines(text: str) -> Iterator[list[str]]:

@@ -58,6 +58,7 @@ class ImageFiles(BootPaths):
         self.mkinitcpio_conf = etc + "/mkinitcpio.conf.d/vfio-host.conf"
         self.mkinitcpio_post = [etc + "/initcpio/post", self.root + "/usr/lib/initcpio/post"]
         self._spool: Optional[str] = None
+        self._spooled = 0  # names that were given in it
 
     def kernels(self) -> List[str]:
         """The releases of the installed kernels: those with a directory of modules."""
@@ -182,9 +183,10 @@ class ImageFiles(BootPaths):
                     if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
                         shutil.rmtree(path)
 
-    def spooled(self) -> List[str]:
-        """The names in the spool."""
-        return _names(self.spool())
+    def spooled(self, what: str) -> str:
+        """A path in the spool that no other call gives, whatever was removed from there since. Raises OSError."""
+        self._spooled += 1
+        return f"{self.spool()}/{self._spooled}-{what}"
 
     def replace(self, path: str, source: str) -> None:
         """Make ``path`` the same as the file ``source``, in one step. Raises ApplyError."""

@@ -81,7 +81,7 @@ class Builder:
         """A new image in the spool, read and found good: its path."""
         tool = self._tool
         try:
-            output = f"{self._paths.spool()}/{len(self._paths.spooled())}-new"
+            output = self._paths.spooled("new")
         except OSError as error:
             raise ApplyError(f"there is no place to build an image in: {errno_text(error.errno)}") from error
         self._run(tool.build(image, output), f"{image.path} was not rebuilt")
@@ -139,7 +139,7 @@ class Builder:
         """Put a new image in the place of the old one and of its copies, and tell the boot loader. Raises ApplyError."""
         olds = {}
         for path in (image.path,) + image.copies:
-            olds[path] = f"{self._paths.spool()}/{len(self._paths.spooled())}-old"
+            olds[path] = self._paths.spooled("old")
             self._paths.copy(path, olds[path])
         journal.remember(Image(image.path, olds, self._tool.finish(image)))
         self._paths.keep_old(image.path)

@@ -146,6 +146,8 @@ class Confirmation:
         # A timer whose record is gone keeps its name, and one that has just ended removes its code, which has the same place.
         self._stop_units()
         self._write(record)
+        for package in _packages():
+            self._files.put(f"{code}/{package.replace('.', '/')}/__init__.py", "", mode=0o600)
         for name, module in sorted(sys.modules.items()):
             if name.rpartition(".")[0] in (_CORE, _HOST):
                 path = f"{code}/{name.replace('.', '/')}.py"
@@ -190,6 +192,14 @@ class Confirmation:
     def _stop_units(self) -> None:
         # Both, since the service may have begun, and waits for this run to end. Neither need be there.
         self._fs.run(["systemctl", "stop", f"{_UNIT}.timer", f"{_UNIT}.service"])
+
+
+def _packages() -> List[str]:
+    """The packages that the rooms are in, and they themselves. Without a file of its own one gives way to a package of the same name anywhere
+    on Python's path, such as the ansible_collections of an Ansible that is installed there (source: PEP 420, "Specification").
+    """
+    parts = [name.split(".") for name in (_CORE, _HOST)]
+    return sorted({".".join(words[:end]) for words in parts for end in range(1, len(words) + 1)})
 
 
 __all__ = ("Confirmation",)

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import venv
 from types import SimpleNamespace
 
 import pytest
@@ -93,9 +94,8 @@ def test_the_number_of_vfs_and_their_drivers_go_back_too(run_module, make_host, 
     assert found == before
 
 
-def test_the_copy_that_the_timer_runs_works_by_itself(run_module, host, systemd):
-    """Started as systemd would, on the files of a host where nothing is due any more: it ends, and leaves nothing."""
-    run_module(host, "driver_override", confirm=30, **WISH)
+def ended_by_itself(host, systemd, interpreter=sys.executable):
+    """What the timer runs, started as systemd would, on the files of a host where nothing is due any more: it ends, and leaves nothing."""
     start = systemd.started[-1]
     assert systemd.started[-5:-1] == [sys.executable, "-B", "-E", "-s"]
     with open(start, encoding="utf-8") as stream:
@@ -105,10 +105,24 @@ def test_the_copy_that_the_timer_runs_works_by_itself(run_module, host, systemd)
     with open(start, "w", encoding="utf-8") as stream:
         stream.write(code.replace("Sysfs(run", f"Sysfs({host.root!r}, run").replace("Files()", f"Files({host.root!r})"))
     done = subprocess.run(
-        systemd.started[-5:], check=False, cwd="/", env={}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
+        [interpreter, *systemd.started[-4:]], check=False, cwd="/", env={}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
     )
     assert (done.returncode, done.stdout.decode()) == (0, "")
     assert not os.path.exists(host.root + "/run/vfio-host")
+
+
+def test_the_copy_that_the_timer_runs_works_by_itself(run_module, host, systemd):
+    run_module(host, "driver_override", confirm=30, **WISH)
+    ended_by_itself(host, systemd)
+
+
+def test_the_copy_comes_before_an_ansible_that_is_installed_there(run_module, host, systemd, tmp_path):
+    run_module(host, "driver_override", confirm=30, **WISH)
+    venv.create(tmp_path / "other")
+    (packages,) = (tmp_path / "other/lib").glob("python*/site-packages")
+    (packages / "ansible_collections").mkdir()
+    (packages / "ansible_collections/__init__.py").write_text("")
+    ended_by_itself(host, systemd, str(tmp_path / "other/bin/python"))
 
 
 def test_a_device_that_is_in_use_by_then_is_named_and_keeps_nobody_waiting(run_module, host, systemd, monkeypatch):

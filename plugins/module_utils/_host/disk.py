@@ -11,12 +11,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
-from typing import Optional
+from contextlib import contextmanager, suppress
+from typing import Iterator, Optional
 
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import errno_text
 
-LABEL = "security.selinux"
+LABEL, _ACCESS = "security.selinux", "system.posix_acl_access"
 _MOST_LINKS = 40  # that a path goes through (source: include/linux/namei.h MAXSYMLINKS)
 
 
@@ -84,10 +84,25 @@ def move(source: str, path: str) -> None:
             os.close(handle)
 
 
-def copy_label(path: str, handle: int) -> None:
-    """Give an open file the SELinux label of ``path``; where that is absent, the file keeps its directory's. Raises OSError."""
+def copy_attributes(path: str, handle: int, *, has_label: bool = True) -> None:
+    """Give an open file the access list and the user's attributes of ``path``, and where it ``has_label`` its SELinux label; where that is
+    absent, the file keeps its directory's. What is of the content, such as IMA's hash, stays behind. Raises OSError.
+
+    An access list decides the file's mode, so what sets that comes afterwards (source: fs/posix_acl.c posix_acl_update_mode(), posix_acl_chmod()).
+    """
+    names = [LABEL] if has_label else []
+    with _no_attributes():
+        names += [name for name in os.listxattr(path, follow_symlinks=False) if name == _ACCESS or name.startswith("user.")]
+    for name in names:
+        with _no_attributes():
+            os.setxattr(handle, name, os.getxattr(path, name, follow_symlinks=False))
+
+
+@contextmanager
+def _no_attributes() -> Iterator[None]:
+    """A file, or one of its attributes, that is not there, and a file system that keeps none, are no errors."""
     try:
-        os.setxattr(handle, LABEL, os.getxattr(path, LABEL, follow_symlinks=False))
+        yield
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENODATA, errno.EOPNOTSUPP):
             raise
@@ -114,4 +129,4 @@ def sync_directory(directory: str) -> None:
         os.close(handle)
 
 
-__all__ = ("LABEL", "absent_above", "copy_label", "kind", "move", "no_place", "real", "sync_directory", "this_boot")
+__all__ = ("LABEL", "absent_above", "copy_attributes", "kind", "move", "no_place", "real", "sync_directory", "this_boot")

@@ -18,7 +18,7 @@ from ansible_collections.vfio.host.plugins.module_utils._host import signals
 from ansible_collections.vfio.host.plugins.module_utils._host.disk import (
     LABEL,
     absent_above,
-    copy_label,
+    copy_attributes,
     kind,
     move,
     real,
@@ -129,8 +129,8 @@ class Files:
     ) -> None:
         """Make ``path`` hold ``text``, in one step and on disk; where that is None, remove it.
 
-        ``owner``: (uid, gid), root's where it is None. ``label``: of SELinux; where it is None, the old file's stays. Raises
-        ApplyError.
+        ``owner``: (uid, gid), root's where it is None. ``label``: of SELinux; where it is None, the old file's stays. So do its access list
+        and the user's attributes. Raises ApplyError.
         """
         signals.check()
         try:
@@ -216,7 +216,7 @@ class Files:
         self.drop_directory(directory)
 
     def swap(self, source: str, path: str) -> None:
-        """Rename ``source``, which a tool has written, to ``path``; the old file's owner, mode and label stay. Where ``source`` is
+        """Rename ``source``, which a tool has written, to ``path``; the old file's owner, mode and attributes stay. Where ``source`` is
         absent, the tool has written ``path`` itself, and that is synced. Raises ApplyError.
         """
         try:
@@ -247,10 +247,9 @@ class Files:
                     data = data[os.write(handle, data):]
                 if owner is not None and owner != (os.geteuid(), os.getegid()):
                     os.fchown(handle, *owner)
+                copy_attributes(path, handle, has_label=label is None)
                 os.fchmod(handle, mode)
-                if label is None:
-                    copy_label(path, handle)
-                else:
+                if label is not None:
                     os.setxattr(handle, LABEL, label.encode("ascii", "surrogateescape"))
                 os.fsync(handle)
             finally:
@@ -327,12 +326,12 @@ def _is_ours_alone(status: os.stat_result) -> bool:
 
 
 def _make_like(path: str, handle: int) -> None:
-    """Give an open file the owner, mode and label of ``path``. Raises OSError."""
+    """Give an open file the owner, mode and attributes of ``path``, where that is there. Raises OSError."""
     with suppress(FileNotFoundError):
         old = os.stat(path)
         os.fchown(handle, old.st_uid, old.st_gid)
+        copy_attributes(path, handle)
         os.fchmod(handle, stat.S_IMODE(old.st_mode))
-    copy_label(path, handle)
 
 
 __all__ = ("FileState", "Files")

@@ -25,7 +25,7 @@ from typing import IO, Dict, Iterator, List, Optional, Sequence, Tuple, cast
 
 from ansible_collections.vfio.host.plugins.module_utils._host.bootpaths import BootPaths
 from ansible_collections.vfio.host.plugins.module_utils._host.disk import (
-    copy_label,
+    copy_attributes,
     move,
     sync_directory,
     this_boot,
@@ -211,7 +211,7 @@ class ImageFiles(BootPaths):
             raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
 
     def _copy(self, source: str, target: str, labelled: Optional[str]) -> None:
-        """Copy a file, synced, with its mode, and with the SELinux label of ``labelled``. Raises OSError."""
+        """Copy a file, synced, with its mode, and with the attributes of ``labelled``. Raises OSError."""
         self.remove(target)
         with open(source, "rb") as origin:
             handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -221,9 +221,9 @@ class ImageFiles(BootPaths):
                     if not chunk:
                         break
                     stream.write(chunk)
-                os.fchmod(handle, os.fstat(origin.fileno()).st_mode & 0o777)
                 if labelled is not None:
-                    copy_label(labelled, handle)
+                    copy_attributes(labelled, handle)
+                os.fchmod(handle, os.fstat(origin.fileno()).st_mode & 0o777)
                 stream.flush()
                 os.fsync(handle)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
 from types import SimpleNamespace
 
 import pytest
@@ -68,6 +69,48 @@ def test_a_directory_that_cannot_go_is_named(files, tmp_path):
     (tmp_path / "a").write_text("a file")
     with pytest.raises(ApplyError, match="a cannot be removed: ENOTDIR"):
         files.drop_directory(str(tmp_path / "a"))
+
+
+# A user and a mask beside owner, group and others: version 2, then (tag, permissions, id) each (source: include/uapi/linux/posix_acl_xattr.h).
+ACCESS = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", *entry) for entry in ((1, 6, 2**32 - 1), (2, 6, 65534), (4, 4, 2**32 - 1), (0x10, 6, 2**32 - 1), (0x20, 4, 2**32 - 1))
+)
+
+
+@pytest.mark.parametrize("write", ["put", "rewrite", "swap"])
+def test_what_a_person_has_added_to_a_file_stays(files, tmp_path, write):
+    path = tmp_path / "grub"
+    path.write_text("old\n")
+    kept = {"user.note": b"ours", "system.posix_acl_access": ACCESS}
+    try:
+        for name, value in kept.items():
+            os.setxattr(path, name, value)
+    except OSError as error:
+        pytest.skip(f"{tmp_path} keeps no extended attributes: {error}")
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if write == "swap":
+        (tmp_path / "new").write_text("new\n")
+        files.swap(str(tmp_path / "new"), str(path))
+    elif write == "rewrite":
+        files.rewrite(str(path), "new\n")
+    else:
+        files.put(str(path), "new\n", mode=mode)
+    assert path.read_text() == "new\n"
+    assert {name: os.getxattr(path, name) for name in kept} == kept
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    files.put(str(path), "new\n", mode=0o600)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_an_attribute_that_is_of_the_content_goes_with_it(files, tmp_path):
+    path = tmp_path / "grub"
+    path.write_text("old\n")
+    try:
+        os.setxattr(path, "trusted.hash", b"of old")
+    except OSError as error:
+        pytest.skip(f"{tmp_path} keeps no trusted attributes: {error}")
+    files.put(str(path), "new\n")
+    assert os.listxattr(path) == []
 
 
 def test_a_file_is_for_all_to_read_whatever_the_umask(files, tmp_path):

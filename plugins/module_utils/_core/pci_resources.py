@@ -92,14 +92,14 @@ class Vfs:
             return
         waiting = host.fs.stuck_writes().get(self.address)
         if waiting is not None:
-            raise ApplyError(f"{_process(waiting)} still waits for a VF of it")
+            raise ApplyError(f"{_process(waiting)} still waits for a VF of it", *self._probing_failures(bus))
         # VFs that are there already may be in use: they are not made anew.
         problems: List[str] = []
         if not self._are_there(bus):
             problems = tried(bus.set_number_of_vfs, self.address, len(self.vfs))
             if self.address in host.fs.stuck_writes():
                 # Whatever looks at its VFs now could wait for ever.
-                raise ApplyError(*problems)
+                raise ApplyError(*problems, *self._probing_failures(bus))
             if self._are_there(bus):
                 problems = []  # a rule of udev's made them, when the PF got its driver back
         present = [(index, vf) for index, vf in enumerate(self.vfs) if not bus.is_gone(vf[0])]
@@ -109,8 +109,11 @@ class Vfs:
         for index, (address, driver, override) in present:
             if index not in failed:
                 problems += [f"{address}: {message}" for message in tried(_bind_vf, host, address, driver, override)]
-        problems += tried(bus.set_autoprobe, self.address, self.autoprobe)
-        raise_any(problems)
+        raise_any(problems + self._probing_failures(bus))
+
+    def _probing_failures(self, bus: PciBus) -> List[str]:
+        """Restore the automatic probing, which waits for no VF (source: drivers/pci/iov.c sriov_drivers_autoprobe_store())."""
+        return tried(bus.set_autoprobe, self.address, self.autoprobe)
 
     def _are_there(self, bus: PciBus) -> bool:
         """Whether these VFs are there, and not only as many."""

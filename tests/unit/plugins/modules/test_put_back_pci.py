@@ -84,6 +84,29 @@ def test_vfs_that_are_there_are_not_made_anew_for_one_that_was_refused(run_modul
     assert not [step for step in host.faults.log if step[1].endswith("/sriov_numvfs")]
 
 
+def test_a_pf_whose_vf_is_in_use_by_then_has_its_probing_again(run_module, small):
+    run_module(small, "passthrough", sriov=pfs(7, autoprobe=True), initramfs=False)
+    step = small.faults.step
+
+    def opens(*what):
+        if what[0] == "write" and what[1].endswith(f"/{NIC}/driver_override"):
+            small.faults.step = step
+            assert not autoprobe(small)
+            small.kernel.hold(VFS[1], 862, "qemu-system-x86")
+            small.kernel.refusals["vfio-pci", NIC] = errno.EINVAL
+        step(*what)
+
+    small.faults.step = opens
+    result = run_module(
+        small, "passthrough", sriov=pfs(3), initramfs=False, timeout=5,
+        devices={"p": [{"match": {"physfn": PF}, "count": 3}, {"match": {"address": NIC}}]},
+    )
+    assert "could not be put back to 7 VFs" in result["msg"] and "while one of its VFs is in use" in result["msg"]
+    assert autoprobe(small)
+    small.kernel.let_go(862)
+    assert (vf_drivers(small), autoprobe(small)) == ([], True)
+
+
 def test_a_pf_that_was_taken_after_its_vfs_went_gets_them_back(run_module, small):
     run_module(small, "passthrough", sriov=pfs(3, autoprobe=True), initramfs=False)
     small.kernel.refusals["vfio-pci", NIC] = errno.EINVAL

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple, Type,
 
 from ansible_collections.vfio.host.plugins.module_utils._core.endings import raise_any, tried
 from ansible_collections.vfio.host.plugins.module_utils._core.pci_resources import Autoprobe, Binding, VfAttributes, Vfs
-from ansible_collections.vfio.host.plugins.module_utils._host.disk import real
+from ansible_collections.vfio.host.plugins.module_utils._host.disk import kind, real
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import ApplyError, last_words
 from ansible_collections.vfio.host.plugins.module_utils._host.nodes import Access
 from ansible_collections.vfio.host.plugins.module_utils._host.pcibus import PciBus
@@ -278,6 +278,8 @@ def _run_all(fs: Sysfs, commands: List[List[str]]) -> List[str]:
 def _have_image(images: ImageFiles, path: str, old: str) -> None:
     """Make an image what its copy ``old`` is, where it is not. Raises ApplyError, OSError."""
     images.drop_new(path)
+    if not kind(old):
+        raise ApplyError(f"{path} stays as it is, since somebody has removed {old}, the copy of what it was: have it made anew by the host's own tool")
     try:
         is_same = images.is_same(path, old)
     except FileNotFoundError:

@@ -424,6 +424,20 @@ def test_an_image_that_a_run_could_not_put_back_the_next_run_puts_back(make, mon
     assert host.get(IMAGE) == before and host.left_over() == []
 
 
+def test_a_copy_of_an_image_that_somebody_has_removed_is_named_and_the_others_are_put_back(make):
+    host = make()
+    other = host.add_kernel(OTHER)
+    before = host.get(other)
+    area, journal = host.area(), Journal(host.fs, host.files)
+    area.apply(planned(area, ImageRequest()), journal)
+    made = host.get(IMAGE)
+    (copy,) = [one.olds[host.root + IMAGE] for one in journal._resources if getattr(one, "path", "") == host.root + IMAGE]
+    os.unlink(copy)
+    (problem,) = recover(host.fs, host.files).problems
+    assert f"since somebody has removed {copy}, the copy of what it was: have it made anew" in problem
+    assert (host.get(IMAGE), host.get(other)) == (made, before)
+
+
 def test_while_an_image_cannot_be_put_back_its_copies_stay(host, monkeypatch):
     area, journal = host.area(), Journal(host.fs, host.files)
     area.apply(planned(area, ImageRequest()), journal)

@@ -14,6 +14,7 @@ can hold; the journal checks them by their annotations, so these are of ``typing
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple, Type, Union
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from ansible_collections.vfio.host.plugins.module_utils._host.files import Files
     from ansible_collections.vfio.host.plugins.module_utils._host.images import ImageFiles
     from ansible_collections.vfio.host.plugins.module_utils._host.sysfs import Sysfs
+
+
+_CHOICE = re.compile(r"(?:^|\s)\[(\w[\w-]*)\](?:\s|$)")
 
 
 class Edges(NamedTuple):
@@ -105,11 +109,14 @@ class File:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A module that was loaded with ``options``, (name, value) each. ``instance``: its inode in sysfs, which no other load has."""
+    """A module that was loaded with ``options``, (name, value) each. ``instance``: its inode in sysfs, which no other load has; ``shown``:
+    name -> text of what sysfs showed of its parameters, whoever had set them.
+    """
 
     module: str
     instance: Optional[int]
     options: List[Tuple[str, str]] = field(default_factory=list)
+    shown: Dict[str, str] = field(default_factory=dict)
     rank = 2
 
     @property
@@ -117,11 +124,34 @@ class Loaded:
         return f"module {self.module} was not put back"
 
     def restore(self, host: Edges) -> None:
-        if _is_loaded(host.fs, self.module):
-            if host.fs.inode(_directory(host.fs, self.module)) == self.instance:
+        fs = host.fs
+        if _is_loaded(fs, self.module):
+            if fs.inode(_directory(fs, self.module)) == self.instance:
                 return
-            _run(host.fs, ["rmmod", "--", self.module])
-        _run(host.fs, ["modprobe", "--", self.module] + [f"{name}={value}" for name, value in self.options])
+            _run(fs, ["rmmod", "--", self.module])
+        self._load(fs, {})
+        lost = self._lost(fs)
+        for name, value in lost.items():
+            if fs.is_writable(self._path(fs, name)):
+                tried(fs.write, self._path(fs, name), value)
+        if self._lost(fs):
+            # The others are read at a load alone.
+            _run(fs, ["rmmod", "--", self.module])
+            if tried(self._load, fs, lost):
+                self._load(fs, {})  # without them it is still more than none
+        raise_any(f"its option {name} is {fs.read(self._path(fs, name))!r}, and was {self.shown[name]!r}" for name in self._lost(fs))
+
+    def _load(self, fs: Sysfs, more: Dict[str, str]) -> None:
+        options = {**more, **dict(self.options)}
+        _run(fs, ["modprobe", "--", self.module] + [f"{name}={value}" for name, value in options.items()])
+
+    def _lost(self, fs: Sysfs) -> Dict[str, str]:
+        """What parameters have another value than they had: name -> the one that they had, as it is written."""
+        now = {name: fs.read(self._path(fs, name)) for name in self.shown}
+        return {name: _chosen(text) for name, text in self.shown.items() if now[name] not in (None, text)}
+
+    def _path(self, fs: Sysfs, name: str) -> str:
+        return f"{_directory(fs, self.module)}/parameters/{name}"
 
 
 @dataclass(frozen=True)
@@ -139,9 +169,7 @@ class Option:
     def restore(self, host: Edges) -> None:
         if not host.fs.exists(os.path.dirname(os.path.dirname(self.path))):
             return  # somebody has unloaded the module, and when it is loaded again modprobe.d says what it has
-        # Of some the kernel shows all values, and the one that holds in brackets: "none [round-robin]".
-        now = host.fs.read(self.path)
-        if now != self.value and f"[{self.value}]" not in (now or ""):
+        if _chosen(host.fs.read(self.path) or "") != self.value:
             host.fs.write(self.path, self.value)
 
 
@@ -286,6 +314,12 @@ def _have_image(images: ImageFiles, path: str, old: str) -> None:
         is_same = False
     if not is_same:
         images.replace(path, old)
+
+
+def _chosen(text: str) -> str:
+    """The value of a parameter. Of some the kernel shows all that there are, and the one that holds in brackets: "none [round-robin]"."""
+    choice = _CHOICE.search(text)
+    return choice.group(1) if choice else text
 
 
 def _directory(fs: Sysfs, module: str) -> str:

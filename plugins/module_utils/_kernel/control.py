@@ -86,6 +86,12 @@ class ModuleControl:
         choice = _CHOICE.search(value or "")
         return (choice.group(1) if choice else value), self._fs.is_writable(path)
 
+    def shown(self, module: str) -> dict[str, str]:
+        """Name -> text of each parameter of a loaded module that sysfs shows, as it does."""
+        directory = f"{self._fs.modules}/{normalize_module_name(module)}/parameters"
+        texts = {name: self._fs.read(f"{directory}/{name}") for name in self._fs.names(directory)}
+        return {name: text for name, text in texts.items() if text is not None}
+
     def parameter_path(self, module: str, parameter: str) -> str | None:
         """The path of a loaded module's parameter in sysfs; None where sysfs does not show it."""
         directory = f"{self._fs.modules}/{normalize_module_name(module)}/parameters"

@@ -48,7 +48,7 @@ class Applier:
             *(
                 Loaded(
                     name, self._modules.instance(name),
-                    [(option, value) for option, value in sorted(by_name[name].before.items()) if value is not None],
+                    [(option, value) for option, value in sorted(by_name[name].before.items()) if value is not None], self._modules.shown(name),
                 ) for name in unloaded
             ),
             *(

@@ -348,6 +348,44 @@ def test_a_failure_in_the_middle_puts_everything_back(host, fault):
     assert host.snapshot() == before
 
 
+FAILING = {"name": "nvme", "options": {"poll_queues": 2}}
+
+
+@pytest.mark.parametrize("wish", [{"options": {"disable_vga": False}}, {"state": "unloaded"}, {"state": "disabled"}])
+@pytest.mark.parametrize("is_in_conf", [False, True])
+def test_a_module_comes_back_with_what_others_had_set_of_it(host, wish, is_in_conf):
+    if is_in_conf:
+        host.write("etc/modprobe.d/x.conf", "options vfio_pci nointxmask=0 disable_vga=0\n")
+    host.load("vfio_pci", disable_vga="1", nointxmask="1")
+    host.write("sys/module/vfio_pci/parameters/enable_sriov", "Y\n")
+    before = host.snapshot()
+    host.fails["modprobe", "nvme"] = "Invalid argument"
+    with pytest.raises(ApplyError) as caught:
+        host.apply({"name": "vfio_pci", **wish}, FAILING)
+    assert caught.value.messages[1:] == ["everything that this task had changed was put back as it was"]
+    assert host.snapshot() == before
+
+
+def test_an_option_that_a_module_does_not_take_again_is_named_and_the_module_is_loaded(host):
+    host.load("vfio_pci", disable_vga="1")
+    host.fails["modprobe", "nvme"] = "Invalid argument"
+    real = host._options
+    host._options = lambda name, words: {option: value for option, value in real(name, words).items() if option != "disable_vga"}
+    with pytest.raises(ApplyError) as caught:
+        host.apply({"name": "vfio_pci", "state": "unloaded"}, FAILING)
+    assert caught.value.messages[1] == "module vfio_pci was not put back: its option disable_vga is 'N', and was 'Y'"
+    assert host.parameter("vfio_pci", "disable_vga") == "N"
+
+
+def test_a_value_that_is_refused_at_a_load_does_not_keep_the_module_out(host):
+    host.load("vfio_pci", disable_vga="1")
+    real, host.fails["modprobe", "nvme"] = host.kernel.run, "Invalid argument"
+    host.kernel.run = lambda words: (1, "", "Invalid argument") if "disable_vga=Y" in words else real(words)
+    with pytest.raises(ApplyError, match="its option disable_vga is 'N', and was 'Y'"):
+        host.apply({"name": "vfio_pci", "state": "unloaded"}, FAILING)
+    assert host.parameter("vfio_pci", "disable_vga") == "N"
+
+
 def test_an_applied_plan_can_be_undone(host):
     host.load("vfio_iommu_type1")
     before = host.snapshot()

@@ -42,7 +42,8 @@ def told(error: BaseException, doing: str = "") -> List[str]:
         return [f"{start}the run was interrupted (SIGINT)"]
     if isinstance(error, SystemExit):
         return [f"{start}something in it ended the process ({error.code!r})"]
-    if isinstance(error, OSError) and error.errno is not None:
+    # Python takes anything for an errno: that of OSError("no", "room") is "no".
+    if isinstance(error, OSError) and isinstance(error.errno, int):
         return [f"{start}{error.filename + ': ' if isinstance(error.filename, str) else ''}{errno_text(error.errno)}"]
     text = " ".join(str(error).split())
     return [f"{start}{type(error).__name__}{': ' + text if text else ''}, which was not foreseen{_place(error)}; please report it"]

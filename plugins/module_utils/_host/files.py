@@ -279,7 +279,7 @@ class Files:
     def _remove(self, path: str) -> None:
         try:
             os.unlink(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         self.tidy(os.path.dirname(path))
         sync_directory(os.path.dirname(path))

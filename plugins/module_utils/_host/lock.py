@@ -19,6 +19,7 @@ from typing import Iterator, Optional
 from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, errno_text
 
 _POLL = 0.1  # seconds between two attempts
+_IN_ITS_PLACE = (errno.ELOOP, errno.EISDIR, errno.ENXIO)  # of what is no file: a link, a directory, a socket
 
 
 class Busy(InputError):
@@ -103,7 +104,8 @@ def _open(path: str) -> int:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as error:
         problem = "it is a symbolic link" if error.errno == errno.ELOOP else errno_text(error.errno)
-        raise InputError(f"{path} cannot be locked: {problem}; remove it, and run again") from error
+        remedy = "remove it, and" if error.errno in _IN_ITS_PLACE else "mend that, then"
+        raise InputError(f"{path} cannot be locked: {problem}; {remedy} run again") from error
     try:
         status = os.fstat(handle)
     except OSError as error:

@@ -113,6 +113,12 @@ def test_an_attribute_that_is_of_the_content_goes_with_it(files, tmp_path):
     assert os.listxattr(path) == []
 
 
+def test_a_file_whose_directory_is_a_file_by_now_is_gone(files, tmp_path):
+    (tmp_path / "a").write_text("a file")
+    files.put(str(tmp_path / "a/b"), None)
+    assert (tmp_path / "a").read_text() == "a file"
+
+
 def test_a_file_is_for_all_to_read_whatever_the_umask(files, tmp_path):
     before = os.umask(0o077)
     try:

@@ -135,6 +135,18 @@ def test_what_somebody_else_has_put_there_is_refused_and_not_touched(path, tmp_p
     assert os.path.lexists(path)
 
 
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EMFILE])
+def test_a_lock_that_has_no_place_is_nothing_to_be_removed(path, monkeypatch, number):
+    def refuse(*dummy):
+        raise OSError(number, os.strerror(number))
+
+    os.makedirs(os.path.dirname(path))
+    with monkeypatch.context() as patch, pytest.raises(InputError, match=f"{errno.errorcode[number]} .*; mend that, then run again"):
+        patch.setattr(os, "open", refuse)
+        with one_at_a_time(path, "x", timeout=0):
+            pass
+
+
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ENOLCK, errno.ENOMEM])
 @pytest.mark.parametrize("module, name", [(os, "lstat"), (os, "fstat"), (fcntl, "flock")])
 def test_a_lock_that_cannot_be_had_is_one_sentence_and_the_next_run_has_it(path, monkeypatch, module, name, number):

@@ -94,11 +94,22 @@ def wait_and_revert(fs: Sysfs, files: Files) -> None:
         except InputError as error:
             # /run may have no room for the lock's file: this process runs, and needs the file that started it no more.
             _complain(error.messages)
-            left = 0 if files.read(start(files)) is not None and not tried(files.put, start(files), None) else AGAIN
+            left = 0 if _has_made_room(files) else AGAIN
         except ENDINGS as error:
             # What is not restored yet is kept, and needs somebody who goes on.
             _complain(told(error, NAME))
             left = AGAIN
+
+
+def _has_made_room(files: Files) -> bool:
+    """Remove the file that started this process; whether it was there, and is gone."""
+    try:
+        if files.read(start(files)) is None:
+            return False
+        files.put(start(files), None)
+    except ENDINGS:
+        return False
+    return True
 
 
 def start(files: Files) -> str:
@@ -196,7 +207,8 @@ def _complain(sentences: List[str]) -> None:
 def main(fs: Sysfs, files: Files) -> None:
     """What the timer runs. Of its files only the outcome is left."""
     wait_and_revert(fs, files)
-    remove_code(files)
+    # What stays of it the next run removes.
+    _complain(tried(remove_code, files))
 
 
 def remove_code(files: Files) -> None:

@@ -19,7 +19,9 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.vfio.host.plugins.module_utils._core import confirm, revert
+from ansible_collections.vfio.host.plugins.module_utils._host.errors import InputError, PlanError
 from ansible_collections.vfio.host.tests.unit.fake import hosts
+from ansible_collections.vfio.host.tests.unit.fake.faults import Killed
 from ansible_collections.vfio.host.tests.unit.fake.hosts import EDU, NIC, NVME
 from ansible_collections.vfio.host.tests.unit.plugins.modules.confirming import WISH, Systemd, but_run, said, state, time_passes
 
@@ -186,6 +188,46 @@ def test_the_timer_goes_on_after_an_error_that_nobody_foresaw(host, monkeypatch,
     revert.wait_and_revert(host.kernel, host.files)
     assert waits == [0, revert.AGAIN]
     assert "ENOMEM" in capsys.readouterr().err
+
+
+def test_what_the_timer_cannot_clear_away_at_its_end_is_a_sentence(run_module, host, systemd, monkeypatch, capsys):
+    run_module(host, "driver_override", confirm=30, **WISH)
+    time_passes(monkeypatch)
+    real = os.unlink
+
+    def unlink(path, **more):
+        if str(path).endswith("/start.py"):
+            raise OSError(errno.EIO, "no")
+        real(path, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", unlink)
+        revert.main(host.kernel, host.files)
+    assert capsys.readouterr().err == f"{revert.start(host.files)} cannot be written: EIO (Input/output error)\n"
+    assert host.driver(NIC) == "e1000e"
+    run_module(host, "driver_override", **WISH)
+    assert not os.path.exists(host.root + "/run/vfio-host")
+
+
+@pytest.mark.parametrize("error", [PlanError("it cannot be read: EIO"), MemoryError()])
+def test_the_timer_goes_on_where_nothing_tells_whether_there_is_room_to_be_made(host, monkeypatch, capsys, error):
+    waited = []
+
+    def refuse(*dummy, **more):
+        if len(waited) > 1:
+            raise Killed
+        raise InputError("the lock has no room")
+
+    def unread(*dummy):
+        raise error
+
+    monkeypatch.setattr(revert, "one_at_a_time", refuse)
+    monkeypatch.setattr(revert.time, "sleep", waited.append)
+    monkeypatch.setattr(host.files, "read", unread)
+    with pytest.raises(Killed):
+        revert.wait_and_revert(host.kernel, host.files)
+    assert waited == [0, revert.AGAIN]
+    assert capsys.readouterr().err == "the lock has no room\n"
 
 
 def test_the_timer_goes_on_where_nobody_takes_its_log(host, monkeypatch):

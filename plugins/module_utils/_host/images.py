@@ -211,7 +211,7 @@ class ImageFiles(BootPaths):
             raise ApplyError(f"{path} cannot be written: {errno_text(error.errno)}") from error
 
     def _copy(self, source: str, target: str, labelled: Optional[str]) -> None:
-        """Copy a file, synced, with its mode, and with the attributes of ``labelled``. Raises OSError."""
+        """Copy a file, synced, with its mode, and with the owner and attributes of ``labelled``, where that is there. Raises OSError."""
         self.remove(target)
         with open(source, "rb") as origin:
             handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -222,6 +222,7 @@ class ImageFiles(BootPaths):
                         break
                     stream.write(chunk)
                 if labelled is not None:
+                    _have_owner(labelled, handle)
                     copy_attributes(labelled, handle)
                 os.fchmod(handle, os.fstat(origin.fileno()).st_mode & 0o777)
                 stream.flush()
@@ -260,6 +261,14 @@ class ImageFiles(BootPaths):
         """Remove a file of ours, if it is there. Raises OSError."""
         with suppress(FileNotFoundError):
             os.unlink(path)
+
+
+def _have_owner(path: str, handle: int) -> None:
+    """Give an open file the owner of ``path``, where that is there and has another one. Raises OSError."""
+    with suppress(FileNotFoundError):
+        old, new = os.stat(path), os.fstat(handle)
+        if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+            os.fchown(handle, old.st_uid, old.st_gid)
 
 
 def _drop_spool(spool: str, journal: str) -> None:

@@ -39,6 +39,17 @@ def test_it_has_the_mode_that_its_tool_gave_it(images, tmp_path):
     assert stat.S_IMODE((tmp_path / "boot/initrd").stat().st_mode) == 0o600
 
 
+def test_it_stays_the_image_of_whom_it_was(images, tmp_path, monkeypatch):
+    image, real = tmp_path / "boot/initrd", os.fstat
+    given = []
+    monkeypatch.setattr(os, "fchown", lambda handle, *owner: given.append((os.readlink(f"/proc/self/fd/{handle}"), owner)))
+    images.replace(str(image), str(tmp_path / "new"))
+    assert given == []  # FAT refuses a change of owner, also to the one that it has for all
+    monkeypatch.setattr(os, "fstat", lambda handle: os.stat_result([*real(handle)[:5], 7, *real(handle)[6:]]))
+    images.replace(str(image), str(tmp_path / "new"))
+    assert given == [(str(tmp_path / "boot/.vfio-host-new-initrd"), (os.geteuid(), image.stat().st_gid))]
+
+
 def test_a_full_file_system_leaves_the_old_image_and_no_rest(images, tmp_path, monkeypatch):
     def full(dummy):
         raise OSError(28, "No space left on device")

@@ -134,11 +134,9 @@ class Loaded:
         for name, value in lost.items():
             if fs.is_writable(self._path(fs, name)):
                 tried(fs.write, self._path(fs, name), value)
-        if self._lost(fs):
-            # The others are read at a load alone.
-            _run(fs, ["rmmod", "--", self.module])
-            if tried(self._load, fs, lost):
-                self._load(fs, {})  # without them it is still more than none
+        # The others are read at a load alone. Once it is loaded, something may use it at once.
+        if self._lost(fs) and not tried(_run, fs, ["rmmod", "--", self.module]) and tried(self._load, fs, lost):
+            self._load(fs, {})  # without them it is still more than none
         raise_any(f"its option {name} is {fs.read(self._path(fs, name))!r}, and was {self.shown[name]!r}" for name in self._lost(fs))
 
     def _load(self, fs: Sysfs, more: Dict[str, str]) -> None:

@@ -377,6 +377,21 @@ def test_an_option_that_a_module_does_not_take_again_is_named_and_the_module_is_
     assert host.parameter("vfio_pci", "disable_vga") == "N"
 
 
+def test_an_option_of_a_module_that_is_in_use_at_once_is_named(host):
+    host.load("vfio_pci", disable_vga="1")
+    real, host.fails["modprobe", "nvme"] = host.kernel.run, "Invalid argument"
+
+    def run(words):
+        result = real(words)
+        if words[:3] == ["modprobe", "--", "vfio_pci"]:
+            host.write("sys/module/vfio_pci/refcnt", "1\n")
+        return result
+
+    host.kernel.run = run
+    with pytest.raises(ApplyError, match="vfio_pci was not put back: its option disable_vga is 'N', and was 'Y'"):
+        host.apply({"name": "vfio_pci", "state": "unloaded"}, FAILING)
+
+
 def test_a_value_that_is_refused_at_a_load_does_not_keep_the_module_out(host):
     host.load("vfio_pci", disable_vga="1")
     real, host.fails["modprobe", "nvme"] = host.kernel.run, "Invalid argument"

@@ -79,7 +79,8 @@ def test_what_is_not_put_together_yet_may_be_on_each_disk_that_waits_for_that(ne
     assert needed(files) == [f"/srv of /etc/fstab is on {what}, which is not there now and may be made of what is on nvme0n1p2 on {NVME}"]
 
 
-@pytest.mark.parametrize("what, is_needed", [("/dev/mapper/srv", True), ("/dev/vg/data", True), ("/dev/md0", False), ("/dev/drbd1", False),
+@pytest.mark.parametrize("what, is_needed", [
+    ("/dev/mapper/srv", True), ("/dev/vg/data", True), ("/dev/md0", False), ("/dev/drbd1", False),
     ("/dev/disk/by-id/dm-name-srv", True), ("/dev/disk/by-id/md-name-host:0", False), ("/dev/disk/by-id/ata-GONE", False),
 ])
 def test_what_is_not_there_may_be_on_each_disk_that_waits_for_its_key(needed, what, is_needed):
